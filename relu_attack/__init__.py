@@ -1,0 +1,47 @@
+"""Optimize over trained piecewise-linear networks: the best input of a set, its value, a bound and the gap."""
+
+from relu_attack.api import ReLUOptimizer, bounds, maximize, minimize
+from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
+from relu_attack.errors import (
+    DomainError,
+    FileFormatError,
+    ModelError,
+    ObjectiveError,
+    OptionError,
+    ReLUAttackError,
+    SolverError,
+    UnsupportedModuleError,
+)
+from relu_attack.objectives import Linear, Margin, Objective, Output
+from relu_attack.result import Result, Status, Trace, Verdict
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Box",
+    "Domain",
+    "DomainError",
+    "FileFormatError",
+    "L1Ball",
+    "L2Ball",
+    "LInfBall",
+    "Linear",
+    "Margin",
+    "ModelError",
+    "Objective",
+    "ObjectiveError",
+    "OptionError",
+    "Output",
+    "Polytope",
+    "ReLUAttackError",
+    "ReLUOptimizer",
+    "Result",
+    "SolverError",
+    "Status",
+    "Trace",
+    "UnsupportedModuleError",
+    "Verdict",
+    "bounds",
+    "maximize",
+    "minimize",
+]

@@ -1,0 +1,52 @@
+"""Checks of values and shapes, shared by the rooms above."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relu_attack.errors import ReLUAttackError
+
+ArrayLike: TypeAlias = "Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]] | float | int"
+
+
+def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> Tensor:
+    """Turn numbers, sequences and arrays into a floating tensor of their own precision.
+
+    Parameters
+    ----------
+    value
+        A tensor or an array (its float32 or float64 is kept, half precisions become float32,
+        integers the default dtype), or a number or nested sequence (the default dtype).
+    name
+        What the value is called in the error message.
+    error
+        The error class to raise.
+
+    Returns
+    -------
+    Tensor
+        Detached, of dtype float32 or float64.
+
+    Raises
+    ------
+    ReLUAttackError
+        Of class `error`, when the value is no array of real numbers.
+    """
+    try:
+        tensor = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as reason:
+        raise error(f"{name} must be a tensor, an array or numbers, got {type(value).__name__} ({reason})") from None
+    if tensor.is_complex():
+        raise error(f"{name} must be real, got {tensor.dtype}")
+    if tensor.dtype in (torch.float32, torch.float64):
+        return tensor
+    return tensor.to(torch.float32 if tensor.is_floating_point() else torch.get_default_dtype())
+
+
+def first_index(mask: Tensor) -> str:
+    """Name the first true entry of a mask for a message: ``"3"`` or ``"(0, 3)"``."""
+    index = [int(i) for i in torch.nonzero(mask)[0]]
+    return str(index[0]) if len(index) == 1 else str(tuple(index))

@@ -1,0 +1,245 @@
+"""The front door: `ReLUOptimizer`, `maximize`, `minimize`, `bounds`."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack._checks import ArrayLike
+from relu_attack.bounds import bound_problem, bound_rows
+from relu_attack.domains import Domain
+from relu_attack.errors import ModelError, OptionError
+from relu_attack.network import Network, lower
+from relu_attack.objectives import Objective, Output
+from relu_attack.problem import Problem
+from relu_attack.result import Result
+from relu_attack.solvers import Budget, Settings, find_method, make_options, search
+
+# How far the model's own forward pass may be from the chain's, relative to the size of the outputs.
+_AGREEMENT = {torch.float64: 1e-8, torch.float32: 1e-2, torch.float16: 0.2, torch.bfloat16: 0.5}
+
+
+class ReLUOptimizer:
+    """A trained piecewise-linear model, a set of inputs and an objective over the outputs.
+
+    Parameters
+    ----------
+    model
+        An ``nn.Sequential`` of supported modules, in evaluation mode where that matters. Its weights are copied:
+        later training does not change this optimizer.
+    domain
+        The set of inputs, or a batch of sets.
+    objective
+        What to maximize: `Output`, `Linear` or `Margin`, possibly a batch; output 0 by default. A batch of P sets
+        and a batch of P objectives make P problems, solved together.
+    device
+        Where to walk; by default where the model's weights are.
+    dtype
+        Precision of the walk, float32 by default; values, violations and bounds are float64 in any case.
+
+    Raises
+    ------
+    UnsupportedModuleError, ModelError, DomainError, ObjectiveError
+        When the model has no exact form here, or the parts do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from relu_attack import Box, ReLUOptimizer
+    >>> model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    >>> _ = nn.init.eye_(model[0].weight), nn.init.zeros_(model[0].bias)
+    >>> _ = nn.init.ones_(model[2].weight), nn.init.zeros_(model[2].bias)
+    >>> result = ReLUOptimizer(model, Box(-1.0, 1.0, shape=(2,))).maximize(seed=0)
+    >>> result.x, round(float(result.value), 6), round(float(result.bound), 6)
+    (tensor([1., 1.]), 2.0, 2.0)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        domain: Domain,
+        objective: Objective | None = None,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if dtype not in (torch.float32, torch.float64):
+            raise OptionError(f"dtype of the walk must be torch.float32 or torch.float64, got {dtype}")
+        if not isinstance(domain, Domain):
+            raise OptionError(f"domain must be a Box, a ball or a Polytope, got {type(domain).__name__}")
+        self.device = torch.device(device) if device is not None else _device_of(model)
+        self.dtype = dtype
+        self._sign = 1.0
+        # Tensors made under a caller's inference mode could not be used outside it.
+        with torch.inference_mode(False), torch.no_grad():
+            self.lowering = lower(model, domain.shape)
+            _check_agreement(model, self.lowering.network, domain)
+            self.problem = Problem.create(self.lowering.network, domain, objective or Output(0))
+
+    def maximize(
+        self,
+        method: str = "ppga_lr",
+        *,
+        restarts: int = 64,
+        iterations: int | None = None,
+        time_limit: float | None = None,
+        seed: int = 0,
+        x0: ArrayLike | None = None,
+        starts: str = "mixed",
+        bound: str = "interval",
+        progress: bool = False,
+        record_path: bool = False,
+        **options: float | None,
+    ) -> Result:
+        """Find the best input.
+
+        Parameters
+        ----------
+        method
+            ``"gradient_walk"``, ``"ppga"`` or ``"ppga_lr"``.
+        restarts
+            Walkers for each problem, all in one batch.
+        iterations
+            Steps of each walker; 1000 when there is no time limit either.
+        time_limit
+            Seconds, the bound included.
+        seed
+            Makes the run repeat on the same machine with the same number of threads, when `iterations` ends it.
+        x0
+            Points to begin from, in the user's coordinates; those outside the set are projected, with a warning.
+        starts
+            The other walkers begin ``"mixed"``, ``"random"``, at ``"corners"`` or at the ``"center"``.
+        bound
+            Method of the certified bound.
+        progress
+            Whether to show a bar with the best value.
+        record_path
+            Whether the result keeps each step of each walker, for pictures.
+        options
+            Options of the method, such as ``learning_rate``; see the options class of each method.
+
+        Returns
+        -------
+        Result
+            The best input found, its value and the bound. Ctrl-C returns the best so far.
+
+        Raises
+        ------
+        OptionError, DomainError
+            For an option or an `x0` that cannot be used.
+        """
+        settings = Settings(
+            budget=Budget(iterations=iterations, time_limit=time_limit),
+            restarts=restarts,
+            seed=seed,
+            x0=x0,
+            starts=starts,
+            bound=bound,
+            progress=progress,
+            record_path=record_path,
+            device=self.device,
+            dtype=self.dtype,
+            sign=self._sign,
+        )
+        return search(self.problem, find_method(method).walk, method, make_options(method, options), settings)
+
+    def minimize(self, *positional: str, **arguments: Any) -> Result:
+        """Find the input with the smallest objective; arguments as in `maximize`, the bound is one from below."""
+        negated = copy.copy(self)
+        negated.problem, negated._sign = self.problem.negated(), -self._sign
+        return negated.maximize(*positional, **arguments)
+
+    def bounds(self, method: str = "interval") -> tuple[Tensor, Tensor]:
+        """Return certified lower and upper bounds of the objective over the set, each of shape () or (P,), float64."""
+        with torch.inference_mode(False), torch.no_grad():
+            lower, upper = bound_problem(self.problem, method)
+        return (lower, upper) if self.problem.batched else (lower[0], upper[0])
+
+
+def maximize(
+    model: nn.Module,
+    domain: Domain,
+    objective: Objective | None = None,
+    *,
+    device: torch.device | str | None = None,
+    **arguments: Any,
+) -> Result:
+    """Find the input of a set that maximizes a linear objective of a model's outputs.
+
+    The short form of ``ReLUOptimizer(model, domain, objective, device=device).maximize(**arguments)``.
+
+    Examples
+    --------
+    >>> import torch, relu_attack as ra
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    >>> result = ra.maximize(model, ra.Box(0.0, 1.0, shape=(3,)), method="ppga_lr", iterations=50, seed=0)
+    >>> bool(result.value <= result.bound), float(result.violation)
+    (True, 0.0)
+    """
+    return ReLUOptimizer(model, domain, objective, device=device).maximize(**arguments)
+
+
+def minimize(
+    model: nn.Module,
+    domain: Domain,
+    objective: Objective | None = None,
+    *,
+    device: torch.device | str | None = None,
+    **arguments: Any,
+) -> Result:
+    """Find the input of a set that minimizes a linear objective of a model's outputs; see `maximize`."""
+    return ReLUOptimizer(model, domain, objective, device=device).minimize(**arguments)
+
+
+def bounds(model: nn.Module, domain: Domain, method: str = "interval") -> tuple[Tensor, Tensor]:
+    """Return certified lower and upper bounds of every output over a set.
+
+    Returns
+    -------
+    lower, upper
+        Float64, shape (outputs,), or (P, outputs) for a batch of P sets. They hold in real arithmetic.
+
+    Examples
+    --------
+    >>> import torch, relu_attack as ra
+    >>> lower, upper = ra.bounds(torch.nn.Sequential(torch.nn.Linear(3, 2)), ra.Box(0.0, 1.0, shape=(3,)))
+    >>> bool((lower <= upper).all())
+    True
+    """
+    network = ReLUOptimizer(model, domain).problem.network
+    with torch.inference_mode(False), torch.no_grad():
+        found = bound_rows(network, domain, torch.eye(network.outputs, dtype=torch.float64), method)
+    return (found.lower, found.upper) if domain.batch is not None else (found.lower[0], found.upper[0])
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+def _check_agreement(model: nn.Module, network: Network, domain: Domain) -> None:
+    """Run the model itself once: what it computes must be what the chain computes."""
+    x = domain.center().reshape(-1, domain.inputs)[:1].to("cpu", torch.float64)
+    parameter = next(model.parameters(), x)
+    try:
+        own = model(x.view(1, *domain.shape).to(parameter.device, parameter.dtype))
+    except (RuntimeError, TypeError, ValueError) as reason:
+        raise ModelError(f"the model cannot evaluate an input of shape (1, *{domain.shape}): {reason}") from None
+    if tuple(own.shape) != (1, *network.output_shape):
+        raise ModelError(
+            f"the model returns shape {tuple(own.shape)} for one input; "
+            f"expected (1, *{network.output_shape}): keep the batch dimension"
+        )
+    chain = network.forward(x)
+    last = network.layers[-1].activate(chain.preactivations[-1]) if network.layers else x
+    size = network.output.operator.absolute().apply(last.abs(), bias=network.output.bias.abs()).amax()
+    difference = (own.reshape(1, -1).to("cpu", torch.float64) - chain.outputs).abs().amax()
+    if not bool(difference <= _AGREEMENT[own.dtype] * size):
+        raise ModelError(
+            f"the model's own forward pass is {float(difference):.3g} away from its chain at the set's centre; "
+            "does it overflow its dtype, or does a module override a method?"
+        )

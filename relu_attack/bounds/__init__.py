@@ -1,0 +1,57 @@
+"""Certified bounds: one file a method, one table."""
+
+from __future__ import annotations
+
+import torch
+
+from relu_attack.bounds.base import Bounds
+from relu_attack.bounds.interval import interval
+from relu_attack.domains import Domain
+from relu_attack.errors import OptionError
+from relu_attack.network import Network
+from relu_attack.problem import Problem
+
+BOUNDS = {"interval": interval}
+
+
+def bound_rows(network: Network, domain: Domain, objective: torch.Tensor, method: str) -> Bounds:
+    """Bound objective rows over a set or a batch of P sets.
+
+    Parameters
+    ----------
+    network
+        The chain in float64.
+    domain
+        One set or P sets.
+    objective
+        Rows for all sets (rows, outputs), or one for each set (P, 1, outputs); float64.
+    method
+        A name in `BOUNDS`.
+
+    Returns
+    -------
+    Bounds
+        Ranges of shape (P or 1, rows).
+
+    Raises
+    ------
+    OptionError
+        For an unknown method.
+    """
+    if method not in BOUNDS:
+        raise OptionError(f"bound method is {method!r}; it must be one of {', '.join(BOUNDS)}")
+    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
+    lower, upper = (bound.reshape(-1, network.inputs) for bound in (box.lower, box.upper))
+    return BOUNDS[method](network, lower, upper, objective)
+
+
+def bound_problem(problem: Problem, method: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bound the objective of each problem over its set: lower and upper, float64, each of shape (problems,)."""
+    if problem.domain.batch is None:
+        bounds = bound_rows(problem.network, problem.domain, problem.objective, method)
+        return bounds.lower[0], bounds.upper[0]
+    bounds = bound_rows(problem.network, problem.domain, problem.objective[:, None], method)
+    return bounds.lower[:, 0], bounds.upper[:, 0]
+
+
+__all__ = ["BOUNDS", "Bounds", "bound_problem", "bound_rows", "interval"]

@@ -1,0 +1,212 @@
+"""What every set of inputs can do."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from relu_attack.errors import DomainError
+
+if TYPE_CHECKING:
+    from relu_attack.domains.box import Box
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inequalities:
+    """A set as linear rows over its inputs x and, for some sets, auxiliary variables s.
+
+    The set is all x such that, for some s, ``matrix @ (x, s) <= upper``, ``equality_matrix @ (x, s) =
+    equality_value`` and ``lower_bounds <= (x, s) <= upper_bounds``.
+
+    Attributes
+    ----------
+    matrix
+        Shape (rows, inputs + auxiliary).
+    upper
+        Shape (rows,).
+    equality_matrix
+        Shape (equalities, inputs + auxiliary).
+    equality_value
+        Shape (equalities,).
+    lower_bounds, upper_bounds
+        Shape (inputs + auxiliary,); infinite where there is none.
+    auxiliary
+        How many of the columns, the last ones, are auxiliary variables.
+    """
+
+    matrix: Tensor
+    upper: Tensor
+    equality_matrix: Tensor
+    equality_value: Tensor
+    lower_bounds: Tensor
+    upper_bounds: Tensor
+    auxiliary: int = 0
+
+
+class Domain(ABC):
+    """A closed, bounded, convex, nonempty set of inputs, or a batch of such sets.
+
+    Points are flat: ``(..., inputs)``. A batch of P sets broadcasts against points of shape
+    ``(P, points, inputs)``: the tensors of a batched set have shape ``(P, 1, inputs)``, those of a
+    single set ``(inputs,)``, so that each operation is written once. Points ``(points, inputs)`` given to a
+    batch are the same points for each set.
+
+    A point is returned in the dtype of its set, so that "inside" has one meaning. Random numbers are drawn
+    on the CPU, so that a seed means the same on each device.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of one input as the model takes it, for example ``(1, 28, 28)``.
+    batch : int or None
+        Number of sets P, or None for a single set.
+    """
+
+    shape: tuple[int, ...]
+    batch: int | None
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of one point."""
+        return math.prod(self.shape)
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """The dtype in which points of the set are returned: float32 or float64."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the tensors of the set live."""
+
+    @abstractmethod
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Domain:
+        """Return the set on another device or in another dtype (rounded, for walking in it)."""
+
+    @abstractmethod
+    def project(self, points: Tensor) -> Tensor:
+        """Return the nearest point of the set, in the Euclidean norm, for each of `points` (..., inputs)."""
+
+    @abstractmethod
+    def violation(self, points: Tensor) -> Tensor:
+        """Return by how much each of `points` (..., inputs) leaves the set, shape (...): 0 inside.
+
+        The largest violation over the constraints, each relative to its own scale.
+        """
+
+    @property
+    def tolerance(self) -> float:
+        """The violation up to which a point counts as inside: 0 unless the set has rows that no float can meet."""
+        return 0.0
+
+    def contains(self, points: Tensor, *, tolerance: float | None = None) -> Tensor:
+        """Return which of `points` (..., inputs) lie in the set, shape (...).
+
+        `tolerance` is the violation that is allowed; by default the set's own `tolerance`.
+        """
+        return self.violation(points) <= (self.tolerance if tolerance is None else tolerance)
+
+    @abstractmethod
+    def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return random points of the set, shape (count, inputs), or (P, count, inputs) for a batch of sets."""
+
+    @abstractmethod
+    def support(self, direction: Tensor) -> Tensor:
+        """Return a point of the set that maximizes ``direction . x``, for each of (..., inputs)."""
+
+    @abstractmethod
+    def max_step(self, points: Tensor, direction: Tensor) -> Tensor:
+        """Return the largest t >= 0 with ``points + t direction`` in the set, shape (...).
+
+        Infinite where the direction is zero; 0 where the point is outside or the first step leaves.
+        """
+
+    @abstractmethod
+    def inequalities(self) -> Inequalities:
+        """Return the set as linear rows; raise `DomainError` for a set that has none or for a batch."""
+
+    @abstractmethod
+    def bounding_box(self) -> Box:
+        """Return the smallest box that holds the set."""
+
+    @abstractmethod
+    def normalized(self) -> tuple[Domain, Tensor, Tensor]:
+        """Return the set in coordinates in which its widths are about 1.
+
+        Returns
+        -------
+        domain, scale, shift
+            The set of all u with ``x = shift + scale * u`` in this set; `scale` and `shift` have shape
+            (inputs,). A set whose projection is not separable in scaled coordinates (a ball) uses one
+            number for all inputs. An input of width 0 has scale 1. A batch shares scale and shift.
+        """
+
+    def center(self) -> Tensor:
+        """Return a point of the set in its middle, shape (inputs,) or (P, 1, inputs)."""
+        box = self.bounding_box()
+        return self.project(box.lower + (box.upper - box.lower) / 2)
+
+    def corners(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return extreme points of the set in random directions, shaped as `sample` does."""
+        leading = (count,) if self.batch is None else (self.batch, count)
+        direction = torch.randn(*leading, self.inputs, generator=generator, dtype=torch.float64)
+        return self.support(direction.to(self.device, self.dtype))
+
+    def _check_points(self, points: Tensor) -> Tensor:
+        if points.dim() == 0 or points.shape[-1] != self.inputs:
+            raise DomainError(
+                f"{type(self).__name__} has {self.inputs} inputs, but the points have shape {tuple(points.shape)}; "
+                f"the last dimension must be {self.inputs}"
+            )
+        sets = self.batch or 1
+        if sets > 1 and points.dim() > 2 and points.shape[-3] not in (1, sets):
+            raise DomainError(
+                f"{type(self).__name__} is a batch of {sets} sets, but the points have shape {tuple(points.shape)}; "
+                f"give ({sets}, points, {self.inputs})"
+            )
+        return points
+
+
+def resolve_shape(tensor: Tensor, shape: tuple[int, ...] | None, *, name: str) -> tuple[tuple[int, ...], int | None]:
+    """Tell one input's shape from the batch of sets.
+
+    Without `shape`, the last dimension of a 1-D or 2-D tensor, and the last three of a 3-D or 4-D
+    one, are one input; a dimension before them counts the sets.
+
+    Returns
+    -------
+    shape, batch
+        Shape of one input, and the number of sets or None.
+
+    Raises
+    ------
+    DomainError
+        When the tensor fits neither.
+    """
+    dimensions = tuple(tensor.shape)
+    if shape is None:
+        if not 1 <= len(dimensions) <= 4:
+            raise DomainError(f"{name} has shape {dimensions}; give numbers per input, or shape=(...) of one input")
+        shape = dimensions[-1:] if len(dimensions) <= 2 else dimensions[-3:]
+    shape = tuple(shape)
+    if math.prod(shape) == 0:
+        raise DomainError(f"{name} has shape {dimensions}: there are no inputs; at least one is needed")
+    if dimensions == shape or dimensions == (math.prod(shape),):
+        return shape, None
+    if dimensions[1:] in (shape, (math.prod(shape),)):
+        if dimensions[0] == 0:
+            raise DomainError(f"{name} is a batch of 0 sets; at least one is needed")
+        return shape, dimensions[0]
+    raise DomainError(f"{name} has shape {dimensions}, which is neither one input {shape} nor a batch of them")
+
+
+def flatten(tensor: Tensor, shape: tuple[int, ...], batch: int | None) -> Tensor:
+    """Bring a tensor of sets to (inputs,) or (batch, 1, inputs)."""
+    inputs = math.prod(shape)
+    return tensor.reshape(inputs) if batch is None else tensor.reshape(batch, 1, inputs)

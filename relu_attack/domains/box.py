@@ -1,0 +1,137 @@
+"""Boxes: a lower and an upper bound for each input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack.domains.base import Domain, Inequalities, flatten, resolve_shape
+from relu_attack.errors import DomainError
+
+
+class Box(Domain):
+    """The inputs between a lower and an upper bound.
+
+    Parameters
+    ----------
+    lower, upper
+        Bounds, each a tensor, an array or a number: the shape of one input, or (batch, \\*shape) for a
+        batch of boxes. A number holds for every input. Equal bounds fix an input.
+    shape
+        Shape of one input; needed when both bounds are numbers, or when the last dimension of a 2-D
+        tensor (the last three of a 3-D or 4-D one) is not one input.
+
+    Raises
+    ------
+    DomainError
+        When a bound is NaN or infinite, or a lower bound is above its upper bound; it names the index.
+
+    Notes
+    -----
+    `violation` is in units of the larger bound of the input, or of 1 when both are smaller.
+
+    Examples
+    --------
+    >>> import torch
+    >>> box = Box(torch.zeros(2), torch.tensor([1.0, 2.0]))
+    >>> box.project(torch.tensor([[-1.0, 1.5]]))
+    tensor([[0.0000, 1.5000]])
+    """
+
+    def __init__(self, lower: ArrayLike, upper: ArrayLike, *, shape: tuple[int, ...] | None = None) -> None:
+        low = as_tensor(lower, name="Box lower", error=DomainError)
+        high = as_tensor(upper, name="Box upper", error=DomainError)
+        if low.dim() == 0 and high.dim() == 0 and shape is None:
+            raise DomainError("Box lower and upper are both numbers; give shape=(inputs,), the shape of one input")
+        if low.dim() == 0 and high.dim() == 0 and shape is not None:
+            low = low.expand(shape)
+        dtype = torch.promote_types(low.dtype, high.dtype)
+        try:
+            low, high = torch.broadcast_tensors(low.to(dtype), high.to(low.device, dtype))
+        except RuntimeError:
+            raise DomainError(
+                f"Box lower has shape {tuple(low.shape)} but upper has shape {tuple(high.shape)}; they must match"
+            ) from None
+        for name, bound in (("lower", low), ("upper", high)):
+            if not torch.isfinite(bound).all():
+                index = first_index(~torch.isfinite(bound))
+                raise DomainError(f"Box {name} is not finite at index {index}; every bound must be a number")
+        if (low > high).any():
+            index = first_index(low > high)
+            raise DomainError(
+                f"Box is empty: lower is above upper at index {index} "
+                f"({low[low > high][0].item():g} > {high[low > high][0].item():g})"
+            )
+        self.shape, self.batch = resolve_shape(low, shape, name="Box lower")
+        self.lower = flatten(low, self.shape, self.batch).clone()
+        self.upper = flatten(high, self.shape, self.batch).clone()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.lower.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.lower.device
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Box:
+        lower, upper = (bound.to(device=device, dtype=dtype or self.dtype) for bound in (self.lower, self.upper))
+        if self.batch is not None:
+            lower, upper = lower.squeeze(1), upper.squeeze(1)
+        return Box(lower, upper, shape=self.shape)
+
+    def project(self, points: Tensor) -> Tensor:
+        return torch.clamp(self._check_points(points).to(self.dtype), self.lower, self.upper)
+
+    def violation(self, points: Tensor) -> Tensor:
+        points = self._check_points(points)
+        excess = torch.maximum(self.lower - points, points - self.upper).clamp_min(0)
+        scale = torch.maximum(self.lower.abs(), self.upper.abs()).clamp_min(1)
+        return (excess / scale).amax(-1)
+
+    def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        leading = (count,) if self.batch is None else (self.batch, count)
+        share = torch.rand(*leading, self.inputs, generator=generator, dtype=torch.float64)
+        return self.project(torch.lerp(self.lower, self.upper, share.to(self.device, self.dtype)))
+
+    def support(self, direction: Tensor) -> Tensor:
+        return torch.where(self._check_points(direction) > 0, self.upper, self.lower)
+
+    def max_step(self, points: Tensor, direction: Tensor) -> Tensor:
+        self._check_points(points), self._check_points(direction)
+        return steps_to_bounds(points, direction, self.lower, self.upper)
+
+    def inequalities(self) -> Inequalities:
+        if self.batch is not None:
+            raise DomainError(f"a batch of {self.batch} boxes has no one set of rows; take one box at a time")
+        none = self.lower.new_zeros(0, self.inputs)
+        return Inequalities(
+            matrix=none,
+            upper=self.lower.new_zeros(0),
+            equality_matrix=none,
+            equality_value=self.lower.new_zeros(0),
+            lower_bounds=self.lower,
+            upper_bounds=self.upper,
+        )
+
+    def normalized(self) -> tuple[Box, Tensor, Tensor]:
+        width = self.upper - self.lower
+        scale = width.reshape(-1, self.inputs).amax(0)
+        shift = self.lower.reshape(-1, self.inputs).mean(0)
+        scale = torch.where(scale > 0, scale, 1.0)
+        lower, upper = ((bound - shift) / scale for bound in (self.lower, self.upper))
+        if self.batch is not None:
+            lower, upper = lower.squeeze(1), upper.squeeze(1)
+        return Box(lower, upper, shape=self.shape), scale, shift
+
+    def bounding_box(self) -> Box:
+        return self
+
+
+def steps_to_bounds(points: Tensor, direction: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Return how far `points` (..., inputs) can go along `direction` between the bounds, shape (...)."""
+    wall = torch.where(direction > 0, upper, lower)
+    step = torch.where(direction == 0, torch.inf, (wall - points) / direction).amin(-1)
+    inside = ((points >= lower) & (points <= upper)).all(-1)
+    return torch.where(inside, step, 0.0)

@@ -1,0 +1,36 @@
+"""The named errors of the package.
+
+Every message is one line that says what was wrong, where, and what would be right.
+"""
+
+
+class ReLUAttackError(Exception):
+    """Base of every error that the package raises on purpose."""
+
+
+class UnsupportedModuleError(ReLUAttackError):
+    """A module of the model has no exact piecewise-linear form here."""
+
+
+class ModelError(ReLUAttackError):
+    """The model cannot be used as given: weights that are not finite, a wrong shape, training mode."""
+
+
+class DomainError(ReLUAttackError):
+    """The set of inputs is empty, unbounded, malformed or does not fit the model."""
+
+
+class ObjectiveError(ReLUAttackError):
+    """The objective does not fit the outputs of the model."""
+
+
+class OptionError(ReLUAttackError, ValueError):
+    """An option of a method or a call has an impossible value."""
+
+
+class SolverError(ReLUAttackError):
+    """A numerical solver failed, and no answer can be vouched for."""
+
+
+class FileFormatError(ReLUAttackError):
+    """A file cannot be read as what it should be."""

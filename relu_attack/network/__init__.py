@@ -1,0 +1,20 @@
+"""The intermediate form of a model and its kernels: forward, pattern, gradient, tangent, ray, region."""
+
+from relu_attack.network.lowering import Lowering, lower
+from relu_attack.network.network import Affine, Evaluation, Layer, Network, Workspace, dense_chain
+from relu_attack.network.region import Region, breakpoint_times, ray, region
+
+__all__ = [
+    "Affine",
+    "Evaluation",
+    "Layer",
+    "Lowering",
+    "Network",
+    "Region",
+    "Workspace",
+    "breakpoint_times",
+    "dense_chain",
+    "lower",
+    "ray",
+    "region",
+]

@@ -1,0 +1,139 @@
+"""From ``nn.Sequential`` to the chain: one file for each family of modules, one table of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
+
+from relu_attack._checks import first_index
+from relu_attack.errors import ModelError, UnsupportedModuleError
+from relu_attack.network.lowering import (
+    activation,
+    average_pooling,
+    convolution,
+    dropout,
+    linear,
+    max_pooling,
+    normalization,
+    padding,
+    reshaping,
+)
+from relu_attack.network.lowering.builder import Builder, Rule
+from relu_attack.network.network import Network
+
+RULES: dict[type[nn.Module], Rule] = {
+    **linear.RULES,
+    **convolution.RULES,
+    **normalization.RULES,
+    **activation.RULES,
+    **average_pooling.RULES,
+    **max_pooling.RULES,
+    **padding.RULES,
+    **reshaping.RULES,
+    **dropout.RULES,
+}
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """A lowered model.
+
+    Attributes
+    ----------
+    network
+        The chain, in float64 on the CPU.
+    notes
+        One line for each module: where it stands and what became of it.
+    """
+
+    network: Network
+    notes: tuple[str, ...]
+
+
+def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
+    """Copy a model into the chain of affine maps and activations that every engine works on.
+
+    Parameters
+    ----------
+    model
+        An ``nn.Sequential``, nested or not, or a single supported module, in evaluation mode where that matters.
+    input_shape
+        Shape of one input without the batch dimension.
+
+    Returns
+    -------
+    Lowering
+        The chain and what was done with each module.
+
+    Raises
+    ------
+    UnsupportedModuleError
+        For a module that has no exact form here; it names the place, the class and what is supported.
+    ModelError
+        For a weight that is not finite, a shape that does not fit, or a layer in training mode.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> lowering = lower(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 1)), (3,))
+    >>> lowering.network.units
+    5
+    >>> print(*lowering.notes, sep="\\n")
+    model[0]: Linear 3 -> 5
+    model[1]: ReLU, 5 units
+    model[2]: Linear 5 -> 1
+    """
+    shape = tuple(input_shape)
+    if not shape or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ModelError(f"input_shape is {shape}; give the shape of one input without the batch, such as (1, 28, 28)")
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+    builder = Builder(shape)
+    with torch.no_grad():
+        _walk(model, builder, "model")
+    return Lowering(builder.build(), tuple(builder.notes))
+
+
+def _walk(module: nn.Module, builder: Builder, path: str) -> None:
+    builder.path = path
+    _check(module, path)
+    kind = type(module)
+    if isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward:
+        for index, child in enumerate(module):
+            _walk(child, builder, f"{path}[{index}]")
+        return
+    # A subclass may compute something else, unless it inherits the very same forward.
+    known = next((base for base in kind.__mro__ if base in RULES), None)
+    if known is not None and kind.forward is known.forward:
+        RULES[known](module, builder)
+        return
+    supported = ", ".join(sorted({supported.__name__ for supported in RULES} | {"Sequential"}))
+    raise UnsupportedModuleError(f"{path} is {kind.__name__}, which has no exact form here; supported: {supported}")
+
+
+def _check(module: nn.Module, path: str) -> None:
+    """Raise when a module may compute something else than its class does, or has unusable numbers."""
+    where = f"{path} ({type(module).__name__})"
+    if any(is_lazy(parameter) for parameter in module._parameters.values() if parameter is not None):
+        raise ModelError(f"{where} is not initialized; run the model once on an input")
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ModelError(f"{where} has forward hooks, which may change values; remove them")
+    if "forward" in vars(module):
+        raise ModelError(f"{where} has a forward method of its own, put on the object; make it a module of its own")
+    if module.training and parametrize.is_parametrized(module):
+        raise ModelError(f"{where} has parametrized weights in training mode, which may move; call model.eval()")
+    for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+        if tensor.is_meta:
+            raise ModelError(f"{where} has a {name} without data (device meta); load the weights first")
+        if tensor.is_complex():
+            raise ModelError(f"{where} has a {name} of complex numbers; weights must be real")
+        bad = ~torch.isfinite(tensor)
+        if bool(bad.any()):
+            raise ModelError(
+                f"{where} has a {name} that is NaN or infinite at index {first_index(bad)}; train or load it again"
+            )

@@ -1,0 +1,37 @@
+"""Batch normalization in evaluation mode: a scale and a shift for each channel."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from relu_attack.network.lowering.builder import Builder, Rule, exact
+from relu_attack.network.operators import Diagonal
+
+
+def lower_batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, builder: Builder) -> None:
+    """Lower ``nn.BatchNorm1d`` and ``nn.BatchNorm2d``."""
+    name = type(module).__name__
+    if module.training:
+        raise builder.refuse(module, "is in training mode, where its result depends on the batch; call model.eval()")
+    if module.running_mean is None or module.running_var is None:
+        raise builder.refuse(module, "has no running statistics (track_running_stats=False), so its map is not fixed")
+    ranks = (3,) if isinstance(module, nn.BatchNorm2d) else (1, 2)
+    if len(builder.shape) not in ranks or builder.shape[0] != module.num_features:
+        places = "height, width" if isinstance(module, nn.BatchNorm2d) else "[length]"
+        raise builder.refuse(
+            module, f"takes a value of shape ({module.num_features}, {places}) but gets one of shape {builder.shape}"
+        )
+    scale = torch.rsqrt(exact(module.running_var) + module.eps)
+    if module.weight is not None:
+        scale = scale * exact(module.weight)
+    shift = -exact(module.running_mean) * scale
+    if module.bias is not None:
+        shift = shift + exact(module.bias)
+    side = "before" if builder.follows_map else "after"
+    entries = builder.size // module.num_features
+    builder.affine(Diagonal(scale.repeat_interleave(entries)), shift.repeat_interleave(entries))
+    builder.note(f"{name} folded into the map {side} it")
+
+
+RULES: dict[type[nn.Module], Rule] = {nn.BatchNorm1d: lower_batch_norm, nn.BatchNorm2d: lower_batch_norm}

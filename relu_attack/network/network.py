@@ -1,0 +1,312 @@
+"""The chain that every engine sees: affine maps and activations, nothing else.
+
+h_0 = x,   z_l = A_l h_{l-1} + b_l,   h_l = max(z_l, a_l z_l),   f(x) = A_{L+1} h_L + b_{L+1}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from relu_attack.network.operators import Dense, Diagonal, LinearOperator, PerProblem, compose
+
+_threshold_backward = torch.ops.aten.threshold_backward.grad_input
+
+
+@dataclass(frozen=True, eq=False)
+class Affine:
+    """An affine map ``x -> A x + bias``, with `bias` of shape (outputs,)."""
+
+    operator: LinearOperator
+    bias: Tensor
+
+    def apply(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return the map's value for each row of `x` (batch, inputs)."""
+        return self.operator.apply(x, bias=self.bias, out=out)
+
+    def after(self, first: Affine) -> Affine:
+        """Return this map after `first`, as one map."""
+        bias = self.operator.apply(first.bias[None], bias=self.bias)[0]
+        return Affine(compose(first.operator, self.operator), bias)
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Affine:
+        """Return the map on another device or in another dtype."""
+        return Affine(self.operator.to(device=device, dtype=dtype), self.bias.to(device=device, dtype=dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """An affine map and the activation ``z -> max(z, slope z)`` of its units.
+
+    Attributes
+    ----------
+    affine
+        The map from the layer before.
+    slope
+        Shape (units,), each in [0, 1]: 0 is ReLU, 1 passes the value through.
+    """
+
+    affine: Affine
+    slope: Tensor
+
+    @property
+    def units(self) -> int:
+        """Number of units of the layer."""
+        return self.slope.shape[0]
+
+    @cached_property
+    def is_relu(self) -> bool:
+        """Whether every unit is a plain ReLU, for which the kernels have a shorter way."""
+        return not bool(self.slope.any())
+
+    @cached_property
+    def passes(self) -> Tensor | None:
+        """Which units pass their value through and so have no breakpoint, shape (units,); None if none does."""
+        mask = self.slope == 1
+        return mask if bool(mask.any()) else None
+
+    def activate(self, preactivation: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return ``max(z, slope z)``."""
+        if self.is_relu:
+            return torch.clamp_min(preactivation, 0.0, out=out)
+        return torch.maximum(preactivation, preactivation * self.slope, out=out)
+
+    def rescale(self, rows: Tensor, pattern: Tensor, *, out: Tensor) -> Tensor:
+        """Return `rows` times the derivative of the activation, where `pattern` > 0 marks active units."""
+        if self.is_relu:
+            _threshold_backward(rows, pattern, 0.0, grad_input=out)
+            return out
+        return torch.where(pattern > 0, rows, rows * self.slope, out=out)
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Layer:
+        """Return the layer on another device or in another dtype."""
+        return Layer(self.affine.to(device=device, dtype=dtype), self.slope.to(device=device, dtype=dtype))
+
+
+class Workspace:
+    """Buffers of the kernels for one network and batch size, allocated once and reused.
+
+    What a kernel returns from a workspace is overwritten by the next call with the same workspace.
+
+    Parameters
+    ----------
+    network
+        The network whose passes use the buffers.
+    batch
+        Number of rows.
+    """
+
+    def __init__(self, network: Network, batch: int) -> None:
+        def rows(width: int) -> Tensor:
+            return torch.empty(batch, width, dtype=network.dtype, device=network.device)
+
+        self.preactivations = [rows(layer.units) for layer in network.layers]
+        self.activations = [rows(layer.units) for layer in network.layers]
+        self.sensitivities = [rows(layer.units) for layer in network.layers]
+        self.gradient = rows(network.inputs)
+        self.outputs = rows(network.outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a forward pass leaves behind.
+
+    Attributes
+    ----------
+    outputs
+        Shape (batch, outputs).
+    preactivations
+        One tensor a layer, shape (batch, units).
+    """
+
+    outputs: Tensor
+    preactivations: Sequence[Tensor]
+
+    @property
+    def pattern(self) -> tuple[Tensor, ...]:
+        """The activation pattern: one boolean mask a layer, true where the preactivation is positive."""
+        return tuple(preactivation > 0 for preactivation in self.preactivations)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A piecewise-linear network as a chain; a snapshot, so what is certified of it cannot move.
+
+    A pattern is one tensor a layer, positive where a unit is active: the boolean masks of
+    `Evaluation.pattern`, or the preactivations themselves, which saves making the masks.
+
+    Attributes
+    ----------
+    layers
+        The hidden layers.
+    output
+        The last affine map.
+    input_shape, output_shape
+        Shapes of one input and one output as the model has them.
+    """
+
+    layers: tuple[Layer, ...]
+    output: Affine
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs."""
+        return self.layers[0].affine.operator.inputs if self.layers else self.output.operator.inputs
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return self.output.operator.outputs
+
+    @property
+    def units(self) -> int:
+        """Number of hidden units."""
+        return sum(layer.units for layer in self.layers)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the coefficients."""
+        return self.output.bias.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the coefficients live."""
+        return self.output.bias.device
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Network:
+        """Return the network on another device or in another dtype."""
+        layers = tuple(layer.to(device=device, dtype=dtype) for layer in self.layers)
+        return Network(layers, self.output.to(device=device, dtype=dtype), self.input_shape, self.output_shape)
+
+    def substitute(self, scale: Tensor, shift: Tensor) -> Network:
+        """Return the network as a function of u with ``x = shift + scale u``, both of shape (inputs,)."""
+        change = Affine(Diagonal(scale.to(self.device, self.dtype)), shift.to(self.device, self.dtype))
+        if not self.layers:
+            return Network((), self.output.after(change), self.input_shape, self.output_shape)
+        first = Layer(self.layers[0].affine.after(change), self.layers[0].slope)
+        return Network((first, *self.layers[1:]), self.output, self.input_shape, self.output_shape)
+
+    def with_objective(self, objective: Tensor) -> tuple[Network, Tensor]:
+        """Fold one linear objective for each problem into the last affine map.
+
+        Parameters
+        ----------
+        objective
+            Shape (problems, outputs).
+
+        Returns
+        -------
+        network, offset
+            A network with one output, the objective of the row's problem less its constant, and that
+            constant for each problem, shape (problems,).
+        """
+        objective = objective.to(self.device, self.dtype)
+        weight = self.output.operator.transpose(objective)
+        output = Affine(PerProblem(weight), weight.new_zeros(1))
+        return Network(self.layers, output, self.input_shape, (1,)), objective @ self.output.bias
+
+    def forward(self, x: Tensor, *, workspace: Workspace | None = None) -> Evaluation:
+        """Evaluate the network.
+
+        Parameters
+        ----------
+        x
+            Flat inputs, shape (batch, inputs).
+        workspace
+            Buffers to write to; fresh ones when not given.
+
+        Returns
+        -------
+        Evaluation
+            Outputs and preactivations.
+        """
+        buffers = workspace or Workspace(self, x.shape[0])
+        preactivations = []
+        for index, layer in enumerate(self.layers):
+            preactivation = layer.affine.apply(x, out=buffers.preactivations[index])
+            x = layer.activate(preactivation, out=buffers.activations[index])
+            preactivations.append(preactivation)
+        return Evaluation(self.output.apply(x, out=buffers.outputs), preactivations)
+
+    def gradient(
+        self, pattern: Sequence[Tensor], objective: Tensor | None = None, *, workspace: Workspace | None = None
+    ) -> Tensor:
+        """Return the gradient of ``objective . f`` with respect to the input, by transposes.
+
+        Parameters
+        ----------
+        pattern
+            One tensor a layer, shape (batch, units), positive where active.
+        objective
+            Shape (batch, outputs); not needed for a network with one output.
+        workspace
+            Buffers to write to; fresh ones when not given.
+
+        Returns
+        -------
+        Tensor
+            Shape (batch, inputs).
+        """
+        batch = pattern[0].shape[0] if pattern else (1 if objective is None else objective.shape[0])
+        buffers = workspace or Workspace(self, batch)
+        operator = self.output.operator
+        if objective is None:
+            objective = torch.ones(batch, 1, dtype=self.dtype, device=self.device)
+            rows = operator.rows(batch) if isinstance(operator, PerProblem) else operator.transpose(objective)
+        else:
+            rows = operator.transpose(objective)
+        for index in range(len(self.layers) - 1, -1, -1):
+            layer = self.layers[index]
+            signs = pattern[index] if pattern[index].dtype == self.dtype else pattern[index].to(self.dtype)
+            sensitivity = layer.rescale(rows, signs, out=buffers.sensitivities[index])
+            out = buffers.sensitivities[index - 1] if index else buffers.gradient
+            rows = layer.affine.operator.transpose(sensitivity, out=out)
+        return rows
+
+    def tangent(self, pattern: Sequence[Tensor], direction: Tensor) -> tuple[Tensor, ...]:
+        """Return the rate of each preactivation along a direction of the input, in forward mode.
+
+        Parameters
+        ----------
+        pattern
+            One tensor a layer, shape (batch, units) or (1, units), positive where active.
+        direction
+            Shape (batch, inputs).
+
+        Returns
+        -------
+        tuple of Tensor
+            One tensor a layer, shape (batch, units), and last the rate of the outputs (batch, outputs).
+        """
+        rates = []
+        for layer, signs in zip(self.layers, pattern, strict=True):
+            rate = layer.affine.operator.apply(direction)
+            rates.append(rate)
+            direction = torch.where(signs > 0, rate, rate * layer.slope)
+        return (*rates, self.output.operator.apply(direction))
+
+
+def identity(size: int, *, dtype: torch.dtype = torch.float64) -> Affine:
+    """Return the affine map that changes nothing."""
+    return Affine(Diagonal(torch.ones(size, dtype=dtype)), torch.zeros(size, dtype=dtype))
+
+
+def dense_chain(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Network:
+    """Build a plain ReLU network from weight matrices (outputs, inputs) and biases (outputs,).
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = dense_chain([torch.eye(2), torch.ones(1, 2)], [torch.zeros(2), torch.zeros(1)])
+    >>> network.forward(torch.tensor([[1.0, -2.0]])).outputs
+    tensor([[1.]])
+    """
+    maps = [Affine(Dense(weight), bias) for weight, bias in zip(weights, biases, strict=True)]
+    layers = tuple(Layer(affine, torch.zeros_like(affine.bias)) for affine in maps[:-1])
+    return Network(layers, maps[-1], (weights[0].shape[1],), (weights[-1].shape[0],))

@@ -1,0 +1,115 @@
+"""The answer: a checked input, its value, a bound, and how it was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+
+class Status(Enum):
+    """Why a search ended; the value is the message."""
+
+    OPTIMAL = "the bound proves that no input is better"
+    FEASIBLE = "a feasible input; a better one may exist"
+    TIME_LIMIT = "stopped at the time limit; a better input may exist"
+    ITERATION_LIMIT = "stopped at the iteration limit; a better input may exist"
+    INTERRUPTED = "interrupted; the best input so far"
+
+
+class Verdict(Enum):
+    """What is known of a claim; the value is the message."""
+
+    VERIFIED = "the claim holds on the whole set"
+    FALSIFIED = "a witness breaks the claim"
+    UNKNOWN = "neither a proof nor a witness was found"
+    TIMEOUT = "the time ran out before a proof or a witness was found"
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Best value against work; one row a record, in order.
+
+    Attributes
+    ----------
+    seconds
+        Time since the call began, shape (records,).
+    iterations
+        Steps done, shape (records,).
+    values
+        Best value so far of each problem, shape (records, problems); it never gets worse.
+    """
+
+    seconds: Tensor
+    iterations: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What `maximize` and `minimize` return. For a batch of P problems each entry has a leading dimension P.
+
+    Attributes
+    ----------
+    x
+        The best input found, in the shape of one input of the model and the dtype of its set; it lies in the set.
+    value
+        The objective at `x` by a float64 forward pass of the model; float64, shape () or (P,).
+    bound
+        No input of the set is better than this: a certified upper bound (`minimize`: lower bound) that
+        holds in real arithmetic for the stored weights; float64, shape () or (P,).
+    status
+        Why the search ended.
+    violation
+        By how much `x` leaves its set, relative to the scale of the constraint; shape () or (P,).
+    method
+        Name of the method.
+    iterations
+        Steps that each walker did.
+    evaluations
+        Points at which the network and its gradient were evaluated, all walkers together.
+    runtime
+        Seconds.
+    trace
+        Best value against time.
+    path
+        Where each walker went, shape (steps, problems, walkers, inputs), when it was asked for.
+    """
+
+    x: Tensor
+    value: Tensor
+    bound: Tensor
+    status: Status
+    violation: Tensor
+    method: str
+    iterations: int
+    evaluations: int
+    runtime: float
+    trace: Trace
+    path: Tensor | None = None
+
+    @property
+    def message(self) -> str:
+        """The status in words."""
+        return self.status.value
+
+    @property
+    def gap(self) -> Tensor:
+        """How much better than `value` an input might still be: the distance from value to bound, shape of `value`."""
+        return (self.bound - self.value).abs()
+
+    @property
+    def relative_gap(self) -> Tensor:
+        """The gap as a share of the value's magnitude, as MILP solvers report it; infinite at value 0."""
+        return torch.where(self.gap == 0, 0.0, self.gap / self.value.abs())
+
+    def __str__(self) -> str:
+        """Summarize the answer in a few words, the first problem of a batch only."""
+        value, bound = (float(entry.reshape(-1)[0]) for entry in (self.value, self.bound))
+        more = f" (first of {self.value.numel()} problems)" if self.value.dim() else ""
+        return (
+            f"{self.method}: value {value:.6g}, bound {bound:.6g}, gap {abs(bound - value):.3g}{more}; "
+            f"{self.iterations} steps in {self.runtime:.2f} s; {self.message}"
+        )

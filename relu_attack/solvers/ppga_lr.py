@@ -1,0 +1,108 @@
+"""PPGA_LR: PPGA whose step length follows the observed gain and the walls of the linear region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from relu_attack.errors import OptionError
+from relu_attack.network import Evaluation, breakpoint_times
+from relu_attack.solvers.perturbation import Perturbation, PerturbationOptions
+from relu_attack.solvers.prepared import Prepared
+from relu_attack.solvers.walk import Walk
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPGALROptions(PerturbationOptions):
+    """Options of PPGA_LR; step lengths are relative, as `step` is.
+
+    Attributes
+    ----------
+    longest_step, shortest_step
+        An excursion begins with a step drawn between `step` and `longest_step`, log-uniformly, so that walkers differ,
+        and ends once no step down to `shortest_step` gains. A raw `learning_rate` sets the very first step instead.
+    growth, trim
+        Factors on the step after a window that was still rising at its end, and after one without gain.
+    overshoot
+        How far past the region's wall the valve goes, as a share of the way to it.
+    """
+
+    longest_step: float = 1.0
+    shortest_step: float = 2e-3
+    growth: float = 2.0
+    trim: float = 0.5
+    overshoot: float = 0.02
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.shortest_step <= self.step <= self.longest_step:
+            raise OptionError(
+                "steps must satisfy 0 < shortest_step <= step <= longest_step, "
+                f"got {self.shortest_step}, {self.step}, {self.longest_step}"
+            )
+        if not (self.growth >= 1 and 0 < self.trim < 1 and self.overshoot >= 0):
+            raise OptionError(
+                "growth must be at least 1, trim in (0, 1) and overshoot at least 0, "
+                f"got {self.growth}, {self.trim}, {self.overshoot}"
+            )
+
+
+class PPGALR(Walk):
+    """PPGA with a linear-region valve and a step length for each walker.
+
+    Named after arXiv 2512.24295, whose full text was not at hand: this definition is ours.
+
+    1. Valve: f is affine on a linear region, so a direction cannot go stale inside it. On the last step of each
+       window, a step that would end inside its region is lengthened to the region's wall and a little beyond.
+    2. Trim: a walker without gain over a window goes back to its best point with half the step.
+    3. Growth: a walker that was still rising at the end of a window doubles its step.
+    4. Once no step gains, the excursion ends, the walker is perturbed as in PPGA, and a new step is drawn.
+    """
+
+    def __init__(self, prepared: Prepared, starts: Tensor, options: PPGALROptions, generator: torch.Generator) -> None:
+        super().__init__(prepared, starts, options, generator)
+        self._lr = options
+        self._perturbation = Perturbation(prepared, options, generator)
+        self._steps = self._draw_steps()
+        self._age = 0
+
+    def _draw_steps(self) -> Tensor:
+        share = torch.empty_like(self.x[:, :1]).uniform_(generator=self.generator)
+        return self._lr.step * (self._lr.longest_step / self._lr.step) ** share
+
+    def _ascend(self, gradient: Tensor) -> Tensor:
+        factor = self._step_per_norm(gradient)
+        if self._lr.learning_rate is not None and self._age == 1:
+            self._steps = self._lr.learning_rate / factor
+        return torch.addcmul(self.x, gradient, factor.mul_(self._steps))
+
+    def _advance(self, evaluation: Evaluation, gradient: Tensor) -> Tensor:
+        self._age += 1
+        target = super()._advance(evaluation, gradient)
+        return target if self._age % self._lr.window else self._to_wall(evaluation, target)
+
+    def _to_wall(self, evaluation: Evaluation, target: Tensor) -> Tensor:
+        """Lengthen the steps that end inside their linear region to its wall and a little beyond."""
+        network, pattern = self.prepared.network, evaluation.preactivations
+        direction = target - self.x
+        rates = network.tangent(pattern, direction)
+        wall = breakpoint_times(network, pattern, pattern, rates).amin(1, keepdim=True)
+        # A step of zero length, or one that meets no wall, is left as it is.
+        longer = (wall > 1) & torch.isfinite(wall)
+        times = torch.where(longer, wall * (1 + self._lr.overshoot), 1.0)
+        return torch.where(longer, self.prepared.project(torch.addcmul(self.x, times, direction)), target)
+
+    def _ended(self, gained: Tensor) -> Tensor:
+        trimmed = ~(gained | self._improved)[:, None]
+        grown = (gained & self._improved)[:, None]
+        self._steps = torch.where(trimmed, self._steps * self._lr.trim, self._steps)
+        self._steps = torch.where(grown, (self._steps * self._lr.growth).clamp_max(self._lr.longest_step), self._steps)
+        ended = trimmed & (self._steps < self._lr.shortest_step)
+        self._steps = torch.where(ended, self._draw_steps(), self._steps)
+        torch.where(trimmed, self.excursion_x, self.x, out=self.x)
+        return ended[:, 0]
+
+    def _next_starts(self, ended: Tensor) -> Tensor:
+        return self._perturbation.next_starts(ended, self.excursion_x, self.excursion_value)

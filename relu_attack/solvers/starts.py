@@ -1,0 +1,107 @@
+"""Where walkers begin."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from relu_attack._checks import ArrayLike, as_tensor
+from relu_attack.errors import DomainError, OptionError
+from relu_attack.solvers.prepared import Prepared
+
+STARTS = ("mixed", "random", "corners", "center")
+
+
+def given_points(prepared: Prepared, x0: ArrayLike) -> Tensor:
+    """Read the user's points, project those outside the set with a warning.
+
+    Parameters
+    ----------
+    prepared
+        The problem.
+    x0
+        Points in the user's coordinates: the shape of one input, (points, \\*shape), or for a batch of P problems
+        (P, \\*shape) or (P, points, \\*shape).
+
+    Returns
+    -------
+    Tensor
+        Walking coordinates, shape (problems, points, inputs).
+
+    Raises
+    ------
+    DomainError
+        When the points have the wrong shape or are not finite.
+    """
+    domain, problems = prepared.problem.domain, prepared.problem.problems
+    points = as_tensor(x0, name="x0", error=DomainError).to("cpu", torch.float64)
+    leading = _leading(tuple(points.shape), domain.shape, domain.inputs)
+    if leading is None or len(leading) > 2 or points.numel() == 0:
+        raise DomainError(
+            f"x0 has shape {tuple(points.shape)}; one input has shape {domain.shape}, several (points, *{domain.shape})"
+        )
+    if not bool(torch.isfinite(points).all()):
+        raise DomainError("x0 has an entry that is NaN or infinite; every coordinate must be a number")
+    if len(leading) == 2 or (prepared.problem.batched and leading == (problems,)):
+        if leading[0] != problems:
+            raise DomainError(f"x0 has shape {tuple(points.shape)}, but there are {problems} problems")
+        points = points.reshape(problems, -1, domain.inputs)
+    else:
+        points = points.reshape(1, -1, domain.inputs)
+    exact = domain.to(device="cpu", dtype=torch.float64)
+    outside = ~exact.contains(points, tolerance=1e-9)
+    if bool(outside.any()):
+        warnings.warn(
+            f"{int(outside.sum())} of {outside.numel()} points of x0 lie outside the set and are projected onto it",
+            UserWarning,
+            stacklevel=5,
+        )
+    return prepared.from_user(exact.project(points)).expand(problems, -1, -1)
+
+
+def _leading(shape: tuple[int, ...], event: tuple[int, ...], inputs: int) -> tuple[int, ...] | None:
+    for tail in (event, (inputs,)):
+        if len(shape) >= len(tail) and shape[len(shape) - len(tail) :] == tail:
+            return shape[: len(shape) - len(tail)]
+    return None
+
+
+def starting_points(
+    prepared: Prepared, *, kind: str, x0: ArrayLike | None, generator: torch.Generator, seed: int
+) -> Tensor:
+    """Return one start for each walker, shape (batch, inputs).
+
+    Parameters
+    ----------
+    prepared
+        The problem.
+    kind
+        ``"mixed"``: the centre, a quarter corners, the rest random; or all of one kind.
+    x0
+        Points of the user, which come first; `kind` fills the other walkers.
+    generator, seed
+        Source of randomness on the walk's device, and the seed for what is drawn on the CPU.
+
+    Raises
+    ------
+    OptionError, DomainError
+        For an unknown kind, or points that do not fit.
+    """
+    if kind not in STARTS:
+        raise OptionError(f"starts is {kind!r}; it must be one of {', '.join(STARTS)}")
+    problems, restarts, domain = prepared.problem.problems, prepared.restarts, prepared.domain
+    starts = prepared.by_problem(prepared.sample(generator)).clone()
+    if kind in ("corners", "mixed"):
+        count = restarts if kind == "corners" else restarts // 4
+        if count:
+            starts[:, :count] = domain.corners(count, generator=torch.Generator().manual_seed(seed))
+    if kind == "center":
+        starts[:] = domain.center()
+    elif kind == "mixed" and restarts > 1:
+        starts[:, -1:] = domain.center()
+    if x0 is not None:
+        points = given_points(prepared, x0)[:, :restarts]
+        starts[:, : points.shape[1]] = points
+    return starts.view(problems * restarts, -1)

@@ -1,0 +1,130 @@
+"""Polytopes: what they refuse, degenerate sets, and values worked out by hand."""
+
+import pytest
+import torch
+
+from relu_attack.domains import Polytope
+from relu_attack.errors import DomainError
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"A": [[1.0, NAN]], "b": [1.0]}, r"A is not finite at index \(0, 1\)"),
+        ({"A": [[1.0, 1.0]], "b": [INF]}, "b is not finite at index 0"),
+        ({"A": [[1.0, 1.0]]}, "has A but no b"),
+        ({"b_eq": [1.0], "lower": [0.0, 0.0]}, "has b_eq but no A_eq"),
+        ({"A": [[1.0, 1.0]], "b": [1.0, 2.0]}, "b has shape .2,., but A has 1 rows"),
+        ({"A": [1.0, 1.0], "b": [1.0]}, r"A has shape \(2,\), it must be \(rows, inputs\)"),
+        ({"A": [[[1.0, 1.0]]], "b": [1.0]}, "a batch of polytopes is not supported"),
+        ({"A": [[1.0, 1.0]], "b": [1.0], "A_eq": [[1.0]], "b_eq": [1.0]}, "A_eq has shape .1, 1., .* 2 inputs"),
+        ({"A": [[1.0, 1.0]], "b": [1.0], "lower": [0.0]}, "lower has shape"),
+        ({"lower": [[0.0, 0.0]], "upper": 1.0}, "a batch of polytopes is not supported"),
+        ({"lower": 0.0, "upper": 1.0}, "or shape="),
+        ({"lower": [0.0, NAN], "upper": 1.0}, "lower is nan at index 1"),
+        ({"lower": [0.0, INF], "upper": 1.0}, "lower is inf at index 1"),
+        ({"lower": [0.0, 2.0], "upper": 1.0}, r"empty: lower is above upper at index 1 \(2 > 1\)"),
+        ({"A": [[1.0, 1.0], [0.0, 0.0]], "b": [1.0, -1.0]}, "A row 1 is all zeros, and 0 <= -1 is false"),
+        ({"A_eq": [[0.0, 0.0]], "b_eq": [2.0]}, "A_eq row 0 is all zeros, and 0 = 2 is false"),
+        ({"A": [[1.0, 0.0], [-1.0, -1.0]], "b": [9.0, -3.0], "lower": 0.0, "upper": 1.0}, "infeasible: A row 1 cannot"),
+        ({"A_eq": [[1.0, 1.0]], "b_eq": [3.0], "lower": 0.0, "upper": 1.0}, "infeasible: A_eq row 0 cannot"),
+        ({"A": [[1.0, 1.0]], "b": [1.0], "lower": [0.0, -INF], "upper": [1.0, INF]}, "input 1 has no limit below"),
+        ({"lower": [0.0, 0.0], "upper": [1.0, INF]}, "unbounded: input 1 has no limit above"),
+        ({"A_eq": [[1.0, -1.0]], "b_eq": [0.0], "lower": 0.0}, "input . has no limit above"),
+        ({"A": [[1.0, 0.0]], "b": [1.0]}, "is unbounded: input"),
+    ],
+)  # fmt: skip
+def test_a_malformed_empty_or_unbounded_polytope_is_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(DomainError, match=message):
+        Polytope(**arguments)  # type: ignore[arg-type]
+
+
+def test_points_of_a_wrong_shape_are_refused() -> None:
+    with pytest.raises(DomainError, match="2 inputs, but the points have shape"):
+        Polytope(lower=[0.0, 0.0], upper=1.0).project(torch.zeros(5, 3))
+
+
+def test_rows_alone_may_bound_the_set() -> None:
+    triangle = Polytope(A=[[-1.0, 0.0], [0.0, -1.0], [1.0, 1.0]], b=[0.0, 0.0, 1.0])
+    box = triangle.bounding_box()
+    assert torch.allclose(box.lower, torch.zeros(2).double(), atol=1e-9)
+    assert torch.allclose(box.upper, torch.ones(2).double(), atol=1e-9)
+    assert torch.allclose(triangle.project(torch.tensor([[2.0, 2.0]])), torch.tensor([[0.5, 0.5]]).double())
+    assert torch.allclose(triangle.support(torch.tensor([2.0, 1.0])), torch.tensor([1.0, 0.0]).double())
+    assert triangle.max_step(torch.tensor([0.25, 0.25]), torch.tensor([1.0, 1.0])) == pytest.approx(0.25)
+
+
+def test_the_bounding_box_never_loses_a_point() -> None:
+    generator = torch.Generator().manual_seed(3)
+    rows = torch.randn(30, 4, generator=generator, dtype=torch.float64)
+    polytope = Polytope(rows, torch.ones(30))
+    box, corners = polytope.bounding_box(), polytope.corners(50, generator=generator)
+    assert (box.violation(corners) == 0).all()
+    ends = polytope.support(torch.eye(4))
+    assert torch.allclose(ends.diagonal(), box.upper, atol=1e-9)
+
+
+def test_opposed_rows_are_an_equation() -> None:
+    flat = Polytope([[1.0, 1.0], [-1.0, -1.0]], [1.0, -1.0], lower=0.0, upper=1.0)
+    projected = flat.project(torch.tensor([[3.0, 0.0], [0.3, 0.3]]))
+    assert torch.allclose(projected, torch.tensor([[1.0, 0.0], [0.5, 0.5]]).double())
+    assert (flat.violation(projected) <= 1e-15).all()
+    assert flat.max_step(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 1.0])) == 0
+    assert flat.max_step(torch.tensor([0.5, 0.5]), torch.tensor([1.0, -1.0])) == pytest.approx(0.5)
+
+
+def test_a_single_point_is_a_polytope() -> None:
+    point = Polytope(A_eq=[[1.0, 1.0], [1.0, -1.0], [2.0, 0.0]], b_eq=[3.0, 1.0, 4.0])
+    expected = torch.tensor([2.0, 1.0]).double()
+    assert torch.allclose(point.project(torch.randn(4, 2)), expected, atol=1e-12)
+    assert torch.allclose(point.sample(3), expected, atol=1e-12)
+    assert torch.allclose(point.support(torch.ones(2)), expected, atol=1e-12)
+    assert point.normalized()[1].tolist() == [1, 1]
+
+
+def test_fixed_inputs_keep_their_value_exactly() -> None:
+    age = Polytope(A=[[1.0, 1.0, 1.0]], b=[29.0], lower=[0.0, 0.0, 28.0], upper=[5.0, 5.0, 28.0])
+    points = torch.cat([age.project(10 * torch.randn(20, 3)), age.sample(20), age.corners(5)])
+    assert (points[:, 2] == 28).all()
+    assert (age.violation(points) <= 1e-12).all()
+
+
+def test_dependent_rows_and_a_vertex_of_many_rows_are_no_trouble() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(12, 3, generator=generator, dtype=torch.float64)
+    rows = torch.cat([rows, rows, 2 * rows])
+    # all rows pass through (1, 1, 1)
+    cone = Polytope(rows * torch.sign(rows.sum(1, keepdim=True)), (rows.sum(1)).abs(), lower=-9.0, upper=9.0)
+    points = 5 * torch.randn(200, 3, generator=generator, dtype=torch.float64)
+    nearest = cone.project(points)
+    assert (cone.violation(nearest) <= 1e-12).all()
+    best = cone.support(points - nearest)
+    assert ((points - nearest) * (best - nearest)).sum(-1).max() <= 1e-8
+
+
+def test_a_copy_in_float32_walks_and_the_way_back_is_exact() -> None:
+    exact = Polytope([[1.0, 1.0, 1.0]], [1.0], lower=0.1, upper=1.0, shape=(1, 3))
+    copy = exact.to(dtype=torch.float32)
+    assert copy.shape == (1, 3)
+    assert copy.project(torch.randn(7, 3)).dtype == torch.float32
+    assert copy.contains(copy.project(torch.randn(7, 3))).all()
+    assert copy.bounding_box().dtype == torch.float32
+    assert torch.equal(copy.to(dtype=torch.float64).bounding_box().lower, exact.bounding_box().lower)
+
+
+def test_the_rows_are_given_back_as_they_came() -> None:
+    rows = Polytope([[2.0, 2.0]], [3.0], [[1.0, -1.0]], [0.0], lower=0.0, upper=1.0).inequalities()
+    assert rows.matrix.tolist() == [[2, 2]]
+    assert rows.upper.tolist() == [3]
+    assert rows.equality_matrix.tolist() == [[1, -1]]
+    assert rows.lower_bounds.tolist() == [0, 0]
+
+
+def test_samples_spread_over_the_set() -> None:
+    simplex = Polytope(A_eq=torch.ones(1, 3), b_eq=[1.0], lower=0.0)
+    points = simplex.sample(2000, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(points.mean(0), torch.full((3,), 1 / 3).double(), atol=0.03)
+    assert (points.amax(0) > 0.8).all()
+    assert (points.std(0) > 0.15).all()

@@ -1,0 +1,203 @@
+"""Each operator is the linear map that its dense matrix is."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from relu_attack.network.operators import (
+    Composition,
+    Convolution,
+    Dense,
+    Diagonal,
+    LinearOperator,
+    PerProblem,
+    Sparse,
+    compose,
+)
+from tests.network.support import DEVICES
+
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def sparse(outputs: int, inputs: int, *, entries: int = 9, seed: int = 0) -> Sparse:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(outputs, (entries,), generator=generator)
+    columns = torch.randint(inputs, (entries,), generator=generator)
+    return Sparse.from_triplets(rows, columns, normal(entries, seed=seed), outputs=outputs, inputs=inputs)
+
+
+conv1d = Convolution(normal(4, 3, 2), (3, 8), (2,), (1,), (2,))
+conv2d = Convolution(normal(4, 1, 3, 2), (2, 6, 5), (2, 1), (1, 0), (1, 2), groups=2)
+OPERATORS: dict[str, LinearOperator] = {
+    "dense": Dense(normal(3, 5)),
+    "diagonal": Diagonal(normal(4)),
+    "conv1d": conv1d,
+    "conv2d": conv2d,
+    "conv2d that leaves entries over": Convolution(normal(1, 1, 2, 2), (1, 6, 5), (3, 3), (0, 0), (1, 1)),
+    "sparse": sparse(4, 6),
+    "sparse with an empty row and column": Sparse.from_triplets(
+        torch.tensor([0, 3]), torch.tensor([2, 0]), normal(2), outputs=4, inputs=5
+    ),
+    "sparse with long rows": Sparse.from_triplets(
+        torch.arange(40) % 2, torch.arange(40), normal(40), outputs=2, inputs=40
+    ),
+    "composition": Composition(
+        (sparse(60, 10), conv2d, Diagonal(normal(conv2d.outputs)), Dense(normal(3, conv2d.outputs)))
+    ),
+    "one problem": PerProblem(normal(1, 5)),
+}
+
+
+@pytest.fixture(params=OPERATORS.values(), ids=OPERATORS.keys())
+def operator(request: pytest.FixtureRequest) -> LinearOperator:
+    chosen: LinearOperator = request.param
+    return chosen
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_apply_and_transpose_are_products_with_the_matrix(
+    operator: LinearOperator, dtype: torch.dtype, device: str
+) -> None:
+    matrix = operator.matrix()
+    x, y, bias = normal(7, operator.inputs), normal(7, operator.outputs, seed=1), normal(operator.outputs, seed=2)
+    moved = operator.to(device=device, dtype=dtype)
+    tolerance = TOLERANCE[dtype] * max(1.0, float(matrix.abs().sum()))
+
+    def check(actual: Tensor, expected: Tensor) -> None:
+        assert actual.dtype == dtype
+        assert actual.device.type == device
+        torch.testing.assert_close(actual.cpu().double(), expected, rtol=0, atol=tolerance)
+
+    x_there, y_there, bias_there = (tensor.to(device, dtype) for tensor in (x, y, bias))
+    check(moved.apply(x_there), x @ matrix.T)
+    check(moved.apply(x_there, bias=bias_there), x @ matrix.T + bias)
+    check(moved.transpose(y_there), y @ matrix)
+    check(moved.apply(x_there, bias=bias_there, out=torch.empty_like(y_there)), x @ matrix.T + bias)
+    check(moved.transpose(y_there, out=torch.empty_like(x_there)), y @ matrix)
+    torch.testing.assert_close(bias_there.cpu().double(), bias.to(dtype).double(), rtol=0, atol=0)
+
+
+def test_matrix_has_the_declared_shape(operator: LinearOperator) -> None:
+    assert operator.matrix().shape == (operator.outputs, operator.inputs)
+
+
+def test_terms_is_at_least_the_longest_row(operator: LinearOperator) -> None:
+    assert operator.terms >= int((operator.matrix() != 0).sum(1).max())
+
+
+def test_absolute_is_entry_by_entry_and_an_upper_bound_for_a_composition(operator: LinearOperator) -> None:
+    absolute, expected = operator.absolute().matrix(), operator.matrix().abs()
+    if isinstance(operator, Composition):
+        assert bool((absolute >= expected - 1e-12).all())
+    else:
+        assert torch.equal(absolute, expected)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_is_finite_sees_one_bad_coefficient(operator: LinearOperator, bad: float) -> None:
+    assert operator.is_finite()
+    first = operator.operators[1] if isinstance(operator, Composition) else operator
+    coefficients = {Diagonal: "scale", Sparse: "values"}.get(type(first), "weight")
+    spoilt: Tensor = vars(first)[coefficients]
+    kept = spoilt.flatten()[-1].item()
+    spoilt.view(-1)[-1] = bad
+    try:
+        assert not operator.is_finite()
+    finally:
+        spoilt.view(-1)[-1] = kept
+
+
+def test_works_in_inference_mode_and_under_autograd_afterwards(operator: LinearOperator) -> None:
+    fresh = operator.to(dtype=torch.float64)
+    x, y = normal(2, operator.inputs), normal(2, operator.outputs)
+    with torch.inference_mode():
+        fresh.transpose(y), fresh.apply(x)
+    x.requires_grad_()
+    (gradient,) = torch.autograd.grad((fresh.apply(x) * y).sum(), x)
+    torch.testing.assert_close(gradient, fresh.transpose(y))
+
+
+def test_convolution_is_the_one_of_torch() -> None:
+    x = normal(3, *conv2d.input_shape)
+    expected = functional.conv2d(x, conv2d.weight, None, (2, 1), (1, 0), (1, 2), 2)
+    assert conv2d.output_shape == tuple(expected.shape[1:])
+    torch.testing.assert_close(conv2d.apply(x.flatten(1)), expected.flatten(1))
+
+
+def test_sparse_adds_up_entries_of_the_same_place() -> None:
+    place = torch.tensor([1, 1, 0])
+    operator = Sparse.from_triplets(place, place, torch.tensor([2.0, 3.0, 7.0]), outputs=2, inputs=2)
+    assert operator.matrix(dtype=torch.float32).tolist() == [[7.0, 0.0], [0.0, 5.0]]
+    assert operator.stored == 2
+
+
+def test_sparse_keeps_an_infinite_entry_away_from_rows_that_do_not_use_it() -> None:
+    operator = Sparse.from_triplets(
+        torch.tensor([0, 1, 1]), torch.tensor([1, 1, 2]), torch.ones(3), outputs=2, inputs=3
+    )
+    assert operator.apply(torch.tensor([[torch.inf, 1.0, 2.0]])).tolist() == [[1.0, 3.0]]
+
+
+def test_per_problem_gives_each_block_of_walkers_its_own_row() -> None:
+    weight, x = normal(3, 5), normal(6, 5, seed=1)
+    operator = PerProblem(weight)
+    rows = weight.repeat_interleave(2, 0)
+    y = normal(6, 1, seed=2)
+    torch.testing.assert_close(operator.apply(x), (x * rows).sum(1, keepdim=True))
+    torch.testing.assert_close(operator.transpose(y), y * rows)
+    assert torch.equal(operator.rows(6), rows)
+
+
+FOLDS = {
+    "diagonal, diagonal": (Diagonal(normal(5)), Diagonal(normal(5, seed=1)), Diagonal),
+    "diagonal, dense": (Diagonal(normal(5)), Dense(normal(3, 5)), Dense),
+    "dense, diagonal": (Dense(normal(3, 5)), Diagonal(normal(3)), Dense),
+    "wide dense pair": (Dense(normal(5, 4)), Dense(normal(3, 5)), Dense),
+    "narrow dense pair": (Dense(normal(1, 9)), Dense(normal(9, 1)), Composition),
+    "diagonal, sparse": (Diagonal(normal(6)), sparse(4, 6), Sparse),
+    "sparse, diagonal": (sparse(4, 6), Diagonal(normal(4)), Sparse),
+    "sparse, sparse": (sparse(7, 6), sparse(3, 7, seed=1), Sparse),
+    "channel scales, convolution": (Diagonal(normal(2).repeat_interleave(30)), conv2d, Convolution),
+    "entry scales, convolution": (Diagonal(normal(60)), conv2d, Composition),
+    "convolution, channel scales": (
+        conv2d,
+        Diagonal(normal(4).repeat_interleave(conv2d.outputs // 4)),
+        Convolution,
+    ),
+    "convolution, entry scales": (conv2d, Diagonal(normal(conv2d.outputs)), Composition),
+    "identity, convolution": (Diagonal(torch.ones(24, dtype=torch.float64)), conv1d, Convolution),
+    "convolution, identity": (conv1d, Diagonal(torch.ones(conv1d.outputs, dtype=torch.float64)), Convolution),
+    "convolution, dense": (conv1d, Dense(normal(3, conv1d.outputs)), Composition),
+    "composition, diagonal": (
+        Composition((sparse(24, 5), conv1d)),
+        Diagonal(normal(4).repeat_interleave(conv1d.outputs // 4)),
+        Composition,
+    ),
+    "diagonal, composition": (Diagonal(normal(5)), Composition((sparse(24, 5), conv1d)), Composition),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "kind"), FOLDS.values(), ids=FOLDS.keys())
+def test_compose_is_the_product_and_folds_where_it_is_no_more_work(
+    first: LinearOperator, second: LinearOperator, kind: type[LinearOperator]
+) -> None:
+    composed = compose(first, second)
+    torch.testing.assert_close(composed.matrix(), second.matrix() @ first.matrix())
+    assert type(composed) is kind
+    if isinstance(composed, Composition):
+        assert len(composed.operators) == 2
+        assert not any(isinstance(operator, Composition) for operator in composed.operators)
+
+
+def test_a_padded_grouped_convolution_folds_a_scale_of_its_inputs() -> None:
+    module = nn.Conv2d(4, 6, 3, padding=1, groups=2, bias=False).double()
+    operator = Convolution(module.weight.detach(), (4, 5, 5), (1, 1), (1, 1), (1, 1), groups=2)
+    scale, x = normal(4), normal(2, 4, 5, 5)
+    expected = module(x * scale.reshape(4, 1, 1)).flatten(1).detach()
+    torch.testing.assert_close(operator.scale_inputs(scale).apply(x.flatten(1)), expected)

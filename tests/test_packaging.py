@@ -1,0 +1,71 @@
+"""What is installed: a light import, types, one command, pins that fit the bounds."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points, metadata, requires
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import relu_attack
+
+ROOT = Path(__file__).parents[1]
+HEAVY = (
+    "torchvision",
+    "lightning",
+    "pytorch_lightning",
+    "torchmetrics",
+    "cvxpy",
+    "matplotlib",
+    "scipy.optimize",
+    "pydantic",
+    "typer",
+)
+
+
+def pins() -> dict[str, str]:
+    """Return the version of each distribution in constraints.txt, by its lower-case name."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
+
+
+def test_import_takes_no_heavy_package_with_it() -> None:
+    program = f"import sys, relu_attack; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_types_are_shipped() -> None:
+    assert files("relu_attack").joinpath("py.typed").is_file()
+
+
+def test_one_command_is_installed() -> None:
+    (command,) = entry_points(group="console_scripts", name="relu-attack")
+    assert command.value == "relu_attack.cli:main"
+
+
+def test_metadata_names_version_licence_and_python() -> None:
+    about = metadata("relu-attack")
+    assert about["Version"] == relu_attack.__version__
+    assert about["Requires-Python"] == ">=3.10"
+    assert about["License-Expression"] == "Apache-2.0"
+
+
+def requirements() -> list[str]:
+    """Return what the package and its extras need, without the extra that names other extras."""
+    return [line for line in requires("relu-attack") or [] if Requirement(line).name != "relu-attack"]
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_pinned_version_fits_its_bound(requirement: str) -> None:
+    bound = Requirement(requirement)
+    assert bound.specifier.contains(pins()[re.sub(r"[-_.]+", "-", bound.name).lower()])
+
+
+def test_pins_have_no_local_version() -> None:
+    assert [name for name, version in pins().items() if "+" in version] == []
