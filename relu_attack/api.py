@@ -71,6 +71,10 @@ class ReLUOptimizer:
             raise OptionError(f"dtype of the walk must be torch.float32 or torch.float64, got {dtype}")
         if not isinstance(domain, Domain):
             raise OptionError(f"domain must be a Box, a ball or a Polytope, got {type(domain).__name__}")
+        if objective is not None and not isinstance(objective, Objective):
+            raise OptionError(f"objective must be an Output, a Linear or a Margin, got {type(objective).__name__}")
+        if not isinstance(model, nn.Module):
+            raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
         self.device = torch.device(device) if device is not None else _device_of(model)
         self.dtype = dtype
         self._sign = 1.0

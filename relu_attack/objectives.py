@@ -104,18 +104,22 @@ class Margin(Objective):
 
 
 def _indices(value: int | Sequence[int] | Tensor, outputs: int, *, name: str) -> tuple[Tensor, bool]:
-    index = torch.as_tensor(value).cpu()
-    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool or index.dim() > 1:
-        raise ObjectiveError(f"{name} must be an integer or a 1-D batch of integers, got {value!r}")
+    wanted = f"{name} must be an integer or a 1-D batch of integers, got {value!r}"
+    try:
+        index = torch.as_tensor(value).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise ObjectiveError(wanted) from None
     if index.numel() == 0:
         raise ObjectiveError(f"{name} is a batch of 0 objectives; at least one is needed")
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool or index.dim() > 1:
+        raise ObjectiveError(wanted)
     wrong = (index < 0) | (index >= outputs)
     if bool(wrong.any()):
         raise ObjectiveError(
             f"{name} {int(index[wrong].flatten()[0])} is out of range; "
             f"the model has {outputs} outputs, 0 to {outputs - 1}"
         )
-    return torch.atleast_1d(index), index.dim() == 1
+    return torch.atleast_1d(index).long(), index.dim() == 1
 
 
 def _one_hot(index: Tensor, outputs: int) -> Tensor:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 WEIGHTS = "model.safetensors"
-PLACE = "on one core of an x86-64 processor"
 
 
 def fix_randomness(seed: int) -> torch.Generator:
@@ -62,16 +61,16 @@ def train(
     return best_epoch
 
 
-def write_card(folder: Path, template: str, **facts: object) -> None:
+def write_card(folder: Path, template: str, *, packages: list[str], **facts: object) -> None:
     """Fill the template of a card with the facts, the versions and the checksum of the weights in `folder`."""
     weights = (folder / WEIGHTS).read_bytes()
-    packages = ("torch", "numpy", "safetensors", *facts.pop("packages", ()))  # type: ignore[misc]
-    versions = ", ".join(f"{name} {importlib.metadata.version(name).split('+')[0]}" for name in packages)
+    names = ["torch", "numpy", "safetensors", *packages]
+    versions = ", ".join(f"{name} {importlib.metadata.version(name).split('+')[0]}" for name in names)
     card = template.format(
         checksum=hashlib.sha256(weights).hexdigest(),
         kilobytes=f"{len(weights) / 1000:.0f}",
         versions=f"Python {platform.python_version()}, {versions}",
-        place=PLACE,
+        place=f"on one core ({platform.machine()})",
         **facts,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")

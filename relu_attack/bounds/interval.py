@@ -89,4 +89,6 @@ def _widen(middle: Tensor, spread: Tensor, magnitude: Tensor, terms: int) -> tup
 
 def _outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     infinity = torch.tensor(torch.inf, dtype=lower.dtype, device=lower.device)
+    # Where float64 overflows nothing is known.
+    lower, upper = torch.where(lower.isnan(), -infinity, lower), torch.where(upper.isnan(), infinity, upper)
     return torch.nextafter(lower, -infinity), torch.nextafter(upper, infinity)

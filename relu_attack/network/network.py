@@ -253,14 +253,15 @@ class Network:
         Tensor
             Shape (batch, inputs).
         """
-        batch = pattern[0].shape[0] if pattern else (1 if objective is None else objective.shape[0])
+        known = pattern[0] if pattern else workspace.gradient if workspace else objective
+        batch = 1 if known is None else known.shape[0]
         buffers = workspace or Workspace(self, batch)
         operator = self.output.operator
-        if objective is None:
-            objective = torch.ones(batch, 1, dtype=self.dtype, device=self.device)
-            rows = operator.rows(batch) if isinstance(operator, PerProblem) else operator.transpose(objective)
+        if objective is None and isinstance(operator, PerProblem):
+            rows = operator.rows(batch)
         else:
-            rows = operator.transpose(objective)
+            one = torch.ones(batch, 1, dtype=self.dtype, device=self.device)
+            rows = operator.transpose(one if objective is None else objective)
         for index in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[index]
             signs = pattern[index] if pattern[index].dtype == self.dtype else pattern[index].to(self.dtype)

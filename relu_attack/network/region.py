@@ -95,6 +95,8 @@ def ray(network: Network, x: Tensor, direction: Tensor, *, count: int = 1) -> Te
     >>> ray(network, torch.zeros(1, 2), torch.ones(1, 2), count=2)
     tensor([[1., 3.]])
     """
+    if not network.layers:
+        return x.new_full((x.shape[0], count), torch.inf)
     evaluation = network.forward(x)
     preactivations, active = list(evaluation.preactivations), [mask.to(x.dtype) for mask in evaluation.pattern]
     elapsed, distances = x.new_zeros(x.shape[0]), []

@@ -55,11 +55,13 @@ class Cell:
     @property
     def values(self) -> Array:
         """The first output at the corners, shape (corners,)."""
-        return self.polygon @ self.weight[0] + self.bias[0]
+        values: Array = self.polygon @ self.weight[0] + self.bias[0]
+        return values
 
     def at(self, point: Array) -> npt.NDArray[np.bool_]:
         """Return which corners are that point, up to rounding, shape (corners,)."""
-        return np.linalg.norm(self.polygon - point, axis=1) < _SAME_POINT
+        distances: Array = np.linalg.norm(self.polygon - point, axis=1)
+        return distances < _SAME_POINT
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,14 +256,19 @@ def draw_contours(axes: Axes, arrangement: Arrangement, *, levels: int = 12, **s
     TriContourSet
         For a colour bar.
     """
-    points, values, triangles = [], [], []
+    from matplotlib.tri import Triangulation
+
+    corners = np.concatenate([cell.polygon for cell in arrangement.cells])
+    values = np.concatenate([cell.values for cell in arrangement.cells])
+    # Cells share their corners, so that the bands join without seams.
+    _, first, shared = np.unique(corners.round(9), axis=0, return_index=True, return_inverse=True)
+    fans, start = [], 0
     for cell in arrangement.cells:
-        first, count = len(points), len(cell.polygon)
-        points.extend(cell.polygon)
-        values.extend(cell.values)
-        triangles += [(first, first + corner, first + corner + 1) for corner in range(1, count - 1)]
-    x, y = np.array(points).T
-    return axes.tricontourf(x, y, triangles, np.array(values), levels=levels, **style)
+        fans += [(start, start + corner, start + corner + 1) for corner in range(1, len(cell.polygon) - 1)]
+        start += len(cell.polygon)
+    x, y = corners[first].T
+    triangles = Triangulation(x, y, shared.reshape(-1)[np.array(fans)])
+    return axes.tricontourf(triangles, values[first], levels=levels, **style)
 
 
 def draw_boundaries(

@@ -39,11 +39,12 @@ def find_method(name: str) -> Method:
 
 def make_options(name: str, options: dict[str, Any]) -> WalkOptions:
     """Build the options of a method; raise `OptionError` for one that it does not have or cannot take."""
-    known = {entry.name for entry in fields(find_method(name).options)}
+    known = {entry.name: entry.default for entry in fields(find_method(name).options)}
     for key, value in options.items():
         if key not in known:
             raise OptionError(f"{name} has no option {key!r}; it has {', '.join(sorted(known))}")
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        left_out = value is None and known[key] is None
+        if not left_out and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise OptionError(f"{key} must be a number, got {value!r}")
     return find_method(name).options(**options)
 

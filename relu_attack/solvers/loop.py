@@ -39,10 +39,12 @@ class Budget:
     began: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        if self.iterations is not None and not self.iterations >= 1:
-            raise OptionError(f"iterations must be at least 1, got {self.iterations}")
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise OptionError(f"time_limit must be a positive number of seconds, got {self.time_limit}")
+        whole = isinstance(self.iterations, int) and not isinstance(self.iterations, bool)
+        if self.iterations is not None and not (whole and self.iterations >= 1):
+            raise OptionError(f"iterations must be a whole number of at least 1, got {self.iterations!r}")
+        number = isinstance(self.time_limit, int | float) and not isinstance(self.time_limit, bool)
+        if self.time_limit is not None and not (number and self.time_limit > 0):
+            raise OptionError(f"time_limit must be a positive number of seconds, got {self.time_limit!r}")
         if self.iterations is None and self.time_limit is None:
             object.__setattr__(self, "iterations", DEFAULT_ITERATIONS)
 

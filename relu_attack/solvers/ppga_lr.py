@@ -42,9 +42,9 @@ class PPGALROptions(PerturbationOptions):
                 "steps must satisfy 0 < shortest_step <= step <= longest_step, "
                 f"got {self.shortest_step}, {self.step}, {self.longest_step}"
             )
-        if not (self.growth >= 1 and 0 < self.trim < 1 and self.overshoot >= 0):
+        if not (1 <= self.growth < float("inf") and 0 < self.trim < 1 and 0 <= self.overshoot < float("inf")):
             raise OptionError(
-                "growth must be at least 1, trim in (0, 1) and overshoot at least 0, "
+                "growth must be at least 1, trim in (0, 1), overshoot at least 0, and all of them finite, "
                 f"got {self.growth}, {self.trim}, {self.overshoot}"
             )
 

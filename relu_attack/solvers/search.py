@@ -9,7 +9,7 @@ from torch import Tensor
 
 from relu_attack._checks import ArrayLike
 from relu_attack.bounds import bound_problem
-from relu_attack.errors import OptionError
+from relu_attack.errors import OptionError, SolverError
 from relu_attack.problem import Problem
 from relu_attack.result import Result, Status, Trace
 from relu_attack.solvers.loop import Budget, Outcome, run
@@ -40,6 +40,8 @@ class Settings:
     def __post_init__(self) -> None:
         if isinstance(self.restarts, bool) or not isinstance(self.restarts, int) or self.restarts < 1:
             raise OptionError(f"restarts must be a whole number of at least 1, got {self.restarts!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise OptionError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}")
 
 
 def search(problem: Problem, walk_class: type[Walk], name: str, options: WalkOptions, settings: Settings) -> Result:
@@ -62,9 +64,16 @@ def search(problem: Problem, walk_class: type[Walk], name: str, options: WalkOpt
             walk, settings.budget, sign=settings.sign, progress=settings.progress, record_path=settings.record_path
         )
         x, value = _best(walk)
+        if not bool(torch.isfinite(value).all()):
+            raise SolverError(
+                f"the walk found no point with a finite value: the model overflows {settings.dtype}, "
+                "or float64; scale its weights, or walk with dtype=torch.float64"
+            )
+        path = None if outcome.path is None else prepared.shift + prepared.scale * outcome.path.to("cpu", torch.float64)
     # Tensors made under inference mode could not be used in a caller's autograd graph.
     with torch.inference_mode(False):
-        return _result(problem, name, settings, outcome, x.clone(), value.clone(), upper.clone())
+        path = None if path is None else path.clone()
+        return _result(problem, name, settings, outcome, x.clone(), value.clone(), upper.clone(), path)
 
 
 def _best(walk: Walk) -> tuple[Tensor, Tensor]:
@@ -80,7 +89,14 @@ def _best(walk: Walk) -> tuple[Tensor, Tensor]:
 
 
 def _result(
-    problem: Problem, name: str, settings: Settings, outcome: Outcome, x: Tensor, value: Tensor, upper: Tensor
+    problem: Problem,
+    name: str,
+    settings: Settings,
+    outcome: Outcome,
+    x: Tensor,
+    value: Tensor,
+    upper: Tensor,
+    path: Tensor | None,
 ) -> Result:
     def plain(entry: Tensor) -> Tensor:
         return entry if problem.batched else entry[0]
@@ -90,7 +106,6 @@ def _result(
     checked = x.to("cpu", torch.float64)
     violation = exact.violation(checked[:, None])[:, 0]
     proven = bool((upper <= value).all())
-    path = outcome.path
     return Result(
         x=plain(x.view(-1, *domain.shape)),
         value=plain(sign * value),
@@ -102,5 +117,5 @@ def _result(
         evaluations=outcome.iterations * settings.restarts * problem.problems,
         runtime=settings.budget.elapsed(),
         trace=Trace(*(entry.clone() for entry in vars(outcome.trace).values())),
-        path=None if path is None else path.clone(),
+        path=path,
     )

@@ -102,6 +102,11 @@ def starting_points(
     elif kind == "mixed" and restarts > 1:
         starts[:, -1:] = domain.center()
     if x0 is not None:
-        points = given_points(prepared, x0)[:, :restarts]
+        points = given_points(prepared, x0)
+        if points.shape[1] > restarts:
+            raise OptionError(
+                f"x0 has {points.shape[1]} points for each problem, but restarts is {restarts}; "
+                f"give restarts={points.shape[1]} or more"
+            )
         starts[:, : points.shape[1]] = points
     return starts.view(problems * restarts, -1)

@@ -40,7 +40,9 @@ class WalkOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise OptionError(f"{name} must be a positive number, got {value}")
-        if self.tolerance < 0:
+        if not isinstance(self.window, int):
+            raise OptionError(f"window must be a whole number of steps, got {self.window}")
+        if not self.tolerance >= 0:
             raise OptionError(f"tolerance must not be negative, got {self.tolerance}")
 
 
@@ -91,7 +93,8 @@ class Walk(ABC):
 
     def _keep_best(self, values: Tensor) -> None:
         self._improved = values > self.excursion_value
-        torch.where(self._improved[:, None], self.x, self.excursion_x, out=self.excursion_x)
+        # lerp by 0 or 1 copies exactly, and is several times faster than where with a broadcast mask.
+        torch.lerp(self.excursion_x, self.x, self._improved[:, None].to(values.dtype), out=self.excursion_x)
         torch.maximum(values, self.excursion_value, out=self.excursion_value)
 
     def _ascend(self, gradient: Tensor) -> Tensor:

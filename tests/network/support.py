@@ -1,18 +1,9 @@
-"""What the tests of the network share: devices, models with lively statistics, and the comparison with the model."""
+"""What the tests of the network share: models with lively statistics, and the comparison with the model."""
 
-import pytest
 import torch
 from torch import Tensor, nn
 
 from relu_attack.network import Lowering, lower
-
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=[pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")],
-    ),
-]
 
 
 def lively(model: nn.Module, *, seed: int = 0) -> nn.Module:

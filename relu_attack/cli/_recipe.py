@@ -1,0 +1,107 @@
+"""An answer as a recipe: each input and constraint in words, beside the best row of a table of measurements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relu_attack.config import Configuration
+from relu_attack.config.constraints import at_limit
+from relu_attack.config.question import RecipeReport
+from relu_attack.domains import Domain, Polytope
+from relu_attack.problem import Problem
+
+# Measurements are rounded: a row may leave the set by this much, relative to the constraint.
+_ROUNDED = 1e-6
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the recipe: an input or a constraint, its value, that of the reference, the limit it is at."""
+
+    name: str
+    unit: str
+    value: float
+    reference: float | None
+    limit: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The best measured row inside the set: its inputs, what was measured, what the model predicts for it."""
+
+    inputs: dict[str, float]
+    measured: float
+    predicted: float
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The inputs, the constraints in words, and the reference if a row of the table lies in the set."""
+
+    inputs: tuple[Line, ...]
+    constraints: tuple[Line, ...]
+    reference: Reference | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the recipe as plain data."""
+        reference = None if self.reference is None else vars(self.reference)
+        parts = (("inputs", self.inputs), ("constraints", self.constraints))
+        lines = {
+            kind: {line.name: {"value": line.value, "unit": line.unit, "limit": line.limit} for line in part}
+            for kind, part in parts
+        }
+        return {**lines, "reference": reference}
+
+
+def find_reference(configuration: Configuration, problem: Problem, *, largest: bool) -> Reference | None:
+    """Return the best measured row of the configuration's table that lies in the set, or None."""
+    report, names = configuration.report, configuration.names
+    if not isinstance(report, RecipeReport) or names is None:
+        return None
+    inputs, measured = report.rows(names)
+    if not inputs:
+        return None
+    points = torch.tensor(inputs, dtype=torch.float64)
+    exact = problem.domain.to(device="cpu", dtype=torch.float64)
+    inside = torch.nonzero(exact.contains(points, tolerance=_ROUNDED)).flatten().tolist()
+    if not inside:
+        return None
+    best = max(inside, key=lambda row: measured[row] if largest else -measured[row])
+    predicted = float(problem.value(points[best][None, None])[0, 0])
+    return Reference(dict(zip(names, inputs[best], strict=True)), measured[best], predicted)
+
+
+def make_recipe(configuration: Configuration, problem: Problem, x: Tensor, reference: Reference | None) -> Recipe:
+    """Put an answer, one point of the set, in words."""
+    point = x.detach().to("cpu", torch.float64).flatten().numpy()
+    other = None if reference is None else np.array(list(reference.inputs.values()))
+    lower, upper = _limits(problem.domain)
+    inputs = [
+        Line(name, unit, point[i], None if other is None else other[i], at_limit(point[i], lower[i], upper[i]))
+        for i, (name, unit) in enumerate((configuration.inputs or {}).items())
+    ]
+    constraints = [
+        Line(
+            constraint.name or f"constraint {number}",
+            constraint.unit,
+            constraint.value(point),
+            None if other is None else constraint.value(other),
+            constraint.at_limit(point),
+        )
+        for number, constraint in enumerate(configuration.constraints)
+    ]
+    return Recipe(tuple(inputs), tuple(constraints), reference)
+
+
+def _limits(domain: Domain) -> tuple[list[float], list[float]]:
+    exact = domain.to(device="cpu", dtype=torch.float64)
+    if isinstance(exact, Polytope):
+        rows = exact.inequalities()
+        return rows.lower_bounds.tolist(), rows.upper_bounds.tolist()
+    box = exact.bounding_box()
+    return box.lower.tolist(), box.upper.tolist()

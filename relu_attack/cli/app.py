@@ -1,0 +1,39 @@
+"""The subcommands under one name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from relu_attack.cli.info import info
+from relu_attack.cli.optimize import command
+
+app = typer.Typer(
+    name="relu-attack",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_OVERRIDES = "Options on the line replace what the file says; --set is read as if it stood in the file."
+app.command("maximize", help=f"Find the best input, and say how good it is. {_OVERRIDES}")(command("maximize"))
+app.command("minimize", help=f"Find the input with the smallest value. {_OVERRIDES}")(command("minimize"))
+app.command("info")(info)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from relu_attack import __version__
+
+        typer.echo(f"relu-attack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find the best input of a trained ReLU network over a set, with a certified bound."""

@@ -1,0 +1,135 @@
+"""What all sections of a configuration file share: unknown keys are errors, and each error has its key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from typing_extensions import Self
+
+from relu_attack.errors import FileFormatError
+
+
+class ConfigError(FileFormatError):
+    """A configuration is not what it should be; one line for each error, with its key.
+
+    Parameters
+    ----------
+    source
+        The file.
+    problems
+        One line each, such as ``"domain.upper: is missing"``.
+    """
+
+    def __init__(self, source: object, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            super().__init__(f"{source}: {self.problems[0]}")
+        else:
+            super().__init__("\n  ".join([f"{source} has {len(self.problems)} errors:", *self.problems]))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the sections know of the file around them: its folder, and the names of the inputs if it gives any."""
+
+    folder: Path
+    names: tuple[str, ...] | None
+
+
+class Section(BaseModel):
+    """A mapping of the file, with these keys and no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain_errors(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            found = [
+                InitErrorDetails(type=problem(_explain(cls, details)), loc=details["loc"], input=details["input"])
+                for details in error.errors()
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, found) from None
+
+
+def problem(message: str) -> PydanticCustomError:
+    """Return an error to raise in a validator, with a message for the user."""
+    return PydanticCustomError("explained", "{message}", {"message": message})
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Return one line an error, with its key in front."""
+    return [f"{'.'.join(map(str, found['loc'])) or 'the file'}: {found['msg']}" for found in error.errors()]
+
+
+def suggest(word: object, known: Iterable[str]) -> str:
+    """Say what the user may have meant, for the end of a message."""
+    names = [str(name) for name in known]
+    close = difflib.get_close_matches(str(word), names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+
+
+def context_of(info: ValidationInfo) -> Context:
+    """Return the context of a validation."""
+    if not isinstance(info.context, Context):
+        raise TypeError("sections are validated with a Context; use load_config")
+    return info.context
+
+
+def _explain(section: type[Section], details: ErrorDetails) -> str:
+    kind, value, place = details["type"], details["input"], details["loc"]
+    if kind == "explained":
+        return details["msg"]
+    if kind == "extra_forbidden":
+        return f"is no key here; {suggest(place[-1], section.model_fields)}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "model_type":
+        return f"must be a mapping with keys such as {', '.join(section.model_fields)}; got {value!r}"
+    if kind == "value_error":
+        return str(details["ctx"]["error"])
+    message = details["msg"].removeprefix("Input ").split(", unable")[0]
+    return f"{message[0].lower()}{message[1:]}, got {value!r}"
+
+
+def _refuse_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, got {value!r}")
+    return value
+
+
+def _existing(path: Path, info: ValidationInfo) -> Path:
+    path = context_of(info).folder / path
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist or is no file; paths are relative to the configuration file")
+    return path
+
+
+def _writable(path: Path, info: ValidationInfo) -> Path:
+    path = context_of(info).folder / path
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the name of a file")
+    return path
+
+
+Real = Annotated[float, BeforeValidator(_refuse_bool)]
+Whole = Annotated[int, BeforeValidator(_refuse_bool)]
+InputFile = Annotated[Path, AfterValidator(_existing)]
+OutputFile = Annotated[Path, AfterValidator(_writable)]
