@@ -67,7 +67,8 @@ class Linear(Objective):
     coefficients: ArrayLike
 
     def rows(self, outputs: int) -> tuple[Tensor, bool]:
-        rows = as_tensor(self.coefficients, name="Linear coefficients", error=ObjectiveError).to("cpu", torch.float64)
+        rows = as_tensor(self.coefficients, name="Linear coefficients", error=ObjectiveError)
+        rows = rows.to("cpu", torch.float64, copy=True)
         if rows.dim() not in (1, 2) or rows.shape[-1] != outputs:
             raise ObjectiveError(
                 f"Linear coefficients have shape {tuple(rows.shape)}, but the model has {outputs} outputs; "

@@ -26,7 +26,9 @@ class Layer:
 
     def apply(self, x: Sequence[Fraction]) -> Vector:
         """Return ``weight x + bias``."""
-        return [sum((w * v for w, v in zip(row, x, strict=True)), b) for row, b in zip(self.weight, self.bias, strict=True)]
+        return [
+            sum((w * v for w, v in zip(row, x, strict=True)), b) for row, b in zip(self.weight, self.bias, strict=True)
+        ]
 
     def activate(self, values: Vector) -> Vector:
         """Return ``max(z, slope z)``."""
@@ -43,7 +45,10 @@ def layers_of(model: nn.Sequential, objective: Tensor | None = None) -> list[Lay
         layers.append(Layer(weight, fractions(linear.bias), Fraction(slopes[type(after)])))
     if objective is not None:
         row, last = fractions(objective), layers.pop()
-        weight = [sum((c * w for c, w in zip(row, column, strict=True)), Fraction(0)) for column in zip(*last.weight, strict=True)]
+        weight = [
+            sum((c * w for c, w in zip(row, column, strict=True)), Fraction(0))
+            for column in zip(*last.weight, strict=True)
+        ]
         bias = sum((c * b for c, b in zip(row, last.bias, strict=True)), Fraction(0))
         layers.append(Layer([weight], [bias], Fraction(1)))
     return layers

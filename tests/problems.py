@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from relu_attack import Box, Domain, L1Ball, L2Ball, Linear, LInfBall, Margin, Objective, Output, Polytope
 from tests import exact

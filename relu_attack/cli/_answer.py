@@ -14,6 +14,7 @@ from rich.table import Table
 from relu_attack.api import ReLUOptimizer
 from relu_attack.cli._recipe import Line, Recipe, Reference, find_reference, make_recipe
 from relu_attack.config import ConfigError, Configuration
+from relu_attack.config.domains import BallSection
 from relu_attack.config.question import ImagesReport
 from relu_attack.io.results import save_result, summarize
 from relu_attack.result import Result, Status
@@ -84,19 +85,23 @@ class Answer:
             output.result.parent.mkdir(parents=True, exist_ok=True)
             given = self.configuration.model_dump(include={"seed", "restarts", "iterations", "time_limit", "options"})
             save_result(self.result, output.result, settings={"sense": self.sense, **given})
-            files.append(output.result)
+            files += [output.result.with_name(f"{output.result.name}{suffix}") for suffix in (".json", ".safetensors")]
         return [path.resolve() for path in files]
 
     def _draw_images(self, report: ImagesReport) -> Any:
         from relu_attack.plots.images import plot_images
 
-        clean = torch.as_tensor(getattr(self.configuration.domain, "center")).reshape(self.result.x.shape)
-        labels = [
-            f"{when}: {self._prediction(x, report)}" for when, x in (("clean", clean), ("worst case", self.result.x))
-        ]
-        objective = self.configuration.objective.name
-        title = f"{objective} {float(self.result.value):.4g}"
-        return plot_images(clean, self.result.x, clean_label=labels[0], worst_label=labels[1], title=title)
+        domain, worst = self.configuration.domain, self.result.x
+        if not isinstance(domain, BallSection):
+            raise ConfigError("the configuration", ["report: kind images needs a ball as the domain"])
+        clean = torch.as_tensor(domain.center).broadcast_to(worst.shape)
+        return plot_images(
+            clean,
+            worst,
+            clean_label=f"clean: {self._prediction(clean, report)}",
+            worst_label=f"worst case: {self._prediction(worst, report)}",
+            title=f"{self.configuration.objective.name}: {float(self.result.value):.4g}",
+        )
 
     def _prediction(self, x: torch.Tensor, report: ImagesReport) -> str:
         scores = self.optimizer.problem.network.forward(x.reshape(1, -1).double()).outputs[0]
@@ -123,21 +128,22 @@ class Answer:
         table.add_column("answer", justify="right")
         if recipe.reference is not None:
             table.add_column("best measured", justify="right")
-        table.add_column("limit")
+        table.add_column("at its")
 
         def add(lines: Iterable[Line]) -> None:
             for line in lines:
-                reference = () if line.reference is None else (_format(line.reference),)
-                table.add_row(line.name, line.unit, _format(line.value), *reference, line.limit)
+                reference = () if line.reference is None else (_format(line.reference, line.step),)
+                table.add_row(line.name, line.unit, _format(line.value, line.step), *reference, line.limit)
             table.add_section()
 
         add(recipe.inputs)
         add(recipe.constraints)
-        unit, value = self.configuration.objective.unit, float(self.result.value)
-        measured = recipe.reference
-        add([Line("predicted", unit, value, None if measured is None else measured.predicted, "")])
-        if measured is not None:
-            table.add_row("measured", unit, "", _format(measured.measured), "")
+        unit, value = self.configuration.objective.unit, _format(float(self.result.value))
+        if recipe.reference is None:
+            table.add_row("predicted", unit, value, "")
+        else:
+            table.add_row("predicted", unit, value, _format(recipe.reference.predicted), "")
+            table.add_row("measured", unit, "", _format(recipe.reference.measured), "")
         return table
 
     def _summary_table(self) -> Table:
@@ -177,5 +183,7 @@ class Answer:
         return f"{result.method}, {result.iterations} steps in {result.runtime:.2f} s ({rate:.0f} a second){hint}"
 
 
-def _format(value: float) -> str:
-    return f"{value + 0.0:.5g}"
+def _format(value: float, step: float = 0.0) -> str:
+    """Write a number to five digits, but no finer than `step`."""
+    rounded = round(value / step) * step if step else value
+    return f"{rounded + 0.0:.5g}"

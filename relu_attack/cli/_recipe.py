@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.config import Configuration
-from relu_attack.config.constraints import at_limit
+from relu_attack.config.constraints import at_limit, reading_step
 from relu_attack.config.question import RecipeReport
 from relu_attack.domains import Domain, Polytope
 from relu_attack.problem import Problem
@@ -21,13 +21,26 @@ _ROUNDED = 1e-6
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the recipe: an input or a constraint, its value, that of the reference, the limit it is at."""
+    """One line of the recipe: an input or a constraint.
+
+    Attributes
+    ----------
+    name, unit
+        In words.
+    value, reference
+        Of the answer, and of the reference if there is one.
+    limit
+        Which limit the answer is at, or nothing.
+    step
+        What to round to for a reader; 0 is not at all.
+    """
 
     name: str
     unit: str
     value: float
     reference: float | None
     limit: str
+    step: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,14 @@ def make_recipe(configuration: Configuration, problem: Problem, x: Tensor, refer
     other = None if reference is None else np.array(list(reference.inputs.values()))
     lower, upper = _limits(problem.domain)
     inputs = [
-        Line(name, unit, point[i], None if other is None else other[i], at_limit(point[i], lower[i], upper[i]))
+        Line(
+            name,
+            unit,
+            float(point[i]),
+            None if other is None else float(other[i]),
+            at_limit(point[i], lower[i], upper[i]),
+            reading_step(lower[i], upper[i]),
+        )
         for i, (name, unit) in enumerate((configuration.inputs or {}).items())
     ]
     constraints = [
@@ -92,6 +112,7 @@ def make_recipe(configuration: Configuration, problem: Problem, x: Tensor, refer
             constraint.value(point),
             None if other is None else constraint.value(other),
             constraint.at_limit(point),
+            reading_step(constraint.lower, constraint.upper),
         )
         for number, constraint in enumerate(configuration.constraints)
     ]

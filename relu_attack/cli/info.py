@@ -14,7 +14,6 @@ from relu_attack.cli._messages import plain_messages
 if TYPE_CHECKING:
     from torch import nn
 
-    from relu_attack.config import Configuration
     from relu_attack.domains import Domain
     from relu_attack.network import Network
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 from pydantic import model_validator
@@ -98,12 +98,18 @@ def at_limit(value: float, lower: float | None, upper: float | None) -> str:
     """Say which of two limits a value is at, up to `NEAR`, or nothing."""
     if lower is not None and lower == upper:
         return "fixed"
-    for words, limit in (("at its lower limit", lower), ("at its upper limit", upper)):
+    for words, limit in (("lower limit", lower), ("upper limit", upper)):
         if limit is not None and abs(value - limit) <= NEAR * max(abs(limit), _width(lower, upper)):
             return words
     return ""
 
 
+def reading_step(lower: float | None, upper: float | None) -> float:
+    """Return what to round a value between two limits to for a reader: a power of ten far below their width."""
+    width = _width(lower, upper)
+    return 10.0 ** (math.floor(math.log10(width)) - 3) if width else 0.0
+
+
 def _width(*limits: float | None) -> float:
-    given: list[Any] = [limit for limit in limits if limit is not None and np.isfinite(limit)]
+    given = [limit for limit in limits if limit is not None and math.isfinite(limit)]
     return max(given) - min(given) if given else 0.0

@@ -69,7 +69,7 @@ class MarginSection(Section):
 
 
 class ObjectiveSection(Section):
-    """One of ``output``: an index, ``linear``: a weight for each output, or ``margin``; ``name`` and ``unit`` in words."""
+    """One of ``output`` (an index), ``linear`` (a weight an output) and ``margin``; ``name`` and ``unit`` in words."""
 
     output: Index | None = None
     linear: Numbers | None = None

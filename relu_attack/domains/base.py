@@ -155,7 +155,7 @@ class Domain(ABC):
     def corners(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Return extreme points of the set in random directions, shaped as `sample` does."""
         leading = (count,) if self.batch is None else (self.batch, count)
-        direction = torch.randn(*leading, self.inputs, generator=generator, dtype=torch.float64)
+        direction = normal(*leading, self.inputs, generator=generator)
         return self.support(direction.to(self.device, self.dtype))
 
     def _check_points(self, points: Tensor) -> Tensor:
@@ -204,6 +204,16 @@ def resolve_shape(tensor: Tensor, shape: tuple[int, ...] | None, *, name: str) -
             raise DomainError(f"{name} is a batch of 0 sets; at least one is needed")
         return shape, dimensions[0]
     raise DomainError(f"{name} has shape {dimensions}, which is neither one input {shape} nor a batch of them")
+
+
+def uniform(*size: int, generator: torch.Generator | None) -> Tensor:
+    """Draw float64 numbers in [0, 1), on the device of the generator."""
+    return torch.rand(*size, generator=generator, dtype=torch.float64, device=generator.device if generator else None)
+
+
+def normal(*size: int, generator: torch.Generator | None) -> Tensor:
+    """Draw float64 standard normal numbers, on the device of the generator."""
+    return torch.randn(*size, generator=generator, dtype=torch.float64, device=generator.device if generator else None)
 
 
 def flatten(tensor: Tensor, shape: tuple[int, ...], batch: int | None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, as_tensor, first_index
-from relu_attack.domains.base import Domain, Inequalities, flatten, resolve_shape
+from relu_attack.domains.base import Domain, Inequalities, flatten, resolve_shape, uniform
 from relu_attack.errors import DomainError
 
 
@@ -92,7 +92,7 @@ class Box(Domain):
 
     def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
         leading = (count,) if self.batch is None else (self.batch, count)
-        share = torch.rand(*leading, self.inputs, generator=generator, dtype=torch.float64)
+        share = uniform(*leading, self.inputs, generator=generator)
         return self.project(torch.lerp(self.lower, self.upper, share.to(self.device, self.dtype)))
 
     def support(self, direction: Tensor) -> Tensor:

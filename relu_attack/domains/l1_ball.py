@@ -7,7 +7,7 @@ from torch import Tensor
 
 from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._root import find_root
-from relu_attack.domains.base import Inequalities
+from relu_attack.domains.base import Inequalities, uniform
 from relu_attack.errors import DomainError
 
 
@@ -88,8 +88,8 @@ class L1Ball(ClippedBall):
     def _draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         sets = () if self.batch is None else (self.batch,)
         # Shares of a sum of exponentials are uniform on the simplex; the last one is what is left unspent.
-        share = -torch.log1p(-torch.rand(*sets, count, self.inputs + 1, generator=generator, dtype=torch.float64))
-        sign = torch.randint(0, 2, (*sets, count, self.inputs), generator=generator) * 2 - 1
+        share = -torch.log1p(-uniform(*sets, count, self.inputs + 1, generator=generator))
+        sign = torch.sign(uniform(*sets, count, self.inputs, generator=generator) - 0.5)
         return sign * (share / share.sum(-1, keepdim=True))[..., :-1]
 
     def inequalities(self) -> Inequalities:

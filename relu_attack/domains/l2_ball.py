@@ -7,7 +7,7 @@ from torch import Tensor
 
 from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._root import find_root
-from relu_attack.domains.base import Inequalities
+from relu_attack.domains.base import Inequalities, normal, uniform
 from relu_attack.errors import DomainError
 
 
@@ -81,8 +81,8 @@ class L2Ball(ClippedBall):
 
     def _draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         sets = () if self.batch is None else (self.batch,)
-        direction = torch.randn(*sets, count, self.inputs, generator=generator, dtype=torch.float64)
-        share = torch.rand(*sets, count, 1, generator=generator, dtype=torch.float64) ** (1 / self.inputs)
+        direction = normal(*sets, count, self.inputs, generator=generator)
+        share = uniform(*sets, count, 1, generator=generator) ** (1 / self.inputs)
         return share * direction / self._norm(direction).unsqueeze(-1)
 
     def inequalities(self) -> Inequalities:

@@ -12,7 +12,7 @@ from relu_attack._checks import ArrayLike
 from relu_attack.domains import _polytope_form as forms
 from relu_attack.domains import _polytope_input as reading
 from relu_attack.domains._polytope_projection import Projector
-from relu_attack.domains.base import Domain, Inequalities
+from relu_attack.domains.base import Domain, Inequalities, normal, uniform
 from relu_attack.domains.box import Box, steps_to_bounds
 
 SAMPLE_STEPS = 10
@@ -186,13 +186,13 @@ class Polytope(Domain):
         widths = box.upper - box.lower
 
         def draw(*size: int) -> Tensor:
-            return torch.rand(*size, generator=generator, dtype=torch.float64).to(self.device, self.dtype)
+            return uniform(*size, generator=generator).to(self.device, self.dtype)
 
         start = self.project(box.lower + draw(count, self.inputs) * widths)
         points = torch.lerp(self._interior, start, draw(count, 1))
         equations = self._projector.rows[: self._projector.equalities]
         for _ in range(SAMPLE_STEPS):
-            direction = torch.randn(count, self.inputs, generator=generator, dtype=torch.float64)
+            direction = normal(count, self.inputs, generator=generator)
             direction = direction.to(self.device, self.dtype) * widths
             direction = direction - (direction @ equations.T) @ equations
             ahead, behind = self.max_step(points, direction), self.max_step(points, -direction)

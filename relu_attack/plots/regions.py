@@ -297,10 +297,10 @@ def draw_boundaries(
         axes.add_collection(LineCollection(segments, label=label, **styles[layer]), autolim=False)
 
 
-def draw_directions(
-    axes: Axes, arrangement: Arrangement, *, styles: Sequence[Mapping[str, Any]], length: float = 0.1
-) -> None:
-    """Draw an arrow on each boundary to the side where its neuron is active, as long as its weight is large.
+def draw_directions(axes: Axes, arrangement: Arrangement, *, length: float = 0.15, **style: Any) -> None:
+    """Draw an arrow on each boundary to the side where its neuron is active, in proportion to its weight's norm.
+
+    For a neuron behind the first layer the weight is the one on the inputs, on the longest straight piece.
 
     Parameters
     ----------
@@ -308,14 +308,16 @@ def draw_directions(
         Where to draw.
     arrangement
         What `arrange` returned.
-    styles
-        Properties of the arrows of each hidden layer, such as ``{"color": "black"}``.
     length
         Length of the longest arrow, in units of the input.
+    style
+        Properties of matplotlib's ``FancyArrowPatch``, such as ``color``.
     """
     longest = [(boundary, boundary.longest) for boundary in arrangement.boundaries]
-    scale = length / max(float(np.linalg.norm(boundary.gradients[piece])) for boundary, piece in longest)
+    scale = length / max((float(np.linalg.norm(boundary.gradients[piece])) for boundary, piece in longest), default=1.0)
+    style = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 10, **style}
     for boundary, piece in longest:
-        foot = boundary.segments[piece].mean(0)
-        style = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 12, **styles[boundary.layer]}
+        # Not all in the middle, so that arrows of different layers do not meet.
+        share = 0.35 if boundary.layer % 2 else 0.5
+        foot = np.array([1 - share, share]) @ boundary.segments[piece]
         axes.annotate("", foot + scale * boundary.gradients[piece], foot, arrowprops=style)

@@ -49,10 +49,9 @@ def plot_trace(result: Result, *, name: str = "value", unit: str = "", title: st
     axes = figure.subplots()
     seconds, values = result.trace.seconds.tolist(), result.trace.values
     single = values.shape[1] == 1
+    width, opacity = (2.0, 1.0) if single else (0.8, 0.5)
     for column in values.T.tolist():
-        axes.step(
-            seconds, column, where="post", color="C0", linewidth=2.0 if single else 0.8, alpha=1 if single else 0.5
-        )
+        axes.step(seconds, column, where="post", color="C0", linewidth=width, alpha=opacity)
     if single:
         axes.lines[0].set_label("best found")
         axes.plot(seconds[-1], values[-1, 0].item(), "o", color="C0", clip_on=False)

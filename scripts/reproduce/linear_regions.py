@@ -17,7 +17,7 @@ LAYERS = (
     {"color": INK, "linewidth": 1.4, "linestyle": "-"},
     {"color": INK, "linewidth": 1.4, "linestyle": (0, (4, 2))},
 )
-ARROWS = ({"color": INK, "linewidth": 1.6}, {"color": INK, "linewidth": 1.6, "facecolor": "white"})
+ARROW = {"color": INK, "linestyle": "none", "marker": r"$\longrightarrow$", "markersize": 24, "markeredgewidth": 0}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,17 +27,18 @@ def main(arguments: list[str] | None = None) -> None:
     figure, axes = plt.subplots(figsize=(8, 7.2))
     contours = draw_contours(axes, arrangement, levels=14, cmap=PALE)
     draw_boundaries(axes, arrangement, styles=LAYERS)
-    draw_directions(axes, arrangement, styles=ARROWS, length=0.11)
+    draw_directions(axes, arrangement, length=0.15, color=INK, linewidth=1.4)
     point, value = arrangement.maximum()
     mark(axes, point, f"maximum {value:.3f}", offset=(12, -4), marker="*", markersize=20, color=ACCENT)
     unit_square(axes)
     figure.colorbar(contours, ax=axes, label="output of the network", shrink=0.8, pad=0.02)
-    axes.set_title(f"A ReLU network is flat-sided: {len(arrangement.cells)} linear regions")
+    regions = len(arrangement.cells)
+    axes.set_title(f"A ReLU network is linear on each of its {regions} regions;\nits maximum lies at a corner of one", pad=10)
     figure.legend(
         handles=[
             Line2D([], [], **LAYERS[0], label="a neuron of layer 1 switches"),
             Line2D([], [], **LAYERS[1], label="a neuron of layer 2 switches"),
-            Line2D([], [], color=INK, linewidth=1.6, marker=">", markevery=[1], label="it is active on this side; length: its weight"),
+            Line2D([], [], **ARROW, label="to the side where it is active;\nlength: norm of its weight"),
         ],
         loc="outside lower left",
         ncols=2,

@@ -1,0 +1,175 @@
+"""The loop: why it ends, what it records, what it shows."""
+
+import itertools
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import pytest
+import torch
+
+from relu_attack import Box, Output, ReLUOptimizer, Result, Status
+from relu_attack.solvers import METHODS
+from relu_attack.solvers.loop import DEFAULT_ITERATIONS, Budget
+from tests.problems import absolute_value, random_network
+
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+def optimizer(*, problems: int | None = None) -> ReLUOptimizer:
+    objective = Output(0) if problems is None else Output([0] * problems)
+    return ReLUOptimizer(random_network(4, 16, 1, seed=3), Box(-1.0, 1.0, shape=(4,)), objective)
+
+
+def test_the_budget_is_iterations_or_seconds_or_a_default() -> None:
+    assert Budget().iterations == DEFAULT_ITERATIONS
+    assert Budget(time_limit=5.0).iterations is None
+    assert Budget(iterations=7).spent(6) is None
+    assert Budget(iterations=7).spent(7) is Status.ITERATION_LIMIT
+    assert Budget(time_limit=1e-9).spent(1) is Status.TIME_LIMIT
+    assert Budget(iterations=7, time_limit=math.inf).spent(6) is None
+
+
+@every_method
+def test_a_run_ends_at_its_iterations(method: str) -> None:
+    result = optimizer(problems=3).maximize(method, iterations=23, restarts=5)
+    assert (result.status, result.method, result.iterations) == (Status.ITERATION_LIMIT, method, 23)
+    assert result.evaluations == 23 * 5 * 3
+
+
+def test_without_a_budget_there_are_the_default_iterations() -> None:
+    assert optimizer().maximize("gradient_walk", restarts=1).iterations == DEFAULT_ITERATIONS
+
+
+@every_method
+def test_a_run_ends_at_its_time_limit(method: str) -> None:
+    result = optimizer().maximize(method, time_limit=0.05)
+    assert result.status is Status.TIME_LIMIT
+    assert result.iterations >= 1
+    assert result.runtime >= 0.05
+    assert torch.isfinite(result.value)
+
+
+@every_method
+def test_a_time_limit_of_almost_nothing_still_gives_an_answer(method: str) -> None:
+    result = optimizer().maximize(method, time_limit=1e-9)
+    assert (result.status, result.iterations) == (Status.TIME_LIMIT, 1)
+    assert float(result.violation) == 0.0
+    assert result.value <= result.bound
+
+
+def test_a_value_that_meets_the_bound_is_optimal() -> None:
+    model = random_network(3, 2, seed=0)
+    result = ReLUOptimizer(model, Box(1.0, 1.0, shape=(3,))).maximize(iterations=1)
+    assert result.gap <= 1e-12
+    # The bound is widened for rounding: it is met exactly only where nothing was rounded.
+    nothing = ReLUOptimizer(model, Box(0.0, 0.0, shape=(3,)), Output([0, 1])).maximize(iterations=1)
+    assert nothing.status in (Status.OPTIMAL, Status.ITERATION_LIMIT)
+
+
+def _stack(frame: FrameType | None) -> Iterator[str]:
+    while frame is not None:
+        yield frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name
+        frame = frame.f_back
+
+
+@contextmanager
+def interrupt_when_in(function: str) -> Iterator[None]:
+    """Send this process a real SIGINT, as Ctrl-C does, as soon as its main thread is inside that function."""
+    main, ended = threading.main_thread().ident, threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            if any(name.split(".")[-1] == function for name in _stack(sys._current_frames().get(main))):
+                signal.raise_signal(signal.SIGINT)
+                return
+            time.sleep(1e-3)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@every_method
+def test_an_interrupt_returns_the_best_so_far(method: str) -> None:
+    with interrupt_when_in("step"):
+        result = optimizer().maximize(method, time_limit=60.0, seed=0)
+    assert result.status is Status.INTERRUPTED
+    assert result.runtime < 60.0
+    assert result.message == Status.INTERRUPTED.value
+    assert float(result.violation) == 0.0
+    assert torch.isfinite(result.value)
+    assert result.value <= result.bound
+    assert len(result.trace.values) >= 1
+
+
+def test_progress_writes_a_bar_with_the_best_value_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    result = optimizer().maximize(iterations=30, progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"best {float(result.value):.4g}"[:9] in err
+    assert "30/30" in err
+    assert "steps/s" in err
+
+
+def test_progress_of_a_minimization_shows_its_own_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    problem = absolute_value()
+    ReLUOptimizer(problem.model, problem.domain).minimize(iterations=30, starts="center", progress=True)
+    best = float(capsys.readouterr().err.rsplit("best ", 1)[1].split(",")[0])
+    assert 0.0 <= best <= 0.5
+
+
+def test_progress_counts_seconds_where_they_are_the_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    optimizer().maximize(time_limit=0.05, progress=True)
+    assert "0.1/0.1 s, best" in capsys.readouterr().err
+
+
+def test_without_progress_nothing_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    optimizer().maximize(iterations=30)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_trace_ends_with_the_answer() -> None:
+    result = optimizer(problems=2).maximize(iterations=37)
+    trace = result.trace
+    assert trace.values.shape == (len(trace.seconds), 2)
+    assert trace.values.dtype == trace.seconds.dtype == torch.float64
+    assert int(trace.iterations[-1]) == 37
+    assert bool((trace.seconds.diff() >= 0).all())
+    torch.testing.assert_close(trace.values[-1], result.value, rtol=1e-4, atol=1e-4)  # the walk is in float32
+
+
+def test_the_path_holds_each_step_of_each_walker_in_the_users_coordinates() -> None:
+    box = Box(torch.tensor([10.0, -5.0]), torch.tensor([30.0, -1.0]))
+    model = random_network(2, 6, 1, seed=0)
+    result = ReLUOptimizer(model, box, Output([0, 0, 0])).maximize(
+        iterations=12, restarts=4, starts="center", record_path=True
+    )
+    assert result.path is not None
+    assert result.path.shape == (12, 3, 4, 2)
+    assert torch.equal(result.path[0], torch.tensor([20.0, -3.0], dtype=torch.float64).expand(3, 4, 2))
+    assert float(box.violation(result.path).max()) < 1e-6  # the walk is in float32
+    assert ReLUOptimizer(model, box).maximize(iterations=2).path is None
+
+
+@every_method
+def test_the_answer_is_the_best_point_of_the_path(method: str) -> None:
+    model = random_network(3, 8, 8, 1, seed=2)
+    box = Box(torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
+    for iterations, restarts in itertools.product((1, 9, 10, 35), (1, 6)):
+        result: Result = ReLUOptimizer(model, box, dtype=torch.float64).maximize(
+            method, iterations=iterations, restarts=restarts, record_path=True
+        )
+        assert result.path is not None
+        with torch.no_grad():
+            best = float(model(result.path).max())
+        assert float(result.value) == pytest.approx(best, rel=1e-9)

@@ -1,0 +1,90 @@
+"""Options and budgets that cannot be used are named before anything runs."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from relu_attack import Box, OptionError, ReLUOptimizer, SolverError
+from relu_attack.solvers import METHODS, make_options
+from tests.problems import network, random_network
+
+NAN, INFINITY = math.nan, math.inf
+
+
+def optimizer() -> ReLUOptimizer:
+    return ReLUOptimizer(random_network(2, 4, 1, seed=0), Box(0.0, 1.0, shape=(2,)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "magic"}, "method is 'magic'; it must be one of gradient_walk, ppga, ppga_lr"),
+        ({"bound": "magic"}, "bound method is 'magic'; it must be one of interval"),
+        ({"starts": "magic"}, "starts is 'magic'; it must be one of mixed, random, corners, center"),
+        ({"iterations": 0}, "iterations must be a whole number of at least 1, got 0"),
+        ({"iterations": -3}, "iterations must be a whole number of at least 1, got -3"),
+        ({"iterations": 2.5}, "iterations must be a whole number of at least 1, got 2.5"),
+        ({"iterations": True}, "iterations must be a whole number of at least 1, got True"),
+        ({"time_limit": 0}, "time_limit must be a positive number of seconds, got 0"),
+        ({"time_limit": -1.0}, "time_limit must be a positive number of seconds, got -1.0"),
+        ({"time_limit": NAN}, "time_limit must be a positive number of seconds, got nan"),
+        ({"time_limit": "10"}, "time_limit must be a positive number of seconds, got '10'"),
+        ({"restarts": 0}, "restarts must be a whole number of at least 1, got 0"),
+        ({"restarts": 1.5}, "restarts must be a whole number of at least 1, got 1.5"),
+        ({"restarts": True}, "restarts must be a whole number of at least 1, got True"),
+        ({"seed": -1}, r"seed must be a whole number of at least 0 and below 2\*\*63, got -1"),
+        ({"seed": 2**63}, "seed must be a whole number of at least 0"),
+        ({"seed": None}, "seed must be a whole number of at least 0"),
+        ({"learning_rate": 0}, "learning_rate must be a positive number, got 0"),
+        ({"learning_rate": -0.1}, "learning_rate must be a positive number, got -0.1"),
+        ({"learning_rate": NAN}, "learning_rate must be a positive number, got nan"),
+        ({"learning_rate": INFINITY}, "learning_rate must be a positive number, got inf"),
+        ({"learning_rate": "0.1"}, "learning_rate must be a number, got '0.1'"),
+        ({"step": 0.0}, "step must be a positive number, got 0.0"),
+        ({"step": None}, "step must be a number, got None"),
+        ({"window": 0}, "window must be a positive number, got 0"),
+        ({"window": 2.5}, "window must be a whole number of steps, got 2.5"),
+        ({"tolerance": -1e-3}, "tolerance must not be negative, got -0.001"),
+        ({"tolerance": NAN}, "tolerance must not be negative, got nan"),
+        ({"radius": 0.0}, r"radius must be in \(0, 1\] widths of the set, got 0.0"),
+        ({"radius": 1.5}, r"radius must be in \(0, 1\] widths of the set, got 1.5"),
+        ({"radius_growth": 0.9}, "radius_growth must be at least 1, got 0.9"),
+        ({"radius_growth": INFINITY}, "radius_growth must be at least 1, got inf"),
+        ({"shortest_step": 0.5}, "steps must satisfy 0 < shortest_step <= step <= longest_step, got 0.5, 0.1, 1.0"),
+        ({"longest_step": 0.01}, "steps must satisfy 0 < shortest_step <= step <= longest_step"),
+        ({"longest_step": NAN}, "steps must satisfy 0 < shortest_step <= step <= longest_step"),
+        ({"growth": 0.5}, "growth must be at least 1"),
+        ({"growth": INFINITY}, "growth must be at least 1, .* finite"),
+        ({"trim": 1.0}, r"trim in \(0, 1\)"),
+        ({"overshoot": -0.1}, "overshoot at least 0"),
+        ({"overshoot": INFINITY}, "overshoot at least 0, .* finite"),
+        ({"iteration": 10}, "ppga_lr has no option 'iteration'; it has growth, learning_rate,"),
+        ({"method": "ppga", "trim": 0.5}, "ppga has no option 'trim'; it has learning_rate, radius, radius_growth, step,"),
+    ],
+)
+def test_what_cannot_be_used_is_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        optimizer().maximize(**arguments)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_options_a_method_has_its_defaults(method: str) -> None:
+    assert make_options(method, {}) == METHODS[method].options()
+    assert make_options(method, {"learning_rate": None}) == METHODS[method].options()
+
+
+def test_a_value_error_catches_an_option_error() -> None:
+    with pytest.raises(ValueError, match="restarts"):
+        optimizer().maximize(restarts=-1)
+
+
+def test_an_overflow_is_an_error_and_no_answer() -> None:
+    """1e25 fits float32, its square does not; in float64 both do."""
+    model = network(([[1e25, 1e25], [1e25, -1e25]], [0.0, 0.0]), ([[1e25, -1e25]], [0.0]))
+    box = Box(-1.0, 1.0, shape=(2,))
+    with pytest.raises(SolverError, match=r"overflows torch.float32, .* walk with dtype=torch.float64"):
+        ReLUOptimizer(model, box).maximize(iterations=20)
+    result = ReLUOptimizer(model, box, dtype=torch.float64).maximize(iterations=20)
+    assert float(result.value) == pytest.approx(2e50, rel=1e-6)
