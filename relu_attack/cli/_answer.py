@@ -40,6 +40,9 @@ class Answer:
         if isinstance(report, ImagesReport) and report.classes is not None and len(report.classes) != outputs:
             problem = f"report.classes: there are {len(report.classes)} names, but the model has {outputs} outputs"
             raise ConfigError("the configuration", [problem])
+        for path in (configuration.output.figure, configuration.output.result, getattr(report, "file", None)):
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
         reference = find_reference(configuration, optimizer.problem, largest=sense == "maximize")
         return Answer(sense, configuration, optimizer, reference)
 
@@ -78,12 +81,12 @@ class Answer:
         if isinstance(report, ImagesReport):
             pictures.append((report.file, self._draw_images(report)))
         for path, picture in pictures:
-            path.parent.mkdir(parents=True, exist_ok=True)
             picture.savefig(path, dpi=150)
             files.append(path)
         if output.result is not None:
-            output.result.parent.mkdir(parents=True, exist_ok=True)
-            given = self.configuration.model_dump(include={"seed", "restarts", "iterations", "time_limit", "options"})
+            given = self.configuration.model_dump(
+                include={"seed", "restarts", "iterations", "time_limit", "options", "threads"}
+            )
             save_result(self.result, output.result, settings={"sense": self.sense, **given})
             files += [output.result.with_name(f"{output.result.name}{suffix}") for suffix in (".json", ".safetensors")]
         return [path.resolve() for path in files]

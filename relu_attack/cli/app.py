@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from relu_attack.cli.info import info
-from relu_attack.cli.optimize import command
+from relu_attack.cli.optimize import Sense, command
 
 app = typer.Typer(
     name="relu-attack",
@@ -17,8 +17,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _OVERRIDES = "Options on the line replace what the file says; --set is read as if it stood in the file."
-app.command("maximize", help=f"Find the best input, and say how good it is. {_OVERRIDES}")(command("maximize"))
-app.command("minimize", help=f"Find the input with the smallest value. {_OVERRIDES}")(command("minimize"))
+PURPOSES: dict[Sense, str] = {
+    "maximize": "Find the best input, and say how good it is.",
+    "minimize": "Find the input with the smallest value.",
+}
+for sense, purpose in PURPOSES.items():
+    app.command(sense, help=f"{purpose} {_OVERRIDES}", short_help=purpose)(command(sense))
 app.command("info")(info)
 
 

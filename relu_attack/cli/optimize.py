@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Sense: TypeAlias = Literal["maximize", "minimize"]
 
-Config = Annotated[Path, typer.Argument(help="A configuration file; configs/README.md says what it holds.")]
+Config = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A configuration file; configs/README.md says what it holds.")
+]
 Method = Annotated[str | None, typer.Option(help="gradient_walk, ppga or ppga_lr.")]
 Restarts = Annotated[int | None, typer.Option(help="Walkers, all in one batch.")]
 Iterations = Annotated[int | None, typer.Option(help="Steps of each walker.")]
@@ -80,6 +82,8 @@ def command(sense: Sense) -> Callable[..., None]:
 
 def _answer(sense: Sense, config: Path, changes: dict[str, Any], progress: bool) -> Answer:
     """Read the configuration, run it, and return the answer."""
+    import torch
+
     from relu_attack.api import ReLUOptimizer
     from relu_attack.cli._answer import Answer
     from relu_attack.config import ConfigError, load_configuration
@@ -90,6 +94,8 @@ def _answer(sense: Sense, config: Path, changes: dict[str, Any], progress: bool)
         raise ConfigError(
             config, [f"sense: is {configuration.sense}; run relu-attack {configuration.sense}, or drop it"]
         )
+    if configuration.threads is not None:
+        torch.set_num_threads(configuration.threads)
     optimizer = ReLUOptimizer(question.model, question.domain, question.objective, device=configuration.device)
     answer = Answer.prepare(sense, configuration, optimizer)
     search = optimizer.maximize if sense == "maximize" else optimizer.minimize

@@ -105,7 +105,7 @@ def _explain(section: type[Section], details: ErrorDetails) -> str:
         return f"must be a mapping with keys such as {', '.join(section.model_fields)}; got {value!r}"
     if kind == "value_error":
         return str(details["ctx"]["error"])
-    message = details["msg"].removeprefix("Input ").split(", unable")[0]
+    message = details["msg"].removeprefix("Input ").split(", ")[0]
     return f"{message[0].lower()}{message[1:]}, got {value!r}"
 
 

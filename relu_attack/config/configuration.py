@@ -71,6 +71,8 @@ class Configuration(Section):
         ``"maximize"`` or ``"minimize"``; the command must agree with it.
     method, options, restarts, iterations, time_limit, seed, x0, starts, bound, device
         As in `ReLUOptimizer.maximize`.
+    threads
+        How many the command lets torch use.
     output, report
         What to write and to print.
     """
@@ -90,6 +92,7 @@ class Configuration(Section):
     starts: str | None = None
     bound: str | None = None
     device: str | None = None
+    threads: Annotated[Whole, Field(ge=1)] | None = None
     output: OutputSection = Field(default_factory=OutputSection)
     report: Report | None = None
 
@@ -175,7 +178,7 @@ class Configuration(Section):
             problems.append(f"inputs: there are {len(self.names)} names, but the domain has {domain.inputs} inputs")
         if self.report is not None and domain is not None and domain.batch is not None:
             problems.append(f"report: is on a single set, but the domain is a batch of {domain.batch}")
-        if isinstance(self.report, ImagesReport) and domain is not None and not _is_image(domain.shape):
+        elif isinstance(self.report, ImagesReport) and domain is not None and not _is_image(domain.shape):
             problems.append(f"report: one input has shape {domain.shape}; an image has shape (1 or 3, height, width)")
         if model is None or domain is None or problems:
             return None, problems

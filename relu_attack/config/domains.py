@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
+import torch
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from relu_attack.config.base import Real, Section, Whole, context_of, suggest
@@ -29,6 +31,26 @@ def _complete(numbers: float | Array, info: ValidationInfo) -> float | Array:
     return numbers
 
 
+def _one_each(numbers: float | Array | None, info: ValidationInfo) -> float | Array | None:
+    """Refuse a list that is longer or shorter than the list of names."""
+    names = context_of(info).names
+    if names is not None and np.ndim(numbers) == 1 and np.size(numbers) != len(names):  # type: ignore[arg-type]
+        raise ValueError(f"has {np.size(numbers)} numbers, but there are {len(names)} inputs")  # type: ignore[arg-type]
+    return numbers
+
+
+def _in_order(upper: float | Array | None, info: ValidationInfo) -> float | Array | None:
+    """Refuse an upper bound below the lower one, with the name of the input."""
+    lower, names = info.data.get("lower"), context_of(info).names
+    if lower is None or upper is None or names is None or np.ndim(lower) > 1 or np.ndim(upper) > 1:
+        return upper
+    pairs = zip(names, *(np.broadcast_to(bound, len(names)) for bound in (lower, upper)), strict=True)
+    crossed = [f"{high:g} is below the lower bound {low:g} of {name}" for name, low, high in pairs if low > high]
+    if crossed:
+        raise ValueError("; ".join(crossed))
+    return upper
+
+
 class BoxSection(Section):
     """A `Box`: ``lower`` and ``upper`` of each input, and ``shape`` of one input where the numbers do not tell."""
 
@@ -38,6 +60,8 @@ class BoxSection(Section):
     shape: Shape | None = None
 
     _all_named = field_validator("lower", "upper")(_complete)
+    _matched = field_validator("lower", "upper")(_one_each)
+    _ordered = field_validator("upper")(_in_order)
 
     def build(self, names: Names) -> Domain:
         """Return the set; raise `DomainError` when there is none."""
@@ -54,6 +78,7 @@ class BallSection(Section):
     shape: Shape | None = None
 
     _all_named = field_validator("center")(_complete)
+    _matched = field_validator("center")(_one_each)
 
     def build(self, names: Names) -> Domain:
         """Return the set; raise `DomainError` when there is none."""
@@ -74,17 +99,48 @@ class PolytopeSection(Section):
     b_eq: Numbers | None = None
     shape: Shape | None = None
 
+    _matched = field_validator("lower", "upper")(_one_each)
+    _ordered = field_validator("upper")(_in_order)
+
     def build(self, names: Names) -> Domain:
         """Return the set; raise `DomainError` when there is none."""
         inequalities = [row for constraint in self.constraints for row in constraint.inequalities()]
         equations = [row for constraint in self.constraints for row in constraint.equations()]
-        return Polytope(
-            *_stack(self.A, self.b, inequalities),
-            *_stack(self.A_eq, self.b_eq, equations),
-            lower=None if self.lower is None else np.where(np.isnan(self.lower), -np.inf, self.lower),
-            upper=None if self.upper is None else np.where(np.isnan(self.upper), np.inf, self.upper),
-            shape=self.shape or _shape_of_names(names),
-        )
+        try:
+            domain = Polytope(
+                *_stack(self.A, self.b, inequalities),
+                *_stack(self.A_eq, self.b_eq, equations),
+                lower=None if self.lower is None else np.where(np.isnan(self.lower), -np.inf, self.lower),
+                upper=None if self.upper is None else np.where(np.isnan(self.upper), np.inf, self.upper),
+                shape=self.shape or _shape_of_names(names),
+            )
+        except DomainError as reason:
+            raise DomainError(self._in_words(str(reason))) from None
+        for number, constraint in enumerate(self.constraints):
+            _check_divisor(domain, constraint, number)
+        return domain
+
+    def _in_words(self, message: str) -> str:
+        """Put the name of a constraint behind the number of its row."""
+        inequalities = [constraint.name for constraint in self.constraints for _ in constraint.inequalities()]
+        equations = [constraint.name for constraint in self.constraints for _ in constraint.equations()]
+        for matrix, given, names in (("A", self.A, inequalities), ("A_eq", self.A_eq, equations)):
+            found = re.search(rf"\b{matrix} row (\d+)", message)
+            place = -1 if found is None else int(found[1]) - (0 if given is None else len(np.atleast_1d(given)))
+            if found and 0 <= place < len(names) and names[place]:
+                message = message.replace(found[0], f"{found[0]} ({names[place]})", 1)
+        return message
+
+
+def _check_divisor(domain: Polytope, constraint: Constraint, number: int) -> None:
+    """Refuse a ratio whose divisor is negative somewhere: there its rows say the opposite."""
+    if constraint.ratio is None:
+        return
+    divisor = torch.as_tensor(constraint.ratio.to)
+    smallest = float(divisor @ domain.support(-divisor))
+    if smallest < -domain.tolerance * max(1.0, float(divisor.abs().max())):
+        name = constraint.name or f"constraint {number}"
+        raise DomainError(f"the divisor of {name} is {smallest:.3g} at a point of the set; it must not be negative")
 
 
 def _stack(

@@ -42,7 +42,7 @@ class ArrayFile(Section):
         """Return the array; raise `FileFormatError` when the file has no such array."""
         arrays = _read_arrays(self.file)
         if self.key is None and len(arrays) > 1:
-            raise FileFormatError(f"{self.file} holds several arrays; name one as key: {', '.join(arrays)}")
+            raise FileFormatError(f"{self.file} holds several arrays; name one as key: {', '.join(sorted(arrays))}")
         key = next(iter(arrays)) if self.key is None else self.key
         if key not in arrays:
             raise FileFormatError(f"{self.file} has no array {key!r}; {suggest(key, arrays)}")

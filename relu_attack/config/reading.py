@@ -73,6 +73,9 @@ def _read(path: Path) -> dict[Any, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as reason:
         raise ConfigError(path, [f"cannot be read: {reason.strerror}"]) from None
+    except yaml.MarkedYAMLError as reason:
+        place = f"line {reason.problem_mark.line + 1}: " if reason.problem_mark else ""
+        raise ConfigError(path, [f"is not YAML: {place}{reason.problem}"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as reason:
         raise ConfigError(path, [f"is not YAML: {' '.join(str(reason).split())}"]) from None
     if not isinstance(content, dict):

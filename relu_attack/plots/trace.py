@@ -59,6 +59,7 @@ def plot_trace(result: Result, *, name: str = "value", unit: str = "", title: st
         axes.legend(loc="best", frameon=False)
     if seconds[-1] > _LONG * seconds[0] > 0:
         axes.set_xscale("log")
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_xlabel("time in seconds")
     axes.set_ylabel(f"{name} ({unit})" if unit else name)
     axes.set_title(title or f"{result.method}: {result.iterations} steps in {result.runtime:.2f} s", loc="left")

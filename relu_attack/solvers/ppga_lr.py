@@ -55,7 +55,8 @@ class PPGALR(Walk):
     Named after arXiv 2512.24295, whose full text was not at hand: this definition is ours.
 
     1. Valve: f is affine on a linear region, so a direction cannot go stale inside it. On the last step of each
-       window, a step that would end inside its region is lengthened to the region's wall and a little beyond.
+       window, a step that would end inside its region is lengthened to the region's wall and a little beyond, and
+       the walker keeps that length: from any learning rate the small steps are skipped at once.
     2. Trim: a walker without gain over a window goes back to its best point with half the step.
     3. Growth: a walker that was still rising at the end of a window doubles its step.
     4. Once no step gains, the excursion ends, the walker is perturbed as in PPGA, and a new step is drawn.
@@ -91,6 +92,7 @@ class PPGALR(Walk):
         wall = breakpoint_times(network, pattern, pattern, rates).amin(1, keepdim=True)
         # A step of zero length, or one that meets no wall, is left as it is.
         longer = (wall > 1) & torch.isfinite(wall)
+        self._steps = torch.where(longer, (self._steps * wall).clamp_max(self._lr.longest_step), self._steps)
         times = torch.where(longer, wall * (1 + self._lr.overshoot), 1.0)
         return torch.where(longer, self.prepared.project(torch.addcmul(self.x, times, direction)), target)
 

@@ -105,7 +105,9 @@ class Walk(ABC):
     def _step_per_norm(self, gradient: Tensor) -> Tensor:
         """Return the factor (batch, 1) that makes each gradient as long as the set is wide."""
         norm: Tensor = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-        return norm.clamp_min_(torch.finfo(gradient.dtype).tiny).reciprocal_().mul_(self._unit)
+        # A gradient of zero must not become 0 * infinity, whatever the unit and the step.
+        least = 1e6 * torch.finfo(gradient.dtype).tiny * max(self._unit, 1.0)
+        return norm.clamp_min_(least).reciprocal_().mul_(self._unit)
 
     def review(self) -> None:
         """Keep the incumbents and send the walkers on that have stalled."""

@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> None:
     unit_square(axes)
     figure.colorbar(contours, ax=axes, label="output of the network", shrink=0.8, pad=0.02)
     regions = len(arrangement.cells)
-    axes.set_title(f"A ReLU network is linear on each of its {regions} regions;\nits maximum lies at a corner of one", pad=10)
+    axes.set_title(
+        f"A ReLU network is linear on each of its {regions} regions;\nits maximum lies at a corner of one", pad=10
+    )
     figure.legend(
         handles=[
             Line2D([], [], **LAYERS[0], label="a neuron of layer 1 switches"),

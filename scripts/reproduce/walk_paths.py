@@ -2,9 +2,9 @@
 
 python scripts/reproduce/walk_paths.py
 
-One walker each, all with seed 0. Gradient Walk is shown up to its first stall, from which the package would restart it at
-a random point. Gradient Walk and PPGA take short steps, `STEP` of the box's diagonal, so that the path can be seen; PPGA_LR
-has its defaults; it goes back to its best point whenever a window of ten steps has gained nothing.
+One walker each, all with seed 0. Gradient Walk is shown up to its first stall, from which the package would restart it
+at a random point. Gradient Walk and PPGA take short steps, `STEP` of the box's diagonal, so that the path can be seen;
+PPGA_LR has its defaults; it goes back to its best point whenever a window of ten steps has gained nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from _two_input import BOX, START, two_input_model
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 import relu_attack as ra
 from relu_attack.network import lower
@@ -43,7 +44,7 @@ class Panel:
 
 PANELS = (
     Panel("gradient_walk", 60, "Gradient Walk stops\nat the first maximum", {"step": STEP}, first_excursion=True),
-    Panel("ppga", 150, "PPGA: perturbations\nlead out of it", {"step": STEP}),
+    Panel("ppga", 150, "PPGA's perturbations lead\non to the global maximum", {"step": STEP}),
     Panel("ppga_lr", 75, "PPGA_LR explores wide,\nthen narrows", {}),
 )
 
@@ -84,7 +85,7 @@ def draw_panel(axes: Axes, panel: Panel, arrangement: Arrangement, values: Array
     axes.plot(*path[values.argmax()], color=ACCENT, **BEST, zorder=6)
     axes.set_title(panel.title)
     best = f"{values.max():.3f}".replace("-", "\N{MINUS SIGN}")
-    axes.set_xlabel(f"input $x_1$\n\n{len(path)} steps, best value {best}")
+    axes.set_xlabel(f"input $x_1$\n{len(path)} steps, best value {best}")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -92,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     use_style()
     network = lower(two_input_model(), (2,)).network
     arrangement = arrange(network, BOX)
-    figure, panels = plt.subplots(1, len(PANELS), figsize=(11, 4.8), sharex=True, sharey=True)
+    figure, panels = plt.subplots(1, len(PANELS), figsize=(11, 4.65), sharex=True, sharey=True)
     for axes, panel in zip(panels, PANELS, strict=True):
         unit_square(axes)
         path, jumps = walk(panel)
@@ -107,8 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
         Line2D([], [], color=INK, linewidth=0.9),
         Line2D([], [], color=INK, linewidth=0.9, linestyle=":"),
     ]
+    handles.append(Patch(color=PALE(0.9)))
     top = f"global maximum {arrangement.maximum()[1]:.3f}"
-    figure.legend(handles, [top, "best point of the walk", "step", "perturbation"], loc="outside lower center", ncols=4)
+    labels = [top, "best point of the walk", "step", "perturbation", "darker: larger output"]
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, columnspacing=1.2, handletextpad=0.5)
     save(figure, options.output, "walk_paths")
 
 

@@ -63,18 +63,15 @@ def test_a_time_limit_of_almost_nothing_still_gives_an_answer(method: str) -> No
     assert result.value <= result.bound
 
 
-def test_a_value_that_meets_the_bound_is_optimal() -> None:
+def test_of_a_linear_model_only_rounding_is_left_of_the_gap() -> None:
     model = random_network(3, 2, seed=0)
-    result = ReLUOptimizer(model, Box(1.0, 1.0, shape=(3,))).maximize(iterations=1)
-    assert result.gap <= 1e-12
-    # The bound is widened for rounding: it is met exactly only where nothing was rounded.
-    nothing = ReLUOptimizer(model, Box(0.0, 0.0, shape=(3,)), Output([0, 1])).maximize(iterations=1)
-    assert nothing.status in (Status.OPTIMAL, Status.ITERATION_LIMIT)
+    result = ReLUOptimizer(model, Box(-1.0, 2.0, shape=(3,)), Output([0, 1])).maximize(iterations=50)
+    assert bool((result.relative_gap < 1e-12).all())
 
 
 def _stack(frame: FrameType | None) -> Iterator[str]:
     while frame is not None:
-        yield frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name
+        yield frame.f_code.co_name
         frame = frame.f_back
 
 
@@ -85,7 +82,7 @@ def interrupt_when_in(function: str) -> Iterator[None]:
 
     def watch() -> None:
         while not ended.is_set():
-            if any(name.split(".")[-1] == function for name in _stack(sys._current_frames().get(main))):
+            if function in _stack(sys._current_frames().get(main)):
                 signal.raise_signal(signal.SIGINT)
                 return
             time.sleep(1e-3)

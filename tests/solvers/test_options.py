@@ -61,7 +61,10 @@ def optimizer() -> ReLUOptimizer:
         ({"overshoot": -0.1}, "overshoot at least 0"),
         ({"overshoot": INFINITY}, "overshoot at least 0, .* finite"),
         ({"iteration": 10}, "ppga_lr has no option 'iteration'; it has growth, learning_rate,"),
-        ({"method": "ppga", "trim": 0.5}, "ppga has no option 'trim'; it has learning_rate, radius, radius_growth, step,"),
+        (
+            {"method": "ppga", "trim": 0.5},
+            "ppga has no option 'trim'; it has learning_rate, radius, radius_growth, step,",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(arguments: dict[str, Any], message: str) -> None:

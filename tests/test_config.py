@@ -1,0 +1,285 @@
+"""A configuration says what is asked; a bad one gives all its errors at once, each with its key."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import nn
+
+from relu_attack import Box, L1Ball, Linear, LInfBall, Margin, Output, Polytope, ReLUOptimizer
+from relu_attack.config import ConfigError, Configuration, Question, load_configuration
+from relu_attack.io import save_model
+
+ROOT = Path(__file__).parents[1]
+
+BOX: dict[str, Any] = {"kind": "box", "lower": [0, 0, 0], "upper": 1}
+POLYTOPE: dict[str, Any] = {"kind": "polytope", "lower": 0, "upper": 1}
+BALL: dict[str, Any] = {"kind": "l2_ball", "center": {"file": "row.npy"}, "radius": 1}
+IMAGES = {"kind": "images", "file": "x.png"}
+NAMED = {"inputs": {"sand": "kg", "lime": "kg", "age": "days"}}
+
+
+def limits(**constraint: object) -> dict[str, Any]:
+    """Return a configuration with one constraint on the sand."""
+    return {**NAMED, "domain": {**POLYTOPE, "constraints": [{"expression": ["sand"], **constraint}]}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a model of three inputs and two outputs, and arrays."""
+    torch.manual_seed(0)
+    save_model(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), tmp_path / "model.safetensors")
+    save_file(
+        {"a": torch.tensor([[0, 51, 102]], dtype=torch.uint8), "b": torch.zeros(2)}, tmp_path / "arrays.safetensors"
+    )
+    (tmp_path / "table.csv").write_text("sand,lime,age\n0.5,0.25,1\n")
+    np.save(tmp_path / "row.npy", np.array([[1.0, 1.0, 1.0]]))
+    return tmp_path
+
+
+def load(folder: Path, content: Any, overrides: dict[str, Any] | None = None) -> tuple[Configuration, Question]:
+    if isinstance(content, dict):
+        content = yaml.safe_dump({"model": {"file": "model.safetensors"}, "domain": BOX, **content}, sort_keys=False)
+    (folder / "question.yaml").write_text(content)
+    return load_configuration(folder / "question.yaml", overrides)
+
+
+def errors(folder: Path, content: Any, overrides: dict[str, Any] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(folder, content, overrides)
+    assert all("\n" not in problem for problem in caught.value.problems)
+    return list(caught.value.problems)
+
+
+def test_what_is_left_out_is_left_to_the_defaults(folder: Path) -> None:
+    configuration, question = load(folder, {})
+    assert configuration.arguments() == {}
+    assert question.objective is None
+    assert isinstance(question.domain, Box)
+
+
+def test_what_is_given_is_passed_on(folder: Path) -> None:
+    given = {"method": "ppga", "restarts": 3, "iterations": 5, "time_limit": 2.5, "seed": 4, "starts": "center"}
+    configuration, question = load(folder, {**given, "options": {"learning_rate": "1e-3"}})
+    assert configuration.arguments() == {**given, "learning_rate": 1e-3}
+    result = ReLUOptimizer(question.model, question.domain).maximize(**configuration.arguments())
+    assert result.iterations == 5
+    assert result.evaluations == 15
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [({"output": 1}, Output), ({"linear": [1, -1]}, Linear), ({"margin": {"target": 1, "label": 0}}, Margin)],
+)
+def test_objectives(folder: Path, section: dict[str, Any], kind: type) -> None:
+    assert isinstance(load(folder, {"objective": section})[1].objective, kind)
+
+
+def test_balls_around_a_row_of_a_file(folder: Path) -> None:
+    center = {"file": "arrays.safetensors", "key": "a", "index": 0, "divide_by": 255}
+    ball = {"kind": "linf_ball", "center": center, "radius": 0.1, "clip": [0, 1]}
+    domain = load(folder, {"domain": ball})[1].domain
+    assert isinstance(domain, LInfBall)
+    torch.testing.assert_close(domain.lower, torch.tensor([0.0, 0.1, 0.3]).double())
+    assert isinstance(load(folder, {"domain": {**ball, "kind": "l1_ball"}})[1].domain, L1Ball)
+
+
+def test_numbers_by_name_and_from_tables(folder: Path) -> None:
+    lower = {"age": -1, "sand": "-2", "lime": 0}
+    upper = {"file": "table.csv", "index": 0}
+    domain = load(folder, {**NAMED, "domain": {"kind": "box", "lower": lower, "upper": upper}})[1].domain
+    assert isinstance(domain, Box)
+    assert domain.lower.tolist() == [-2.0, 0.0, -1.0]
+    assert domain.upper.tolist() == [0.5, 0.25, 1.0]
+
+
+def test_constraints_in_words_become_rows(folder: Path) -> None:
+    constraints = [
+        {"expression": ["sand", "lime"], "lower": 0.5, "upper": 1.5},
+        {"expression": {"age": 2}, "equals": 1},
+        {"ratio": {"of": ["sand"], "to": ["sand", "lime"]}, "lower": 0.25, "upper": 0.5},
+    ]
+    section = {"kind": "polytope", "lower": {"sand": 0}, "upper": 1, "constraints": constraints}
+    section |= {"A": {"file": "row.npy"}, "b": [2.5]}
+    with pytest.raises(ConfigError, match="unbounded"):
+        load(folder, {**NAMED, "domain": {**section, "constraints": [], "A": None, "b": None}})
+    domain = load(folder, {**NAMED, "domain": section})[1].domain
+    assert isinstance(domain, Polytope)
+    rows = domain.inequalities()
+    assert rows.matrix.tolist() == [[1, 1, 1], [1, 1, 0], [-1, -1, 0], [0.5, -0.5, 0], [-0.75, 0.25, 0]]
+    assert rows.upper.tolist() == [2.5, 1.5, -0.5, 0, 0]
+    assert rows.equality_matrix.tolist() == [[0, 0, 2]]
+    points = domain.sample(50, generator=torch.Generator().manual_seed(0))
+    share = points[:, 0] / points[:, :2].sum(1)
+    assert bool(((share >= 0.25 - 1e-9) & (share <= 0.5 + 1e-9)).all())
+
+
+def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    configuration, _ = load(folder, {"output": {"result": "out/answer"}})
+    assert configuration.output.result == folder / "out" / "answer"
+
+
+def test_overrides_replace_values_and_make_sections(folder: Path) -> None:
+    constraints = [{"expression": ["sand"], "upper": 0.9}]
+    overrides = {"domain.constraints.0.upper": 0.5, "options.learning_rate": 0.1, "seed": 3}
+    content = {**NAMED, "domain": {**POLYTOPE, "constraints": constraints}, "seed": 1}
+    configuration, question = load(folder, content, overrides)
+    assert question.domain.inequalities().upper.tolist() == [0.5]
+    assert configuration.arguments() == {"seed": 3, "learning_rate": 0.1}
+
+
+def test_overrides_that_fit_nowhere_are_errors(folder: Path) -> None:
+    found = errors(folder, {"domain": POLYTOPE | {"constraints": []}}, {"seed.x": 1, "domain.constraints.2.upper": 3})
+    assert "domain.constraints.2.upper: '2' is no index into the 0 entries of domain.constraints" in found
+    found = errors(folder, {"seed": 1}, {"seed.x": 1})
+    assert found == ["seed.x: seed is 1, which has no keys"]
+
+
+def test_all_errors_come_at_once_with_their_keys(folder: Path) -> None:
+    found = errors(
+        folder,
+        {
+            "model": {"file": "none.safetensors", "archtecture": "x"},
+            **NAMED,
+            "domain": {
+                "kind": "polytope",
+                "lower": {"snad": 0, "lime": "few"},
+                "constraints": [
+                    {"expression": {"san": 1}, "upper": 1},
+                    {"expression": ["lime"]},
+                    {"ratio": {"of": ["lime"]}},
+                ],
+            },
+            "objective": {"margin": {"target": 1}},
+            "sense": "up",
+            "method": "ppga_rl",
+            "restarts": 0,
+            "iterations": 1.5,
+            "time_limit": True,
+            "starts": "corner",
+            "device": "gpu",
+            "ouput": {},
+            "output": {"figure": "x.bmp"},
+            "report": {"kind": "recipee"},
+        },
+    )
+    for expected in (
+        "model.file: .*none.safetensors does not exist",
+        "model.archtecture: is no key here; did you mean 'architecture'",
+        "domain.lower.snad: is no input; did you mean 'sand'",
+        "domain.lower.lime: must be a number, got 'few'",
+        "domain.constraints.0.expression.san: is no input; did you mean 'sand'",
+        "domain.constraints.1: has no limit",
+        "domain.constraints.2.ratio.to: is missing",
+        "objective.margin.label: is missing",
+        "sense: should be 'maximize' or 'minimize', got 'up'",
+        "method: is 'ppga_rl'; did you mean 'ppga_lr'",
+        "restarts: should be greater than or equal to 1, got 0",
+        "iterations: should be a valid integer, got 1.5",
+        "time_limit: must be a number, got True",
+        "starts: is 'corner'; did you mean 'corners'",
+        "device: 'gpu' is no device",
+        "ouput: is no key here; did you mean 'output'",
+        "output.figure: x.bmp must end in .png",
+        "report: has the kind 'recipee'; did you mean 'recipe'",
+    ):
+        assert sum(bool(re.match(expected, problem)) for problem in found) == 1, expected
+    assert len(found) == 18
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"domain": None}, "domain: must be a mapping with a key kind: box, linf_ball"),
+        ({"domain": {"kind": "bax"}}, "domain: has the kind 'bax'; did you mean 'box'"),
+        ({"domain": {"kind": "box", "lower": 0}}, "domain.upper: is missing"),
+        ({"domain": {"kind": "box", "lower": 0, "upper": 1}}, "domain: Box lower and upper are both numbers"),
+        ({"domain": BOX | {"upper": [1, -1, 1]}}, "domain: Box is empty: lower is above upper at index 1"),
+        ({"domain": BOX | {"lower": {"sand": 0}}}, "domain.lower: gives numbers by name, but the inputs have no names"),
+        ({**NAMED, "domain": BOX | {"lower": {"sand": 0}}}, "domain.lower: leaves out lime, age"),
+        ({**NAMED, "domain": POLYTOPE | {"upper": {"age": -3}}}, "domain.upper: -3 is below the lower bound 0 of age"),
+        ({"domain": BOX | {"upper": {"file": "arrays.safetensors"}}}, "domain.upper: .* holds several arrays.*a, b"),
+        ({"domain": BOX | {"upper": {"file": "arrays.safetensors", "key": "A"}}}, "domain.upper: .* no array 'A'"),
+        ({"domain": BOX | {"upper": {"file": "arrays.safetensors", "key": "b", "index": 2}}}, "domain.upper: .*range"),
+        ({"domain": BOX | {"upper": {"file": "model.yaml"}}}, "domain.upper.file: .* does not exist"),
+        ({"domain": BOX | {"upper": {"file": "question.yaml"}}}, "domain.upper: .* must end in .safetensors, .npz"),
+        ({"domain": BOX | {"upper": [[1], [1, 2]]}}, "domain.upper: must be a list of numbers"),
+        ({"domain": BOX | {"upper": [1, float("nan"), 1]}}, "domain.upper: holds NaN"),
+        ({"inputs": "sand"}, "inputs: must be a list of names"),
+        (limits(lower=2, upper=1), "domain.constraints.0: has lower 2 above upper 1"),
+        (limits(lower=2, equals=1), "domain.constraints.0: has both equals and lower or upper"),
+        (limits(), "domain.constraints.0: has no limit"),
+        (limits(upper=1, ratio={"of": ["age"], "to": ["lime"]}), "domain.constraints.0: needs either an expression or"),
+        (limits(upper=1, expression="sand"), "domain.constraints.0.expression: must be names of inputs with their"),
+        (
+            limits(lower=-1, expression=None, name="odd", ratio={"of": ["age"], "to": {"lime": 1, "sand": -1}}),
+            "domain: the divisor of odd is -1 at a point of the set; it must not be negative",
+        ),
+        ({"report": {"file": "x"}}, "report: must be a mapping with a key kind: recipe, images"),
+        ({"domain": BALL, "report": IMAGES}, "report: is on a single set, but the domain is a batch of 1"),
+        (
+            {"domain": BALL | {"center": [0, 0, 0]}, "report": IMAGES},
+            r"report: one input has shape \(3,\); an image has",
+        ),
+        ({"inputs": ["a", "b"]}, "domain.lower: has 3 numbers, but there are 2 inputs"),
+        ({"model": {}}, "model: needs either file"),
+        ({"model": "model.safetensors"}, "model: must be a mapping with keys such as file, architecture, factory; got"),
+        ({"model": {"factory": "no_such_module:f"}}, "model: no_such_module:f: importing"),
+        ({"model": {"file": "arrays.safetensors", "architecture": [{"Linear": [3, 1]}]}}, "model: .* lacks the weight"),
+        ({"model": {"file": "arrays.safetensors", "architecture": "x.yaml"}}, "model.architecture: .* does not exist"),
+        ({"objective": {"output": 0, "linear": [1]}}, "objective: has more than one of"),
+        ({"objective": {"output": -1}}, "objective.output: should be greater than or equal to 0, got -1"),
+        (
+            {"options": {"learning_rat": 1}},
+            "options.learning_rat: is no option of ppga_lr; did you mean 'learning_rate'",
+        ),
+        ({"options": {"learning_rate": -1}}, "options: learning_rate must be a positive number, got -1"),
+        ({"method": "gradient_walk", "options": {"radius": 1}}, "options.radius: is no option of gradient_walk; known"),
+        ({"bound": "exact"}, "bound: is 'exact'; known are interval"),
+        ({"output": {"result": "."}}, "output.result: .* is a folder"),
+        (
+            {"report": {"kind": "recipe", "reference": "table.csv", "measured": "x"}},
+            "report: kind recipe needs the names",
+        ),
+        (
+            {**NAMED, "report": {"kind": "recipe", "reference": "table.csv", "measured": "x"}},
+            "report: .* no column 'x'",
+        ),
+        ({"report": {"kind": "images", "file": "x.png"}}, "report: kind images needs a ball"),
+        ("model: [", "is not YAML: line 1: "),
+        ("model: {}\nmodel: {}\n", "is not YAML: line 2: the key 'model' is given twice"),
+        ("hello", "must be a mapping with the keys model, domain"),
+    ],
+)
+def test_each_mistake_has_its_message(folder: Path, content: Any, expected: str) -> None:
+    (found,) = errors(folder, content)
+    assert re.match(expected, found), found
+
+
+def test_infeasible_rows_have_the_name_of_their_constraint(folder: Path) -> None:
+    constraints = [
+        {"name": "all of it", "expression": ["sand", "lime"], "upper": 1.5},
+        {"name": "the budget", "expression": ["sand", "lime", "age"], "upper": -1},
+    ]
+    (found,) = errors(folder, {**NAMED, "domain": POLYTOPE | {"constraints": constraints}})
+    assert "the budget" in found
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none.yaml: cannot be read: No such file"):
+        load_configuration(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda file: file.name)
+def test_committed_configurations_are_good(file: Path) -> None:
+    configuration, question = load_configuration(file)
+    optimizer = ReLUOptimizer(question.model, question.domain, question.objective)
+    result = optimizer.maximize(**configuration.arguments() | {"iterations": 5, "restarts": 4})
+    assert float(result.violation) <= question.domain.tolerance
+    assert f"`{file.name}`" in (file.parent / "README.md").read_text()
