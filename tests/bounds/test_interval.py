@@ -82,6 +82,13 @@ def test_bounds_of_the_optimizer_are_numbers_for_one_problem_and_vectors_for_a_b
     assert ra.bounds(model, box)[0].shape == (2,)
 
 
+def test_constants_that_cancel_are_bounded_for_what_they_are() -> None:
+    """1e16 + 1 - 1e16 is 1, and 0 in float64."""
+    model = network(([[0.0], [0.0], [0.0]], [1e16, 1.0, -1e16]))
+    low, high = ra.ReLUOptimizer(model, ra.Box(0.0, 1.0, shape=(1,)), Linear([1.0, 1.0, 1.0])).bounds()
+    assert low <= 1.0 <= high
+
+
 def test_where_float64_overflows_nothing_is_claimed() -> None:
     model = network(([[1e308, 1e308], [1e308, -1e308]], [0.0, 0.0]), ([[1e10, -1e10]], [0.0]))
     chain = lower(model, (2,)).network

@@ -79,6 +79,13 @@ def test_the_recipe_keeps_to_its_limits_and_so_does_the_reference() -> None:
     assert found["gap"] == pytest.approx(found["bound"] - found["value"])
 
 
+def test_a_reference_that_breaks_a_constraint_is_passed_over() -> None:
+    # The mix of 78.8 MPa costs 99.49.
+    found = answer("maximize", QUICKSTART, *QUICK, "--set", "domain.constraints.5.upper=99")
+    assert found["recipe"]["constraints"]["cost of a cubic metre"]["value"] <= 99 + 1e-6
+    assert found["recipe"]["reference"]["measured"] < 78.8
+
+
 def test_limits_that_the_answer_is_at_are_said(folder: Path) -> None:
     with torch.no_grad():
         model = nn.Sequential(nn.Linear(2, 1))

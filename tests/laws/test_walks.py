@@ -250,8 +250,8 @@ def test_callers_in_inference_mode_or_without_gradients_are_served(method: str, 
         inside = optimizer.maximize(method, iterations=15, restarts=3, record_path=True)
         lower, upper = optimizer.bounds()
     outside = optimizer.maximize(method, iterations=15, restarts=3, record_path=True)
-    assert not lower.is_inference()
-    assert not upper.is_inference()
+    for made_inside in (lower, upper, optimizer.problem.objective, optimizer.problem.network.output.bias):
+        assert not made_inside.is_inference()
     for result in (inside, outside):
         assert same(result, plain)
         usable(result, model)

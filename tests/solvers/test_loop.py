@@ -135,12 +135,13 @@ def test_without_progress_nothing_is_written(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_trace_ends_with_the_answer() -> None:
-    result = optimizer(problems=2).maximize(iterations=37)
+@pytest.mark.parametrize("iterations", [1, 7, 37])
+def test_the_trace_ends_with_the_answer(iterations: int) -> None:
+    result = optimizer(problems=2).maximize(iterations=iterations)
     trace = result.trace
     assert trace.values.shape == (len(trace.seconds), 2)
     assert trace.values.dtype == trace.seconds.dtype == torch.float64
-    assert int(trace.iterations[-1]) == 37
+    assert int(trace.iterations[-1]) == iterations
     assert bool((trace.seconds.diff() >= 0).all())
     torch.testing.assert_close(trace.values[-1], result.value, rtol=1e-4, atol=1e-4)  # the walk is in float32
 
@@ -162,7 +163,7 @@ def test_the_path_holds_each_step_of_each_walker_in_the_users_coordinates() -> N
 def test_the_answer_is_the_best_point_of_the_path(method: str) -> None:
     model = random_network(3, 8, 8, 1, seed=2)
     box = Box(torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
-    for iterations, restarts in itertools.product((1, 9, 10, 35), (1, 6)):
+    for iterations, restarts in itertools.product((1, 9, 10, 35, 300), (1, 6)):
         result: Result = ReLUOptimizer(model, box, dtype=torch.float64).maximize(
             method, iterations=iterations, restarts=restarts, record_path=True
         )

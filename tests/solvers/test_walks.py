@@ -78,10 +78,10 @@ def test_the_valve_stays_in_the_set() -> None:
 
 
 def test_a_walker_without_gain_goes_back_to_its_best_with_half_the_step() -> None:
-    """From 0.46 steps of 0.1 swing around the peak at 0.5; the second window gains nothing."""
-    path = walk(peak(), "ppga_lr", 0.46, iterations=23, learning_rate=0.1)
-    torch.testing.assert_close(path[:20:2], torch.full((10,), 0.46, dtype=torch.float64))
-    torch.testing.assert_close(path[1:20:2], torch.full((10,), 0.56, dtype=torch.float64))
+    """From 0.56 steps of 0.1 swing around the peak at 0.5; the second window gains nothing and would end at 0.56."""
+    path = walk(peak(), "ppga_lr", 0.56, iterations=23, learning_rate=0.1)
+    torch.testing.assert_close(path[:20:2], torch.full((10,), 0.56, dtype=torch.float64))
+    torch.testing.assert_close(path[1:20:2], torch.full((10,), 0.46, dtype=torch.float64))
     torch.testing.assert_close(path[20:23], torch.tensor([0.46, 0.51, 0.46], dtype=torch.float64))
 
 
