@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import platform
 import subprocess
@@ -20,7 +21,7 @@ def random_network(seed: int, inputs: int, width: int, depth: int, outputs: int 
     torch.manual_seed(seed)
     sizes = [inputs, *[width] * depth, outputs]
     modules: list[nn.Module] = []
-    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, after in itertools.pairwise(sizes):
         modules += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*modules[:-1])
 

@@ -1,8 +1,8 @@
 """The 90 random networks of arXiv 2401.03451, each maximized over [0, 1]^d by each method.
 
-``torch.manual_seed(s)``, then default ``nn.Linear`` layers in order: d in {10, 100, 1000} inputs, 1 to 3 hidden layers of 100 or
-500 units, s in 50..54, one output. One row a network and method; a run goes on where the last one stopped. The
-methods take turns on each network, so that whatever else the machine does is shared between them.
+``torch.manual_seed(s)``, then default ``nn.Linear`` layers in order: d in {10, 100, 1000} inputs, 1 to 3 hidden layers
+of 100 or 500 units, s in 50..54, one output. One row a network and method; a run goes on where the last one
+stopped. The methods take turns on each network, so that whatever else the machine does is shared between them.
 
     python benchmarks/random_networks.py                              # 10 s each, 2 workers with 1 thread each
     python benchmarks/random_networks.py --device cuda --restarts 4096
@@ -99,7 +99,8 @@ def ranks(rows: list[dict[str, str]]) -> Table:
     for row in rows:
         values[tuple(row[name] for name in ("depth", "inputs", "width", "seed"))][row["method"]] = float(row["value"])
     table = Table("hidden layers", "inputs", "networks", *(f"rank {name}" for name in METHODS), title="Mean rank")
-    for depth, inputs in [*itertools.product("123", ("10", "100", "1000")), ("1", ""), ("2", ""), ("3", ""), ("2+3", "")]:
+    groups = [*itertools.product("123", ("10", "100", "1000")), *itertools.product(("1", "2", "3", "2+3"), ("",))]
+    for depth, inputs in groups:
         chosen = [
             [entry[name] for name in METHODS]
             for (network_depth, network_inputs, *_), entry in values.items()

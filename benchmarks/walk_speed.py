@@ -1,7 +1,7 @@
 """Step time of the walks against bare matrix products and against autograd.
 
-Four things are timed in turn, round after round in one process: the matrix products of one forward and one backward pass
-and nothing else, the gradient walk's step written with ``torch.autograd.grad``, our step, and the step of
+Four things are timed in turn, round after round in one process: the matrix products of one forward and one backward
+pass and nothing else, the gradient walk's step written with ``torch.autograd.grad``, our step, and the step of
 ``ppga_lr`` with its reviews. Ratios are taken within a round; the table shows their medians.
 
     python benchmarks/walk_speed.py                    # 2 threads, then 1
@@ -15,6 +15,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from _common import RESULTS, append_row, commit, machine, random_network
@@ -75,9 +76,7 @@ def autograd_walk(model: nn.Sequential, x: Tensor) -> Callable[[], None]:
 def our_walk(model: nn.Sequential, x: Tensor, method: str, *, reviews: bool) -> Callable[[], None]:
     """Return the step of one of our walks, with its reviews if wanted."""
     optimizer = ra.ReLUOptimizer(model, ra.Box(0.0, 1.0, shape=(x.shape[1],)))
-    prepared = Prepared.create(
-        optimizer.problem, restarts=len(x), device=x.device, dtype=x.dtype, normalized=True
-    )
+    prepared = Prepared.create(optimizer.problem, restarts=len(x), device=x.device, dtype=x.dtype, normalized=True)
     walk = METHODS[method].walk(prepared, x.clone(), make_options(method, {}), torch.Generator(x.device))
     steps = 0
 
@@ -139,7 +138,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="rows, instead of 256 and 64")
     parser.add_argument("--threads", type=int, nargs="+", default=[2, 1])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--output", default=str(RESULTS / "walk_speed.csv"))
+    parser.add_argument("--output", type=Path, default=RESULTS / "walk_speed.csv")
     arguments = parser.parse_args()
     rows = []
     for threads in arguments.threads:
@@ -151,11 +150,9 @@ def main() -> None:
     for row in rows:
         table.add_row(*(str(row[key]) for key in ("size", "threads", *list(row)[-4:])))
     Console().print(table)
-    from pathlib import Path
-
-    Path(arguments.output).unlink(missing_ok=True)
+    arguments.output.unlink(missing_ok=True)
     for row in rows:
-        append_row(Path(arguments.output), {**row, "rounds": ROUNDS, "commit": commit(), "machine": machine()})
+        append_row(arguments.output, {**row, "rounds": ROUNDS, "commit": commit(), "machine": machine()})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from relu_attack.errors import (
     SolverError,
     UnsupportedModuleError,
 )
+from relu_attack.io import load_model, load_result, save_model, save_result
 from relu_attack.objectives import Linear, Margin, Objective, Output
 from relu_attack.result import Result, Status, Trace, Verdict
 
@@ -42,6 +43,10 @@ __all__ = [
     "UnsupportedModuleError",
     "Verdict",
     "bounds",
+    "load_model",
+    "load_result",
     "maximize",
     "minimize",
+    "save_model",
+    "save_result",
 ]

@@ -75,7 +75,7 @@ class ReLUOptimizer:
             raise OptionError(f"objective must be an Output, a Linear or a Margin, got {type(objective).__name__}")
         if not isinstance(model, nn.Module):
             raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
-        self.device = torch.device(device) if device is not None else _device_of(model)
+        self.device = _device_of(model) if device is None else _read_device(device)
         self.dtype = dtype
         self._sign = 1.0
         # Tensors made under a caller's inference mode could not be used outside it.
@@ -218,6 +218,13 @@ def bounds(model: nn.Module, domain: Domain, method: str = "interval") -> tuple[
     with torch.inference_mode(False), torch.no_grad():
         found = bound_rows(network, domain, torch.eye(network.outputs, dtype=torch.float64), method)
     return (found.lower, found.upper) if domain.batch is not None else (found.lower[0], found.upper[0])
+
+
+def _read_device(device: torch.device | str) -> torch.device:
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError):
+        raise OptionError(f"device is {device!r}; it must be a device of torch, such as 'cpu' or 'cuda:0'") from None
 
 
 def _device_of(model: nn.Module) -> torch.device:

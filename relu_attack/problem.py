@@ -48,7 +48,7 @@ class Problem:
         rows, rows_batched = objective.rows(network.outputs)
         if domain.batch is not None and len(rows) not in (1, domain.batch):
             raise ObjectiveError(
-                f"there are {len(rows)} objectives for a batch of {domain.batch} sets; give 1 or {domain.batch}"
+                f"there are {len(rows)} objectives for a batch of {domain.batch} sets; give one, or one for each set"
             )
         problems = domain.batch or len(rows)
         return Problem(network, domain, rows.expand(problems, -1), rows_batched or domain.batch is not None)

@@ -12,7 +12,7 @@ from torch import Tensor
 class Status(Enum):
     """Why a search ended; the value is the message."""
 
-    OPTIMAL = "the bound proves that no input is better"
+    OPTIMAL = "the bound proves that no input is better, to a relative gap of 1e-9"
     FEASIBLE = "a feasible input; a better one may exist"
     TIME_LIMIT = "stopped at the time limit; a better input may exist"
     ITERATION_LIMIT = "stopped at the iteration limit; a better input may exist"

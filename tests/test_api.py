@@ -50,6 +50,13 @@ def test_a_maximum_and_a_minimum_by_hand() -> None:
     assert high.bound >= 5.0
 
 
+def test_a_value_that_its_bound_proves_is_optimal() -> None:
+    linear = network(([[1.0, -2.0]], [3.0]))
+    assert ra.maximize(linear, SQUARE, iterations=20).status is ra.Status.OPTIMAL
+    deep = network(([[1.0, -2.0], [0.0, 1.0]], [0.0, -0.5]), ([[1.0, 4.0]], [3.0]))
+    assert ra.maximize(deep, SQUARE, iterations=20).status is ra.Status.ITERATION_LIMIT
+
+
 def test_an_image_comes_back_as_an_image() -> None:
     model = image_model()
     ball = ra.LInfBall(torch.full((1, 4, 4), 0.5), 0.1, clip=(0.0, 1.0))
@@ -252,11 +259,12 @@ def test_a_model_that_cannot_be_used_is_named(model: Any, error: type[Exception]
         ({"objective": 1}, ra.OptionError, "objective must be an Output, a Linear or a Margin, got int"),
         ({"objective": ra.Output(3)}, ra.ObjectiveError, "Output index 3 is out of range; the model has 3 outputs"),
         ({"objective": ra.Output([])}, ra.ObjectiveError, "Output index is a batch of 0 objectives"),
+        ({"device": "nonsense"}, ra.OptionError, "device is 'nonsense'; it must be a device of torch"),
         ({"dtype": torch.float16}, ra.OptionError, "must be torch.float32 or torch.float64, got torch.float16"),
         (
             {"domain": ra.Box(torch.zeros(2, 2), torch.ones(2, 2)), "objective": ra.Output([0, 1, 2])},
             ra.ObjectiveError,
-            "there are 3 objectives for a batch of 2 sets; give 1 or 2",
+            "there are 3 objectives for a batch of 2 sets; give one, or one for each set",
         ),
         ({"domain": ra.Box(0.0, 1.0, shape=(3,))}, ra.ModelError, "Linear"),
     ],

@@ -39,7 +39,7 @@ def test_a_single_set_or_objective_is_shared(
 
 @pytest.mark.parametrize(("sets", "index"), [(4, [0, 1]), (2, [0, 1, 0])])
 def test_batches_of_different_sizes_are_refused(sets: int, index: list[int]) -> None:
-    message = f"there are {len(index)} objectives for a batch of {sets} sets; give 1 or {sets}"
+    message = f"there are {len(index)} objectives for a batch of {sets} sets; give one, or one for each set"
     with pytest.raises(ObjectiveError, match=message):
         make(sets, Output(index))
 

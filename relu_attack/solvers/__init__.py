@@ -32,7 +32,7 @@ METHODS: dict[str, Method] = {
 
 def find_method(name: str) -> Method:
     """Return the method of that name; raise `OptionError` with the list of names if there is none."""
-    if name not in METHODS:
+    if not isinstance(name, str) or name not in METHODS:
         raise OptionError(f"method is {name!r}; it must be one of {', '.join(METHODS)}")
     return METHODS[name]
 

@@ -19,6 +19,8 @@ from relu_attack.solvers.walk import Walk, WalkOptions
 
 # Walkers of each problem whose best points are evaluated in float64 beside the incumbent.
 _FINALISTS = 4
+# Relative gap, far above the rounding that bounds account for, at which a value counts as proven.
+_OPTIMALITY = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ def _result(
     exact = domain.to(device="cpu", dtype=torch.float64)
     checked = x.to("cpu", torch.float64)
     violation = exact.violation(checked[:, None])[:, 0]
-    proven = bool((upper <= value).all())
+    proven = bool((upper - value <= _OPTIMALITY * torch.maximum(upper.abs(), value.abs())).all())
     return Result(
         x=plain(x.view(-1, *domain.shape)),
         value=plain(sign * value),
