@@ -93,6 +93,10 @@ class Domain(ABC):
     def project(self, points: Tensor) -> Tensor:
         """Return the nearest point of the set, in the Euclidean norm, for each of `points` (..., inputs)."""
 
+    def project_(self, points: Tensor) -> Tensor:
+        """Do as `project` does, but `points`, in the dtype of the set, may be overwritten with the answer."""
+        return self.project(points)
+
     @abstractmethod
     def violation(self, points: Tensor) -> Tensor:
         """Return by how much each of `points` (..., inputs) leaves the set, shape (...): 0 inside.

@@ -84,6 +84,9 @@ class Box(Domain):
     def project(self, points: Tensor) -> Tensor:
         return torch.clamp(self._check_points(points).to(self.dtype), self.lower, self.upper)
 
+    def project_(self, points: Tensor) -> Tensor:
+        return torch.clamp(self._check_points(points), self.lower, self.upper, out=points)
+
     def violation(self, points: Tensor) -> Tensor:
         points = self._check_points(points)
         excess = torch.maximum(self.lower - points, points - self.upper).clamp_min(0)

@@ -98,14 +98,17 @@ class Workspace:
         The network whose passes use the buffers.
     batch
         Number of rows.
+    in_place
+        Whether activations overwrite the preactivations. Their signs stay, which is all that `Network.gradient` needs,
+        and there is less memory to move; walls of linear regions cannot be told from them.
     """
 
-    def __init__(self, network: Network, batch: int) -> None:
+    def __init__(self, network: Network, batch: int, *, in_place: bool = False) -> None:
         def rows(width: int) -> Tensor:
             return torch.empty(batch, width, dtype=network.dtype, device=network.device)
 
         self.preactivations = [rows(layer.units) for layer in network.layers]
-        self.activations = [rows(layer.units) for layer in network.layers]
+        self.activations = self.preactivations if in_place else [rows(layer.units) for layer in network.layers]
         self.sensitivities = [rows(layer.units) for layer in network.layers]
         self.gradient = rows(network.inputs)
         self.outputs = rows(network.outputs)

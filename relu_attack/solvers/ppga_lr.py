@@ -62,6 +62,8 @@ class PPGALR(Walk):
     4. Once no step gains, the excursion ends, the walker is perturbed as in PPGA, and a new step is drawn.
     """
 
+    looks_at_walls = True
+
     def __init__(self, prepared: Prepared, starts: Tensor, options: PPGALROptions, generator: torch.Generator) -> None:
         super().__init__(prepared, starts, options, generator)
         self._lr = options
@@ -73,28 +75,32 @@ class PPGALR(Walk):
         share = torch.empty_like(self.x[:, :1]).uniform_(generator=self.generator)
         return self._lr.step * (self._lr.longest_step / self._lr.step) ** share
 
-    def _ascend(self, gradient: Tensor) -> Tensor:
+    def _ascend(self, gradient: Tensor) -> None:
         factor = self._step_per_norm(gradient)
         if self._lr.learning_rate is not None and self._age == 1:
             self._steps = self._lr.learning_rate / factor
-        return torch.addcmul(self.x, gradient, factor.mul_(self._steps))
+        self.x.addcmul_(gradient, factor.mul_(self._steps))
 
-    def _advance(self, evaluation: Evaluation, gradient: Tensor) -> Tensor:
+    def _advance(self, evaluation: Evaluation, gradient: Tensor) -> None:
         self._age += 1
-        target = super()._advance(evaluation, gradient)
-        return target if self._age % self._lr.window else self._to_wall(evaluation, target)
+        if self._age % self._lr.window:
+            super()._advance(evaluation, gradient)
+        else:
+            before = self.x.clone()
+            super()._advance(evaluation, gradient)
+            self.x = self._to_wall(evaluation, before, self.x)
 
-    def _to_wall(self, evaluation: Evaluation, target: Tensor) -> Tensor:
+    def _to_wall(self, evaluation: Evaluation, before: Tensor, after: Tensor) -> Tensor:
         """Lengthen the steps that end inside their linear region to its wall and a little beyond."""
         network, pattern = self.prepared.network, evaluation.preactivations
-        direction = target - self.x
+        direction = after - before
         rates = network.tangent(pattern, direction)
         wall = breakpoint_times(network, pattern, pattern, rates).amin(1, keepdim=True)
         # A step of zero length, or one that meets no wall, is left as it is.
         longer = (wall > 1) & torch.isfinite(wall)
         self._steps = torch.where(longer, (self._steps * wall).clamp_max(self._lr.longest_step), self._steps)
         times = torch.where(longer, wall * (1 + self._lr.overshoot), 1.0)
-        return torch.where(longer, self.prepared.project(torch.addcmul(self.x, times, direction)), target)
+        return torch.where(longer, self.prepared.project(torch.addcmul(before, times, direction)), after)
 
     def _ended(self, gained: Tensor) -> Tensor:
         trimmed = ~(gained | self._improved)[:, None]

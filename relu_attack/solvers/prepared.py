@@ -77,10 +77,10 @@ class Prepared:
         return rows.view(self.problem.problems, self.restarts, *rows.shape[1:])
 
     def project(self, rows: Tensor) -> Tensor:
-        """Return the nearest point of its problem's set for each row of (batch, inputs)."""
+        """Return the nearest point of its problem's set for each row of (batch, inputs), which may be overwritten."""
         if self.domain.batch is None:
-            return self.domain.project(rows)
-        return self.domain.project(self.by_problem(rows)).view_as(rows)
+            return self.domain.project_(rows)
+        return self.domain.project_(self.by_problem(rows)).view_as(rows)
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """Return one random point of its problem's set for each row, shape (batch, inputs)."""

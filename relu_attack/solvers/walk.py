@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -65,12 +66,15 @@ class Walk(ABC):
         Source of all randomness.
     """
 
+    looks_at_walls: ClassVar[bool] = False
+    """Whether the method reads preactivations, not only their signs."""
+
     def __init__(self, prepared: Prepared, starts: Tensor, options: WalkOptions, generator: torch.Generator) -> None:
         self.prepared = prepared
         self.options = options
         self.generator = generator
         self.x = starts
-        self._workspace = Workspace(prepared.network, prepared.batch)
+        self._workspace = Workspace(prepared.network, prepared.batch, in_place=not self.looks_at_walls)
         self._unit = float(torch.linalg.vector_norm(prepared.widths.double(), dim=-1).mean())
         nothing = torch.full((prepared.batch,), -torch.inf, dtype=starts.dtype, device=starts.device)
         self.excursion_x, self.excursion_value = starts.clone(), nothing.clone()
@@ -85,11 +89,12 @@ class Walk(ABC):
         evaluation = network.forward(self.x, workspace=workspace)
         self._keep_best(evaluation.outputs[:, 0])
         gradient = network.gradient(evaluation.preactivations, workspace=workspace)
-        self.x = self._advance(evaluation, gradient)
+        self._advance(evaluation, gradient)
 
-    def _advance(self, evaluation: Evaluation, gradient: Tensor) -> Tensor:
-        """Return the next points, shape (batch, inputs), given the pass through the current ones."""
-        return self.prepared.project(self._ascend(gradient))
+    def _advance(self, evaluation: Evaluation, gradient: Tensor) -> None:
+        """Move to the next points, given the pass through the current ones; in place, for the memory's sake."""
+        self._ascend(gradient)
+        self.x = self.prepared.project(self.x)
 
     def _keep_best(self, values: Tensor) -> None:
         self._improved = values > self.excursion_value
@@ -97,10 +102,11 @@ class Walk(ABC):
         torch.lerp(self.excursion_x, self.x, self._improved[:, None].to(values.dtype), out=self.excursion_x)
         torch.maximum(values, self.excursion_value, out=self.excursion_value)
 
-    def _ascend(self, gradient: Tensor) -> Tensor:
+    def _ascend(self, gradient: Tensor) -> None:
         if self.options.learning_rate is not None:
-            return torch.add(self.x, gradient, alpha=self.options.learning_rate)
-        return torch.addcmul(self.x, gradient, self._step_per_norm(gradient) * self.options.step)
+            self.x.add_(gradient, alpha=self.options.learning_rate)
+        else:
+            self.x.addcmul_(gradient, self._step_per_norm(gradient), value=self.options.step)
 
     def _step_per_norm(self, gradient: Tensor) -> Tensor:
         """Return the factor (batch, 1) that makes each gradient as long as the set is wide."""
