@@ -81,6 +81,7 @@ def test_projection_is_inside_and_idempotent(name: str, dtype: torch.dtype, seed
         assert nearest.dtype == dtype
         assert (domain.violation(nearest) <= domain.tolerance).all()
         again = domain.project(nearest)
+        assert torch.equal(domain.project_(nearest.clone()), again)
         if name == "polytope":
             assert torch.allclose(again, nearest, rtol=0, atol=_precision(domain) / 100)
         else:

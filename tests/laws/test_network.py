@@ -100,6 +100,20 @@ def test_a_workspace_changes_nothing_and_may_be_used_again(nest: Nest, seed: int
 
 @laws
 @given(nest=nests(), seed=seeds)
+def test_a_workspace_in_place_keeps_the_signs_and_the_gradient(nest: Nest, seed: int) -> None:
+    network = lower(nest.model, nest.shape).network
+    workspace = Workspace(network, 4, in_place=True)
+    x = points(nest.shape, seed=seed).flatten(1)
+    fresh, in_place = network.forward(x), network.forward(x, workspace=workspace)
+    objective = torch.ones_like(fresh.outputs)
+    assert torch.equal(fresh.outputs, in_place.outputs)
+    assert all(map(torch.equal, fresh.pattern, in_place.pattern))
+    found = network.gradient(in_place.preactivations, objective, workspace=workspace)
+    assert torch.equal(found, network.gradient(fresh.pattern, objective))
+
+
+@laws
+@given(nest=nests(), seed=seeds)
 def test_a_batch_gives_what_its_rows_give_alone(nest: Nest, seed: int) -> None:
     network = lower(nest.model, nest.shape).network
     x = away_from_kinks(network, points(nest.shape, seed=seed).flatten(1))

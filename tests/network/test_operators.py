@@ -101,7 +101,7 @@ def test_absolute_is_entry_by_entry_and_an_upper_bound_for_a_composition(operato
 def test_is_finite_sees_one_bad_coefficient(operator: LinearOperator, bad: float) -> None:
     assert operator.is_finite()
     first = operator.operators[1] if isinstance(operator, Composition) else operator
-    coefficients = {Diagonal: "scale", Sparse: "values"}.get(type(first), "weight")
+    coefficients = "values" if isinstance(first, Sparse) else "weight"
     spoilt: Tensor = vars(first)[coefficients]
     kept = spoilt.flatten()[-1].item()
     spoilt.view(-1)[-1] = bad

@@ -1,0 +1,13 @@
+"""Linear operators: the affine half of the intermediate form.
+
+An operator maps flat rows ``(batch, inputs)`` to flat rows ``(batch, outputs)``. Engines use only what
+`LinearOperator` declares, so a new kind of layer needs one new operator at most.
+"""
+
+from relu_attack.network.operators.base import LinearOperator
+from relu_attack.network.operators.composition import Composition, compose
+from relu_attack.network.operators.convolution import Convolution
+from relu_attack.network.operators.dense import Dense, Diagonal, PerProblem
+from relu_attack.network.operators.sparse import Sparse
+
+__all__ = ["Composition", "Convolution", "Dense", "Diagonal", "LinearOperator", "PerProblem", "Sparse", "compose"]

@@ -1,0 +1,78 @@
+"""What every linear operator can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+WeightedType = TypeVar("WeightedType", bound="Weighted")
+
+
+class LinearOperator(ABC):
+    """A linear map A between flat vectors."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> int:
+        """Length of a row that goes in."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Length of a row that comes out."""
+
+    @property
+    @abstractmethod
+    def terms(self) -> int:
+        """Largest number of products that are added up for one output; it bounds the rounding error."""
+
+    @abstractmethod
+    def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        """Return ``A x + bias`` for each row of `x`, shape (batch, outputs); `out` may be used as the buffer."""
+
+    @abstractmethod
+    def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return ``A' y`` for each row of `y`, shape (batch, inputs); `out` may be used as the buffer."""
+
+    @abstractmethod
+    def absolute(self) -> LinearOperator:
+        """Return the operator |A|, entry by entry; for a composition an upper bound of it, |A2| |A1|."""
+
+    @abstractmethod
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LinearOperator:
+        """Return the operator on another device or in another dtype."""
+
+    @abstractmethod
+    def is_finite(self) -> bool:
+        """Whether every coefficient is a finite number."""
+
+    def matrix(self, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64) -> Tensor:
+        """Return A as a dense matrix, shape (outputs, inputs)."""
+        basis = torch.eye(self.inputs, dtype=dtype, device=device)
+        return self.to(device=device, dtype=dtype).apply(basis).T
+
+
+@dataclass(frozen=True, eq=False)
+class Weighted(LinearOperator):
+    """An operator that is linear in one tensor of coefficients."""
+
+    weight: Tensor
+
+    def with_weight(self: WeightedType, weight: Tensor) -> WeightedType:
+        """Return the same kind of operator with other coefficients."""
+        return replace(self, weight=weight)
+
+    def absolute(self: WeightedType) -> WeightedType:
+        return self.with_weight(self.weight.abs())
+
+    def to(
+        self: WeightedType, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> WeightedType:
+        return self.with_weight(self.weight.to(device=device, dtype=dtype))
+
+    def is_finite(self) -> bool:
+        return bool(torch.isfinite(self.weight).all())

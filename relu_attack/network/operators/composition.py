@@ -1,0 +1,115 @@
+"""Operators one after the other, folded into one where that is not more work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from relu_attack.network.operators.base import LinearOperator
+from relu_attack.network.operators.convolution import Convolution
+from relu_attack.network.operators.dense import Dense, Diagonal
+from relu_attack.network.operators.sparse import Sparse
+
+
+@dataclass(frozen=True, eq=False)
+class Composition(LinearOperator):
+    """Operators applied one after the other, the first one first."""
+
+    operators: tuple[LinearOperator, ...]
+
+    @property
+    def inputs(self) -> int:
+        return self.operators[0].inputs
+
+    @property
+    def outputs(self) -> int:
+        return self.operators[-1].outputs
+
+    @property
+    def terms(self) -> int:
+        return sum(operator.terms for operator in self.operators)
+
+    def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        for operator in self.operators[:-1]:
+            x = operator.apply(x)
+        return self.operators[-1].apply(x, bias=bias, out=out)
+
+    def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
+        for operator in self.operators[:0:-1]:
+            y = operator.transpose(y)
+        return self.operators[0].transpose(y, out=out)
+
+    def absolute(self) -> Composition:
+        return Composition(tuple(operator.absolute() for operator in self.operators))
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Composition:
+        return Composition(tuple(operator.to(device=device, dtype=dtype) for operator in self.operators))
+
+    def is_finite(self) -> bool:
+        return all(operator.is_finite() for operator in self.operators)
+
+
+def compose(first: LinearOperator, second: LinearOperator) -> LinearOperator:
+    """Return `second` after `first`, folded into one operator where that is not more work."""
+    if isinstance(first, Composition):
+        tail = compose(first.operators[-1], second)
+        return _chain(*first.operators[:-1], tail)
+    if isinstance(second, Composition):
+        return _chain(compose(first, second.operators[0]), *second.operators[1:])
+    folded = None
+    if isinstance(first, Diagonal):
+        folded = _fold_scale_before(first.weight, second)
+    if folded is None and isinstance(second, Diagonal):
+        folded = _fold_scale_after(first, second.weight)
+    if folded is None and isinstance(first, Dense) and isinstance(second, Dense):
+        separate = first.outputs * (first.inputs + second.outputs)
+        if first.inputs * second.outputs <= separate:
+            folded = Dense(second.weight @ first.weight)
+    if isinstance(first, Sparse) and isinstance(second, Sparse):
+        product = second.after(first)
+        if product.stored <= first.stored + second.stored:
+            folded = product
+    return _chain(first, second) if folded is None else folded
+
+
+def _chain(*operators: LinearOperator) -> Composition:
+    flat: list[LinearOperator] = []
+    for operator in operators:
+        flat.extend(operator.operators if isinstance(operator, Composition) else [operator])
+    return Composition(tuple(flat))
+
+
+def _fold_scale_before(scale: Tensor, operator: LinearOperator) -> LinearOperator | None:
+    if bool((scale == 1).all()):
+        return operator
+    if isinstance(operator, Diagonal):
+        return Diagonal(scale * operator.weight)
+    if isinstance(operator, Dense):
+        return Dense(operator.weight * scale)
+    if isinstance(operator, Sparse):
+        return operator.scale_columns(scale)
+    if isinstance(operator, Convolution):
+        channels = _one_each(scale, operator.input_shape[0])
+        return None if channels is None else operator.scale_inputs(channels)
+    return None
+
+
+def _fold_scale_after(operator: LinearOperator, scale: Tensor) -> LinearOperator | None:
+    if bool((scale == 1).all()):
+        return operator
+    if isinstance(operator, Dense):
+        return Dense(operator.weight * scale[:, None])
+    if isinstance(operator, Sparse):
+        return operator.scale_rows(scale)
+    if isinstance(operator, Convolution):
+        channels = _one_each(scale, operator.output_shape[0])
+        return None if channels is None else operator.scale_outputs(channels)
+    return None
+
+
+def _one_each(scale: Tensor, channels: int) -> Tensor | None:
+    """Return the scale of each channel, or None where it differs within one."""
+    scale = scale.reshape(channels, -1)
+    return scale[:, 0] if bool((scale == scale[:, :1]).all()) else None

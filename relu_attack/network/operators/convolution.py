@@ -1,0 +1,82 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+from torch.nn import functional, grad
+
+from relu_attack.network.operators.base import Weighted
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(Weighted):
+    """A convolution over one or two spatial dimensions with zero padding.
+
+    Parameters
+    ----------
+    weight
+        Shape (out_channels, in_channels / groups, \\*kernel).
+    input_shape
+        Shape of one input, (in_channels, \\*spatial).
+    stride, padding, dilation
+        One number for each spatial dimension.
+    groups
+        Number of channel groups.
+    """
+
+    input_shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+
+    @property
+    def inputs(self) -> int:
+        return math.prod(self.input_shape)
+
+    @property
+    def outputs(self) -> int:
+        return math.prod(self.output_shape)
+
+    @cached_property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one output, (out_channels, \\*spatial)."""
+        spatial = tuple(
+            (size + 2 * pad - dilate * (kernel - 1) - 1) // stride + 1
+            for size, kernel, stride, pad, dilate in zip(
+                self.input_shape[1:], self.weight.shape[2:], self.stride, self.padding, self.dilation, strict=True
+            )
+        )
+        return (self.weight.shape[0], *spatial)
+
+    @property
+    def terms(self) -> int:
+        return math.prod(self.weight.shape[1:])
+
+    def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        convolve = functional.conv1d if len(self.input_shape) == 2 else functional.conv2d
+        image = x.reshape(-1, *self.input_shape)
+        result = convolve(image, self.weight, None, self.stride, self.padding, self.dilation, self.groups).flatten(1)
+        return result if bias is None else result.add_(bias)
+
+    def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
+        backward = grad.conv1d_input if len(self.input_shape) == 2 else grad.conv2d_input
+        image = y.reshape(-1, *self.output_shape)
+        size = (image.shape[0], *self.input_shape)
+        result: Tensor = backward(size, self.weight, image, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[no-untyped-call]
+        return result.flatten(1)
+
+    def scale_outputs(self, scale: Tensor) -> Convolution:
+        """Return the convolution followed by one scale for each output channel, shape (out_channels,)."""
+        return self.with_weight(self.weight * scale.reshape(-1, *[1] * (self.weight.dim() - 1)))
+
+    def scale_inputs(self, scale: Tensor) -> Convolution:
+        """Return the convolution after one scale for each input channel, shape (in_channels,)."""
+        shape = self.weight.shape
+        grouped = self.weight.reshape(self.groups, -1, *shape[1:])
+        channels = scale.reshape(self.groups, 1, shape[1], *[1] * (len(shape) - 2))
+        return self.with_weight((grouped * channels).reshape(shape))
