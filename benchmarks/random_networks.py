@@ -67,7 +67,7 @@ def measure(case: Case, arguments: argparse.Namespace) -> dict[str, object]:
         "learning_rate": "" if rate is None else rate, "value": f"{float(result.value):.9g}",
         "seconds": round(result.runtime, 2), "seconds_to_value": round(float(reached), 2), "steps": result.iterations,
         "bound": f"{float(result.bound):.6g}", "restarts": arguments.restarts, "time_limit": arguments.time_limit,
-        "threads": arguments.threads, "workers": arguments.workers, "device": arguments.device, "commit": commit(),
+        "threads": arguments.threads, "workers": arguments.workers, "device": arguments.device, "commit": arguments.commit,
         "machine": machine(),
     }  # fmt: skip
 
@@ -142,6 +142,8 @@ def main() -> None:
     parser.add_argument("--summary", action="store_true")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
+    # The workers keep the code that they began with, whatever is committed meanwhile.
+    arguments.commit = commit()
     name = "learning_rates" if arguments.learning_rates else "random_networks"
     path = arguments.output or RESULTS / f"{name}{'' if arguments.device == 'cpu' else '_cuda'}.csv"
     if not arguments.summary:

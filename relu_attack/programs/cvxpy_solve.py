@@ -1,0 +1,158 @@
+"""Any solver that cvxpy has installed. The only importer of cvxpy."""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relu_attack.errors import OptionError
+from relu_attack.programs.claim import Backend, Claim
+from relu_attack.programs.program import Program
+from relu_attack.programs.solution import SolutionStatus
+
+Array = NDArray[np.float64]
+
+# How each solver is told of a time limit in seconds.
+_TIME_LIMIT: dict[str, Callable[[float], dict[str, Any]]] = {
+    "HIGHS": lambda seconds: {"time_limit": seconds},
+    "SCS": lambda seconds: {"time_limit_secs": seconds},
+    "CLARABEL": lambda seconds: {"time_limit": seconds},
+    "OSQP": lambda seconds: {"time_limit": seconds},
+    "SCIPY": lambda seconds: {"scipy_options": {"time_limit": seconds}},
+    "SCIP": lambda seconds: {"scip_params": {"limits/time": seconds}},
+    "GUROBI": lambda seconds: {"TimeLimit": seconds},
+}
+
+
+def installed_solvers() -> tuple[str, ...]:
+    """Return the names of the solvers that cvxpy has installed."""
+    return tuple(sorted(_cvxpy().installed_solvers()))
+
+
+def cvxpy_backend(name: str) -> Backend:
+    """Return the solver that cvxpy knows as `name`; raise `OptionError` when it has none of this name."""
+    installed = installed_solvers()
+    if name not in installed:
+        raise OptionError(f"solver is {name!r}; it must be one of {', '.join(installed)}")
+
+    def solve(
+        program: Program,
+        *,
+        time_limit: float | None,
+        warm_start: Array | None,
+        gap: float,
+        options: Mapping[str, Any],
+    ) -> Claim:
+        return _solve(name, program, time_limit=time_limit, warm_start=warm_start, gap=gap, options=options)
+
+    return solve
+
+
+def _solve(
+    name: str,
+    program: Program,
+    *,
+    time_limit: float | None,
+    warm_start: Array | None,
+    gap: float,
+    options: Mapping[str, Any],
+) -> Claim:
+    cvxpy = _cvxpy()
+    settings = dict(options)
+    if time_limit is not None:
+        if name not in _TIME_LIMIT:
+            raise OptionError(f"no time limit is known for solver {name}; give its own option in options")
+        settings = {**_TIME_LIMIT[name](time_limit), **settings}
+    if name == "HIGHS":
+        settings = {"mip_rel_gap": gap / 2, "mip_abs_gap": 0.0, **settings}
+    bounds = [program.lower.copy(), program.upper.copy()]
+    whole = np.flatnonzero(program.integral)
+    x = cvxpy.Variable(program.columns, bounds=bounds, integer=[whole] if len(whole) else False)
+    rows = _Rows(program, x)
+    # A minimization without a constant: then no solver's bound has a sign or a constant to get wrong.
+    problem = cvxpy.Problem(cvxpy.Minimize(-program.objective @ x), rows.constraints)
+    if warm_start is not None and warm_start.shape == (program.columns,):
+        # cvxpy refuses values that are not whole or inside the bounds.
+        start = np.where(program.integral, np.round(warm_start), warm_start)
+        x.value = np.clip(start, program.lower, program.upper)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            problem.solve(solver=name, warm_start=warm_start is not None, **settings)
+    except cvxpy.SolverError as reason:
+        if program.is_mixed_integer and name not in _mixed_integer_solvers():
+            able = ", ".join(_mixed_integer_solvers())
+            raise OptionError(f"solver {name} cannot hold columns to whole numbers; use one of {able}") from reason
+        return Claim(status=SolutionStatus.NUMERICAL)
+    status = str(problem.status)
+    if status in ("infeasible", "infeasible_inaccurate"):
+        return Claim(status=SolutionStatus.INFEASIBLE, ray=rows.multipliers())
+    if status == "infeasible_or_unbounded":
+        nothing = replace(program, objective=np.zeros(program.columns), constant=0.0)
+        claim = _solve(name, nothing, time_limit=time_limit, warm_start=warm_start, gap=gap, options=options)
+        return Claim(status=SolutionStatus.UNBOUNDED) if claim.status is SolutionStatus.OPTIMAL else claim
+    if status in ("unbounded", "unbounded_inaccurate"):
+        return Claim(status=SolutionStatus.UNBOUNDED)
+    stopped = status == "user_limit"
+    return Claim(
+        status=SolutionStatus.TIME_LIMIT if stopped else SolutionStatus.OPTIMAL,
+        x=None if x.value is None else np.asarray(x.value, dtype=np.float64),
+        duals=None if program.is_mixed_integer else rows.multipliers(),
+        bound=_mixed_integer_bound(problem, program, stopped=stopped),
+    )
+
+
+class _Rows:
+    """The rows of a program as constraints, and their multipliers in the program's order and sign."""
+
+    def __init__(self, program: Program, x: Any) -> None:
+        equal = program.row_lower == program.row_upper
+        below = np.isfinite(program.row_upper) & ~equal
+        above = np.isfinite(program.row_lower) & ~equal
+        self._count = program.rows
+        self._parts: list[tuple[NDArray[np.int64], float, Any]] = []
+        for mask, sign, relation, side in (
+            (equal, 1.0, operator.eq, program.row_upper),
+            (below, 1.0, operator.le, program.row_upper),
+            (above, -1.0, operator.ge, program.row_lower),
+        ):
+            index = np.flatnonzero(mask)
+            if len(index):
+                self._parts.append((index, sign, relation(program.matrix[index] @ x, side[index])))
+        self.constraints = [constraint for _, _, constraint in self._parts]
+
+    def multipliers(self) -> Array | None:
+        total = np.zeros(self._count)
+        for index, sign, constraint in self._parts:
+            if constraint.dual_value is None:
+                return None
+            total[index] += sign * np.asarray(constraint.dual_value, dtype=np.float64).reshape(-1)
+        return total
+
+
+def _cvxpy() -> Any:
+    import cvxpy
+
+    return cvxpy
+
+
+def _mixed_integer_solvers() -> list[str]:
+    from cvxpy.reductions.solvers.defines import INSTALLED_MI_SOLVERS
+
+    return sorted(INSTALLED_MI_SOLVERS)
+
+
+def _mixed_integer_bound(problem: Any, program: Program, *, stopped: bool) -> float:
+    """Return the bound that the solver reports, or for an optimum of a solver that reports none, its value."""
+    statistics = problem.solver_stats.extra_stats if problem.solver_stats is not None else None
+    reported = getattr(statistics, "mip_dual_bound", None)
+    if reported is None:
+        reported = -math.inf if stopped or problem.value is None else problem.value
+    return program.constant - float(reported)

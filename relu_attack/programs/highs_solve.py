@@ -1,0 +1,235 @@
+"""HiGHS without a modelling layer: pass a program once, change it, solve again from the last basis."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from relu_attack.errors import OptionError, SolverError
+from relu_attack.programs.claim import Claim, judge
+from relu_attack.programs.program import Program
+from relu_attack.programs.solution import Solution, SolutionStatus
+
+Array = NDArray[np.float64]
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+# Points are judged relative to the rows, so HiGHS, which is absolute, is held tighter.
+_DEFAULTS = {
+    "primal_feasibility_tolerance": 1e-9,
+    "dual_feasibility_tolerance": 1e-9,
+    "mip_feasibility_tolerance": 1e-7,
+    "mip_abs_gap": 0.0,
+}
+
+
+class PreparedProgram:
+    """A program inside HiGHS, for programs that differ little from one to the next.
+
+    Parameters
+    ----------
+    program
+        The first program.
+    options
+        HiGHS options by name.
+
+    Raises
+    ------
+    OptionError
+        When HiGHS does not know an option or its value.
+
+    Examples
+    --------
+    >>> program = Program(objective=[1, 1], matrix=[[1, 2]], row_lower=-np.inf, row_upper=4, lower=0, upper=3)
+    >>> prepared = PreparedProgram(program)
+    >>> prepared.solve().value
+    3.5
+    >>> prepared.change(row_upper=3)
+    >>> prepared.solve().value
+    3.0
+    """
+
+    def __init__(self, program: Program, *, options: Mapping[str, Any] = NO_OPTIONS) -> None:
+        self._highs = _quiet_highs()
+        self.program = program
+        for name, value in {**_DEFAULTS, **options}.items():
+            self._set_option(name, value)
+        self._load()
+
+    def change(self, **fields: Any) -> None:
+        """Replace fields of the program: `objective`, `constant`, `lower`, `upper`, `row_lower`, `row_upper`, `matrix`.
+
+        A changed matrix may have other rows. The basis is kept where the shape is, so the next solve starts there.
+
+        Raises
+        ------
+        OptionError
+            For a field that a `Program` refuses or has not, or for an integrality that changes.
+        """
+        unknown = set(fields) - {"objective", "constant", "lower", "upper", "row_lower", "row_upper", "matrix"}
+        if unknown:
+            raise OptionError(f"a prepared program cannot change {', '.join(sorted(unknown))}")
+        before, self.program = self.program, replace(self.program, **fields)
+        if self.program.matrix is not before.matrix:
+            basis, same = self._highs.getBasis(), self.program.matrix.shape == before.matrix.shape
+            self._load()
+            if same and basis.valid:
+                self._highs.setBasis(basis)
+            return
+        program = self.program
+        changed = _changed(before, program, "objective")
+        if len(changed):
+            self._check(self._highs.changeColsCost(len(changed), changed, -program.objective[changed]))
+        changed = _changed(before, program, "lower", "upper")
+        if len(changed):
+            bounds = program.lower[changed], program.upper[changed]
+            self._check(self._highs.changeColsBounds(len(changed), changed, *bounds))
+        changed = _changed(before, program, "row_lower", "row_upper")
+        if len(changed):
+            low, high = (self._scale * side for side in (program.row_lower, program.row_upper))
+            self._check(self._highs.changeRowsBounds(len(changed), changed, low[changed], high[changed]))
+
+    def solve(
+        self, *, time_limit: float | None = None, warm_start: ArrayLike | None = None, gap: float = 1e-6
+    ) -> Solution:
+        """Solve the program as it stands, from the last basis; arguments and answer as in `programs.solve`."""
+        start = None if warm_start is None else np.asarray(warm_start, dtype=np.float64)
+        begin = time.perf_counter()
+        claim = self.claim(time_limit=time_limit, warm_start=start, gap=gap)
+        seconds = time.perf_counter() - begin
+        return judge(self.program, claim, warm_start=start, gap=gap, seconds=seconds, solver="HIGHS")
+
+    def claim(self, *, time_limit: float | None, warm_start: Array | None, gap: float) -> Claim:
+        """Return what HiGHS says, unchecked."""
+        if self.program.columns == 0:
+            raise OptionError("the program has no columns; there is nothing to solve")
+        # The judge measures the gap on the cleaned point.
+        self._set_option("mip_rel_gap", gap / 2)
+        if warm_start is not None and self.program.is_mixed_integer and warm_start.shape == (self.program.columns,):
+            self._highs.setSolution(self.program.columns, np.arange(self.program.columns, dtype=np.int32), warm_start)
+        status = self._run(time_limit)
+        if status in ("kUnknown", "kSolveError", "kNotset"):
+            # A basis of another program may mislead the simplex method; from scratch it seldom fails.
+            self._highs.clearSolver()
+            status = self._run(time_limit)
+        if status == "kUnboundedOrInfeasible":
+            return self._tell_apart(time_limit)
+        return self._read(status)
+
+    def _run(self, time_limit: float | None) -> str:
+        # The clock of a linear program runs on from solve to solve; that of a mixed-integer one starts anew.
+        spent = 0.0 if self.program.is_mixed_integer else self._highs.getRunTime()
+        self._set_option("time_limit", math.inf if time_limit is None else spent + max(time_limit, 0.0))
+        self._highs.run()
+        return str(self._highs.getModelStatus().name)
+
+    def _read(self, status: str) -> Claim:
+        if status == "kInfeasible":
+            return Claim(status=SolutionStatus.INFEASIBLE, ray=self._ray())
+        if status == "kUnbounded":
+            return Claim(status=SolutionStatus.UNBOUNDED)
+        solution, info = self._highs.getSolution(), self._highs.getInfo()
+        x = np.array(solution.col_value) if solution.value_valid else None
+        duals = -np.array(solution.row_dual) * self._scale if solution.dual_valid else None
+        stopped = status in ("kTimeLimit", "kIterationLimit", "kSolutionLimit", "kInterrupt", "kHighsInterrupt")
+        optimal = status in ("kOptimal", "kModelEmpty")
+        outcome = SolutionStatus.OPTIMAL if optimal else SolutionStatus.TIME_LIMIT
+        if not self.program.is_mixed_integer:
+            bound = math.inf
+        else:
+            # HiGHS is given the minimization of -objective without a constant, so its bound is a plain negative.
+            bound, duals = -float(info.mip_dual_bound) + self.program.constant, None
+        return Claim(status=outcome if optimal or stopped else SolutionStatus.NUMERICAL, x=x, duals=duals, bound=bound)
+
+    def _tell_apart(self, time_limit: float | None) -> Claim:
+        """Solve with a zero objective, which is never unbounded."""
+        everything = np.arange(self.program.columns, dtype=np.int32)
+        self._highs.changeColsCost(len(everything), everything, np.zeros(len(everything)))
+        status = self._run(time_limit)
+        claim = self._read(status)
+        self._highs.changeColsCost(len(everything), everything, -self.program.objective)
+        return Claim(status=SolutionStatus.UNBOUNDED) if status == "kOptimal" else claim
+
+    def _ray(self) -> Array | None:
+        """Return multipliers that prove infeasibility: those of the relaxation, if that is infeasible already."""
+        highs, program = self._highs, self.program
+        if program.is_mixed_integer:
+            relaxed = PreparedProgram(_relaxed(program))
+            # The proof may take as long as the claim did, or a second.
+            limit = max(1.0, highs.getRunTime())
+            return relaxed._ray() if relaxed._run(limit) == "kInfeasible" else None
+        status, exists, ray = highs.getDualRay()
+        known = status.name != "kError" and exists
+        return np.array(ray) * self._scale if known else None
+
+    def _load(self) -> None:
+        import highspy
+
+        program, lp = self.program, highspy.HighsLp()
+        scale = self._scale = _row_scale(program)
+        lp.num_col_, lp.num_row_ = program.columns, program.rows
+        lp.col_cost_, lp.col_lower_, lp.col_upper_ = -program.objective, program.lower, program.upper
+        lp.row_lower_, lp.row_upper_ = scale * program.row_lower, scale * program.row_upper
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = program.columns, program.rows
+        lp.a_matrix_.start_ = program.matrix.indptr
+        lp.a_matrix_.index_ = program.matrix.indices
+        lp.a_matrix_.value_ = program.matrix.data * np.repeat(scale, np.diff(program.matrix.indptr))
+        if program.is_mixed_integer:
+            kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+            lp.integrality_ = [kinds[whole] for whole in program.integral.astype(int)]
+        self._check(self._highs.passModel(lp))
+
+    def _set_option(self, name: str, value: Any) -> None:
+        if self._highs.setOptionValue(name, value).name == "kError":
+            raise OptionError(f"HiGHS has no option {name!r} with the value {value!r}")
+
+    def _check(self, status: Any) -> None:
+        if status.name == "kError":
+            raise SolverError("HiGHS refused the program; its coefficients must be below 1e15")
+
+
+def solve_highs(
+    program: Program,
+    *,
+    time_limit: float | None,
+    warm_start: Array | None,
+    gap: float,
+    options: Mapping[str, Any],
+) -> Claim:
+    """Solve one program with HiGHS."""
+    return PreparedProgram(program, options=options).claim(time_limit=time_limit, warm_start=warm_start, gap=gap)
+
+
+def _quiet_highs() -> Any:
+    import highspy
+
+    # The constructor of highspy.Highs prints a banner that no option holds back; that of its base does not.
+    highs = highspy.Highs.__new__(highspy.Highs)
+    super(highspy.Highs, highs).__init__()
+    highs.setOptionValue("output_flag", False)
+    return highs
+
+
+def _relaxed(program: Program) -> Program:
+    return replace(program, integral=np.zeros(program.columns, dtype=bool), objective=np.zeros(program.columns))
+
+
+def _row_scale(program: Program) -> Array:
+    """Return powers of two, exact in floating point, that bring rows of a small norm to about 1."""
+    norm = program.row_norms
+    exponent = np.where(norm > 0, -np.floor(np.log2(np.where(norm > 0, norm, 1.0))), 0.0)
+    scale: Array = np.exp2(np.clip(exponent, 0.0, 500.0))
+    return scale
+
+
+def _changed(before: Program, after: Program, *names: str) -> NDArray[np.int32]:
+    different = [getattr(before, name) != getattr(after, name) for name in names]
+    return np.flatnonzero(np.logical_or.reduce(different)).astype(np.int32)
