@@ -29,10 +29,10 @@ class PPGALROptions(PerturbationOptions):
         How far past the region's wall the valve goes, as a share of the way to it.
     """
 
-    longest_step: float = 1.0
+    longest_step: float = 10.0
     shortest_step: float = 2e-3
     growth: float = 2.0
-    trim: float = 0.5
+    trim: float = 0.3
     overshoot: float = 0.02
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class PPGALR(Walk):
     1. Valve: f is affine on a linear region, so a direction cannot go stale inside it. On the last step of each
        window, a step that would end inside its region is lengthened to the region's wall and a little beyond, and
        the walker keeps that length: from any learning rate the small steps are skipped at once.
-    2. Trim: a walker without gain over a window goes back to its best point with half the step.
+    2. Trim: a walker without gain over a window goes back to its best point with a shorter step.
     3. Growth: a walker that was still rising at the end of a window doubles its step.
     4. Once no step gains, the excursion ends, the walker is perturbed as in PPGA, and a new step is drawn.
     """
