@@ -67,7 +67,8 @@ def measure(case: Case, arguments: argparse.Namespace) -> dict[str, object]:
         "learning_rate": "" if rate is None else rate, "value": f"{float(result.value):.9g}",
         "seconds": round(result.runtime, 2), "seconds_to_value": round(float(reached), 2), "steps": result.iterations,
         "bound": f"{float(result.bound):.6g}", "restarts": arguments.restarts, "time_limit": arguments.time_limit,
-        "threads": arguments.threads, "workers": arguments.workers, "device": arguments.device, "commit": arguments.commit,
+        "threads": arguments.threads, "workers": arguments.workers, "device": arguments.device,
+        "commit": arguments.commit,
         "machine": machine(),
     }  # fmt: skip
 

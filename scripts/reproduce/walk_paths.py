@@ -4,7 +4,8 @@ python scripts/reproduce/walk_paths.py
 
 One walker each, all with seed 0. Gradient Walk is shown up to its first stall, from which the package would restart it
 at a random point. Gradient Walk and PPGA take short steps, `STEP` of the box's diagonal, so that the path can be seen;
-PPGA_LR has its defaults; it goes back to its best point whenever a window of ten steps has gained nothing.
+PPGA_LR begins with steps of at most the diagonal and halves them (its defaults: ten diagonals, 0.3); it goes back to
+its best point whenever a window of ten steps has gained nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Panel:
 PANELS = (
     Panel("gradient_walk", 60, "Gradient Walk stops\nat the first maximum", {"step": STEP}, first_excursion=True),
     Panel("ppga", 150, "PPGA's perturbations lead\non to the global maximum", {"step": STEP}),
-    Panel("ppga_lr", 75, "PPGA_LR explores wide,\nthen narrows", {}),
+    Panel("ppga_lr", 75, "PPGA_LR explores wide,\nthen narrows", {"longest_step": 1.0, "trim": 0.5}),
 )
 
 

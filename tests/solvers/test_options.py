@@ -52,7 +52,7 @@ def optimizer() -> ReLUOptimizer:
         ({"radius": 1.5}, r"radius must be in \(0, 1\] widths of the set, got 1.5"),
         ({"radius_growth": 0.9}, "radius_growth must be at least 1, got 0.9"),
         ({"radius_growth": INFINITY}, "radius_growth must be at least 1, got inf"),
-        ({"shortest_step": 0.5}, "steps must satisfy 0 < shortest_step <= step <= longest_step, got 0.5, 0.1, 1.0"),
+        ({"shortest_step": 0.5}, "steps must satisfy 0 < shortest_step <= step <= longest_step, got 0.5, 0.1, 10.0"),
         ({"longest_step": 0.01}, "steps must satisfy 0 < shortest_step <= step <= longest_step"),
         ({"longest_step": NAN}, "steps must satisfy 0 < shortest_step <= step <= longest_step"),
         ({"growth": 0.5}, "growth must be at least 1"),
