@@ -129,6 +129,7 @@ class Configuration(Section):
     def _is_there(cls, device: str | None) -> str | None:
         try:
             torch.empty(0, device=device)
+        # What torch raises for a name it does not know, for a build without CUDA, and for a backend without allocation.
         except (RuntimeError, AssertionError, NotImplementedError):
             raise ValueError(f"{device!r} is no device that this torch can use; try cpu, cuda or cuda:1") from None
         return device

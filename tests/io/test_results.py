@@ -114,7 +114,7 @@ def edit(saved: Path, **changes: object) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
-def refuse(saved: Path, words: str) -> None:
+def check_refused(saved: Path, words: str) -> None:
     with pytest.raises(FileFormatError, match=words) as caught:
         load_result(saved)
     assert "\n" not in str(caught.value)
@@ -123,19 +123,19 @@ def refuse(saved: Path, words: str) -> None:
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 def test_a_missing_file_is_named(saved: Path, suffix: str) -> None:
     Path(f"{saved}{suffix}").unlink()
-    refuse(saved, rf"run\.7\{suffix} cannot be read: No such file")
+    check_refused(saved, rf"run\.7\{suffix} cannot be read: No such file")
 
 
 def test_damaged_files_are_refused(saved: Path) -> None:
     Path(f"{saved}.safetensors").write_bytes(b"damaged")
-    refuse(saved, "is not a safetensors file")
+    check_refused(saved, "is not a safetensors file")
     Path(f"{saved}.json").write_text("{")
-    refuse(saved, "is not JSON")
+    check_refused(saved, "is not JSON")
 
 
 def test_arrays_of_another_run_are_refused(saved: Path) -> None:
     save_file({"x": torch.zeros(3)}, f"{saved}.safetensors")
-    refuse(saved, "is not the file that run.7.json was saved with")
+    check_refused(saved, "is not the file that run.7.json was saved with")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_arrays_of_another_run_are_refused(saved: Path) -> None:
 )
 def test_edited_summaries_are_refused(saved: Path, changes: dict[str, object], words: str) -> None:
     edit(saved, **changes)
-    refuse(saved, words)
+    check_refused(saved, words)
 
 
 def test_a_lost_entry_is_named(saved: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_lost_entry_is_named(saved: Path) -> None:
     content = json.loads(file.read_text())
     del content["method"]
     file.write_text(json.dumps(content))
-    refuse(saved, "'method' is missing")
+    check_refused(saved, "'method' is missing")
 
 
 def test_what_cannot_be_saved_is_said(saved: Path) -> None:
