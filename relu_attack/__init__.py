@@ -14,6 +14,7 @@ from relu_attack.errors import (
 )
 from relu_attack.io import load_model, load_result, save_model, save_result
 from relu_attack.objectives import Linear, Margin, Objective, Output
+from relu_attack.output_constraints import OutputConstraints
 from relu_attack.result import Result, Status, Trace, Verdict
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "ObjectiveError",
     "OptionError",
     "Output",
+    "OutputConstraints",
     "Polytope",
     "ReLUAttackError",
     "ReLUOptimizer",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from relu_attack.domains import Domain
 from relu_attack.errors import DomainError, ObjectiveError
 from relu_attack.network import Network
 from relu_attack.objectives import Objective
+from relu_attack.output_constraints import OutputConstraints
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,21 +28,26 @@ class Problem:
         Float64, shape (P, outputs).
     batched
         Whether answers carry a leading dimension of size P.
+    constraints
+        Rows that the outputs of an answer must satisfy, the same for all problems; None for none.
     """
 
     network: Network
     domain: Domain
     objective: Tensor
     batched: bool
+    constraints: OutputConstraints | None = None
 
     @staticmethod
-    def create(network: Network, domain: Domain, objective: Objective) -> Problem:
+    def create(
+        network: Network, domain: Domain, objective: Objective, constraints: OutputConstraints | None = None
+    ) -> Problem:
         """Match sets and objectives: one of them may be single and is then shared.
 
         Raises
         ------
         DomainError, ObjectiveError
-            When the set does not fit the inputs or the two batches differ in size.
+            When the set does not fit the inputs, the constraints the outputs, or the two batches differ in size.
         """
         if domain.inputs != network.inputs:
             raise DomainError(f"the domain has {domain.inputs} inputs, but the model takes {network.inputs}")
@@ -50,8 +56,14 @@ class Problem:
             raise ObjectiveError(
                 f"there are {len(rows)} objectives for a batch of {domain.batch} sets; give one, or one for each set"
             )
+        if constraints is not None and constraints.matrix.shape[1] != network.outputs:
+            raise ObjectiveError(
+                f"the output constraints have {constraints.matrix.shape[1]} columns, "
+                f"but the model has {network.outputs} outputs"
+            )
         problems = domain.batch or len(rows)
-        return Problem(network, domain, rows.expand(problems, -1), rows_batched or domain.batch is not None)
+        batched = rows_batched or domain.batch is not None
+        return Problem(network, domain, rows.expand(problems, -1), batched, constraints)
 
     @property
     def problems(self) -> int:
@@ -60,7 +72,13 @@ class Problem:
 
     def negated(self) -> Problem:
         """Return the problem of maximizing the negated objective."""
-        return Problem(self.network, self.domain, -self.objective, self.batched)
+        return replace(self, objective=-self.objective)
+
+    def single(self, index: int) -> Problem:
+        """Return problem `index` of the batch as a problem of its own, with a set of its own."""
+        return replace(
+            self, domain=self.domain.single(index), objective=self.objective[index : index + 1], batched=False
+        )
 
     def value(self, points: Tensor) -> Tensor:
         """Evaluate the objective by a float64 forward pass.

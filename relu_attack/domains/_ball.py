@@ -158,6 +158,12 @@ class ClippedBall(Domain):
         )
         return self._rebuild(center, self.radius, low, high)
 
+    def single(self: BallType, index: int) -> BallType:
+        if self.batch is None:
+            return self
+        center, low, high = (tensor[index, 0] for tensor in (self.center_point, self.clip_low, self.clip_high))
+        return type(self)(center, self.radius[index, 0], clip=(low, high), shape=self.shape)
+
     def _rebuild(self: BallType, center: Tensor, radius: Tensor, low: Tensor, high: Tensor) -> BallType:
         if self.batch is not None:
             center, radius, low, high = (tensor.squeeze(1) for tensor in (center, radius, low, high))

@@ -65,10 +65,16 @@ class Domain(ABC):
         Shape of one input as the model takes it, for example ``(1, 28, 28)``.
     batch : int or None
         Number of sets P, or None for a single set.
+    integer : tuple of int
+        Flat indices of the inputs that must be whole numbers in an answer; the set itself is its relaxation.
+    one_hot : tuple of tuple of int
+        Groups of flat indices of which exactly one is 1 and the others are 0 in an answer; these are in `integer` too.
     """
 
     shape: tuple[int, ...]
     batch: int | None
+    integer: tuple[int, ...] = ()
+    one_hot: tuple[tuple[int, ...], ...] = ()
 
     @property
     def inputs(self) -> int:
@@ -88,6 +94,12 @@ class Domain(ABC):
     @abstractmethod
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Domain:
         """Return the set on another device or in another dtype (rounded, for walking in it)."""
+
+    def single(self, index: int) -> Domain:
+        """Return set `index` of a batch as a set of its own; a single set is the same for every index."""
+        if self.batch is None:
+            return self
+        raise NotImplementedError(f"{type(self).__name__} has no batches")
 
     @abstractmethod
     def project(self, points: Tensor) -> Tensor:

@@ -81,6 +81,11 @@ class Box(Domain):
             lower, upper = lower.squeeze(1), upper.squeeze(1)
         return Box(lower, upper, shape=self.shape)
 
+    def single(self, index: int) -> Box:
+        if self.batch is None:
+            return self
+        return Box(self.lower[index, 0], self.upper[index, 0], shape=self.shape)
+
     def project(self, points: Tensor) -> Tensor:
         return torch.clamp(self._check_points(points).to(self.dtype), self.lower, self.upper)
 

@@ -1,0 +1,79 @@
+"""Linear constraints on the outputs: ``matrix f(x) <= upper``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack.errors import ObjectiveError
+
+
+class OutputConstraints:
+    """Rows that the outputs of an answer must satisfy, ``A f(x) <= b``.
+
+    Parameters
+    ----------
+    A
+        Coefficients, shape (rows, outputs), or (outputs,) for one row.
+    b
+        Upper limits, shape (rows,) or a number for every row.
+
+    Attributes
+    ----------
+    matrix
+        Float64, shape (rows, outputs).
+    upper
+        Float64, shape (rows,).
+
+    Raises
+    ------
+    ObjectiveError
+        For a wrong shape, or a coefficient or limit that is not finite, with the index.
+
+    Examples
+    --------
+    At most 0.34 of output 1, at least 2 of output 0:
+
+    >>> constraints = OutputConstraints([[0.0, 1.0], [-1.0, 0.0]], [0.34, -2.0])
+    >>> constraints.violation(torch.tensor([[3.0, 0.3], [1.0, 0.3]]))
+    tensor([0.0000, 0.5000], dtype=torch.float64)
+    """
+
+    def __init__(self, A: ArrayLike, b: ArrayLike) -> None:
+        matrix = as_tensor(A, name="A of the output constraints", error=ObjectiveError).to("cpu", torch.float64)
+        upper = as_tensor(b, name="b of the output constraints", error=ObjectiveError).to("cpu", torch.float64)
+        matrix = matrix[None] if matrix.dim() == 1 else matrix
+        if matrix.dim() != 2 or matrix.numel() == 0:
+            raise ObjectiveError(f"A of the output constraints has shape {tuple(matrix.shape)}; give (rows, outputs)")
+        if upper.dim() > 1 or upper.numel() not in (1, len(matrix)):
+            raise ObjectiveError(
+                f"b of the output constraints has shape {tuple(upper.shape)}; give a number or one for each of "
+                f"{len(matrix)} rows"
+            )
+        for name, values in (("A", matrix), ("b", upper)):
+            if not bool(torch.isfinite(values).all()):
+                where = f" at index {first_index(~torch.isfinite(values))}" if values.dim() else ""
+                raise ObjectiveError(f"{name} of the output constraints is not finite{where}")
+        self.matrix = matrix.clone()
+        self.upper = upper.reshape(-1).expand(len(matrix)).clone()
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.matrix.shape[0]
+
+    @property
+    def scale(self) -> Tensor:
+        """What the violation of each row is relative to: the larger of its norm and its limit's size, shape (rows,)."""
+        norm: Tensor = torch.linalg.vector_norm(self.matrix, dim=1)
+        size = torch.maximum(norm, self.upper.abs())
+        return torch.where(size > 0, size, 1.0)
+
+    def violation(self, outputs: Tensor) -> Tensor:
+        """Return by how much each of `outputs` (..., outputs) breaks a row at most, relative to its scale: 0 if none.
+
+        The answer is float64, of shape (...).
+        """
+        excess = outputs.to("cpu", torch.float64) @ self.matrix.T - self.upper
+        return (excess / self.scale).amax(-1).clamp_min(0)
