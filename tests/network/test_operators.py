@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from relu_attack.errors import OptionError
 from relu_attack.network.operators import (
     Composition,
     Convolution,
@@ -87,6 +88,33 @@ def test_matrix_has_the_declared_shape(operator: LinearOperator) -> None:
 
 def test_terms_is_at_least_the_longest_row(operator: LinearOperator) -> None:
     assert operator.terms >= int((operator.matrix() != 0).sum(1).max())
+
+
+def test_entries_name_each_place_of_the_matrix_once(operator: LinearOperator) -> None:
+    rows, columns, values = operator.entries()
+    matrix = operator.matrix()
+    assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) == len(values)
+    scattered = torch.zeros_like(matrix)
+    scattered[rows, columns] = values
+    torch.testing.assert_close(scattered, matrix, rtol=0, atol=1e-12)
+
+
+def test_entries_of_a_convolution_are_only_those_inside_the_image() -> None:
+    # Three outputs of a kernel of 3 over a padded image of 3: the outer two see two pixels each.
+    operator = Convolution(normal(1, 1, 3), (1, 3), (1,), (1,), (1,))
+    assert len(operator.entries()[2]) == 2 + 3 + 2
+
+
+def test_entries_of_a_composition_of_sparse_maps_stay_sparse() -> None:
+    pooled = Composition((conv2d, sparse(7, conv2d.outputs, entries=14)))
+    rows, _, values = pooled.entries()
+    assert len(values) <= 14 * conv2d.terms
+    assert bool((rows < 7).all())
+
+
+def test_rows_of_several_problems_have_no_entries_of_one_matrix() -> None:
+    with pytest.raises(OptionError, match="rows of 3 problems are no one matrix; take one problem at a time"):
+        PerProblem(normal(3, 5)).entries()
 
 
 def test_absolute_is_entry_by_entry_and_an_upper_bound_for_a_composition(operator: LinearOperator) -> None:

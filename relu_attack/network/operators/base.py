@@ -50,6 +50,13 @@ class LinearOperator(ABC):
     def is_finite(self) -> bool:
         """Whether every coefficient is a finite number."""
 
+    @abstractmethod
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return rows, columns and values of the coefficients, each of shape (entries,), no place twice.
+
+        Places that are zero by the kind of the operator are left out, so a convolution stays sparse.
+        """
+
     def matrix(self, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64) -> Tensor:
         """Return A as a dense matrix, shape (outputs, inputs)."""
         basis = torch.eye(self.inputs, dtype=dtype, device=device)

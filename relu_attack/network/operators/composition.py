@@ -41,6 +41,19 @@ class Composition(LinearOperator):
             y = operator.transpose(y)
         return self.operators[0].transpose(y, out=out)
 
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        dense = next((operator.weight for operator in self.operators if isinstance(operator, Dense)), None)
+        if dense is not None:  # then so is the product
+            few = torch.eye(min(self.outputs, self.inputs), dtype=dense.dtype, device=dense.device)
+            return Dense(self.transpose(few) if self.outputs <= self.inputs else self.apply(few).T).entries()
+        product, *others = (
+            Sparse.from_triplets(*operator.entries(), outputs=operator.outputs, inputs=operator.inputs)
+            for operator in self.operators
+        )
+        for operator in others:
+            product = operator.after(product)
+        return product.entries()
+
     def absolute(self) -> Composition:
         return Composition(tuple(operator.absolute() for operator in self.operators))
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 from torch.nn import functional, grad
 
@@ -69,6 +70,29 @@ class Convolution(Weighted):
         size = (image.shape[0], *self.input_shape)
         result: Tensor = backward(size, self.weight, image, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[no-untyped-call]
         return result.flatten(1)
+
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        channels, each = self.weight.shape[:2]
+        device, dimensions = self.weight.device, len(self.input_shape) - 1
+        place = torch.zeros((), dtype=torch.long, device=device)
+        inside = torch.ones((), dtype=torch.bool, device=device)
+        # One table over (output place, kernel place), and over the channels before them.
+        for index, size in enumerate(self.input_shape[1:]):
+            steps = torch.arange(self.output_shape[1 + index], device=device) * self.stride[index] - self.padding[index]
+            reach = torch.arange(self.weight.shape[2 + index], device=device) * self.dilation[index]
+            around = [1] * (2 * dimensions)
+            around[index], around[dimensions + index] = len(steps), len(reach)
+            position = (steps[:, None] + reach).view(around)
+            place, inside = place * size + position, inside & (position >= 0) & (position < size)
+        group = torch.arange(channels, device=device) // (channels // self.groups)
+        source = group[:, None] * each + torch.arange(each, device=device)
+        table = (channels, each, *place.shape)
+        lead = (1,) * (2 * dimensions)
+        rows = torch.arange(self.outputs, device=device).view(channels, 1, *self.output_shape[1:], *[1] * dimensions)
+        columns = source.view(channels, each, *lead) * math.prod(self.input_shape[1:]) + place
+        values = self.weight.view(channels, each, *[1] * dimensions, *self.weight.shape[2:])
+        kept = inside.expand(table)
+        return rows.expand(table)[kept], columns.expand(table)[kept], values.expand(table)[kept]
 
     def scale_outputs(self, scale: Tensor) -> Convolution:
         """Return the convolution followed by one scale for each output channel, shape (out_channels,)."""

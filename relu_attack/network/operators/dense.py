@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from relu_attack.errors import OptionError
 from relu_attack.network.operators.base import Weighted
 
 
@@ -45,6 +46,10 @@ class Dense(Weighted):
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return torch.mm(y, self.weight, out=out)
 
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        rows, columns = torch.nonzero(self.weight, as_tuple=True)
+        return rows, columns, self.weight[rows, columns]
+
 
 @dataclass(frozen=True, eq=False)
 class Diagonal(Weighted):
@@ -75,6 +80,10 @@ class Diagonal(Weighted):
 
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return torch.mul(y, self.weight, out=out)
+
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        place = torch.arange(self.inputs, device=self.weight.device)
+        return place, place, self.weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +122,12 @@ class PerProblem(Weighted):
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         blocks = y.view(self.weight.shape[0], -1, 1)
         return torch.mul(blocks, self.weight.unsqueeze(1)).view(-1, self.inputs)
+
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        problems = self.weight.shape[0]
+        if problems != 1:
+            raise OptionError(f"the rows of {problems} problems are no one matrix; take one problem at a time")
+        return Dense(self.weight).entries()
 
     def rows(self, batch: int) -> Tensor:
         """Return the row of each walker, shape (batch, inputs), without a product."""

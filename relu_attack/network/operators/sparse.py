@@ -71,6 +71,9 @@ class Sparse(LinearOperator):
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return _gather(y, *self._by_column)
 
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.rows, self.columns, self.values
+
     def after(self, first: Sparse) -> Sparse:
         """Return the product of this matrix and `first`: each entry (row, k) meets row k of `first`."""
         lengths = torch.bincount(first.rows, minlength=first.outputs)

@@ -1,0 +1,45 @@
+"""Affine maps of a network as sparse arrays, and what their coefficients lost when they were folded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
+from torch import Tensor
+
+from relu_attack.network import Affine, Layer
+from relu_attack.network.operators import Composition, LinearOperator
+
+_UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
+
+
+def sparse_matrix(operator: LinearOperator) -> Any:
+    """Return the operator as a CSR array in float64, shape (outputs, inputs); a convolution stays sparse."""
+    rows, columns, values = (part.cpu().numpy() for part in operator.entries())
+    shape = (operator.outputs, operator.inputs)
+    return csr_array(coo_array((values.astype(np.float64), (rows, columns)), shape=shape))
+
+
+def folding_error(affine: Affine, size: Tensor) -> Tensor:
+    """Bound what rounding of coefficients changes in ``A x + b`` where |x| <= `size` (inputs,); shape (outputs,).
+
+    A coefficient that is a sum of n products is off by ``gamma_n`` times the sum of magnitudes at most (Higham,
+    Accuracy and Stability of Numerical Algorithms, section 3.1); the factor 2 and the 8 hold the roundings around it.
+    """
+    magnitude = affine.operator.absolute().apply(size[None], bias=affine.bias.abs())[0]
+    return magnitude * (2 * (affine.operator.terms + 8) * _UNIT_ROUNDOFF) + torch.finfo(torch.float64).tiny
+
+
+def row_error(layer: Layer, size: Tensor) -> NDArray[np.float64]:
+    """Return the folding error of the equation of each unit, shape (units,); 0 where its coefficients are exact."""
+    exact = (layer.slope == 0) | (layer.slope == 1)
+    if not isinstance(layer.affine.operator, Composition) and bool(exact.all()):
+        return np.zeros(layer.units)
+    error = folding_error(layer.affine, size)
+    if not isinstance(layer.affine.operator, Composition):
+        error = torch.where(exact, 0.0, error)
+    result: NDArray[np.float64] = error.numpy()
+    return result
