@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from relu_attack.programs.cvxpy_solve import cvxpy_backend, installed_solvers
 from relu_attack.programs.highs_solve import NO_OPTIONS, PreparedProgram, solve_highs
 from relu_attack.programs.program import Program
 from relu_attack.programs.solution import Solution, SolutionStatus
+from relu_attack.programs.watch import Listener, Progress, Stop
 
 _CVXPY = "cvxpy:"
 
@@ -27,6 +29,8 @@ def solve(
     warm_start: ArrayLike | None = None,
     gap: float = 1e-6,
     options: Mapping[str, Any] = NO_OPTIONS,
+    on_progress: Listener | None = None,
+    stop: Stop | None = None,
 ) -> Solution:
     """Maximize a program, and check what the solver says.
 
@@ -46,6 +50,10 @@ def solve(
         Relative gap between bound and value at which a point counts as optimal.
     options
         Options of the solver, by its own names.
+    on_progress
+        Called with a `Progress` whenever a mixed-integer program has a better point or bound.
+    stop
+        Called often while the solver runs; it stops once the answer is true.
 
     Returns
     -------
@@ -56,12 +64,14 @@ def solve(
         it holds in real arithmetic. The bound of a mixed-integer program cannot be rebuilt: it is taken from the
         solver, for a minimization without a constant (so that no sign can be wrong), refused when a feasible point
         beats it, and marked as not certified. A loose solver (SCS by default) may end as numerical trouble,
-        with a bound that holds all the same.
+        with a bound that holds all the same. Ctrl-C stops the solver, and the best so far is returned, marked as
+        interrupted. Only ``"HIGHS"`` listens to `on_progress`, `stop` and Ctrl-C while it runs.
 
     Raises
     ------
     OptionError
-        For an unknown solver, an impossible limit, a warm start of the wrong shape, or a solver without whole numbers.
+        For an unknown solver, an impossible limit, a warm start of the wrong shape, a solver without whole numbers, or
+        `on_progress` or `stop` for a solver that does not listen.
     SolverError
         When a solver refuses the program.
 
@@ -82,6 +92,10 @@ def solve(
     if start is not None and start.shape != (program.columns,):
         raise OptionError(f"warm_start has shape {start.shape}; the program has {program.columns} columns")
     name, backend = _backend(solver)
+    if backend is solve_highs:
+        backend = partial(solve_highs, on_progress=on_progress, stop=stop)
+    elif on_progress is not None or stop is not None:
+        raise OptionError(f"solver {name} listens to neither on_progress nor stop; HIGHS does")
     begin = time.perf_counter()
     claim = backend(program, time_limit=time_limit, warm_start=start, gap=gap, options=options)
     seconds = time.perf_counter() - begin
@@ -101,6 +115,7 @@ __all__ = [
     "Claim",
     "PreparedProgram",
     "Program",
+    "Progress",
     "Solution",
     "SolutionStatus",
     "installed_solvers",

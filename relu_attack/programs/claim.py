@@ -38,6 +38,8 @@ class Claim:
         Its multipliers that prove infeasibility, shape (rows,), of either sign.
     bound
         Its upper bound, used for mixed-integer programs only.
+    interrupted
+        Whether Ctrl-C or the caller stopped it.
     """
 
     status: SolutionStatus
@@ -45,6 +47,7 @@ class Claim:
     duals: Array | None = None
     ray: Array | None = None
     bound: float = math.inf
+    interrupted: bool = False
 
 
 class Backend(Protocol):
@@ -74,7 +77,7 @@ def judge(
     what the multipliers (or none) prove. "Optimal" holds only when value and bound meet; "infeasible" and
     "unbounded" not when a point or a finite bound refutes them.
     """
-    points = [point for point in (_accept(program, claim.x), _accept(program, warm_start)) if point is not None]
+    points = [point for point in (accept(program, claim.x), accept(program, warm_start)) if point is not None]
     x = max(points, key=program.value, default=None)
     value = -math.inf if x is None else program.value(x)
     duals = None if program.is_mixed_integer else _multipliers(program, claim.duals)
@@ -89,6 +92,7 @@ def judge(
             duals=duals,
             seconds=seconds,
             solver=solver,
+            interrupted=claim.interrupted,
         )
 
     proved = program.dual_bound(np.zeros(program.rows))
@@ -134,8 +138,8 @@ def _multipliers(program: Program, given: Array | None) -> Array | None:
     return multipliers if usable else None
 
 
-def _accept(program: Program, x: Array | None) -> Array | None:
-    """Return the point, cleaned, if it is feasible."""
+def accept(program: Program, x: Array | None) -> Array | None:
+    """Return the point, put into the bounds and made whole where it must be, if it is feasible."""
     if x is None:
         return None
     point = np.asarray(x, dtype=np.float64).reshape(-1)

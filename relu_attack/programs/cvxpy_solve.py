@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,6 +29,14 @@ _TIME_LIMIT: dict[str, Callable[[float], dict[str, Any]]] = {
     "SCIPY": lambda seconds: {"scipy_options": {"time_limit": seconds}},
     "SCIP": lambda seconds: {"scip_params": {"limits/time": seconds}},
     "GUROBI": lambda seconds: {"TimeLimit": seconds},
+}
+
+# How each solver is told of the relative gap of a mixed-integer program; the others keep their own.
+_GAP: dict[str, Callable[[float], dict[str, Any]]] = {
+    "HIGHS": lambda gap: {"mip_rel_gap": gap, "mip_abs_gap": 0.0},
+    "SCIPY": lambda gap: {"scipy_options": {"mip_rel_gap": gap}},
+    "SCIP": lambda gap: {"scip_params": {"limits/gap": gap}},
+    "GUROBI": lambda gap: {"MIPGap": gap, "MIPGapAbs": 0.0},
 }
 
 
@@ -65,13 +74,15 @@ def _solve(
     options: Mapping[str, Any],
 ) -> Claim:
     cvxpy = _cvxpy()
-    settings = dict(options)
+    settings: dict[str, Any] = {}
+    if program.is_mixed_integer and name in _GAP:
+        # The judge measures the gap on the cleaned point.
+        settings = _merge(settings, _GAP[name](gap / 2))
     if time_limit is not None:
         if name not in _TIME_LIMIT:
             raise OptionError(f"no time limit is known for solver {name}; give its own option in options")
-        settings = {**_TIME_LIMIT[name](time_limit), **settings}
-    if name == "HIGHS":
-        settings = {"mip_rel_gap": gap / 2, "mip_abs_gap": 0.0, **settings}
+        settings = _merge(settings, _TIME_LIMIT[name](time_limit))
+    settings = _merge(settings, options)
     bounds = [program.lower.copy(), program.upper.copy()]
     whole = np.flatnonzero(program.integral)
     x = cvxpy.Variable(program.columns, bounds=bounds, integer=[whole] if len(whole) else False)
@@ -82,6 +93,7 @@ def _solve(
         # cvxpy refuses values that are not whole or inside the bounds.
         start = np.where(program.integral, np.round(warm_start), warm_start)
         x.value = np.clip(start, program.lower, program.upper)
+    began = time.perf_counter()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -90,8 +102,13 @@ def _solve(
         if program.is_mixed_integer and name not in _mixed_integer_solvers():
             able = ", ".join(_mixed_integer_solvers())
             raise OptionError(f"solver {name} cannot hold columns to whole numbers; use one of {able}") from reason
-        return Claim(status=SolutionStatus.NUMERICAL)
+        # cvxpy calls it an error when SCIP has found no point within its time.
+        late = time_limit is not None and time.perf_counter() - began >= time_limit
+        return Claim(status=SolutionStatus.TIME_LIMIT if late else SolutionStatus.NUMERICAL)
     status = str(problem.status)
+    if status == "infeasible_inaccurate" and program.is_mixed_integer:
+        # What cvxpy says when GUROBI has found no point within its time.
+        return Claim(status=SolutionStatus.TIME_LIMIT)
     if status in ("infeasible", "infeasible_inaccurate"):
         return Claim(status=SolutionStatus.INFEASIBLE, ray=rows.multipliers())
     if status == "infeasible_or_unbounded":
@@ -100,13 +117,23 @@ def _solve(
         return Claim(status=SolutionStatus.UNBOUNDED) if claim.status is SolutionStatus.OPTIMAL else claim
     if status in ("unbounded", "unbounded_inaccurate"):
         return Claim(status=SolutionStatus.UNBOUNDED)
-    stopped = status == "user_limit"
+    # For SCIP at its time limit cvxpy says optimal_inaccurate, as it does for a linear program solved loosely.
+    stopped = status == "user_limit" or (status == "optimal_inaccurate" and program.is_mixed_integer)
     return Claim(
         status=SolutionStatus.TIME_LIMIT if stopped else SolutionStatus.OPTIMAL,
         x=None if x.value is None else np.asarray(x.value, dtype=np.float64),
         duals=None if program.is_mixed_integer else rows.multipliers(),
         bound=_mixed_integer_bound(problem, program, stopped=stopped),
     )
+
+
+def _merge(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both, `more` having the last word; options that are dictionaries themselves are merged too."""
+    both = dict(settings)
+    for key, value in more.items():
+        nested = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
+        both[key] = {**both[key], **value} if nested else value
+    return both
 
 
 class _Rows:
@@ -152,7 +179,13 @@ def _mixed_integer_solvers() -> list[str]:
 def _mixed_integer_bound(problem: Any, program: Program, *, stopped: bool) -> float:
     """Return the bound that the solver reports, or for an optimum of a solver that reports none, its value."""
     statistics = problem.solver_stats.extra_stats if problem.solver_stats is not None else None
-    reported = getattr(statistics, "mip_dual_bound", None)
-    if reported is None:
-        reported = -math.inf if stopped or problem.value is None else problem.value
-    return program.constant - float(reported)
+    model: Any = statistics.get("model") if isinstance(statistics, Mapping) else statistics
+    if hasattr(model, "mip_dual_bound"):  # HIGHS
+        reported = float(model.mip_dual_bound)
+    elif hasattr(model, "getDualbound"):  # SCIP
+        reported = float(model.getDualbound())
+    elif hasattr(model, "ObjBound"):  # GUROBI
+        reported = float(model.ObjBound)
+    else:
+        reported = -math.inf if stopped or problem.value is None else float(problem.value)
+    return program.constant - reported

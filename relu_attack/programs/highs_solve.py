@@ -16,6 +16,7 @@ from relu_attack.errors import OptionError, SolverError
 from relu_attack.programs.claim import Claim, judge
 from relu_attack.programs.program import Program
 from relu_attack.programs.solution import Solution, SolutionStatus
+from relu_attack.programs.watch import Listener, Stop, Watch
 
 Array = NDArray[np.float64]
 
@@ -59,6 +60,7 @@ class PreparedProgram:
     def __init__(self, program: Program, *, options: Mapping[str, Any] = NO_OPTIONS) -> None:
         self._highs = _quiet_highs()
         self.program = program
+        self._threads = "threads" in options
         for name, value in {**_DEFAULTS, **options}.items():
             self._set_option(name, value)
         self._load()
@@ -97,16 +99,30 @@ class PreparedProgram:
             self._check(self._highs.changeRowsBounds(len(changed), changed, low[changed], high[changed]))
 
     def solve(
-        self, *, time_limit: float | None = None, warm_start: ArrayLike | None = None, gap: float = 1e-6
+        self,
+        *,
+        time_limit: float | None = None,
+        warm_start: ArrayLike | None = None,
+        gap: float = 1e-6,
+        on_progress: Listener | None = None,
+        stop: Stop | None = None,
     ) -> Solution:
         """Solve the program as it stands, from the last basis; arguments and answer as in `programs.solve`."""
         start = None if warm_start is None else np.asarray(warm_start, dtype=np.float64)
         begin = time.perf_counter()
-        claim = self.claim(time_limit=time_limit, warm_start=start, gap=gap)
+        claim = self.claim(time_limit=time_limit, warm_start=start, gap=gap, on_progress=on_progress, stop=stop)
         seconds = time.perf_counter() - begin
         return judge(self.program, claim, warm_start=start, gap=gap, seconds=seconds, solver="HIGHS")
 
-    def claim(self, *, time_limit: float | None, warm_start: Array | None, gap: float) -> Claim:
+    def claim(
+        self,
+        *,
+        time_limit: float | None,
+        warm_start: Array | None,
+        gap: float,
+        on_progress: Listener | None = None,
+        stop: Stop | None = None,
+    ) -> Claim:
         """Return what HiGHS says, unchecked."""
         if self.program.columns == 0:
             raise OptionError("the program has no columns; there is nothing to solve")
@@ -114,20 +130,33 @@ class PreparedProgram:
         self._set_option("mip_rel_gap", gap / 2)
         if warm_start is not None and self.program.is_mixed_integer and warm_start.shape == (self.program.columns,):
             self._highs.setSolution(self.program.columns, np.arange(self.program.columns, dtype=np.int32), warm_start)
-        status = self._run(time_limit)
-        if status in ("kUnknown", "kSolveError", "kNotset"):
+        watch = Watch(self.program, on_progress, stop)
+        watch.attach(self._highs)
+        try:
+            claim = self._claim(time_limit, watch)
+        finally:
+            self._highs.setCallback(None, None)
+        return replace(claim, interrupted=watch.interrupted)
+
+    def _claim(self, time_limit: float | None, watch: Watch) -> Claim:
+        status = self._run(time_limit, watch)
+        if status in ("kUnknown", "kSolveError", "kNotset") and not watch.interrupted:
             # A basis of another program may mislead the simplex method; from scratch it seldom fails.
             self._highs.clearSolver()
-            status = self._run(time_limit)
+            status = self._run(time_limit, watch)
         if status == "kUnboundedOrInfeasible":
-            return self._tell_apart(time_limit)
+            return self._tell_apart(time_limit, watch)
         return self._read(status)
 
-    def _run(self, time_limit: float | None) -> str:
+    def _run(self, time_limit: float | None, watch: Watch) -> str:
         # The clock of a linear program runs on from solve to solve; that of a mixed-integer one starts anew.
         spent = 0.0 if self.program.is_mixed_integer else self._highs.getRunTime()
         self._set_option("time_limit", math.inf if time_limit is None else spent + max(time_limit, 0.0))
-        self._highs.run()
+        if self._threads:
+            # HiGHS has one set of threads for all programs, and refuses to run with another number of them.
+            type(self._highs).resetGlobalScheduler(True)
+        with watch.running():
+            self._highs.run()
         return str(self._highs.getModelStatus().name)
 
     def _read(self, status: str) -> Claim:
@@ -148,11 +177,11 @@ class PreparedProgram:
             bound, duals = -float(info.mip_dual_bound) + self.program.constant, None
         return Claim(status=outcome if optimal or stopped else SolutionStatus.NUMERICAL, x=x, duals=duals, bound=bound)
 
-    def _tell_apart(self, time_limit: float | None) -> Claim:
+    def _tell_apart(self, time_limit: float | None, watch: Watch) -> Claim:
         """Solve with a zero objective, which is never unbounded."""
         everything = np.arange(self.program.columns, dtype=np.int32)
         self._highs.changeColsCost(len(everything), everything, np.zeros(len(everything)))
-        status = self._run(time_limit)
+        status = self._run(time_limit, watch)
         claim = self._read(status)
         self._highs.changeColsCost(len(everything), everything, -self.program.objective)
         return Claim(status=SolutionStatus.UNBOUNDED) if status == "kOptimal" else claim
@@ -164,7 +193,7 @@ class PreparedProgram:
             relaxed = PreparedProgram(_relaxed(program))
             # The proof may take as long as the claim did, or a second.
             limit = max(1.0, highs.getRunTime())
-            return relaxed._ray() if relaxed._run(limit) == "kInfeasible" else None
+            return relaxed._ray() if relaxed._run(limit, Watch(relaxed.program)) == "kInfeasible" else None
         status, exists, ray = highs.getDualRay()
         known = status.name != "kError" and exists
         return np.array(ray) * self._scale if known else None
@@ -182,6 +211,8 @@ class PreparedProgram:
         lp.a_matrix_.start_ = program.matrix.indptr
         lp.a_matrix_.index_ = program.matrix.indices
         lp.a_matrix_.value_ = program.matrix.data * np.repeat(scale, np.diff(program.matrix.indptr))
+        if program.names is not None:
+            lp.col_names_ = list(program.names)
         if program.is_mixed_integer:
             kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
             lp.integrality_ = [kinds[whole] for whole in program.integral.astype(int)]
@@ -203,9 +234,13 @@ def solve_highs(
     warm_start: Array | None,
     gap: float,
     options: Mapping[str, Any],
+    on_progress: Listener | None = None,
+    stop: Stop | None = None,
 ) -> Claim:
     """Solve one program with HiGHS."""
-    return PreparedProgram(program, options=options).claim(time_limit=time_limit, warm_start=warm_start, gap=gap)
+    return PreparedProgram(program, options=options).claim(
+        time_limit=time_limit, warm_start=warm_start, gap=gap, on_progress=on_progress, stop=stop
+    )
 
 
 def _quiet_highs() -> Any:

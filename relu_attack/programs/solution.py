@@ -43,6 +43,8 @@ class Solution:
         Time of the solve.
     solver
         Name of the solver.
+    interrupted
+        Whether Ctrl-C, or the `stop` of the caller, ended the solve.
     """
 
     status: SolutionStatus
@@ -53,3 +55,4 @@ class Solution:
     duals: NDArray[np.float64] | None
     seconds: float
     solver: str
+    interrupted: bool = False

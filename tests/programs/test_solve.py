@@ -63,6 +63,11 @@ def hard(*, feasible_at_once: bool) -> Program:
     )
 
 
+def needs_scip() -> None:
+    if "SCIP" not in installed_solvers():
+        pytest.skip("SCIP is not installed: pip install pyscipopt")
+
+
 def random_program(seed: int) -> Program:
     rng = np.random.default_rng(seed)
     rows, columns = int(rng.integers(1, 7)), int(rng.integers(1, 7))
@@ -136,6 +141,23 @@ def test_multipliers_have_one_sign_convention(solver: str) -> None:
 
 def vars_of(program: Program) -> dict[str, Any]:
     return {name: getattr(program, name) for name in Program.__dataclass_fields__}
+
+
+def test_scip_through_cvxpy() -> None:
+    needs_scip()
+    linear = solve(diet(), "SCIP")
+    assert (linear.status, linear.certified) == (SolutionStatus.OPTIMAL, True)
+    assert linear.value == pytest.approx(29)
+    mixed = solve(knapsack(), "SCIP", time_limit=10, options={"scip_params": {"limits/nodes": 1000}})
+    assert (mixed.status, mixed.value) == (SolutionStatus.OPTIMAL, 18)
+    program = hard(feasible_at_once=True)
+    stopped = solve(program, "SCIP", time_limit=0.2, gap=0)
+    assert stopped.status is SolutionStatus.TIME_LIMIT
+    assert_checked(program, stopped)
+    assert stopped.value < stopped.bound < INFINITY
+    assert solve(hard(feasible_at_once=False), "SCIP", time_limit=0.2).status is SolutionStatus.TIME_LIMIT_EMPTY
+    empty = Program(objective=[1], matrix=[[2]], row_lower=1, row_upper=1, lower=0, upper=3, integral=True)
+    assert solve(empty, "SCIP").status is SolutionStatus.INFEASIBLE
 
 
 @given(seed=st.integers(0, 10_000))
