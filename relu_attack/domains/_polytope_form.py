@@ -5,6 +5,7 @@ Everything here is numpy in float64 and runs once, when a polytope is made, or f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -15,6 +16,11 @@ from relu_attack.errors import DomainError, SolverError
 
 Array: TypeAlias = "NDArray[np.float64]"
 
+# What the rows of A and those of E are called in messages.
+RowNames: TypeAlias = "tuple[Sequence[str], Sequence[str]]"
+
+# By how much a point of a linear program may break a row.
+PRECISION = 1e-10
 # A row with less room than this, relative to the size of the set, holds with equality.
 FLAT = 5e-10
 
@@ -59,15 +65,18 @@ def solve_linear_program(
         b_eq=form.e if len(form.E) else None,
         bounds=[*zip(form.low, form.high, strict=True), *slack_bounds],
         method="highs",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+        options={"primal_feasibility_tolerance": PRECISION, "dual_feasibility_tolerance": PRECISION},
     )
     if answer.status != 0:
         raise SolverError(f"a linear program over the Polytope was not solved: {answer.message}")
     return answer
 
 
-def feasible_point(form: PolytopeForm) -> Array:
-    """Return a point of the form; raise `DomainError` that names rows in conflict, those that it must break."""
+def feasible_point(form: PolytopeForm, names: RowNames) -> Array:
+    """Return a point of the form; raise `DomainError` that names rows in conflict, those that it must break.
+
+    `names` are what the rows of A and those of E are called.
+    """
     rows, equalities, inputs = len(form.A), len(form.E), form.inputs
     if rows + equalities == 0:
         return np.clip(np.zeros(inputs), form.low, form.high)
@@ -78,15 +87,35 @@ def feasible_point(form: PolytopeForm) -> Array:
     answer = solve_linear_program(form, cost, slack=columns, slack_bounds=((0, None),) * columns.shape[1])
     slack = answer.x[inputs:]
     broken = slack[:rows], slack[rows : rows + equalities] + slack[rows + equalities :]
-    names = []
-    for kind, excess, value in (("A", broken[0], form.b), ("A_eq", broken[1], form.e)):
-        names += [f"{kind} row {i}" for i in np.flatnonzero(excess > FLAT * np.maximum(1, np.abs(value)))]
-    if names:
+    conflict: list[str] = []
+    for called, excess, value in zip(names, broken, (form.b, form.e), strict=True):
+        conflict += [called[int(i)] for i in np.flatnonzero(excess > FLAT * np.maximum(1, np.abs(value)))]
+    if conflict:
         raise DomainError(
-            f"Polytope is infeasible: {', '.join(names[:5])} cannot hold together with the other rows and bounds"
+            f"Polytope is infeasible: {', '.join(conflict[:5])} cannot hold together with the other rows and bounds"
         )
     point: Array = np.clip(answer.x[:inputs], form.low, form.high)
     return point
+
+
+def least_broken_point(form: PolytopeForm, center: Array) -> tuple[Array, float]:
+    """Return a point within the bounds that breaks the rows as little as possible, and by how much it does.
+
+    The largest excess over the rows, each relative to max(1, \\|b\\|), is the least. The program is in offsets from
+    `center`, shape (inputs,), so that roundings of large numbers do not hide small excesses.
+    """
+    size = np.maximum(1, np.abs(np.concatenate([form.b, form.e, form.e])))
+    near = replace(
+        form,
+        A=np.vstack([form.A, form.E, -form.E]),
+        b=np.concatenate([form.b - form.A @ center, form.e - form.E @ center, form.E @ center - form.e]),
+        E=form.E[:0], e=form.e[:0], low=form.low - center, high=form.high - center,
+    )  # fmt: skip
+    objective = np.append(np.zeros(form.inputs), 1.0)
+    answer = solve_linear_program(near, objective, slack=-size[:, None], slack_bounds=((0, None),))
+    point: Array = np.clip(center + answer.x[:-1], form.low, form.high)
+    excess = np.concatenate([form.A @ point - form.b, np.abs(form.E @ point - form.e)])
+    return point, float((excess / size[: len(excess)]).max(initial=0.0))
 
 
 def require_bounded(form: PolytopeForm) -> None:

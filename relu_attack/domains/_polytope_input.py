@@ -8,7 +8,45 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack.domains import _whole
+from relu_attack.domains._polytope_form import PolytopeForm, RowNames
+from relu_attack.domains.base import Inequalities
 from relu_attack.errors import DomainError
+
+
+def read_polytope(
+    A: ArrayLike | None,
+    b: ArrayLike | None,
+    A_eq: ArrayLike | None,
+    b_eq: ArrayLike | None,
+    lower: ArrayLike | None,
+    upper: ArrayLike | None,
+    integer: tuple[int, ...],
+    one_hot: tuple[tuple[int, ...], ...],
+    inputs: int,
+) -> tuple[Inequalities, PolytopeForm, RowNames]:
+    """Check the arguments of a polytope; return its rows as they are given, as rows of norm 1, and their names.
+
+    Bounds of integer inputs are whole, and the groups have their equations, in both.
+    """
+    matrix, value = read_rows("A", "b", A, b, inputs)
+    equality_matrix, equality_value = read_rows("A_eq", "b_eq", A_eq, b_eq, inputs)
+    low, high = _whole.whole_bounds("Polytope", *read_bounds(lower, upper, inputs), integer)
+    _whole.check_groups("Polytope", low, high, one_hot)
+    groups, ones = _read_groups(one_hot, inputs)
+    rows, values, names = normalize_rows("A", matrix, value, equation=False)
+    equations, equation_values, equation_names = normalize_rows("A_eq", equality_matrix, equality_value, equation=True)
+    given = Inequalities(
+        matrix=matrix, upper=value, equality_matrix=torch.cat([equality_matrix, groups]),
+        equality_value=torch.cat([equality_value, ones]), lower_bounds=low, upper_bounds=high,
+    )  # fmt: skip
+    groups, ones, _ = normalize_rows("one_hot group", groups, ones, equation=True)
+    form = PolytopeForm(
+        A=rows.numpy(), b=values.numpy(),
+        E=torch.cat([equations, groups]).numpy(), e=torch.cat([equation_values, ones]).numpy(),
+        low=low.numpy(), high=high.numpy(),
+    )  # fmt: skip
+    return given, form, (names, equation_names + [f"one_hot group {number}" for number in range(len(one_hot))])
 
 
 def count_inputs(
@@ -86,8 +124,25 @@ def read_bounds(lower: ArrayLike | None, upper: ArrayLike | None, inputs: int) -
     return low, high
 
 
-def normalize_rows(name: str, rows: Tensor, values: Tensor, *, equation: bool) -> tuple[Tensor, Tensor]:
-    """Scale rows to norm 1; leave out zero rows that hold, and name one that cannot."""
+def require_within(low: Tensor, high: Tensor, indices: list[int], values: Tensor, tolerance: float) -> None:
+    """Refuse values of the inputs `indices` that leave their bounds by more than a relative tolerance."""
+    outside = torch.maximum(low - values, values - high) > tolerance * larger_size(low, high)
+    if outside.any():
+        place = int(torch.nonzero(outside)[0])
+        raise DomainError(
+            f"Polytope has no point with input {indices[place]} fixed to {values[place].item():g}; "
+            f"its bounds are {low[place].item():g} and {high[place].item():g}"
+        )
+
+
+def larger_size(low: Tensor, high: Tensor) -> Tensor:
+    """Return the scale of what leaves the bounds: the larger of their sizes and 1."""
+    sizes = [torch.where(torch.isfinite(bound), bound.abs(), 1.0) for bound in (low, high)]
+    return torch.maximum(*sizes).clamp_min(1)
+
+
+def normalize_rows(name: str, rows: Tensor, values: Tensor, *, equation: bool) -> tuple[Tensor, Tensor, list[str]]:
+    """Scale rows to norm 1, and name them; leave out zero rows that hold, and refuse one that cannot by its name."""
     norm = torch.linalg.vector_norm(rows, dim=1)
     zero = norm == 0
     broken = zero & ((values != 0) if equation else (values < 0))
@@ -98,4 +153,13 @@ def normalize_rows(name: str, rows: Tensor, values: Tensor, *, equation: bool) -
             f"Polytope is infeasible: {name} row {index} is all zeros, "
             f"and 0 {relation} {values[index].item():g} is false"
         )
-    return rows[~zero] / norm[~zero, None], values[~zero] / norm[~zero]
+    names = [f"{name} row {int(index)}" for index in torch.nonzero(~zero)]
+    return rows[~zero] / norm[~zero, None], values[~zero] / norm[~zero], names
+
+
+def _read_groups(one_hot: tuple[tuple[int, ...], ...], inputs: int) -> tuple[Tensor, Tensor]:
+    """Return the equations that the inputs of each group sum to 1."""
+    rows = torch.zeros(len(one_hot), inputs, dtype=torch.float64)
+    for row, group in zip(rows, one_hot, strict=True):
+        row[list(group)] = 1.0
+    return rows, torch.ones(len(one_hot), dtype=torch.float64)

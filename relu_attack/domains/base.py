@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from relu_attack._checks import ArrayLike
+from relu_attack.domains import _whole
 from relu_attack.errors import DomainError
 
 if TYPE_CHECKING:
@@ -128,6 +130,42 @@ class Domain(ABC):
         """
         return self.violation(points) <= (self.tolerance if tolerance is None else tolerance)
 
+    def round(self, points: Tensor) -> Tensor:
+        """Return points of the set (..., inputs) near `points`, exactly whole where `integer` and `one_hot` ask for it.
+
+        `points` are to lie in the set. Without integer inputs they are returned as they are; a point that is whole
+        already stays.
+        """
+        return self._round(self._check_points(points)) if self.integer else points
+
+    def _round(self, points: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} has no integer inputs")
+
+    def integrality(self, points: Tensor) -> Tensor:
+        """Return how far each of `points` (..., inputs) is from whole at most, over its inputs, shape (...).
+
+        The distance of an integer input to the nearest whole number, that of the inputs of a one-hot group to 1 for the
+        largest and to 0 for the others. 0 exactly for a point that is integral.
+        """
+        return _whole.integrality(self._check_points(points), self.integer, self.one_hot)
+
+    def with_fixed(self, index: _whole.Indices, values: ArrayLike) -> Domain:
+        """Return the part of the set in which some inputs have given values.
+
+        Parameters
+        ----------
+        index
+            Flat indices of the inputs, or a boolean mask of the input's shape.
+        values
+            A number, or one for each of these inputs; for a batch also (P, 1, inputs that are fixed).
+
+        Raises
+        ------
+        DomainError
+            When no point of the set has these values, or the set is no `Box` or `Polytope`.
+        """
+        raise DomainError(f"inputs of a {type(self).__name__} cannot be fixed; those of a Box or a Polytope can")
+
     @abstractmethod
     def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Return random points of the set, shape (count, inputs), or (P, count, inputs) for a batch of sets."""
@@ -158,9 +196,10 @@ class Domain(ABC):
         Returns
         -------
         domain, scale, shift
-            The set of all u with ``x = shift + scale * u`` in this set; `scale` and `shift` have shape
-            (inputs,). A set whose projection is not separable in scaled coordinates (a ball) uses one
-            number for all inputs. An input of width 0 has scale 1. A batch shares scale and shift.
+            The set of all u with ``x = shift + scale * u`` in this set, without `integer` and `one_hot`: points are
+            rounded in the coordinates of this set. `scale` and `shift` have shape (inputs,). A set whose projection
+            is not separable in scaled coordinates (a ball) uses one number for all inputs. An input of width 0 has
+            scale 1. A batch shares scale and shift.
         """
 
     def center(self) -> Tensor:

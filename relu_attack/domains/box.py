@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack.domains import _whole
 from relu_attack.domains.base import Domain, Inequalities, flatten, resolve_shape, uniform
 from relu_attack.errors import DomainError
 
@@ -21,15 +22,25 @@ class Box(Domain):
     shape
         Shape of one input; needed when both bounds are numbers, or when the last dimension of a 2-D
         tensor (the last three of a 3-D or 4-D one) is not one input.
+    integer
+        Inputs that must be whole numbers in an answer: flat indices, or a boolean mask of the input's shape. Their
+        bounds are rounded inward.
+    one_hot
+        Groups of at least two flat indices; in an answer one of a group is 1 and the others are 0. The bounds of
+        these inputs lie within 0 and 1; no input is in two groups.
 
     Raises
     ------
     DomainError
-        When a bound is NaN or infinite, or a lower bound is above its upper bound; it names the index.
+        When a bound is NaN or infinite, a lower bound is above its upper bound, an integer input has no whole number
+        between its bounds, or a group is malformed; it names the index.
 
     Notes
     -----
     `violation` is in units of the larger bound of the input, or of 1 when both are smaller.
+
+    The box is the relaxation: that inputs are whole, and that a group sums to 1, holds for what `round` returns and in
+    programs, not for every point of the box.
 
     Examples
     --------
@@ -37,9 +48,20 @@ class Box(Domain):
     >>> box = Box(torch.zeros(2), torch.tensor([1.0, 2.0]))
     >>> box.project(torch.tensor([[-1.0, 1.5]]))
     tensor([[0.0000, 1.5000]])
+    >>> recipe = Box([0.2, 0.0, 0.0], [2.9, 1.0, 1.0], integer=[0], one_hot=[[1, 2]])
+    >>> recipe.lower, recipe.round(torch.tensor([1.7, 0.3, 0.4]))
+    (tensor([1., 0., 0.]), tensor([2., 0., 1.]))
     """
 
-    def __init__(self, lower: ArrayLike, upper: ArrayLike, *, shape: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self,
+        lower: ArrayLike,
+        upper: ArrayLike,
+        *,
+        shape: tuple[int, ...] | None = None,
+        integer: _whole.Indices = (),
+        one_hot: _whole.Groups = (),
+    ) -> None:
         low = as_tensor(lower, name="Box lower", error=DomainError)
         high = as_tensor(upper, name="Box upper", error=DomainError)
         if low.dim() == 0 and high.dim() == 0 and shape is None:
@@ -64,8 +86,10 @@ class Box(Domain):
                 f"({low[low > high][0].item():g} > {high[low > high][0].item():g})"
             )
         self.shape, self.batch = resolve_shape(low, shape, name="Box lower")
-        self.lower = flatten(low, self.shape, self.batch).clone()
-        self.upper = flatten(high, self.shape, self.batch).clone()
+        self.integer, self.one_hot = _whole.read_integrality("Box", integer, one_hot, self.shape)
+        low, high = (flatten(bound, self.shape, self.batch) for bound in (low, high))
+        self.lower, self.upper = _whole.whole_bounds("Box", low, high, self.integer)
+        _whole.check_groups("Box", self.lower, self.upper, self.one_hot)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -77,14 +101,35 @@ class Box(Domain):
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Box:
         lower, upper = (bound.to(device=device, dtype=dtype or self.dtype) for bound in (self.lower, self.upper))
+        return self._with_bounds(lower, upper)
+
+    def _with_bounds(self, lower: Tensor, upper: Tensor) -> Box:
+        """Return a box with other bounds, shaped as those of this box, and the same integer inputs."""
         if self.batch is not None:
             lower, upper = lower.squeeze(1), upper.squeeze(1)
-        return Box(lower, upper, shape=self.shape)
+        return Box(lower, upper, shape=self.shape, integer=self.integer, one_hot=self.one_hot)
 
     def single(self, index: int) -> Box:
         if self.batch is None:
             return self
-        return Box(self.lower[index, 0], self.upper[index, 0], shape=self.shape)
+        lower, upper = self.lower[index, 0], self.upper[index, 0]
+        return Box(lower, upper, shape=self.shape, integer=self.integer, one_hot=self.one_hot)
+
+    def with_fixed(self, index: _whole.Indices, values: ArrayLike) -> Box:
+        indices, numbers = _whole.read_fixed("Box", index, values, self.lower, self.shape)
+        lower, upper = self.lower.clone(), self.upper.clone()
+        outside = (numbers < lower[..., indices]) | (numbers > upper[..., indices])
+        if outside.any():
+            place = int(torch.nonzero(outside)[0, -1])
+            raise DomainError(
+                f"Box has no point with input {indices[place]} fixed to {float(numbers[outside][0]):g}; its bounds are "
+                f"{float(lower[..., indices][outside][0]):g} and {float(upper[..., indices][outside][0]):g}"
+            )
+        lower[..., indices] = upper[..., indices] = numbers
+        return self._with_bounds(lower, upper)
+
+    def _round(self, points: Tensor) -> Tensor:
+        return _whole.nearest_whole(self.project(points), self.lower, self.upper, self.integer, self.one_hot)
 
     def project(self, points: Tensor) -> Tensor:
         return torch.clamp(self._check_points(points).to(self.dtype), self.lower, self.upper)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike
+from relu_attack._checks import ArrayLike, first_index
 from relu_attack.domains import _polytope_form as forms
 from relu_attack.domains import _polytope_input as reading
+from relu_attack.domains import _whole
 from relu_attack.domains._polytope_projection import Projector
+from relu_attack.domains._polytope_whole import repair
 from relu_attack.domains.base import Domain, Inequalities, normal, uniform
 from relu_attack.domains.box import Box, steps_to_bounds
+from relu_attack.errors import DomainError
 
 SAMPLE_STEPS = 10
 
@@ -31,18 +35,26 @@ class Polytope(Domain):
         Bounds, numbers or one for each input; infinite where there is none.
     shape
         Shape of one input; (inputs,) by default.
+    integer, one_hot
+        Inputs that must be whole numbers in an answer, and groups of which one is 1 and the others are 0, as in `Box`.
+        That a group sums to 1 is an equation of the set itself, the relaxation.
 
     Raises
     ------
     DomainError
-        When a number is NaN, shapes do not fit, or the set is empty or unbounded; it names the row or input.
+        When a number is NaN, shapes do not fit, the set is empty or unbounded, or no point of it is whole where it must
+        be; it names the row or input.
+    SolverError
+        When the search for a point with whole numbers is not decided in a minute.
 
     Notes
     -----
     A polytope is made in float64; ``.to(dtype=torch.float32)`` is a rounded copy for walking. `violation` of
     a row of norm 1 is in units of the larger of \\|b\\| and 1; projected, sampled and supporting points violate
     no row by more than 1e-9 of it: they are pulled toward a point in the relative interior. How `project`
-    finds the nearest point is told in `Projector`.
+    finds the nearest point is told in `Projector`. `round` goes to the nearest whole numbers; where these break a row,
+    to those of the integral point that is nearest in the L1 norm, by a mixed-integer program of at most a minute, and
+    then to the nearest point with these whole numbers.
 
     Examples
     --------
@@ -51,6 +63,9 @@ class Polytope(Domain):
     >>> simplex.project(torch.tensor([[2.0, 0.0, 0.0], [0.5, 0.5, 0.3]])).round(decimals=4)
     tensor([[1.0000, 0.0000, 0.0000],
             [0.4000, 0.4000, 0.2000]], dtype=torch.float64)
+    >>> screws = Polytope([[2.0, 3.0]], [7.9], lower=0.0, upper=9.0, integer=[0, 1])
+    >>> screws.round(torch.tensor([0.6, 2.2]))
+    tensor([0., 2.], dtype=torch.float64)
     """
 
     def __init__(
@@ -63,24 +78,18 @@ class Polytope(Domain):
         upper: ArrayLike | None = None,
         *,
         shape: tuple[int, ...] | None = None,
+        integer: _whole.Indices = (),
+        one_hot: _whole.Groups = (),
     ) -> None:
         inputs = reading.count_inputs(A, A_eq, lower, upper, shape)
-        matrix, value = reading.read_rows("A", "b", A, b, inputs)
-        equality_matrix, equality_value = reading.read_rows("A_eq", "b_eq", A_eq, b_eq, inputs)
-        low, high = reading.read_bounds(lower, upper, inputs)
-        self._given = Inequalities(
-            matrix=matrix, upper=value, equality_matrix=equality_matrix, equality_value=equality_value,
-            lower_bounds=low, upper_bounds=high,
-        )  # fmt: skip
-        rows, row_values = reading.normalize_rows("A", matrix, value, equation=False)
-        equations, equation_values = reading.normalize_rows("A_eq", equality_matrix, equality_value, equation=True)
-        form = forms.PolytopeForm(
-            A=rows.numpy(), b=row_values.numpy(), E=equations.numpy(), e=equation_values.numpy(),
-            low=low.numpy(), high=high.numpy(),
-        )  # fmt: skip
-        point = forms.feasible_point(form)
+        self.shape, self.batch = (inputs,) if shape is None else tuple(shape), None
+        self.integer, self.one_hot = _whole.read_integrality("Polytope", integer, one_hot, self.shape)
+        self._given, form, names = reading.read_polytope(
+            A, b, A_eq, b_eq, lower, upper, self.integer, self.one_hot, inputs
+        )
+        point = forms.feasible_point(form, names)
         forms.require_bounded(form)
-        self._form, interior = forms.reduce_form(form, point)
+        self._rows, (self._form, interior) = form, forms.reduce_form(form, point)
         reduced = [torch.as_tensor(part) for part in (self._form.A, self._form.b, self._form.E, self._form.e)]
         size = max(1.0, float(np.abs(interior).max()))
         self._projector = Projector(
@@ -88,11 +97,15 @@ class Polytope(Domain):
             equalities=len(reduced[3]), low=torch.as_tensor(self._form.low), high=torch.as_tensor(self._form.high),
             size=size,
         )  # fmt: skip
-        self._checks = (torch.cat([rows, equations]), torch.cat([row_values, equation_values]), len(rows), low, high)
+        rows, values = np.concatenate([form.A, form.E]), np.concatenate([form.b, form.e])
+        bounds = (self._given.lower_bounds, self._given.upper_bounds)
+        self._checks = (torch.as_tensor(rows), torch.as_tensor(values), len(form.A), *bounds)
         self._interior = torch.as_tensor(interior)
         self._box: Box | None = None
         self._exact: Polytope = self
-        self.shape, self.batch = (inputs,) if shape is None else tuple(shape), None
+        self._known: np.ndarray | None = None
+        if (form.low < form.high)[list(self.integer)].any():
+            self._known = self.round(self._interior).numpy()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -117,8 +130,51 @@ class Polytope(Domain):
         rows, values, count, low, high = exact._checks
         rows, values, low, high = (t.to(device=device, dtype=dtype) for t in (rows, values, low, high))
         copy._checks = (rows, values, count, low, high)
-        copy.shape, copy.batch = self.shape, None
+        copy.shape, copy.batch, copy.integer, copy.one_hot = self.shape, None, self.integer, self.one_hot
         return copy
+
+    def with_fixed(self, index: _whole.Indices, values: ArrayLike) -> Polytope:
+        """Return the part of the set in which some inputs have given values, as `Domain.with_fixed` says.
+
+        Values of a point that counts as inside are never refused: rows that no point with these values can meet give
+        way, by at most the violation that a point of the set may have.
+        """
+        exact, given = self._exact, self._exact._given
+        low, high = given.lower_bounds.clone(), given.upper_bounds.clone()
+        indices, numbers = _whole.read_fixed("Polytope", index, values, low, self.shape)
+        reading.require_within(low[indices], high[indices], indices, numbers, self.tolerance)
+        low[indices] = high[indices] = numbers
+        form = replace(exact._rows, low=low.numpy(), high=high.numpy())
+        nearest, excess = forms.least_broken_point(form, exact._interior.numpy())
+        if excess > self.tolerance + forms.PRECISION:
+            raise DomainError(
+                f"Polytope has no point with the given values of the fixed inputs {indices[:5]}: "
+                f"a row is broken by {excess:.2g} of its size at least"
+            )
+        point = torch.as_tensor(nearest)
+        upper = torch.maximum(given.upper, given.matrix @ point)
+        fixed = Polytope(
+            given.matrix, upper, given.equality_matrix, given.equality_matrix @ point, low, high,
+            shape=self.shape, integer=self.integer,
+        )  # fmt: skip
+        fixed.one_hot = self.one_hot
+        return fixed.to(device=self.device, dtype=self.dtype)
+
+    def _round(self, points: Tensor) -> Tensor:
+        low, high = self._checks[3:]
+        flat = points.to(self.device, self.dtype).reshape(-1, self.inputs)
+        if not torch.isfinite(flat).all():
+            raise DomainError(f"Polytope cannot round points that are not finite, at {first_index(~flat.isfinite())}")
+        whole = _whole.nearest_whole(flat, low, high, self.integer, self.one_hot)
+        broken = torch.nonzero(~self.contains(whole)).squeeze(-1)
+        if len(broken):
+            near, around = (part[broken].to("cpu", torch.float64) for part in (flat, whole))
+            exact = self._exact
+            repaired = repair(
+                exact._rows, near, around, integer=self.integer, known=exact._known, hold=exact.with_fixed
+            )
+            whole = whole.index_copy(0, broken, repaired.to(whole))
+        return whole.reshape(points.shape)
 
     def project(self, points: Tensor) -> Tensor:
         flat = self._check_points(points).to(self.dtype).reshape(-1, self.inputs)
@@ -171,7 +227,7 @@ class Polytope(Domain):
         rows, values, count, low, high = self._checks
         points = self._check_points(points).to(torch.promote_types(points.dtype, self.dtype))
         rows, values, low, high = (tensor.to(points.dtype) for tensor in (rows, values, low, high))
-        beyond = torch.maximum(low - points, points - high).clamp_min(0) / _larger_size(low, high)
+        beyond = torch.maximum(low - points, points - high).clamp_min(0) / reading.larger_size(low, high)
         excess = (points @ rows.T - values) / values.abs().clamp_min(1)
         worst = torch.cat([beyond, excess[..., :count], excess[..., count:].abs()], -1).amax(-1)
         return worst.clamp_min(0)
@@ -267,8 +323,3 @@ def _largest_share(offset: Tensor, room: Tensor) -> Tensor:
     """Return the largest share <= 1 of offsets (count, rows) that stays within the room (rows,), shape (count,)."""
     share = torch.where(offset > room, room / offset, 1.0)
     return torch.cat([share, share.new_ones(len(share), 1)], -1).amin(-1)
-
-
-def _larger_size(low: Tensor, high: Tensor) -> Tensor:
-    sizes = [torch.where(torch.isfinite(bound), bound.abs(), 1.0) for bound in (low, high)]
-    return torch.maximum(*sizes).clamp_min(1)
