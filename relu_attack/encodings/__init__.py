@@ -1,6 +1,8 @@
-"""Problems as linear and mixed-integer programs: the exact model of a network over a set, and its relaxation."""
+"""Problems as linear and mixed-integer programs: the exact model of a network over a set, its relaxation, and cuts."""
 
 from relu_attack.encodings.big_m import encode
+from relu_attack.encodings.cuts import Cuts, separate
 from relu_attack.encodings.encoding import Encoding, Ranges
+from relu_attack.encodings.root import TightenedRoot, tighten_root
 
-__all__ = ["Encoding", "Ranges", "encode"]
+__all__ = ["Cuts", "Encoding", "Ranges", "TightenedRoot", "encode", "separate", "tighten_root"]

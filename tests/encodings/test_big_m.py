@@ -10,34 +10,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import relu_attack as ra
-from relu_attack.bounds import bound_rows
-from relu_attack.encodings import Encoding, Ranges, encode
+from relu_attack.encodings import Encoding, encode
 from relu_attack.network import lower
-from relu_attack.objectives import Linear, Objective, Output
+from relu_attack.objectives import Output
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.problem import Problem
 from relu_attack.programs import SolutionStatus, solve
+from tests.encodings.support import encoded, interval_ranges, problem_of
 from tests.laws.nests import Nest, nests
 from tests.network.support import lively
 from tests.problems import PROBLEMS, KnownProblem, network, random_network
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
 POLYHEDRAL = [problem for problem in PROBLEMS if not isinstance(problem.domain, ra.L2Ball)]
-
-
-def problem_of(model: nn.Module, domain: ra.Domain, objective: Objective | None = None) -> Problem:
-    chain = lower(model, domain.shape).network
-    rows = objective or Linear(torch.linspace(1.0, 2.0, chain.outputs, dtype=torch.float64))
-    return Problem.create(chain, domain, rows)
-
-
-def interval_ranges(problem: Problem) -> Ranges:
-    bounds = bound_rows(problem.network, problem.domain, problem.objective, "interval")
-    return [(low[0], high[0]) for low, high in bounds.layers]
-
-
-def encoded(problem: Problem, *, relaxed: bool = False) -> Encoding:
-    return encode(problem, interval_ranges(problem), relaxed=relaxed)
 
 
 def maximum(encoding: Encoding) -> float:
