@@ -6,7 +6,7 @@ In float64 on the CPU; it runs when a polytope with integer inputs is made, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from relu_attack.domains._polytope_form import PRECISION, Array, PolytopeForm
 from relu_attack.domains.base import Domain
 from relu_attack.errors import DomainError, SolverError
 
+# What a program may take: until it is decided whether there is an integral point, and to find one nearer than is known.
 SECONDS = 60.0
+NODES = 1000
 
 
 def repair(
@@ -46,8 +48,8 @@ def repair(
     Returns
     -------
     Tensor
-        Whole numbers are those of the integral point nearest in the L1 norm; the other inputs are projected onto the
-        part of the set with these whole numbers.
+        At the integer inputs the values nearest in the L1 norm, over these inputs, that some point of the form has; the
+        others are projected onto the part of the set with these values.
 
     Raises
     ------
@@ -56,27 +58,42 @@ def repair(
     SolverError
         When that was not decided in `SECONDS`, or the solver's whole numbers do not hold exactly.
     """
-    index, repaired = list(integer), whole.clone()
-    for row, point, around in zip(repaired, points, whole, strict=True):
-        answer = nearest_integral(form, integer, point.numpy(), around=around.numpy(), known=known)
-        if answer is None:
-            some = ", ".join(map(str, index[:5])) + (", ..." if len(index) > 5 else "")
-            raise DomainError(f"Polytope has points, but none with whole numbers at its integer inputs {some}")
-        row.copy_(torch.as_tensor(answer))
-    choices, members = torch.unique(repaired[:, index], dim=0, return_inverse=True)
-    for number, choice in enumerate(choices):
-        chosen = members == number
+    repaired = whole.clone()
+
+    def complete(chosen: Tensor, values: Tensor) -> None:
+        repaired[chosen] = hold(integer, values).project(points[chosen])
+
+    # Nearest values that the other inputs, if there are any, can make up for are the answer; many points share them.
+    others = len(integer) < form.inputs
+    failed: list[int] = [] if others else list(range(len(points)))
+    for values, chosen in _distinct(whole[:, list(integer)]) if others else ():
         try:
-            repaired[chosen] = hold(integer, choice).project(points[chosen])
+            complete(chosen, values)
+        except DomainError:
+            failed += chosen.tolist()
+    for place in failed:
+        nearest = nearest_integral(form, integer, points[place].numpy(), around=whole[place].numpy(), known=known)
+        repaired[place, list(integer)] = torch.as_tensor(nearest)
+    left = torch.tensor(failed, dtype=torch.long)
+    for values, chosen in _distinct(repaired[left][:, list(integer)]):
+        try:
+            complete(left[chosen], values)
         except DomainError as reason:
             raise SolverError(f"a mixed-integer program over the Polytope was not solved exactly: {reason}") from None
     return repaired
 
 
+def _distinct(rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield each distinct row of (count, columns) and where it is."""
+    distinct, members = torch.unique(rows, dim=0, return_inverse=True)
+    for number, row in enumerate(distinct):
+        yield row, torch.nonzero(members == number).squeeze(-1)
+
+
 def nearest_integral(
     form: PolytopeForm, integer: tuple[int, ...], target: Array, *, around: Array, known: Array | None
-) -> Array | None:
-    """Return a point of the form with whole `integer` inputs that is nearest to `target` in the L1 norm.
+) -> Array:
+    """Return the whole values of the `integer` inputs, at some point of the form, that are nearest to `target`.
 
     Parameters
     ----------
@@ -85,54 +102,66 @@ def nearest_integral(
     integer
         Flat indices.
     target
-        Shape (inputs,).
+        Shape (inputs,); what counts is the L1 norm of the difference at the integer inputs.
     around
         A point (inputs,) with whole integer inputs. The program is in offsets from it, so that its rows are as exact
         near the answer as they can be.
     known
-        A point of the set with whole integer inputs, shape (inputs,). It is the answer where nothing nearer is found in
-        `SECONDS`. Without one, any point of the set will do as the answer, not only the nearest.
+        A point of the set with whole integer inputs, shape (inputs,): its values are the answer where nothing nearer is
+        found within `NODES`. Without one, any values that a point has will do, not only the nearest.
 
     Returns
     -------
-    Array or None
-        Shape (inputs,); None when there is no such point.
+    Array
+        Shape (integer inputs,).
 
     Raises
     ------
+    DomainError
+        When no point has whole numbers there.
     SolverError
         When no point is known, and none was found in `SECONDS`.
     """
-    from scipy.sparse import block_array, csr_array, eye_array
+    from scipy.sparse import csr_array, eye, hstack, vstack
 
     from relu_attack.programs import Program, SolutionStatus, solve
 
-    inputs = form.inputs
-    values = np.concatenate([form.b, form.e])
-    room = values - np.concatenate([form.A @ around, form.E @ around])
-    # Columns are the offsets from `around` and the distances from the target, input by input.
-    identity, offset = eye_array(inputs), target - around
-    rows = [[csr_array(np.vstack([form.A, form.E])), None], [-identity, identity], [identity, identity]]
-    no_limit = np.full(2 * inputs, math.inf)
+    inputs, whole, count = form.inputs, list(integer), len(integer)
+    matrix, values = np.vstack([form.A, form.E]), np.concatenate([form.b, form.e])
+    room = values - matrix @ around
+    below = np.concatenate([np.full(len(form.b), -math.inf), room[len(form.b) :]])
+    # Columns are the offsets of all inputs from `around`, and the distances of the integer inputs from the target.
+    chosen, distances = csr_array(eye(inputs))[whole], csr_array(eye(count))
+    offset, no_limit = (target - around)[whole], np.full(count, math.inf)
     program = Program(
-        objective=np.repeat([0.0, -1.0], inputs),
-        matrix=block_array(rows[0 if len(values) else 1 :]),
-        row_lower=np.concatenate([np.where(np.arange(len(values)) < len(form.b), -math.inf, room), -offset, offset]),
-        row_upper=np.concatenate([room, no_limit]),
-        lower=np.concatenate([form.low - around, np.zeros(inputs)]),
-        upper=np.concatenate([form.high - around, np.full(inputs, math.inf)]),
-        integral=np.isin(np.arange(2 * inputs), integer),
+        objective=np.concatenate([np.zeros(inputs), -np.ones(count)]),
+        matrix=vstack(
+            [
+                hstack([csr_array(matrix), csr_array((len(values), count))]),
+                hstack([-chosen, distances]),
+                hstack([chosen, distances]),
+            ]
+        ),
+        row_lower=np.concatenate([below, -offset, offset]),
+        row_upper=np.concatenate([room, no_limit, no_limit]),
+        lower=np.concatenate([form.low - around, np.zeros(count)]),
+        upper=np.concatenate([form.high - around, no_limit]),
+        integral=np.isin(np.arange(inputs + count), whole),
     )
-    start = None if known is None else np.concatenate([known - around, np.abs(known - target)])
-    gap = math.inf if known is None else 1e-6
     options = {"primal_feasibility_tolerance": PRECISION, "mip_feasibility_tolerance": PRECISION}
-    solution = solve(program, time_limit=SECONDS, warm_start=start, gap=gap, options=options)
+    if known is None:
+        solution = solve(program, time_limit=SECONDS, gap=math.inf, options=options)
+    else:
+        start = np.concatenate([known - around, np.abs(known - target)[whole]])
+        options["mip_max_nodes"] = NODES
+        solution = solve(program, time_limit=SECONDS, warm_start=start, options=options)
     if solution.x is not None:
-        return around + solution.x[:inputs]
+        return np.asarray(around[whole] + solution.x[whole])
     if known is not None:
-        return known
+        return np.asarray(known[whole])
     if solution.status is SolutionStatus.INFEASIBLE:
-        return None
+        some = ", ".join(map(str, integer[:5])) + (", ..." if count > 5 else "")
+        raise DomainError(f"Polytope has points, but none with whole numbers at its integer inputs {some}")
     raise SolverError(
         f"whether the Polytope has a point with whole numbers at its integer inputs was not decided in {SECONDS:g} s: "
         f"{solution.status.value}; narrow the bounds of these inputs"

@@ -52,9 +52,9 @@ class Polytope(Domain):
     A polytope is made in float64; ``.to(dtype=torch.float32)`` is a rounded copy for walking. `violation` of
     a row of norm 1 is in units of the larger of \\|b\\| and 1; projected, sampled and supporting points violate
     no row by more than 1e-9 of it: they are pulled toward a point in the relative interior. How `project`
-    finds the nearest point is told in `Projector`. `round` goes to the nearest whole numbers; where these break a row,
-    to those of the integral point that is nearest in the L1 norm, by a mixed-integer program of at most a minute, and
-    then to the nearest point with these whole numbers.
+    finds the nearest point is told in `Projector`. `round` goes to the nearest whole numbers; where no point has
+    these, to those nearest in the L1 norm that one has, by a mixed-integer program whose search is cut off after 1000
+    nodes. The other inputs are projected with the whole numbers held.
 
     Examples
     --------

@@ -131,3 +131,77 @@ def test_values_that_do_not_fit_are_refused(kind: type[Box], index: list[int], v
     domain = kind(lower=[0.0, 0.0], upper=[2.0, 1.0], integer=[0])
     with pytest.raises(DomainError, match=message):
         domain.with_fixed(index, values)  # type: ignore[arg-type]
+
+
+def test_a_polytope_without_a_whole_point_is_refused() -> None:
+    with pytest.raises(DomainError, match=r"has points, but none with whole numbers at its integer inputs 0, 1$"):
+        Polytope(A_eq=[[2.0, 2.0]], b_eq=[3.0], lower=0.0, upper=5.0, integer=[0, 1])
+    with pytest.raises(DomainError, match="infeasible: one_hot group 0 cannot hold together"):
+        Polytope(A=[[0.0, 0.0], [1.0, 1.0]], b=[1.0, 0.5], lower=0.0, upper=1.0, one_hot=[[0, 1]])
+
+
+def test_a_row_of_zeros_does_not_shift_the_numbers_of_the_rows_in_a_message() -> None:
+    rows = [[0.0, 0.0], [1.0, 1.0], [-1.0, -1.0]]
+    with pytest.raises(DomainError, match=r"infeasible: A row [12] cannot hold"):
+        Polytope(rows, [1.0, 1.0, -2.0], lower=-5.0, upper=5.0)
+
+
+def test_a_group_of_a_polytope_is_an_equation_of_the_set_itself() -> None:
+    polytope = Polytope(lower=0.0, upper=[1.0, 1.0, 1.0, 9.0], one_hot=[[0, 2, 1]])
+    rows = polytope.inequalities()
+    assert rows.equality_matrix.tolist() == [[1, 1, 1, 0]]
+    assert rows.equality_value.tolist() == [1]
+    assert torch.allclose(polytope.sample(5)[:, :3].sum(-1), torch.ones(5).double())
+
+
+def test_whole_numbers_that_break_a_row_are_repaired() -> None:
+    screws = Polytope([[2.0, 3.0]], [7.9], lower=0.0, upper=9.0, integer=[0, 1])
+    # (1, 2) is too much: (0, 2) is nearer to the point than (1, 1).
+    assert screws.round(torch.tensor([[0.6, 2.2], [3.4, 0.2]])).tolist() == [[0, 2], [3, 0]]
+
+
+def test_other_inputs_make_up_for_whole_numbers_where_they_can() -> None:
+    mix = Polytope(A_eq=[[1.0, 1.0, 1.0]], b_eq=[4.0], lower=0.0, upper=[9.0, 0.8, 0.7], integer=[0])
+    points = torch.tensor([[2.9, 0.5, 0.6], [2.5, 0.8, 0.7]], dtype=torch.float64)
+    # 3 leaves 1 to the others, their nearest shares; 2 would leave them more than they can take.
+    assert torch.allclose(mix.round(points), torch.tensor([[3.0, 0.45, 0.55], [3.0, 0.55, 0.45]]).double())
+
+
+def test_a_copy_in_float32_rounds_to_points_of_its_own() -> None:
+    mix = Polytope(A_eq=[[1.0, 1.0, 1.0]], b_eq=[4.0], lower=0.0, upper=[9.0, 0.8, 0.7], integer=[0])
+    copy = mix.to(dtype=torch.float32)
+    rounded = copy.round(copy.sample(20))
+    assert rounded.dtype == torch.float32
+    assert copy.contains(rounded).all()
+    assert (copy.integrality(rounded) == 0).all()
+
+
+def test_points_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(DomainError, match=r"cannot round points that are not finite, at \(1, 0\)"):
+        Polytope(lower=0.0, upper=[9.0, 9.0], integer=[0]).round(torch.tensor([[1.0, 2.0], [float("nan"), 1.0]]))
+
+
+def test_a_polytope_with_fixed_inputs_never_moves_them() -> None:
+    mix = Polytope(A_eq=[[1.0, 1.0, 1.0, 1.0]], b_eq=[4.0], lower=0.0, upper=3.0, integer=[1])
+    held = mix.with_fixed([3, 1], [0.3, 2.0])
+    points = torch.cat(
+        [held.project(9 * torch.randn(20, 4)), held.sample(20), held.corners(5), held.round(held.sample(5))]
+    )
+    assert (points[:, 1] == 2).all()
+    assert (points[:, 3] == torch.tensor(0.3).double()).all()
+    assert mix.contains(points).all()
+    with pytest.raises(
+        DomainError, match=r"no point with the given values of the fixed inputs \[0, 1, 2\]: .* broken by 0.5"
+    ):
+        mix.with_fixed([0, 1, 2], [3.0, 3.0, 0.0])
+
+
+def test_values_that_are_feasible_up_to_the_tolerance_can_be_held() -> None:
+    plane = Polytope(A_eq=[[1.0, 1.0, 1.0]], b_eq=[2.0], lower=0.0, upper=1.0)
+    point = torch.tensor([1.0 + 9e-10, 0.5, 0.5], dtype=torch.float64)
+    assert plane.contains(point)
+    for index in ([0], [1, 2], [0, 1], [0, 1, 2]):
+        held = plane.with_fixed(index, point[index])
+        points = torch.cat([held.sample(5), held.project(torch.randn(5, 3))])
+        assert (points[:, index] == point[index]).all()
+        assert plane.contains(points).all()

@@ -1,5 +1,6 @@
 """Laws that hold for every set of inputs."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
+from relu_attack.errors import DomainError
 
 Maker = Callable[[np.random.Generator, torch.dtype, int | None], Domain]
 
@@ -262,3 +264,74 @@ def test_a_batch_gives_what_its_sets_give_alone(name: str, seed: int) -> None:
         assert torch.allclose(sets.support(direction)[i], alone.support(direction[i]), atol=1e-12)
         inside = sets.project(points)
         assert torch.allclose(sets.max_step(inside, direction)[i], alone.max_step(inside[i], direction[i]), atol=1e-9)
+
+
+def _with_whole_inputs(name: str, rng: np.random.Generator, dtype: torch.dtype) -> Domain:
+    """Return a set with whole inputs 0 and 1, a group 2 to 4, and two more inputs."""
+    middle = rng.normal(size=7) * 2
+    low, high = middle - rng.choice([0.5, 1.5], size=7), middle + rng.choice([0.5, 1.5], size=7)
+    low[2:5], high[2:5] = 0.0, 1.0
+    if name == "box":
+        batch = int(rng.integers(1, 3))
+        low, high = (torch.tensor(np.tile(bound, (batch, 1))) for bound in (low, high))
+        return Box(low, high, integer=[1, 0], one_hot=[[2, 4, 3]]).to(dtype=dtype)
+    whole = np.concatenate([np.round(middle[:2]), np.eye(3)[rng.integers(3)], middle[5:]])
+    A, A_eq = rng.normal(size=(3, 7)), rng.normal(size=(1, 7)) * rng.choice([0.0, 1.0])
+    b = A @ whole + rng.choice([0.0, 0.1, 1.0], size=3)
+    polytope = Polytope(A, b, A_eq, A_eq @ whole, low, high, integer=[1, 0], one_hot=[[2, 4, 3]])
+    return polytope.to(dtype=dtype)
+
+
+@pytest.mark.parametrize("name", ["box", "polytope"])
+@both_dtypes
+@given(seed=seeds)
+@few
+def test_rounded_points_are_inside_and_exactly_whole_and_stay(name: str, dtype: torch.dtype, seed: int) -> None:
+    domain = _with_whole_inputs(name, np.random.default_rng(seed), dtype)
+    points = domain.sample(6, generator=torch.Generator().manual_seed(seed % 1000))
+    rounded = domain.round(points)
+    assert rounded.shape == points.shape
+    assert rounded.dtype == dtype
+    assert (domain.violation(rounded) <= domain.tolerance).all()
+    assert (domain.integrality(rounded) == 0).all()
+    assert (rounded[..., :2] == rounded[..., :2].round()).all()
+    assert (rounded[..., 2:5].sort().values == torch.tensor([0.0, 0.0, 1.0])).all()
+    assert torch.equal(domain.round(rounded), rounded)
+
+
+@given(seed=seeds)
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_a_polytope_has_the_integral_points_that_enumeration_finds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    inputs, thin = int(rng.integers(2, 4)), rng.random() < 0.5
+    low, high = np.zeros(inputs), np.full(inputs, 3.0)
+    direction, inside = rng.normal(size=(2, inputs)), rng.uniform(0, 3, size=inputs)
+    width = rng.choice([0.02, 0.1]) if thin else 1.0
+    A, b = np.concatenate([direction, -direction]), np.concatenate([direction @ inside, -direction @ inside]) + width
+    every = np.array(list(itertools.product(range(4), repeat=inputs)))
+    feasible = every[(every @ A.T <= b).all(1)]
+    if len(feasible) == 0:
+        with pytest.raises(DomainError, match="has points, but none with whole numbers"):
+            Polytope(A, b, lower=low, upper=high, integer=range(inputs))
+        return
+    polytope = Polytope(A, b, lower=low, upper=high, integer=range(inputs))
+    points = polytope.sample(4, generator=torch.Generator().manual_seed(seed % 1000))
+    found, candidates = polytope.round(points), torch.tensor(feasible)
+    assert (found[:, None] == candidates).all(-1).any(-1).all()
+    distance = (points[:, None] - candidates).abs().sum(-1).amin(-1)
+    assert torch.allclose((found - points).abs().sum(-1), distance, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["box", "polytope"])
+@given(seed=seeds)
+@few
+def test_held_inputs_stay_and_the_rest_of_the_set_is_that_of_the_whole(name: str, seed: int) -> None:
+    domain = _with_whole_inputs(name, np.random.default_rng(seed), torch.float64)
+    point = domain.single(0).round(domain.single(0).sample(1))[0]
+    index = list(domain.integer)
+    held = domain.with_fixed(index, point[index])
+    points = held.project(domain.sample(4) * 3)
+    assert (points[..., index] == point[index]).all()
+    assert domain.contains(points).all()
+    assert held.contains(point).all()
+    assert torch.equal(held.round(points), points)
