@@ -45,13 +45,13 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False) -> Encodi
 
     Notes
     -----
-    A unit with the range [L, U], slope a and L < 0 < U has columns for its activation h and for the negative part p of
-    its preactivation, so that ``z = h - (1 - a) p`` and the positive part is ``u = h + a p``. The long row
-    ``A h' + b = z`` then stands once in the program, and what is left has two or three entries:
+    A unit with the range [L, U], slope a and L < 0 < U has columns for its preactivation z and its activation h, so
+    that the long row ``z = A h' + b`` stands once in the program. With ``h >= z`` and ``h >= a z`` come
 
-    - exact: ``0 <= u <= U s``, ``0 <= p <= -L (1 - s)``, s in {0, 1}; one big-M a unit and a side, the model of Tjeng,
-      Xiao, Tedrake (1711.07356);
-    - relaxed: ``0 <= u``, ``0 <= p``, ``-L u + U p <= -L U``, the triangle of Ehlers (1705.01320).
+    - in the exact model, the one of Tjeng, Xiao, Tedrake (1711.07356), a binary s and a big-M for each side,
+      ``h <= z - (1 - a) L (1 - s)`` and ``h <= a z + (1 - a) U s``;
+    - in the relaxation the upper side of the triangle of Ehlers (1705.01320),
+      ``(U - L) h <= (U - a L) z - (1 - a) U L``.
 
     A unit that cannot switch has one equation and no binary; one that is always 0 has no column.
 
@@ -81,7 +81,7 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False) -> Encodi
         matrix = sparse_matrix(layer.affine.operator)
         matrices.append(matrix)
         kinds = Kinds(layer.slope.numpy(), lower, upper)
-        error = row_error(layer, torch.as_tensor(size))
+        error = row_error(layer.affine, torch.as_tensor(size), kinds.scaled)
         places = add_columns(assembly, kinds, relaxed=relaxed)
         add_equations(assembly, kinds, places, relocate(matrix, before), layer.affine.bias.numpy(), error)
         add_activations(assembly, kinds, places, relaxed=relaxed)
@@ -113,7 +113,7 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False) -> Encodi
         input_box=box,
         matrices=tuple(matrices),
         activation_columns=tuple(places.activation for places in units),
-        negative_columns=tuple(places.negative for places in units),
+        preactivation_columns=tuple(places.preactivation for places in units),
         binary_columns=tuple(places.binary for places in units),
         output_matrix=outputs,
         output_constant=constant,

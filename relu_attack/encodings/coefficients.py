@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
-from relu_attack.network import Affine, Layer
+from relu_attack.network import Affine
 from relu_attack.network.operators import Composition, LinearOperator
 
 _UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
@@ -33,13 +33,12 @@ def folding_error(affine: Affine, size: Tensor) -> Tensor:
     return magnitude * (2 * (affine.operator.terms + 8) * _UNIT_ROUNDOFF) + torch.finfo(torch.float64).tiny
 
 
-def row_error(layer: Layer, size: Tensor) -> NDArray[np.float64]:
-    """Return the folding error of the equation of each unit, shape (units,); 0 where its coefficients are exact."""
-    exact = (layer.slope == 0) | (layer.slope == 1)
-    if not isinstance(layer.affine.operator, Composition) and bool(exact.all()):
-        return np.zeros(layer.units)
-    error = folding_error(layer.affine, size)
-    if not isinstance(layer.affine.operator, Composition):
-        error = torch.where(exact, 0.0, error)
-    result: NDArray[np.float64] = error.numpy()
-    return result
+def row_error(affine: Affine, size: Tensor, scaled: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the folding error of each row, shape (outputs,); 0 where its coefficients are those of the network.
+
+    They are not where operators are folded into one matrix, and in the rows that are `scaled` (outputs,).
+    """
+    folded = isinstance(affine.operator, Composition)
+    if not folded and not scaled.any():
+        return np.zeros(len(scaled))
+    return np.where(scaled | folded, folding_error(affine, size).numpy(), 0.0)

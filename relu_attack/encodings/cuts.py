@@ -62,7 +62,7 @@ def separate(encoding: Encoding, point: Array, *, tolerance: float = 1e-6, limit
     where (low_i, high_i) is (l_i, u_i) for w_i >= 0 and (u_i, l_i) otherwise; together with the big-M model they
     describe the convex hull of the unit (Anderson et al., Strong mixed-integer programming formulations for trained
     neural networks, 1811.01988, proposition 12). The right side is smallest for
-    ``I = {i : w_i (h'_i - low_i (1 - s)) < w_i high_i s}``. For a slope a above 0, relu(z) is h + a p.
+    ``I = {i : w_i (h'_i - low_i (1 - s)) < w_i high_i s}``. For a slope a above 0, (1 - a) relu(z) is h - a z.
 
     Examples
     --------
@@ -76,9 +76,9 @@ def separate(encoding: Encoding, point: Array, *, tolerance: float = 1e-6, limit
     >>> encoding = encode(problem, [(-1.5 * row[0, :1], 0.5 * row[0, :1])])
 
     At x = (1, 0) the unit is relu(1 + 0 - 1.5) = 0, but the big-M model allows 0.25 with s = 0.5. The cut
-    ``h <= x_1 - 0.5 s`` does not: here p = h - z = 0.75.
+    ``h <= x_1 - 0.5 s`` does not.
 
-    >>> cuts = separate(encoding, np.array([1.0, 0.0, 0.25, 0.75, 0.5]))
+    >>> cuts = separate(encoding, np.array([1.0, 0.0, 0.25, -0.5, 0.5]))
     >>> (cuts.matrix.toarray() + 0.0).tolist(), cuts.upper.round(9).tolist()
     ([[0.0, -1.0, 1.0, 0.0, 0.5]], [0.0])
     """
@@ -99,9 +99,9 @@ def _separate_layer(encoding: Encoding, index: int, point: Array, tolerance: flo
     """Return the entries, right sides and violations of the broken cuts of one layer."""
     layer, program = encoding.problem.network.layers[index], encoding.program
     unstable = np.flatnonzero(encoding.binary_columns[index] >= 0)
-    activation, negative, binary = (
+    activation, preactivation, binary = (
         columns[index][unstable]
-        for columns in (encoding.activation_columns, encoding.negative_columns, encoding.binary_columns)
+        for columns in (encoding.activation_columns, encoding.preactivation_columns, encoding.binary_columns)
     )
     before = encoding.activation_columns[index - 1] if index else np.arange(encoding.inputs)
     value, low, high = (np.where(before >= 0, vector[before], 0.0) for vector in (point, program.lower, program.upper))
@@ -116,22 +116,24 @@ def _separate_layer(encoding: Encoding, index: int, point: Array, tolerance: flo
         sums: Array = np.bincount(rows, weights=terms, minlength=len(unstable)).astype(np.float64)
         return sums
 
-    excess = point[activation] + slope * point[negative] - bias * s - total(np.where(chosen, inside, outside))
-    at_s = total(np.where(chosen, least, most)) + bias
-    norm = np.sqrt(1 + slope**2 + at_s**2 + total(np.where(chosen, weight, 0.0) ** 2))
+    share = 1 - slope
+    right = bias * s + total(np.where(chosen, inside, outside))
+    excess = point[activation] - slope * point[preactivation] - share * right
+    at_s = share * (total(np.where(chosen, least, most)) + bias)
+    norm = np.sqrt(1 + slope**2 + at_s**2 + share**2 * total(np.where(chosen, weight, 0.0) ** 2))
     violation = excess / norm
     broken = violation > tolerance
     # What rounding of the sums may have taken from the right side.
     size = torch.as_tensor(np.maximum(np.abs(low), np.abs(high)))
     room = 4 * folding_error(layer.affine, size).numpy()[unstable]
-    upper = (room - total(np.where(chosen, least, 0.0)))[broken]
+    upper = (room - share * total(np.where(chosen, least, 0.0)))[broken]
     position, count = np.cumsum(broken) - 1, np.arange(int(broken.sum()))
     mine = chosen & broken[rows] & (before[entry] >= 0)
     leaky = slope[broken] > 0
     block = (
         np.concatenate([count, count, count[leaky], position[rows[mine]]]),
-        np.concatenate([activation[broken], binary[broken], negative[broken][leaky], before[entry[mine]]]),
-        np.concatenate([np.ones(len(count)), -at_s[broken], slope[broken][leaky], -weight[mine]]),
+        np.concatenate([activation[broken], binary[broken], preactivation[broken][leaky], before[entry[mine]]]),
+        np.concatenate([np.ones(len(count)), -at_s[broken], -slope[broken][leaky], -(share[rows] * weight)[mine]]),
     )
     return block, upper, violation[broken]
 

@@ -39,11 +39,11 @@ class Encoding:
         For each hidden layer its linear operator as a CSR array, shape (units, units before).
     activation_columns
         For each hidden layer the column of each unit's activation h; -1 where h is constantly 0. Shape (units,).
-    negative_columns
-        The column of the negative part p of each unstable unit's preactivation, so that z = h - (1 - slope) p; -1 for
-        a stable unit.
+    preactivation_columns
+        The column of the preactivation z of each unit that can switch; -1 for the others.
     binary_columns
-        The column of each unstable unit's binary s, 1 where it is active; -1 for a stable unit and in a relaxation.
+        The column of the binary s of each unit that can switch, 1 where it is active; -1 for the others, and all over
+        in a relaxation.
     output_matrix
         The outputs are ``output_matrix @ point + output_constant``: a CSR array, shape (outputs, columns).
     output_constant
@@ -57,7 +57,7 @@ class Encoding:
     input_box: tuple[NDArray[np.float64], NDArray[np.float64]]
     matrices: tuple[Any, ...]
     activation_columns: tuple[NDArray[np.int64], ...]
-    negative_columns: tuple[NDArray[np.int64], ...]
+    preactivation_columns: tuple[NDArray[np.int64], ...]
     binary_columns: tuple[NDArray[np.int64], ...]
     output_matrix: Any
     output_constant: NDArray[np.float64]
@@ -70,10 +70,10 @@ class Encoding:
         point[: self.inputs] = flat[0].numpy()
         auxiliary = auxiliary_values(self.problem.domain.inequalities(), flat[0])
         point[self.inputs : self.inputs + len(auxiliary)] = auxiliary
-        places = zip(self.activation_columns, self.negative_columns, self.binary_columns, strict=True)
+        places = zip(self.activation_columns, self.preactivation_columns, self.binary_columns, strict=True)
         evaluation = network.forward(flat)
         for layer, z, columns in zip(network.layers, evaluation.preactivations, places, strict=True):
-            values = layer.activate(z)[0], (-z[0]).clamp_min(0), (z[0] > 0).double()
+            values = layer.activate(z)[0], z[0], (z[0] > 0).double()
             for column, value in zip(columns, values, strict=True):
                 point[column[column >= 0]] = value.numpy()[column >= 0]
         return point

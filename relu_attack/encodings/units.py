@@ -38,6 +38,11 @@ class Kinds:
         return self.active | self.unstable | (self.slope > 0)
 
     @cached_property
+    def scaled(self) -> NDArray[np.bool_]:
+        """Units that always pass a z on, with a slope a other than 0 and 1."""
+        return self.kept & ~self.active & ~self.unstable
+
+    @cached_property
     def switching(self) -> tuple[Array, Array, Array]:
         """Slope and range of the units that can switch."""
         return self.slope[self.unstable], self.lower[self.unstable], self.upper[self.unstable]
@@ -45,10 +50,10 @@ class Kinds:
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """The columns of a layer's activations, negative parts and binaries, each of shape (units,); -1 for none."""
+    """The columns of a layer's activations, preactivations and binaries, each of shape (units,); -1 for none."""
 
     activation: Indices
-    negative: Indices
+    preactivation: Indices
     binary: Indices
 
 
@@ -57,50 +62,47 @@ def add_columns(assembly: Assembly, kinds: Kinds, *, relaxed: bool) -> Places:
     places = Places(*(np.full(len(kinds.slope), -1, dtype=np.int64) for _ in range(3)))
     leaky = np.where(kinds.slope > 0, np.nextafter(kinds.slope * kinds.lower, -np.inf), 0.0)
     lower = np.where(kinds.active, kinds.lower, leaky)
-    upper = np.where(kinds.active | kinds.unstable, kinds.upper, np.nextafter(kinds.slope * kinds.upper, np.inf))
+    upper = np.where(kinds.scaled, np.nextafter(kinds.slope * kinds.upper, np.inf), kinds.upper)
     places.activation[kinds.kept] = assembly.columns.add(lower[kinds.kept], upper[kinds.kept])
-    count = int(kinds.unstable.sum())
-    places.negative[kinds.unstable] = assembly.columns.add(np.zeros(count), -kinds.lower[kinds.unstable])
+    slope, low, high = kinds.switching
+    places.preactivation[kinds.unstable] = assembly.columns.add(low, high)
     if not relaxed:
-        places.binary[kinds.unstable] = assembly.columns.add(np.zeros(count), np.ones(count), integral=True)
+        whole = assembly.columns.add(np.zeros(len(slope)), np.ones(len(slope)), integral=True)
+        places.binary[kinds.unstable] = whole
     return places
 
 
 def add_equations(assembly: Assembly, kinds: Kinds, places: Places, entries: Block, bias: Array, error: Array) -> None:
-    """Add ``h - (1 - a) p = A h' + b``, or ``h = a (A h' + b)`` for a unit that is never active, within `error`."""
-    kept, unstable = kinds.kept, kinds.unstable
-    scale = np.where(kinds.active | unstable, 1.0, kinds.slope)
-    row = np.cumsum(kept) - 1
-    mine = kept[entries[0]]
+    """Add the long row of each unit: z, h or, for a unit that is never active, h / a is ``A h' + b`` within `error`."""
+    kept = kinds.kept
+    scale = np.where(kinds.scaled, kinds.slope, 1.0)
+    result = np.where(kinds.unstable, places.preactivation, places.activation)
+    row, mine = np.cumsum(kept) - 1, kept[entries[0]]
     unit, column, value = entries[0][mine], entries[1][mine], entries[2][mine]
-    constant = (scale * bias)[kept]
-    assembly.rows.add(
-        constant - error[kept],
-        constant + error[kept],
-        single(places.activation[kept], 1.0),
-        (row[unstable], places.negative[unstable], kinds.slope[unstable] - 1.0),
-        (row[unit], column, -scale[unit] * value),
-    )
+    constant, error = (scale * bias)[kept], error[kept]
+    block = row[unit], column, -scale[unit] * value
+    assembly.rows.add(constant - error, constant + error, single(result[kept], 1.0), block)
 
 
 def add_activations(assembly: Assembly, kinds: Kinds, places: Places, *, relaxed: bool) -> None:
-    """Add the rows that tie the positive part u = h + a p and the negative part p of each unit that can switch."""
+    """Add the rows between h, z and s of each unit that can switch."""
     slope, lower, upper = kinds.switching
-    activation, negative, binary = (
-        column[kinds.unstable] for column in (places.activation, places.negative, places.binary)
+    activation, preactivation, binary = (
+        columns[kinds.unstable] for columns in (places.activation, places.preactivation, places.binary)
     )
-    none = np.full(len(slope), -np.inf)
-    leaky = slope > 0  # else u is the column h, which is at least 0
-    assembly.rows.add(
-        np.zeros(leaky.sum()), -none[leaky], single(activation[leaky], 1.0), single(negative[leaky], slope[leaky])
-    )
+    rows, nothing, none = assembly.rows, np.zeros(len(slope)), np.full(len(slope), np.inf)
+    leaky = slope > 0  # else h >= a z is the bound of the column
+    h, z = single(activation, 1.0), single(preactivation, -1.0)
+    own = np.flatnonzero(leaky), preactivation[leaky], -slope[leaky]
+    rows.add(nothing, none, h, z)
+    rows.add(nothing[leaky], none[leaky], single(activation[leaky], 1.0), single(preactivation[leaky], -slope[leaky]))
     if relaxed:
-        # -L u + U p <= -L U, and on the right what rounding of U - a L and L U may have taken.
-        room = 4 * _EPSILON * (upper - slope * lower) * -lower
-        assembly.rows.add(
-            none, -lower * upper + room, single(activation, -lower), single(negative, upper - slope * lower)
-        )
+        # What rounding of the coefficients may have taken goes to the right side.
+        rise = upper - slope * lower
+        right = (slope - 1) * upper * lower + 8 * _EPSILON * rise * (upper - lower)
+        rows.add(-none, right, single(activation, upper - lower), single(preactivation, -rise))
         return
-    negative_part = np.flatnonzero(leaky), negative[leaky], slope[leaky]
-    assembly.rows.add(none, 0 * upper, single(activation, 1.0), negative_part, single(binary, -upper))
-    assembly.rows.add(none, -lower, single(negative, 1.0), single(binary, -lower))
+    below, above = (slope - 1) * lower, (1 - slope) * upper
+    below, above = (np.where(leaky, np.nextafter(side, np.inf), side) for side in (below, above))
+    rows.add(-none, below, h, z, single(binary, below))
+    rows.add(-none, nothing, h, own, single(binary, -above))

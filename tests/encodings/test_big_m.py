@@ -110,11 +110,11 @@ def test_a_convolution_with_pooling_has_its_exact_maximum() -> None:
 def test_only_units_that_can_switch_have_a_binary_and_those_that_are_0_have_no_column() -> None:
     model = network(([[1.0], [1.0], [1.0]], [2.0, 0.0, -2.0]), ([[1.0, 1.0, 1.0]], [0.0]))
     encoding = encoded(problem_of(model, ra.Box(-1.0, 1.0, shape=(1,))))
-    (activation,), (binary,), (negative,) = (
-        encoding.activation_columns, encoding.binary_columns, encoding.negative_columns
+    (activation,), (preactivation,), (binary,) = (
+        encoding.activation_columns, encoding.preactivation_columns, encoding.binary_columns
     )  # fmt: skip
     assert (activation >= 0).tolist() == [True, True, False]
-    assert (binary >= 0).tolist() == (negative >= 0).tolist() == [False, True, False]
+    assert (binary >= 0).tolist() == (preactivation >= 0).tolist() == [False, True, False]
     assert int(encoding.program.integral.sum()) == 1
 
 

@@ -44,15 +44,16 @@ def worst_excess(encoding: Encoding, layer: int, unit: int, point: np.ndarray) -
         columns = np.arange(encoding.inputs)
     values = [point[column] if column >= 0 else 0.0 for column in columns]
     s = point[encoding.binary_columns[layer][unit]]
-    u = point[encoding.activation_columns[layer][unit]]
-    u += float(part.slope[unit]) * point[encoding.negative_columns[layer][unit]]
+    slope = float(part.slope[unit])
+    left = point[encoding.activation_columns[layer][unit]]
+    left -= slope * point[encoding.preactivation_columns[layer][unit]]
     worst = -np.inf
     for subset in itertools.product([False, True], repeat=len(weights)):
         right = bias * s
         for chosen, w, h, lowest, highest in zip(subset, weights, values, low, high, strict=True):
             least, most = sorted((w * lowest, w * highest))
             right += w * h - least * (1 - s) if chosen else most * s
-        worst = max(worst, u - right)
+        worst = max(worst, left - (1 - slope) * right)
     return worst
 
 
