@@ -75,32 +75,29 @@ class PPGALR(Walk):
         share = torch.empty_like(self.x[:, :1]).uniform_(generator=self.generator)
         return self._lr.step * (self._lr.longest_step / self._lr.step) ** share
 
-    def _ascend(self, gradient: Tensor) -> None:
+    def _ascend(self, gradient: Tensor, out: Tensor) -> None:
         factor = self._step_per_norm(gradient)
         if self._lr.learning_rate is not None and self._age == 1:
             self._steps = self._lr.learning_rate / factor
-        self.x.addcmul_(gradient, factor.mul_(self._steps))
+        torch.addcmul(self.x, gradient, factor.mul_(self._steps), out=out)
 
-    def _advance(self, evaluation: Evaluation, gradient: Tensor) -> None:
+    def _advance(self, evaluation: Evaluation, gradient: Tensor, out: Tensor) -> None:
         self._age += 1
-        if self._age % self._lr.window:
-            super()._advance(evaluation, gradient)
-        else:
-            before = self.x.clone()
-            super()._advance(evaluation, gradient)
-            self.x = self._to_wall(evaluation, before, self.x)
+        super()._advance(evaluation, gradient, out)
+        if self._age % self._lr.window == 0:
+            self._to_wall(evaluation, out)
 
-    def _to_wall(self, evaluation: Evaluation, before: Tensor, after: Tensor) -> Tensor:
-        """Lengthen the steps that end inside their linear region to its wall and a little beyond."""
+    def _to_wall(self, evaluation: Evaluation, after: Tensor) -> None:
+        """Lengthen the steps to `after` that end inside their linear region to its wall and a little beyond."""
         network, pattern = self.prepared.network, evaluation.preactivations
-        direction = after - before
+        direction = after - self.x
         rates = network.tangent(pattern, direction)
         wall = breakpoint_times(network, pattern, pattern, rates).amin(1, keepdim=True)
         # A step of zero length, or one that meets no wall, is left as it is.
         longer = (wall > 1) & torch.isfinite(wall)
         self._steps = torch.where(longer, (self._steps * wall).clamp_max(self._lr.longest_step), self._steps)
         times = torch.where(longer, wall * (1 + self._lr.overshoot), 1.0)
-        return torch.where(longer, self.prepared.project(torch.addcmul(before, times, direction)), after)
+        after.copy_(torch.where(longer, self.prepared.project(torch.addcmul(self.x, times, direction)), after))
 
     def _ended(self, gained: Tensor) -> Tensor:
         trimmed = ~(gained | self._improved)[:, None]
@@ -109,7 +106,7 @@ class PPGALR(Walk):
         self._steps = torch.where(grown, (self._steps * self._lr.growth).clamp_max(self._lr.longest_step), self._steps)
         ended = trimmed & (self._steps < self._lr.shortest_step)
         self._steps = torch.where(ended, self._draw_steps(), self._steps)
-        torch.where(trimmed, self.excursion_x, self.x, out=self.x)
+        self._move(trimmed, self.excursion_x)
         return ended[:, 0]
 
     def _next_starts(self, ended: Tensor) -> Tensor:

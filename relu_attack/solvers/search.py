@@ -66,7 +66,7 @@ def search(problem: Problem, walk_class: type[Walk], name: str, options: WalkOpt
             walk, settings.budget, sign=settings.sign, progress=settings.progress, record_path=settings.record_path
         )
         x, value = _best(walk)
-        if not bool(torch.isfinite(value).all()):
+        if not bool(torch.isfinite(value).all() and torch.isfinite(walk.incumbent_value).all()):
             raise SolverError(
                 f"the walk found no point with a finite value: the model overflows {settings.dtype}, "
                 "or float64; scale its weights, or walk with dtype=torch.float64"

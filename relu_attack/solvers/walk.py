@@ -13,6 +13,9 @@ from relu_attack.errors import OptionError
 from relu_attack.network import Evaluation, Workspace
 from relu_attack.solvers.prepared import Prepared
 
+# Points that a walk keeps before it looks for the best of them; more cost memory and gain no time.
+_MOST_SLOTS = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class WalkOptions:
@@ -50,9 +53,11 @@ class WalkOptions:
 class Walk(ABC):
     """A batch of walkers: P problems times R restarts, one row each.
 
-    An *excursion* is a walker's way from a start until it stalls. `step` moves every walker once and keeps the best
-    point of its excursion; `review`, every `window` steps, keeps the incumbents and sends stalled walkers on.
-    Nothing in `step` waits for the device.
+    An *excursion* is a walker's way from a start until it stalls. `step` moves every walker once; `review`, every
+    `window` steps, keeps the incumbents and sends stalled walkers on. Nothing in `step` waits for the device.
+
+    The last few points stand in a row of buffers, and the best of them is taken over once the row is full: that moves
+    less memory than a masked copy of the best point at each step.
 
     Parameters
     ----------
@@ -73,40 +78,68 @@ class Walk(ABC):
         self.prepared = prepared
         self.options = options
         self.generator = generator
-        self.x = starts
         self._workspace = Workspace(prepared.network, prepared.batch, in_place=not self.looks_at_walls)
         self._unit = float(torch.linalg.vector_norm(prepared.widths.double(), dim=-1).mean())
-        nothing = torch.full((prepared.batch,), -torch.inf, dtype=starts.dtype, device=starts.device)
+        slots = min(options.window, _MOST_SLOTS)
+        self._points = starts.repeat(slots, 1, 1)
+        self._values = torch.full((slots, prepared.batch), -torch.inf, dtype=starts.dtype, device=starts.device)
+        self._slot = self._first_unread = self._unread = 0
+        nothing = self._values[0].clone()
         self.excursion_x, self.excursion_value = starts.clone(), nothing.clone()
         self._window_value = nothing.clone()
         self._improved = torch.zeros_like(nothing, dtype=torch.bool)
         self.incumbent_x = prepared.by_problem(starts)[:, 0].clone()
         self.incumbent_value = prepared.by_problem(nothing)[:, 0].clone()
 
+    @property
+    def x(self) -> Tensor:
+        """Where the walkers are, shape (batch, inputs)."""
+        return self._points[self._slot]
+
     def step(self) -> None:
-        """Evaluate the current points, keep the best, and move along the gradient."""
+        """Evaluate the current points and move along the gradient."""
         network, workspace = self.prepared.network, self._workspace
         evaluation = network.forward(self.x, workspace=workspace)
-        self._keep_best(evaluation.outputs[:, 0])
+        self._values[self._slot] = evaluation.outputs[:, 0]
+        self._unread += 1
         gradient = network.gradient(evaluation.preactivations, workspace=workspace)
-        self._advance(evaluation, gradient)
+        if self._unread == len(self._points):
+            self._keep_best()
+        following = (self._slot + 1) % len(self._points)
+        self._advance(evaluation, gradient, self._points[following])
+        self._slot = following
 
-    def _advance(self, evaluation: Evaluation, gradient: Tensor) -> None:
-        """Move to the next points, given the pass through the current ones; in place, for the memory's sake."""
-        self._ascend(gradient)
-        self.x = self.prepared.project(self.x)
+    def _advance(self, evaluation: Evaluation, gradient: Tensor, out: Tensor) -> None:
+        """Write the next points to `out` (batch, inputs), given the pass through the current ones."""
+        self._ascend(gradient, out)
+        self._project_(out)
 
-    def _keep_best(self, values: Tensor) -> None:
-        self._improved = values > self.excursion_value
-        # lerp by 0 or 1 copies exactly, and is several times faster than where with a broadcast mask.
-        torch.lerp(self.excursion_x, self.x, self._improved[:, None].to(values.dtype), out=self.excursion_x)
-        torch.maximum(values, self.excursion_value, out=self.excursion_value)
+    def _project_(self, points: Tensor) -> None:
+        projected = self.prepared.project(points)
+        if projected is not points:
+            points.copy_(projected)
 
-    def _ascend(self, gradient: Tensor) -> None:
+    def _keep_best(self) -> None:
+        """Take the best of the points that were not looked at yet over as the best of their excursions."""
+        if self._unread == 0:
+            return
+        slots = (torch.arange(self._unread, device=self.x.device) + self._first_unread) % len(self._points)
+        values = self._values[slots]
+        before = torch.cat([self.excursion_value[None], values[:-1]]).amax(0)
+        self._improved = values[-1] > before
+        value, index = values.max(0)
+        better = (value > self.excursion_value)[:, None]
+        best = (slots[index], torch.arange(len(index), device=index.device))
+        self.excursion_x = torch.where(better, self._points[best], self.excursion_x)
+        self.excursion_value = torch.maximum(value, self.excursion_value)
+        self._first_unread = (self._first_unread + self._unread) % len(self._points)
+        self._unread = 0
+
+    def _ascend(self, gradient: Tensor, out: Tensor) -> None:
         if self.options.learning_rate is not None:
-            self.x.add_(gradient, alpha=self.options.learning_rate)
+            torch.add(self.x, gradient, alpha=self.options.learning_rate, out=out)
         else:
-            self.x.addcmul_(gradient, self._step_per_norm(gradient), value=self.options.step)
+            torch.addcmul(self.x, gradient, self._step_per_norm(gradient), value=self.options.step, out=out)
 
     def _step_per_norm(self, gradient: Tensor) -> Tensor:
         """Return the factor (batch, 1) that makes each gradient as long as the set is wide."""
@@ -123,12 +156,17 @@ class Walk(ABC):
         ended = self._ended(gained)
         if bool(ended.any()):
             starts = self._next_starts(ended)
-            torch.where(ended[:, None], starts, self.x, out=self.x)
+            self._move(ended[:, None], starts)
             self.excursion_value.masked_fill_(ended, -torch.inf)
         self._window_value.copy_(self.excursion_value)
 
+    def _move(self, where: Tensor, points: Tensor) -> None:
+        """Put the walkers that `where` (batch, 1) marks at `points` (batch, inputs)."""
+        self.x.copy_(torch.where(where, points, self.x))
+
     def keep_incumbents(self) -> None:
         """Take the best point of the excursions over as the incumbent of its problem where it is better."""
+        self._keep_best()
         values, index = self.prepared.by_problem(self.excursion_value).max(1)
         points = self.prepared.by_problem(self.excursion_x)
         points = points.gather(1, index[:, None, None].expand(-1, 1, points.shape[2]))[:, 0]
