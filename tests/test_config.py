@@ -119,6 +119,30 @@ def test_constraints_in_words_become_rows(folder: Path) -> None:
     assert bool(((share >= 0.25 - 1e-9) & (share <= 0.5 + 1e-9)).all())
 
 
+@pytest.mark.parametrize("section", [BOX, POLYTOPE])
+def test_whole_inputs_and_choices_are_listed_by_name_or_index(folder: Path, section: dict[str, Any]) -> None:
+    domain = load(folder, {**NAMED, "domain": section | {"integer": ["age", 0], "one_hot": [["lime", 0]]}})[1].domain
+    assert domain.integer == (0, 1, 2)
+    assert domain.one_hot == ((1, 0),)
+    assert load(folder, {"domain": section | {"shape": [3], "integer": [2]}})[1].domain.integer == (2,)
+
+
+def test_all_wrong_names_of_whole_inputs_come_at_once(folder: Path) -> None:
+    wrong = {"integer": ["snad", "age", 2, 3, True], "one_hot": [["lime", "sad"], "sand", ["age"]]}
+    found = errors(folder, {**NAMED, "domain": BOX | wrong, "seed": -1})
+    for expected in (
+        "domain.integer.0: 'snad' is no input; did you mean 'sand'?",
+        "domain.integer.2: 2 is listed twice",
+        "domain.integer.3: 3 is no index; there are 3 inputs, from 0",
+        "domain.integer.4: must be the name or the index of an input, got True",
+        "domain.one_hot.0.1: 'sad' is no input; did you mean 'sand'?",
+        "domain.one_hot.1: must be a list of names or indices of inputs, got 'sand'",
+        "seed: should be greater than or equal to 0, got -1",
+    ):
+        assert expected in found
+    assert len(found) == 7
+
+
 def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
     configuration, _ = load(folder, {"output": {"result": "out/answer"}})
@@ -201,6 +225,21 @@ def test_all_errors_come_at_once_with_their_keys(folder: Path) -> None:
         ({"domain": {"kind": "box", "lower": 0}}, "domain.upper: is missing"),
         ({"domain": {"kind": "box", "lower": 0, "upper": 1}}, "domain: Box lower and upper are both numbers"),
         ({"domain": BOX | {"upper": [1, -1, 1]}}, "domain: Box is empty: lower is above upper at index 1"),
+        ({"domain": BOX | {"integer": ["sand"]}}, "domain.integer.0: 'sand' is a name, but the inputs have no names"),
+        ({"domain": BOX | {"integer": [3]}}, "domain: Box integer has the index 3; give a list of flat indices from 0"),
+        ({"domain": BOX | {"one_hot": [[0, 1], [1], [2, 0]]}}, "domain.one_hot: group 1 has 1 .* input 0 is in more"),
+        (
+            {**NAMED, "domain": BOX | {"lower": 0.5, "upper": [0.9, 1, 1], "integer": [0]}},
+            r"domain: Box is empty: input 0 \(sand\) must be a whole number, but there is none between 0.5 and 0.9",
+        ),
+        (
+            {**NAMED, "domain": POLYTOPE | {"upper": 2, "one_hot": [["lime", "age"]]}},
+            r"domain: Polytope input 1 \(lime\) is in one_hot group 0, but its bounds are 0 and 2",
+        ),
+        (
+            limits(lower=0.2, upper=0.7) | {"domain": {**limits(lower=0.2, upper=0.7)["domain"], "integer": ["sand"]}},
+            "domain: Polytope has points, but none with whole numbers at its integer inputs 0",
+        ),
         ({"domain": BOX | {"lower": {"sand": 0}}}, "domain.lower: gives numbers by name, but the inputs have no names"),
         ({**NAMED, "domain": BOX | {"lower": {"sand": 0}}}, "domain.lower: leaves out lime, age"),
         ({**NAMED, "domain": POLYTOPE | {"upper": {"age": -3}}}, "domain.upper: -3 is below the lower bound 0 of age"),

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, ValidationInfo, field_validator
+from pydantic_core import InitErrorDetails
 
-from relu_attack.config.base import Real, Section, Whole, context_of, suggest
+from relu_attack.config.base import Real, Section, Whole, context_of, problem, suggest
 from relu_attack.config.constraints import Constraint
 from relu_attack.config.numbers import Array, Numbers
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
@@ -51,21 +52,79 @@ def _in_order(upper: float | Array | None, info: ValidationInfo) -> float | Arra
     return upper
 
 
+def _read_inputs(value: Any, info: ValidationInfo) -> tuple[int, ...]:
+    """Return the indices of inputs that are listed by name or by index."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list of names or indices of inputs, got {value!r}")
+    indices: list[int] = []
+    errors = []
+    for place, entry in enumerate(value):
+        try:
+            index = _read_input(entry, context_of(info).names)
+            if index in indices:
+                raise ValueError(f"{entry!r} is listed twice")
+            indices.append(index)
+        except ValueError as reason:
+            errors.append(InitErrorDetails(type=problem(str(reason)), loc=(place,), input=entry))
+    if errors:
+        raise ValidationError.from_exception_data("inputs", errors)
+    return tuple(indices)
+
+
+def _read_input(entry: Any, names: Names) -> int:
+    if isinstance(entry, str):
+        if names is None:
+            raise ValueError(f"{entry!r} is a name, but the inputs have no names; list them under the key inputs")
+        if entry not in names:
+            raise ValueError(f"{entry!r} is no input; {suggest(entry, names)}")
+        return names.index(entry)
+    if not isinstance(entry, int) or isinstance(entry, bool) or entry < 0:
+        raise ValueError(f"must be the name or the index of an input, got {entry!r}")
+    if names is not None and entry >= len(names):
+        raise ValueError(f"{entry} is no index; there are {len(names)} inputs, from 0")
+    return entry
+
+
+def _are_choices(groups: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """Refuse groups that are no choice between inputs, or share one."""
+    members = [index for group in groups for index in group]
+    wrong = [
+        f"group {place} has {len(group)} inputs; at least 2" for place, group in enumerate(groups) if len(group) < 2
+    ]
+    wrong += [f"input {index} is in more than one group" for index in sorted({*members}) if members.count(index) > 1]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return groups
+
+
+Inputs: TypeAlias = Annotated[tuple[int, ...], PlainValidator(_read_inputs)]
+
+
 class BoxSection(Section):
-    """A `Box`: ``lower`` and ``upper`` of each input, and ``shape`` of one input where the numbers do not tell."""
+    """A `Box`: ``lower`` and ``upper`` of each input, and ``shape`` of one input where the numbers do not tell.
+
+    Inputs that must be whole are listed under ``integer``, choices of one among several under ``one_hot``.
+    """
 
     kind: Literal["box"]
     lower: Numbers
     upper: Numbers
     shape: Shape | None = None
+    integer: Inputs = ()
+    one_hot: tuple[Inputs, ...] = ()
 
     _all_named = field_validator("lower", "upper")(_complete)
     _matched = field_validator("lower", "upper")(_one_each)
     _ordered = field_validator("upper")(_in_order)
+    _choices = field_validator("one_hot")(_are_choices)
 
     def build(self, names: Names) -> Domain:
         """Return the set; raise `DomainError` when there is none."""
-        return Box(self.lower, self.upper, shape=self.shape or _shape_of_names(names))
+        shape = self.shape or _shape_of_names(names)
+        try:
+            return Box(self.lower, self.upper, shape=shape, integer=self.integer, one_hot=self.one_hot)
+        except DomainError as reason:
+            raise DomainError(_name_inputs(str(reason), names)) from None
 
 
 class BallSection(Section):
@@ -87,7 +146,10 @@ class BallSection(Section):
 
 
 class PolytopeSection(Section):
-    """A `Polytope`: constraints in words, matrices, and bounds; an input without a bound is unbounded there."""
+    """A `Polytope`: constraints in words, matrices, and bounds; an input without a bound is unbounded there.
+
+    ``integer`` and ``one_hot`` are as in a box.
+    """
 
     kind: Literal["polytope"]
     lower: Numbers | None = None
@@ -98,9 +160,12 @@ class PolytopeSection(Section):
     A_eq: Numbers | None = None
     b_eq: Numbers | None = None
     shape: Shape | None = None
+    integer: Inputs = ()
+    one_hot: tuple[Inputs, ...] = ()
 
     _matched = field_validator("lower", "upper")(_one_each)
     _ordered = field_validator("upper")(_in_order)
+    _choices = field_validator("one_hot")(_are_choices)
 
     def build(self, names: Names) -> Domain:
         """Return the set; raise `DomainError` when there is none."""
@@ -113,9 +178,11 @@ class PolytopeSection(Section):
                 lower=None if self.lower is None else np.where(np.isnan(self.lower), -np.inf, self.lower),
                 upper=None if self.upper is None else np.where(np.isnan(self.upper), np.inf, self.upper),
                 shape=self.shape or _shape_of_names(names),
+                integer=self.integer,
+                one_hot=self.one_hot,
             )
         except DomainError as reason:
-            raise DomainError(self._in_words(str(reason))) from None
+            raise DomainError(_name_inputs(self._in_words(str(reason)), names)) from None
         for number, constraint in enumerate(self.constraints):
             _check_divisor(domain, constraint, number)
         return domain
@@ -156,6 +223,15 @@ def _stack(
     if above.ndim != 2 or above.shape[1] != coefficients.shape[1]:
         raise DomainError(f"a matrix has shape {above.shape}; it needs {coefficients.shape[1]} columns, one an input")
     return np.concatenate([above, coefficients]), np.concatenate([np.atleast_1d(np.asarray(values)), limits])
+
+
+def _name_inputs(message: str, names: Names) -> str:
+    """Put the name of an input behind its index."""
+
+    def named(found: re.Match[str]) -> str:
+        return f"{found[0]} ({names[int(found[1])]})" if names and int(found[1]) < len(names) else found[0]
+
+    return re.sub(r"\binput (\d+)\b", named, message)
 
 
 def _shape_of_names(names: Names) -> tuple[int, ...] | None:
