@@ -6,12 +6,32 @@ import torch
 
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.interval import interval
+from relu_attack.bounds.lp_tightened import lp_tightened, lp_tightened_rows
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
 from relu_attack.problem import Problem
 
-BOUNDS = {"interval": interval}
+
+def _interval(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
+    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
+    lower, upper = (bound.reshape(-1, network.inputs) for bound in (box.lower, box.upper))
+    return interval(network, lower, upper, objective)
+
+
+def _lp_tightened(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
+    """Take one set at a time."""
+    rows = objective if objective.dim() == 3 else objective[None].expand(domain.batch or 1, -1, -1)
+    parts = [lp_tightened_rows(network, domain.single(index), rows[index]) for index in range(len(rows))]
+    layers = tuple(
+        (torch.cat([low for low, _ in layer]), torch.cat([high for _, high in layer]))
+        for layer in zip(*(part.layers for part in parts), strict=True)
+    )
+    lower, upper = torch.cat([part.lower for part in parts]), torch.cat([part.upper for part in parts])
+    return Bounds(lower, upper, layers, method="lp_tightened", sound=True)
+
+
+BOUNDS = {"interval": _interval, "lp_tightened": _lp_tightened}
 
 
 def bound_rows(network: Network, domain: Domain, objective: torch.Tensor, method: str) -> Bounds:
@@ -40,9 +60,7 @@ def bound_rows(network: Network, domain: Domain, objective: torch.Tensor, method
     """
     if method not in BOUNDS:
         raise OptionError(f"bound method is {method!r}; it must be one of {', '.join(BOUNDS)}")
-    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
-    lower, upper = (bound.reshape(-1, network.inputs) for bound in (box.lower, box.upper))
-    return BOUNDS[method](network, lower, upper, objective)
+    return BOUNDS[method](network, domain, objective)
 
 
 def bound_problem(problem: Problem, method: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,4 +72,4 @@ def bound_problem(problem: Problem, method: str) -> tuple[torch.Tensor, torch.Te
     return bounds.lower[:, 0], bounds.upper[:, 0]
 
 
-__all__ = ["BOUNDS", "Bounds", "bound_problem", "bound_rows", "interval"]
+__all__ = ["BOUNDS", "Bounds", "bound_problem", "bound_rows", "interval", "lp_tightened"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.bounds.base import Bounds
-from relu_attack.network import Affine, Network
+from relu_attack.network import Affine, Layer, Network
 
 _UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
 
@@ -47,14 +47,32 @@ def interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor) 
     """
     layers = []
     for layer in network.layers:
-        range_ = _affine_range(layer.affine, lower, upper)
+        range_ = affine_range(layer.affine, lower, upper)
         layers.append(range_)
-        lower, upper = (torch.maximum(z, z * layer.slope) for z in range_)
-        if not layer.is_relu:
-            lower, upper = _outward(lower, upper)
-    output = network.output
-    folded = output.operator.transpose(objective.reshape(-1, network.outputs)).view(*objective.shape[:-1], -1)
-    magnitude = output.operator.absolute().transpose(objective.abs().reshape(-1, network.outputs))
+        lower, upper = activation_range(layer, *range_)
+    low, high = objective_range(network.output, lower, upper, objective)
+    return Bounds(low, high, tuple(layers), method="interval", sound=True)
+
+
+def affine_range(affine: Affine, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the range of an affine map over boxes (boxes, inputs), each end of shape (boxes, outputs)."""
+    center, radius, size = _midpoint_radius(lower, upper)
+    absolute = affine.operator.absolute()
+    error = absolute.apply(size, bias=affine.bias.abs())
+    return _widen(affine.apply(center), absolute.apply(radius), error, affine.operator.terms)
+
+
+def activation_range(layer: Layer, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the range of a layer's activations from that of its preactivations, (boxes, units)."""
+    lower, upper = (torch.maximum(z, z * layer.slope) for z in (lower, upper))
+    return (lower, upper) if layer.is_relu else _outward(lower, upper)
+
+
+def objective_range(output: Affine, lower: Tensor, upper: Tensor, objective: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the range of objective rows over boxes (boxes, inputs of the last map), each end (boxes, rows)."""
+    outputs = output.operator.outputs
+    folded = output.operator.transpose(objective.reshape(-1, outputs)).view(*objective.shape[:-1], -1)
+    magnitude = output.operator.absolute().transpose(objective.abs().reshape(-1, outputs))
     magnitude = magnitude.view(*objective.shape[:-1], -1)
     constant, constant_magnitude = objective @ output.bias, objective.abs() @ output.bias.abs()
     center, radius, size = _midpoint_radius(lower, upper)
@@ -62,16 +80,8 @@ def interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor) 
         (rows @ vector[..., None])[..., 0]
         for rows, vector in ((folded, center), (folded.abs(), radius), (magnitude, size))
     )
-    terms = output.operator.terms + network.outputs + folded.shape[-1]
-    low, high = _widen(middle + constant, spread, error + constant_magnitude, terms)
-    return Bounds(low, high, tuple(layers), method="interval", sound=True)
-
-
-def _affine_range(affine: Affine, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    center, radius, size = _midpoint_radius(lower, upper)
-    absolute = affine.operator.absolute()
-    error = absolute.apply(size, bias=affine.bias.abs())
-    return _widen(affine.apply(center), absolute.apply(radius), error, affine.operator.terms)
+    terms = output.operator.terms + outputs + folded.shape[-1]
+    return _widen(middle + constant, spread, error + constant_magnitude, terms)
 
 
 def _midpoint_radius(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
