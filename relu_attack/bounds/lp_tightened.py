@@ -103,10 +103,10 @@ def lp_tightened_rows(
     for index, layer in enumerate(network.layers):
         found = affine_range(layer.affine, lower, upper)
         found = found if improve is None else _intersect(found, improve.layers[index])
-        if (index or not _is_box(domain)) and time.perf_counter() < limit:
-            chosen = torch.ones_like(layer.slope, dtype=torch.bool)
-            if only_unstable:
-                chosen = (found[0][0] < 0) & (found[1][0] > 0) & (layer.slope < 1)
+        chosen = torch.full_like(layer.slope, bool(index) or not _is_box(domain), dtype=torch.bool)
+        if only_unstable:
+            chosen &= (found[0][0] < 0) & (found[1][0] > 0) & (layer.slope < 1)
+        if bool(chosen.any()) and time.perf_counter() < limit:
             rows = _Rows.of_units(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0])
             found = rows.tighten(found, chosen, limit, until_stable=only_unstable)
         ranges.append(found)

@@ -129,8 +129,7 @@ def test_over_a_polytope_the_first_layer_is_exact_too() -> None:
 
 
 def test_a_one_hot_group_tightens_the_first_layer() -> None:
-    domain = ra.Box(torch.zeros(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64))
-    domain.integer, domain.one_hot = (0, 1, 2), ((0, 1, 2),)
+    domain = ra.Box(0.0, 1.0, shape=(3,), one_hot=[[0, 1, 2]])
     bounds = lp_tightened(problem_of(network(([[1.0, -1.0, 2.0]], [-0.5]), ([[1.0]], [0.0])), domain))
     (low, high) = bounds.layers[0]
     assert (float(low), float(high)) == pytest.approx((-1.5, 1.5), abs=1e-9)

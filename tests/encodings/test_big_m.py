@@ -142,16 +142,14 @@ def test_tighter_ranges_give_a_tighter_relaxation() -> None:
 
 
 def test_whole_inputs_are_whole_in_the_exact_model_only() -> None:
-    domain = ra.Box(torch.zeros(2), torch.full((2,), 3.0))
-    domain.integer = (1,)
+    domain = ra.Box(0.0, 3.0, shape=(2,), integer=[1])
     problem = problem_of(network(([[1.0, -1.0]], [0.0]), ([[-1.0]], [0.5])), domain)
     assert encoded(problem).program.integral[:2].tolist() == [False, True]
     assert encoded(problem, relaxed=True).program.integral.tolist() == [False] * 4
 
 
 def test_a_one_hot_group_sums_to_one() -> None:
-    domain = ra.Box(torch.zeros(3), torch.ones(3))
-    domain.integer, domain.one_hot = (0, 1, 2), ((0, 1, 2),)
+    domain = ra.Box(0.0, 1.0, shape=(3,), one_hot=[[0, 1, 2]])
     problem = problem_of(network(([[3.0, 5.0, 4.0]], [0.0])), domain, Output(0))
     solution = solve(encoded(problem).program)
     assert solution.value == pytest.approx(5.0)
