@@ -19,6 +19,8 @@ from relu_attack.errors import DomainError, SolverError
 # What a program may take: until it is decided whether there is an integral point, and to find one nearer than is known.
 SECONDS = 60.0
 NODES = 1000
+# Relative gap at which values count as the nearest.
+GAP = 1e-6
 
 
 def repair(
@@ -148,17 +150,15 @@ def nearest_integral(
         upper=np.concatenate([form.high - around, no_limit]),
         integral=np.isin(np.arange(inputs + count), whole),
     )
-    options = {"primal_feasibility_tolerance": PRECISION, "mip_feasibility_tolerance": PRECISION}
-    if known is None:
-        solution = solve(program, time_limit=SECONDS, gap=math.inf, options=options)
-    else:
-        start = np.concatenate([known - around, np.abs(known - target)[whole]])
-        options["mip_max_nodes"] = NODES
-        solution = solve(program, time_limit=SECONDS, warm_start=start, options=options)
-    if solution.x is not None:
-        return np.asarray(around[whole] + solution.x[whole])
+    options: dict[str, float] = {"primal_feasibility_tolerance": PRECISION, "mip_feasibility_tolerance": PRECISION}
     if known is not None:
-        return np.asarray(known[whole])
+        options["mip_max_nodes"] = NODES
+    # The known point is compared here and is no warm start: HiGHS 1.16 may give a warm start back as the optimum.
+    solution = solve(program, time_limit=SECONDS, gap=math.inf if known is None else GAP, options=options)
+    found = [] if solution.x is None else [np.asarray(around[whole] + solution.x[whole])]
+    found += [] if known is None else [np.asarray(known[whole])]
+    if found:
+        return min(found, key=lambda values: float(np.abs(values - target[whole]).sum()))
     if solution.status is SolutionStatus.INFEASIBLE:
         some = ", ".join(map(str, integer[:5])) + (", ..." if count > 5 else "")
         raise DomainError(f"Polytope has points, but none with whole numbers at its integer inputs {some}")

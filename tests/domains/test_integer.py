@@ -160,6 +160,13 @@ def test_whole_numbers_that_break_a_row_are_repaired() -> None:
     assert screws.round(torch.tensor([[0.6, 2.2], [3.4, 0.2]])).tolist() == [[0, 2], [3, 0]]
 
 
+def test_the_nearest_whole_numbers_are_found_from_any_known_ones() -> None:
+    # A warm start at the point that construction finds, (1, 3, 1), comes back from HiGHS 1.16 as the optimum.
+    rows = [[-0.62, -0.01, 0.0005], [0.06, 2.18, -0.28], [0.62, 0.01, -0.0005], [-0.06, -2.18, 0.28]]
+    slab = Polytope(rows, [-0.23, 6.45, 2.23, -4.45], lower=0.0, upper=3.0, integer=range(3))
+    assert slab.round(torch.tensor([2.9397, 2.4809, 1.4941], dtype=torch.float64)).tolist() == [3, 3, 1]
+
+
 def test_other_inputs_make_up_for_whole_numbers_where_they_can() -> None:
     mix = Polytope(A_eq=[[1.0, 1.0, 1.0]], b_eq=[4.0], lower=0.0, upper=[9.0, 0.8, 0.7], integer=[0])
     points = torch.tensor([[2.9, 0.5, 0.6], [2.5, 0.8, 0.7]], dtype=torch.float64)
