@@ -25,6 +25,9 @@ from relu_attack.programs import PreparedProgram, Program
 Array = NDArray[np.float64]
 Range = tuple[Tensor, Tensor]
 
+# Share of the time that is kept for the one program of the objective.
+_KEPT = 0.1
+
 
 def lp_tightened(
     problem: Problem, *, deadline: float | None = None, only_unstable: bool = True, improve: Bounds | None = None
@@ -37,7 +40,8 @@ def lp_tightened(
         A single problem over a polyhedral set.
     deadline
         A reading of `time.perf_counter` after which no program is started and the one that runs is stopped; none by
-        default. What is done by then is kept, and the layers above get interval bounds from it.
+        default. The layers and the objective share the time; what is done of one by then is kept, and the layers above
+        get interval bounds from it.
     only_unstable
         Whether to leave units alone that are known not to switch: an exact model does not use their ranges. Else every
         unit gets two programs.
@@ -108,7 +112,10 @@ def lp_tightened_rows(
             chosen &= (found[0][0] < 0) & (found[1][0] > 0) & (layer.slope < 1)
         if bool(chosen.any()) and time.perf_counter() < limit:
             rows = _Rows.of_units(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0])
-            found = rows.tighten(found, chosen, limit, until_stable=only_unstable)
+            # What is kept for the objective aside, the layers that are left get equal shares of the time.
+            now = time.perf_counter()
+            share = now + (1 - _KEPT) * (limit - now) / (len(network.layers) - index)
+            found = rows.tighten(found, chosen, share, until_stable=only_unstable)
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
     found = objective_range(network.output, lower, upper, objective)
