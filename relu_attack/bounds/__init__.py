@@ -6,7 +6,7 @@ import torch
 
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.interval import interval
-from relu_attack.bounds.lp_tightened import lp_tightened, lp_tightened_rows
+from relu_attack.bounds.lp_tightened import lp_tightened
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
@@ -22,7 +22,9 @@ def _interval(network: Network, domain: Domain, objective: torch.Tensor) -> Boun
 def _lp_tightened(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
     """Take one set at a time."""
     rows = objective if objective.dim() == 3 else objective[None].expand(domain.batch or 1, -1, -1)
-    parts = [lp_tightened_rows(network, domain.single(index), rows[index]) for index in range(len(rows))]
+    parts = [
+        lp_tightened(Problem(network, domain.single(index), part, batched=False)) for index, part in enumerate(rows)
+    ]
     layers = tuple(
         (torch.cat([low for low, _ in layer]), torch.cat([high for _, high in layer]))
         for layer in zip(*(part.layers for part in parts), strict=True)

@@ -18,6 +18,7 @@ from relu_attack.bounds.interval import activation_range, affine_range, objectiv
 from relu_attack.domains import Domain
 from relu_attack.encodings import Encoding, encode
 from relu_attack.encodings.coefficients import folding_error, row_error
+from relu_attack.errors import OptionError
 from relu_attack.network import Network
 from relu_attack.problem import Problem
 from relu_attack.programs import PreparedProgram, Program
@@ -32,12 +33,12 @@ _KEPT = 0.1
 def lp_tightened(
     problem: Problem, *, deadline: float | None = None, only_unstable: bool = True, improve: Bounds | None = None
 ) -> Bounds:
-    """Bound the objective and every preactivation of a single problem, layer by layer.
+    """Bound objectives and every preactivation over one set, layer by layer.
 
     Parameters
     ----------
     problem
-        A single problem over a polyhedral set.
+        One polyhedral set; its objectives are bounded one by one.
     deadline
         A reading of `time.perf_counter` after which no program is started and the one that runs is stopped; none by
         default. The layers and the objective share the time; what is done of one by then is kept, and the layers above
@@ -51,13 +52,15 @@ def lp_tightened(
     Returns
     -------
     Bounds
-        Ranges of shape (1, 1) for the objective and (1, units) for the layers, never wider than interval bounds and
-        certified: each end is rebuilt from the multipliers of its program by weak duality.
+        Ranges of shape (1, problems) for the objectives and (1, units) for the layers, never wider than interval bounds
+        and certified: each end is rebuilt from the multipliers of its program by weak duality.
 
     Raises
     ------
     DomainError
         For a set without linear rows, such as an `L2Ball`.
+    OptionError
+        For a batch of sets.
 
     Notes
     -----
@@ -80,27 +83,12 @@ def lp_tightened(
     >>> round(bounds.upper.item(), 9)
     1.0
     """
-    return lp_tightened_rows(
-        problem.network,
-        problem.domain,
-        problem.objective,
-        deadline=deadline,
-        only_unstable=only_unstable,
-        improve=improve,
-    )
-
-
-def lp_tightened_rows(
-    network: Network,
-    domain: Domain,
-    objective: Tensor,
-    *,
-    deadline: float | None = None,
-    only_unstable: bool = True,
-    improve: Bounds | None = None,
-) -> Bounds:
-    """Bound objective rows (rows, outputs) over one set; the other arguments are those of `lp_tightened`."""
-    domain = domain.to(device="cpu", dtype=torch.float64)
+    if problem.domain.batch is not None:
+        raise OptionError(
+            f"the domain is a batch of {problem.domain.batch} sets; take one at a time, problem.single(i)"
+        )
+    network, objective = problem.network, problem.objective
+    domain = problem.domain.to(device="cpu", dtype=torch.float64)
     box, limit = domain.bounding_box(), math.inf if deadline is None else deadline
     lower, upper = (end.reshape(1, -1) for end in (box.lower, box.upper))
     ranges: list[Range] = []

@@ -180,6 +180,8 @@ def test_a_batch_is_taken_one_set_at_a_time() -> None:
         alone = lp_tightened(problem.single(index))
         assert float(together[0][index]) == pytest.approx(float(alone.lower), rel=1e-9)
         assert float(together[1][index]) == pytest.approx(float(alone.upper), rel=1e-9)
+    with pytest.raises(ra.OptionError, match=r"batch of 2 sets; take one at a time, problem.single\(i\)"):
+        lp_tightened(problem)
     low, high = ra.bounds(model, ra.Box(corners, corners + 1), "lp_tightened")
     assert low.shape == high.shape == (2, 2)
 
