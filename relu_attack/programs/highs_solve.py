@@ -134,6 +134,10 @@ class PreparedProgram:
         watch.attach(self._highs)
         try:
             claim = self._claim(time_limit, watch)
+            if warm_start is not None and self._is_short_of_its_bound(claim, gap):
+                # HiGHS 1.16 may return the warm start beside the value of a better point that its presolve has found.
+                self._highs.clearSolver()
+                claim = self._claim(time_limit, watch)
         finally:
             self._highs.setCallback(None, None)
         return replace(claim, interrupted=watch.interrupted)
@@ -147,6 +151,12 @@ class PreparedProgram:
         if status == "kUnboundedOrInfeasible":
             return self._tell_apart(time_limit, watch)
         return self._read(status)
+
+    def _is_short_of_its_bound(self, claim: Claim, gap: float) -> bool:
+        if claim.status is not SolutionStatus.OPTIMAL or not self.program.is_mixed_integer or claim.x is None:
+            return False
+        value = self.program.value(claim.x)
+        return claim.bound - value > gap * max(abs(value), abs(claim.bound))
 
     def _run(self, time_limit: float | None, watch: Watch) -> str:
         # The clock of a linear program runs on from solve to solve; that of a mixed-integer one starts anew.

@@ -1,5 +1,6 @@
 """Programs with known optima, statuses, and solvers that are wrong."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -255,6 +256,32 @@ def test_a_feasible_warm_start_is_never_lost_and_an_infeasible_one_is_no_answer(
     assert solve(program, forged, warm_start=[1, 0, 0, 0]).value == 8
     assert solve(program, forged, warm_start=[1, 1, 1, 1]).status is SolutionStatus.TIME_LIMIT_EMPTY
     assert solve(program, forged, warm_start=[0.5, 0, 0, 0]).status is SolutionStatus.TIME_LIMIT_EMPTY
+
+
+def test_a_poor_warm_start_does_not_come_back_as_the_answer() -> None:
+    # From (1, 3, 0) HiGHS 1.16 returns that point, and beside it the bound of a better one that its presolve found.
+    rows = [[-0.62, -0.01, 0.0005], [0.06, 2.18, -0.28], [0.62, 0.01, -0.0005], [-0.06, -2.18, 0.28]]
+    target = np.array([0.0603, -0.4809, -0.4941])
+    eye, offset = np.eye(3), np.array([3, 2, 1])
+    program = Program(
+        objective=[0, 0, 0, -1, -1, -1],
+        matrix=np.block([[np.array(rows), np.zeros((4, 3))], [-eye, eye], [eye, eye]]),
+        row_lower=np.concatenate([np.full(4, -INFINITY), target, -target]),
+        row_upper=np.concatenate([[-0.23, 6.45, 2.23, -4.45] - np.array(rows) @ offset, np.full(6, INFINITY)]),
+        lower=np.concatenate([-offset, np.zeros(3)]),
+        upper=np.concatenate([3 - offset, np.full(3, INFINITY)]),
+        integral=np.arange(6) < 3,
+    )
+    nearest = solve(program)
+    assert nearest.status is SolutionStatus.OPTIMAL
+    starts = 0
+    for point in itertools.product(range(-3, 1), range(-2, 2), range(-1, 3)):
+        start = np.concatenate([point, np.abs(point + target)])
+        if program.violation(start) <= 1e-9:
+            starts += 1
+            solution = solve(program, warm_start=start)
+            assert (solution.status, solution.value) == (SolutionStatus.OPTIMAL, pytest.approx(nearest.value))
+    assert starts > 3
 
 
 def forged_solver(claim: Claim) -> Any:
