@@ -259,15 +259,16 @@ def test_a_feasible_warm_start_is_never_lost_and_an_infeasible_one_is_no_answer(
 
 
 def test_a_poor_warm_start_does_not_come_back_as_the_answer() -> None:
-    # From (1, 3, 0) HiGHS 1.16 returns that point, and beside it the bound of a better one that its presolve found.
-    rows = [[-0.62, -0.01, 0.0005], [0.06, 2.18, -0.28], [0.62, 0.01, -0.0005], [-0.06, -2.18, 0.28]]
-    target = np.array([0.0603, -0.4809, -0.4941])
+    # From (-1, 1, 0) HiGHS 1.16 returns that point, and beside it the bound of a better one that its presolve found.
+    rows = np.array([[-0.62, -0.01, 0.0005], [0.06, 2.18, -0.28], [0.62, 0.01, -0.0005], [-0.06, -2.18, 0.28]])
+    norms = np.linalg.norm(rows, axis=1)
     eye, offset = np.eye(3), np.array([3, 2, 1])
+    target = offset - np.array([2.9397, 2.4809, 1.4941])
     program = Program(
         objective=[0, 0, 0, -1, -1, -1],
-        matrix=np.block([[np.array(rows), np.zeros((4, 3))], [-eye, eye], [eye, eye]]),
+        matrix=np.block([[rows / norms[:, None], np.zeros((4, 3))], [-eye, eye], [eye, eye]]),
         row_lower=np.concatenate([np.full(4, -INFINITY), target, -target]),
-        row_upper=np.concatenate([[-0.23, 6.45, 2.23, -4.45] - np.array(rows) @ offset, np.full(6, INFINITY)]),
+        row_upper=np.concatenate([([-0.23, 6.45, 2.23, -4.45] - rows @ offset) / norms, np.full(6, INFINITY)]),
         lower=np.concatenate([-offset, np.zeros(3)]),
         upper=np.concatenate([3 - offset, np.full(3, INFINITY)]),
         integral=np.arange(6) < 3,
