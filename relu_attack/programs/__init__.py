@@ -64,8 +64,9 @@ def solve(
         it holds in real arithmetic. The bound of a mixed-integer program cannot be rebuilt: it is taken from the
         solver, for a minimization without a constant (so that no sign can be wrong), refused when a feasible point
         beats it, and marked as not certified. A loose solver (SCS by default) may end as numerical trouble,
-        with a bound that holds all the same. Ctrl-C stops the solver, and the best so far is returned, marked as
-        interrupted. Only ``"HIGHS"`` listens to `on_progress`, `stop` and Ctrl-C while it runs.
+        with a bound that holds all the same. Ctrl-C stops the solver: of a mixed-integer program the best so
+        far is returned, marked as interrupted, of a linear one KeyboardInterrupt is raised. Only ``"HIGHS"`` listens to
+        `on_progress`, `stop` and Ctrl-C while it runs.
 
     Raises
     ------

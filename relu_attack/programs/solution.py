@@ -44,7 +44,7 @@ class Solution:
     solver
         Name of the solver.
     interrupted
-        Whether Ctrl-C, or the `stop` of the caller, ended the solve.
+        Whether Ctrl-C (of a mixed-integer program), or the `stop` of the caller, ended the solve.
     """
 
     status: SolutionStatus

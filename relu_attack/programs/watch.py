@@ -90,7 +90,8 @@ class Watch:
     def running(self) -> Iterator[None]:
         """Hold back Ctrl-C while HiGHS runs in the main thread, and raise then what the caller's functions raised.
 
-        A handler other than Python's own, which would raise KeyboardInterrupt, is the application's: it is called
+        A mixed-integer program then has an incumbent to give. A linear one has nothing, and is often one of many: there
+        KeyboardInterrupt is raised after all. A handler other than Python's own is the application's: it is called
         after the solve.
         """
         handler = signal.getsignal(signal.SIGINT)
@@ -108,7 +109,7 @@ class Watch:
                 yield
             finally:
                 signal.signal(signal.SIGINT, handler)
-            if pressed and handler is not signal.default_int_handler:
+            if pressed and not (handler is signal.default_int_handler and self.program.is_mixed_integer):
                 handler(signal.SIGINT, None)
         if self._error is not None:
             raise self._error

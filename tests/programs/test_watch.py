@@ -65,18 +65,25 @@ def test_ctrl_c_stops_a_mixed_integer_program_with_its_incumbent() -> None:
     assert program.value(start()) <= values[0] <= solution.value <= solution.bound < math.inf
 
 
-def test_ctrl_c_stops_a_linear_program() -> None:
+def test_a_caller_stops_a_linear_program() -> None:
     program = dense_program(rows=60)
-    solution = solve(program, stop=press_ctrl_c)
+    solution = solve(program, stop=lambda: True)
     assert solution.interrupted
     assert solution.status in (SolutionStatus.TIME_LIMIT, SolutionStatus.TIME_LIMIT_EMPTY)
     assert solution.bound >= solve(program).value
 
 
-def test_a_prepared_program_goes_on_after_ctrl_c() -> None:
-    program = dense_program(rows=60)
+def test_ctrl_c_in_a_linear_program_is_a_keyboard_interrupt_and_the_next_solve_goes_on() -> None:
+    program, calls = dense_program(rows=60), list[int]()
     prepared = PreparedProgram(program)
-    assert prepared.solve(stop=press_ctrl_c).interrupted
+
+    def stop() -> None:
+        calls.append(1)
+        press_ctrl_c()
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared.solve(stop=stop)
+    assert len(calls) < 5  # it did not run to its end first
     solution = prepared.solve()
     assert (solution.status, solution.interrupted) == (SolutionStatus.OPTIMAL, False)
     assert solution.value == pytest.approx(solve(program).value)
