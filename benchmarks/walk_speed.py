@@ -24,7 +24,9 @@ from rich.table import Table
 from torch import Tensor, nn
 
 import relu_attack as ra
-from relu_attack.solvers import METHODS, make_options
+from relu_attack.solvers import make_options
+from relu_attack.solvers.gradient_walk import GradientWalk
+from relu_attack.solvers.ppga_lr import PPGALR
 from relu_attack.solvers.prepared import Prepared
 
 SIZES = {
@@ -33,6 +35,7 @@ SIZES = {
     "10-100x2-1": (10, 100, 2, 1, 64),
     "100-100x3-1": (100, 100, 3, 1, 64),
 }
+WALKS = {"gradient_walk": GradientWalk, "ppga_lr": PPGALR}
 ROUNDS = 15
 SECONDS_PER_ENTRY = 0.25
 
@@ -77,7 +80,7 @@ def our_walk(model: nn.Sequential, x: Tensor, method: str, *, reviews: bool) -> 
     """Return the step of one of our walks, with its reviews if wanted."""
     optimizer = ra.ReLUOptimizer(model, ra.Box(0.0, 1.0, shape=(x.shape[1],)))
     prepared = Prepared.create(optimizer.problem, restarts=len(x), device=x.device, dtype=x.dtype, normalized=True)
-    walk = METHODS[method].walk(prepared, x.clone(), make_options(method, {}), torch.Generator(x.device))
+    walk = WALKS[method](prepared, x.clone(), make_options(method, {}), torch.Generator(x.device))
     steps = 0
 
     def step() -> None:

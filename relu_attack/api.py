@@ -14,9 +14,10 @@ from relu_attack.domains import Domain
 from relu_attack.errors import ModelError, OptionError
 from relu_attack.network import Network, lower
 from relu_attack.objectives import Objective, Output
+from relu_attack.output_constraints import OutputConstraints
 from relu_attack.problem import Problem
 from relu_attack.result import Result
-from relu_attack.solvers import Budget, Settings, find_method, make_options, search
+from relu_attack.solvers import Settings, find_method, make_options, optimize
 
 # How far the model's own forward pass may be from the chain's, relative to the size of the outputs.
 _AGREEMENT = {torch.float64: 1e-8, torch.float32: 1e-2, torch.float16: 0.2, torch.bfloat16: 0.5}
@@ -35,6 +36,8 @@ class ReLUOptimizer:
     objective
         What to maximize: `Output`, `Linear` or `Margin`, possibly a batch; output 0 by default. A batch of P sets
         and a batch of P objectives make P problems, solved together.
+    output_constraints
+        Rows that the outputs of an answer must satisfy, for all problems; none by default.
     device
         Where to walk; by default where the model's weights are.
     dtype
@@ -64,6 +67,7 @@ class ReLUOptimizer:
         domain: Domain,
         objective: Objective | None = None,
         *,
+        output_constraints: OutputConstraints | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -73,6 +77,8 @@ class ReLUOptimizer:
             raise OptionError(f"domain must be a Box, a ball or a Polytope, got {type(domain).__name__}")
         if objective is not None and not isinstance(objective, Objective):
             raise OptionError(f"objective must be an Output, a Linear or a Margin, got {type(objective).__name__}")
+        if output_constraints is not None and not isinstance(output_constraints, OutputConstraints):
+            raise OptionError(f"output_constraints must be OutputConstraints, got {type(output_constraints).__name__}")
         if not isinstance(model, nn.Module):
             raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
         self.device = _device_of(model) if device is None else _read_device(device)
@@ -82,7 +88,7 @@ class ReLUOptimizer:
         with torch.inference_mode(False), torch.no_grad():
             self.lowering = lower(model, domain.shape)
             _check_agreement(model, self.lowering.network, domain)
-            self.problem = Problem.create(self.lowering.network, domain, objective or Output(0))
+            self.problem = Problem.create(self.lowering.network, domain, objective or Output(0), output_constraints)
 
     def maximize(
         self,
@@ -97,7 +103,7 @@ class ReLUOptimizer:
         bound: str = "interval",
         progress: bool = False,
         record_path: bool = False,
-        **options: float | None,
+        **options: float | str | None,
     ) -> Result:
         """Find the best input.
 
@@ -137,7 +143,7 @@ class ReLUOptimizer:
             For an option or an `x0` that cannot be used.
         """
         settings = Settings(
-            budget=Budget(iterations=iterations, time_limit=time_limit),
+            budget=find_method(method).budget(iterations=iterations, time_limit=time_limit),
             restarts=restarts,
             seed=seed,
             x0=x0,
@@ -149,7 +155,7 @@ class ReLUOptimizer:
             dtype=self.dtype,
             sign=self._sign,
         )
-        return search(self.problem, find_method(method).walk, method, make_options(method, options), settings)
+        return optimize(self.problem, method, make_options(method, options), settings)
 
     def minimize(self, *positional: str, **arguments: Any) -> Result:
         """Find the input with the smallest objective; arguments as in `maximize`, the bound is one from below."""
@@ -169,6 +175,7 @@ def maximize(
     domain: Domain,
     objective: Objective | None = None,
     *,
+    output_constraints: OutputConstraints | None = None,
     device: torch.device | str | None = None,
     **arguments: Any,
 ) -> Result:
@@ -184,7 +191,8 @@ def maximize(
     >>> bool(result.value <= result.bound), float(result.violation)
     (True, 0.0)
     """
-    return ReLUOptimizer(model, domain, objective, device=device).maximize(**arguments)
+    optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
+    return optimizer.maximize(**arguments)
 
 
 def minimize(
@@ -192,11 +200,13 @@ def minimize(
     domain: Domain,
     objective: Objective | None = None,
     *,
+    output_constraints: OutputConstraints | None = None,
     device: torch.device | str | None = None,
     **arguments: Any,
 ) -> Result:
     """Find the input of a set that minimizes a linear objective of a model's outputs; see `maximize`."""
-    return ReLUOptimizer(model, domain, objective, device=device).minimize(**arguments)
+    optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
+    return optimizer.minimize(**arguments)
 
 
 def bounds(model: nn.Module, domain: Domain, method: str = "interval") -> tuple[Tensor, Tensor]:

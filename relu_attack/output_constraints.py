@@ -8,6 +8,9 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike, as_tensor, first_index
 from relu_attack.errors import ObjectiveError
 
+TOLERANCE = 1e-6
+"""Relative violation up to which an answer counts as feasible, as in solvers of linear and mixed-integer programs."""
+
 
 class OutputConstraints:
     """Rows that the outputs of an answer must satisfy, ``A f(x) <= b``.

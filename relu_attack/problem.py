@@ -81,7 +81,11 @@ class Problem:
         )
 
     def value(self, points: Tensor) -> Tensor:
-        """Evaluate the objective by a float64 forward pass.
+        """Return the objective at `points` (problems, points, inputs): float64, shape (problems, points)."""
+        return self.evaluate(points)[0]
+
+    def evaluate(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate objective and output constraints by a float64 forward pass.
 
         Parameters
         ----------
@@ -90,9 +94,11 @@ class Problem:
 
         Returns
         -------
-        Tensor
-            Float64, shape (problems, points).
+        value, violation
+            Float64, each of shape (problems, points): the objective, and by how much the outputs break a constraint at
+            most, relative to its scale; 0 without constraints.
         """
         flat = points.reshape(-1, self.network.inputs).to("cpu", torch.float64)
         outputs = self.network.forward(flat).outputs.view(self.problems, -1, self.network.outputs)
-        return (outputs * self.objective[:, None]).sum(-1)
+        value = (outputs * self.objective[:, None]).sum(-1)
+        return value, torch.zeros_like(value) if self.constraints is None else self.constraints.violation(outputs)

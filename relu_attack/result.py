@@ -8,15 +8,20 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+OPTIMALITY = 1e-6
+"""Relative gap between bound and value at which a value counts as optimal."""
+
 
 class Status(Enum):
     """Why a search ended; the value is the message."""
 
-    OPTIMAL = "the bound proves that no input is better, to a relative gap of 1e-9"
+    OPTIMAL = "the bound meets the value: no input is better, to a relative gap of 1e-6"
     FEASIBLE = "a feasible input; a better one may exist"
     TIME_LIMIT = "stopped at the time limit; a better input may exist"
     ITERATION_LIMIT = "stopped at the iteration limit; a better input may exist"
     INTERRUPTED = "interrupted; the best input so far"
+    INFEASIBLE = "no input of the set satisfies the output constraints"
+    NOT_FOUND = "no input that satisfies the output constraints was found; one may exist"
 
 
 class Verdict(Enum):
@@ -56,18 +61,29 @@ class Result:
     x
         The best input found, in the shape of one input of the model and the dtype of its set; it lies in the set.
     value
-        The objective at `x` by a float64 forward pass of the model; float64, shape () or (P,).
+        The objective at `x` by a float64 forward pass of the model; float64, shape () or (P,). Minus infinity
+        (`minimize`: infinity) where `x` breaks the output constraints; `x` is then the point that breaks them least.
     bound
-        No input of the set is better than this: a certified upper bound (`minimize`: lower bound) that
-        holds in real arithmetic for the stored weights; float64, shape () or (P,).
+        No input of the set is better than this: an upper bound (`minimize`: lower bound); float64, shape () or
+        (P,). Minus infinity (`minimize`: infinity) where no input satisfies the output constraints.
+    certified
+        Whether `bound` holds in real arithmetic for the stored weights; False where it is the word of a mixed-integer
+        solver. Boolean, shape () or (P,).
     status
         Why the search ended.
     violation
         By how much `x` leaves its set, relative to the scale of the constraint; shape () or (P,).
+    output_violation
+        By how much the outputs at `x` break an output constraint, relative to its scale; up to 1e-6 counts as
+        feasible. Shape () or (P,).
+    integrality
+        How far integer inputs of `x` are from whole numbers, and groups from one-hot: 0. Shape () or (P,).
     method
         Name of the method.
+    found_by
+        Which part of the method found `x`, one entry a problem.
     iterations
-        Steps that each walker did.
+        Steps that each walker did, or programs that were solved.
     evaluations
         Points at which the network and its gradient were evaluated, all walkers together.
     runtime
@@ -81,9 +97,13 @@ class Result:
     x: Tensor
     value: Tensor
     bound: Tensor
+    certified: Tensor
     status: Status
     violation: Tensor
+    output_violation: Tensor
+    integrality: Tensor
     method: str
+    found_by: tuple[str, ...]
     iterations: int
     evaluations: int
     runtime: float
@@ -98,7 +118,8 @@ class Result:
     @property
     def gap(self) -> Tensor:
         """How much better than `value` an input might still be: the distance from value to bound, shape of `value`."""
-        return (self.bound - self.value).abs()
+        same = self.bound == self.value  # both may be infinite
+        return torch.where(same, 0.0, self.bound - self.value).abs()
 
     @property
     def relative_gap(self) -> Tensor:

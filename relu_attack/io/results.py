@@ -19,7 +19,8 @@ from torch import Tensor
 from relu_attack.errors import FileFormatError
 from relu_attack.result import Result, Status, Trace
 
-FORMAT = "relu_attack result 1"
+FORMAT = "relu_attack result 2"
+_NUMBERS = ("value", "bound", "violation", "output_violation", "integrality")
 _ARRAYS = ("x", "trace.seconds", "trace.iterations", "trace.values")
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
@@ -35,15 +36,17 @@ def summarize(result: Result) -> dict[str, Any]:
     Returns
     -------
     dict
-        Value, bound, gap, relative gap, violation, status, message, method, iterations, evaluations and runtime in
-        seconds. Numbers that JSON lacks are the words ``"inf"``, ``"-inf"`` and ``"nan"``.
+        Value, bound, gap, relative gap, violations, integrality, whether the bound is certified, status, message, method,
+        who found the point, iterations, evaluations and runtime in seconds. Numbers that JSON lacks are the words ``"inf"``, ``"-inf"`` and ``"nan"``.
     """
-    numbers = ("value", "bound", "gap", "relative_gap", "violation")
+    numbers = (*_NUMBERS, "gap", "relative_gap")
     return {
         **{name: _to_json(getattr(result, name).tolist()) for name in numbers},
+        "certified": result.certified.tolist(),
         "status": result.status.name,
         "message": result.message,
         "method": result.method,
+        "found_by": list(result.found_by),
         "iterations": result.iterations,
         "evaluations": result.evaluations,
         "runtime": result.runtime,
@@ -127,16 +130,14 @@ def load_result(path: str | os.PathLike[str]) -> Result:
     entries = _read_summary(summary)
     tensors = _read_arrays(arrays, summary, entries)
     try:
-        value, bound, violation = (
-            torch.tensor(_from_json(entries[name]), dtype=torch.float64) for name in ("value", "bound", "violation")
-        )
+        numbers = {name: torch.tensor(_from_json(entries[name]), dtype=torch.float64) for name in _NUMBERS}
         result = Result(
             x=tensors["x"],
-            value=value,
-            bound=bound,
+            **numbers,
+            certified=torch.tensor(entries["certified"], dtype=torch.bool),
             status=Status[entries["status"]],
-            violation=violation,
             method=str(entries["method"]),
+            found_by=tuple(str(name) for name in entries["found_by"]),
             iterations=int(entries["iterations"]),
             evaluations=int(entries["evaluations"]),
             runtime=float(entries["runtime"]),
@@ -197,9 +198,9 @@ def _read_arrays(path: Path, summary: Path, entries: dict[str, Any]) -> dict[str
 
 def _check_shapes(result: Result, summary: Path) -> None:
     problems = result.value.numel()
-    shapes = {tuple(entry.shape) for entry in (result.value, result.bound, result.violation)}
+    shapes = {tuple(getattr(result, name).shape) for name in (*_NUMBERS, "certified")}
     if len(shapes) != 1 or result.value.dim() > 1:
-        raise FileFormatError(f"{summary}: value, bound and violation must have one entry a problem each")
+        raise FileFormatError(f"{summary}: value, bound and violations must have one entry a problem each")
     if result.value.dim() == 1 and result.x.shape[:1] != (problems,):
         raise FileFormatError(f"{summary} has {problems} problems, but x has shape {tuple(result.x.shape)}")
     trace = result.trace

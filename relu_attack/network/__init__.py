@@ -2,6 +2,7 @@
 
 from relu_attack.network.lowering import Lowering, lower
 from relu_attack.network.network import Affine, Evaluation, Layer, Network, Workspace, dense_chain
+from relu_attack.network.penalty import with_excess
 from relu_attack.network.region import Region, breakpoint_times, ray, region
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "lower",
     "ray",
     "region",
+    "with_excess",
 ]

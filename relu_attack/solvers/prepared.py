@@ -8,8 +8,15 @@ import torch
 from torch import Tensor
 
 from relu_attack.domains import Domain
-from relu_attack.network import Network
+from relu_attack.network import Network, with_excess
 from relu_attack.problem import Problem
+
+# Points of the set by which penalties are scaled, and how many times the variation of the objective the largest
+# excess among them costs.
+_SAMPLES = 256
+_TAX = 10.0
+# Relative distance that walkers keep from output constraints, for what float32 cannot tell apart.
+_MARGIN = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +28,8 @@ class Prepared:
     problem
         The problem in the user's coordinates.
     network
-        One output: the objective of the row's problem, less its constant.
+        One output: the objective of the row's problem, less its constant and less a penalty where the outputs break
+        a constraint.
     domain
         The set in walking coordinates.
     widths
@@ -53,7 +61,8 @@ class Prepared:
         shift = torch.zeros_like(scale)
         if normalized:
             domain, scale, shift = domain.normalized()
-        network, offset = problem.network.substitute(scale, shift).with_objective(problem.objective)
+        network, objective = _taxed(problem)
+        network, offset = network.substitute(scale, shift).with_objective(objective)
         domain = domain.to(device=device, dtype=dtype)
         box = domain.bounding_box()
         return Prepared(
@@ -88,12 +97,34 @@ class Prepared:
         return self.domain.sample(count, generator=generator).view(self.batch, -1)
 
     def to_user(self, points: Tensor) -> Tensor:
-        """Bring walking points (problems, points, inputs) into the user's set, in its coordinates and dtype."""
+        """Bring walking points (problems, points, inputs) into the user's set and dtype, whole where needed."""
         domain = self.problem.domain
         x = self.shift + self.scale * points.to("cpu", torch.float64)
-        return domain.project(x.to(domain.device, domain.dtype))
+        return domain.round(domain.project(x.to(domain.device, domain.dtype)))
 
     def from_user(self, x: Tensor) -> Tensor:
         """Bring user's points (..., inputs) to walking coordinates."""
         u = (x.to("cpu", torch.float64) - self.shift) / self.scale
         return u.to(self.network.device, self.network.dtype)
+
+
+def _taxed(problem: Problem) -> tuple[Network, Tensor]:
+    """Return a network and objectives (problems, outputs) from which what breaks the output constraints is subtracted.
+
+    The penalty is exact: it grows linearly. The largest excess over a sample of the set costs several times what the
+    objective varies there.
+    """
+    constraints = problem.constraints
+    if constraints is None:
+        return problem.network, problem.objective
+    scale = constraints.scale
+    matrix, upper = constraints.matrix / scale[:, None], constraints.upper / scale - _MARGIN
+    domain = problem.domain.to(device="cpu", dtype=torch.float64)
+    points = domain.sample(_SAMPLES, generator=torch.Generator().manual_seed(0)).reshape(-1, domain.inputs)
+    outputs = problem.network.forward(points).outputs
+    values = outputs @ problem.objective.T
+    width = values.amax(0) - values.amin(0)
+    rows = outputs @ matrix.T
+    excess = torch.maximum(rows.amax(0) - rows.amin(0), (rows - upper).amax(0))
+    tax = _TAX * width[:, None] / torch.where(excess > 0, excess, 1.0)
+    return with_excess(problem.network, matrix, upper), torch.cat([problem.objective, -tax], 1)

@@ -174,6 +174,10 @@ class Walk(ABC):
         self.incumbent_x = torch.where(better[:, None], points, self.incumbent_x)
         self.incumbent_value = torch.maximum(values, self.incumbent_value)
 
+    def best_values(self) -> Tensor:
+        """Return the value of each problem's incumbent, float64 on the CPU, shape (problems,)."""
+        return self.incumbent_value.to("cpu", torch.float64) + self.prepared.offset
+
     def _ended(self, gained: Tensor) -> Tensor:
         """Return which excursions end, shape (batch,), given which walkers gained over the window."""
         return ~gained

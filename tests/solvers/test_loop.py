@@ -13,9 +13,9 @@ from types import FrameType
 import pytest
 import torch
 
-from relu_attack import Box, Output, ReLUOptimizer, Result, Status
+from relu_attack import Box, OptionError, Output, ReLUOptimizer, Result, Status
 from relu_attack.solvers import METHODS
-from relu_attack.solvers.loop import DEFAULT_ITERATIONS, Budget
+from relu_attack.solvers.budget import Budget
 from tests.problems import absolute_value, random_network
 
 every_method = pytest.mark.parametrize("method", METHODS)
@@ -27,7 +27,8 @@ def optimizer(*, problems: int | None = None) -> ReLUOptimizer:
 
 
 def test_the_budget_is_iterations_or_seconds_or_a_default() -> None:
-    assert Budget().iterations == DEFAULT_ITERATIONS
+    with pytest.raises(OptionError, match="a budget needs iterations, a time_limit or both"):
+        Budget()
     assert Budget(time_limit=5.0).iterations is None
     assert Budget(iterations=7).spent(6) is None
     assert Budget(iterations=7).spent(7) is Status.ITERATION_LIMIT
@@ -43,7 +44,7 @@ def test_a_run_ends_at_its_iterations(method: str) -> None:
 
 
 def test_without_a_budget_there_are_the_default_iterations() -> None:
-    assert optimizer().maximize("gradient_walk", restarts=1).iterations == DEFAULT_ITERATIONS
+    assert optimizer().maximize("gradient_walk", restarts=1).iterations == METHODS["gradient_walk"].iterations
 
 
 @every_method

@@ -1,0 +1,62 @@
+"""What a search may spend."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from relu_attack.errors import OptionError
+from relu_attack.result import Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a search may spend; at least one of the two limits is given.
+
+    Attributes
+    ----------
+    iterations
+        Steps: of each walker, or programs solved.
+    time_limit
+        Seconds from `began`; none by default.
+    began
+        Reading of ``time.perf_counter()`` from which the time counts.
+    """
+
+    iterations: int | None = None
+    time_limit: float | None = None
+    began: float = field(default_factory=time.perf_counter)
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.iterations, int) and not isinstance(self.iterations, bool)
+        if self.iterations is not None and not (whole and self.iterations >= 1):
+            raise OptionError(f"iterations must be a whole number of at least 1, got {self.iterations!r}")
+        number = isinstance(self.time_limit, int | float) and not isinstance(self.time_limit, bool)
+        if self.time_limit is not None and not (number and self.time_limit > 0):
+            raise OptionError(f"time_limit must be a positive number of seconds, got {self.time_limit!r}")
+        if self.iterations is None and self.time_limit is None:
+            raise OptionError("a budget needs iterations, a time_limit or both")
+
+    def elapsed(self) -> float:
+        """Return the seconds since the beginning."""
+        return time.perf_counter() - self.began
+
+    def left(self) -> float:
+        """Return the seconds that are left, infinite without a time limit and never below 0."""
+        return math.inf if self.time_limit is None else max(self.time_limit - self.elapsed(), 0.0)
+
+    def part(self, *, seconds: float | None = None, iterations: int | None = None) -> Budget:
+        """Return a budget for a part of the search: so many seconds from now, at most what is left, or steps."""
+        now = self.elapsed()
+        limits = [self.time_limit, None if seconds is None else now + seconds]
+        given = [limit for limit in limits if limit is not None]
+        return Budget(iterations=iterations, time_limit=max(min(given), 1e-9) if given else None, began=self.began)
+
+    def spent(self, iterations: int) -> Status | None:
+        """Return why to stop after that many steps, or None."""
+        if self.iterations is not None and iterations >= self.iterations:
+            return Status.ITERATION_LIMIT
+        if self.time_limit is not None and self.elapsed() >= self.time_limit:
+            return Status.TIME_LIMIT
+        return None

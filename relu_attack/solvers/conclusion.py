@@ -1,0 +1,63 @@
+"""From a method's answer to a checked result."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relu_attack.errors import SolverError
+from relu_attack.output_constraints import TOLERANCE
+from relu_attack.problem import Problem
+from relu_attack.result import OPTIMALITY, Result, Status, Trace
+from relu_attack.solvers.incumbents import rank
+from relu_attack.solvers.method import Answer, Settings
+
+
+def conclude(problem: Problem, name: str, settings: Settings, answer: Answer) -> Result:
+    """Evaluate an answer's candidates by the model, feasible first, measure violations, and put the status in words."""
+    # Tensors made under inference mode could not be used in a caller's autograd graph.
+    with torch.inference_mode(False), torch.no_grad():
+        candidates, upper = answer.candidates.clone(), answer.upper.clone()
+        values, violations = problem.evaluate(candidates)
+        index = rank(values, violations).argmax(1)
+        every = torch.arange(problem.problems)
+        x, value, output_violation = candidates[every, index], values[every, index], violations[every, index]
+        feasible = output_violation <= TOLERANCE
+        if not bool(torch.isfinite(value[feasible]).all()):
+            raise SolverError("the best point has no finite value: the model overflows float64; scale its weights")
+        infeasible = ~feasible & (upper == -torch.inf)
+        value = torch.where(feasible, value, -torch.inf)
+        upper = torch.where(infeasible, upper, torch.maximum(upper, value))
+        exact = problem.domain.to(device="cpu", dtype=torch.float64)
+        points = x.to("cpu", torch.float64)[:, None]
+        sign = settings.sign
+
+        def plain(entry: Tensor) -> Tensor:
+            return entry.clone() if problem.batched else entry[0].clone()
+
+        return Result(
+            x=plain(x.view(-1, *problem.domain.shape)),
+            value=plain(sign * value),
+            bound=plain(sign * upper),
+            certified=plain(answer.certified),
+            status=_status(answer.status, feasible, infeasible, value, upper),
+            violation=plain(exact.violation(points)[:, 0]),
+            output_violation=plain(output_violation),
+            integrality=plain(exact.integrality(points)[:, 0]),
+            method=name,
+            found_by=answer.found_by or (name,) * problem.problems,
+            iterations=answer.iterations,
+            evaluations=answer.evaluations,
+            runtime=settings.budget.elapsed(),
+            trace=Trace(*(entry.clone() for entry in vars(answer.trace).values())),
+            path=None if answer.path is None else answer.path.clone(),
+        )
+
+
+def _status(stopped: Status, feasible: Tensor, infeasible: Tensor, value: Tensor, upper: Tensor) -> Status:
+    if bool(infeasible.all()):
+        return Status.INFEASIBLE
+    closed = feasible & (upper - value <= OPTIMALITY * torch.maximum(upper.abs(), value.abs()))
+    if bool((closed | infeasible).all()):
+        return Status.OPTIMAL
+    return stopped if bool((feasible | infeasible).all()) or stopped is Status.INTERRUPTED else Status.NOT_FOUND

@@ -1,0 +1,128 @@
+"""The best feasible point of each problem, for the methods that go on one point at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relu_attack.output_constraints import TOLERANCE
+from relu_attack.problem import Problem
+from relu_attack.result import Status
+from relu_attack.solvers.method import Answer, Settings
+from relu_attack.solvers.recorder import Recorder
+
+
+class Incumbents:
+    """Keeps points, bounds, trace and progress of a search; every value is a float64 forward pass.
+
+    Parameters
+    ----------
+    problem
+        The problems.
+    settings
+        Budget, sense and progress.
+    upper
+        Certified upper bounds to begin with, float64, shape (problems,).
+    unit
+        What is counted as a step.
+
+    Attributes
+    ----------
+    x
+        Best point of each problem, in the set's dtype, shape (problems, inputs).
+    value, violation
+        Objective and violation of the output constraints at `x`, float64, shape (problems,).
+    upper, certified
+        Best upper bounds, and where they hold in real arithmetic, shape (problems,).
+    found_by
+        Who offered `x`, one name a problem.
+    """
+
+    def __init__(self, problem: Problem, settings: Settings, upper: Tensor, *, unit: str) -> None:
+        self.problem = problem
+        self.upper, self.certified = upper.clone(), torch.ones_like(upper, dtype=torch.bool)
+        domain = problem.domain
+        self.x = torch.zeros(problem.problems, domain.inputs, dtype=domain.dtype, device=domain.device)
+        self.value, self.violation = torch.full_like(upper, -torch.inf), torch.full_like(upper, torch.inf)
+        self.found_by = [""] * problem.problems
+        self.steps = 0
+        self._singles = [problem.single(index) for index in range(problem.problems)]
+        self._recorder = Recorder(
+            settings.budget, self.upper, sign=settings.sign, progress=settings.progress, unit=unit
+        )
+
+    def single(self, index: int) -> Problem:
+        """Return problem `index` as a problem of its own."""
+        return self._singles[index]
+
+    def offer(self, index: int, points: Tensor, found_by: str) -> bool:
+        """Bring `points` (points, inputs) into the set of problem `index`, keep the best, tell if it is new."""
+        problem = self._singles[index]
+        domain = problem.domain
+        inside = domain.round(domain.project(points.to(domain.device, domain.dtype)))
+        values, violations = (entry[0] for entry in problem.evaluate(inside[None]))
+        place = int(rank(values, violations).argmax())
+        value, violation = values[place], violations[place]
+        both = rank(torch.stack([self.value[index], value]), torch.stack([self.violation[index], violation]))
+        if not bool(both[1] > both[0]):
+            return False
+        self.x[index], self.value[index], self.violation[index] = inside[place], value, violation
+        self.found_by[index] = found_by
+        return True
+
+    def bound(self, index: int, upper: float, *, certified: bool) -> None:
+        """Take an upper bound of problem `index` over if it is better."""
+        if upper < float(self.upper[index]):
+            self.upper[index], self.certified[index] = upper, certified
+
+    def is_feasible(self, index: int) -> bool:
+        """Tell whether the best point of problem `index` satisfies the output constraints."""
+        return float(self.violation[index]) <= TOLERANCE
+
+    def is_closed(self, index: int, gap: float) -> bool:
+        """Tell whether value and bound of problem `index` meet to a relative gap, or nothing is feasible."""
+        value, upper = float(self.value[index]), float(self.upper[index])
+        return upper == -torch.inf or (self.is_feasible(index) and upper - value <= gap * abs(value))
+
+    def step(self, count: int = 1) -> None:
+        """Count steps, and write the trace where a record is due."""
+        self.steps += count
+        if self._recorder.due:
+            self._recorder.record(self.steps, self._shown())
+
+    def answer(self, status: Status, evaluations: int) -> Answer:
+        """Return the answer of the search."""
+        self._recorder.record(self.steps, self._shown(), last=True)
+        return Answer(
+            candidates=self.x[:, None],
+            upper=self.upper,
+            certified=self.certified,
+            status=status,
+            iterations=self.steps,
+            evaluations=evaluations,
+            trace=self._recorder.trace(),
+            found_by=tuple(self.found_by),
+        )
+
+    def _shown(self) -> Tensor:
+        return torch.where(self.violation <= TOLERANCE, self.value, -torch.inf)
+
+
+def rank(values: Tensor, violations: Tensor) -> Tensor:
+    """Return numbers that order points feasible first: those that break a constraint by violation, others by value.
+
+    Parameters
+    ----------
+    values, violations
+        Shape (..., points).
+
+    Returns
+    -------
+    Tensor
+        The place of each point among the points, best last, shape (..., points); equal points share a place.
+    """
+    breaks = torch.where(violations <= TOLERANCE, 0.0, violations)
+    # Compared pairwise: a value and a violation share no scale on which one number could hold both.
+    mine, other = breaks[..., :, None], breaks[..., None, :]
+    better = (mine < other) | ((mine == other) & (values[..., :, None] > values[..., None, :]))
+    return better.sum(-1)

@@ -1,0 +1,104 @@
+"""What a method is: a function from a problem to an unchecked answer, the class of its options, its usual budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from relu_attack._checks import ArrayLike
+from relu_attack.errors import OptionError
+from relu_attack.problem import Problem
+from relu_attack.result import Status, Trace
+from relu_attack.solvers.budget import Budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every method is told, beside its own options; `ReLUOptimizer.maximize` says what each means."""
+
+    budget: Budget
+    restarts: int
+    seed: int
+    x0: ArrayLike | None
+    starts: str
+    bound: str
+    progress: bool
+    record_path: bool
+    device: torch.device
+    dtype: torch.dtype
+    sign: float = field(default=1.0)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.restarts, bool) or not isinstance(self.restarts, int) or self.restarts < 1:
+            raise OptionError(f"restarts must be a whole number of at least 1, got {self.restarts!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise OptionError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """What a method hands back, before it is checked.
+
+    Attributes
+    ----------
+    candidates
+        Points of the user's set, in its coordinates and dtype, shape (problems, candidates, inputs); the best is
+        taken by a float64 forward pass.
+    upper
+        No input is better, float64, shape (problems,); minus infinity where none is feasible.
+    certified
+        Where `upper` holds in real arithmetic, boolean, shape (problems,); elsewhere it is a solver's word.
+    status
+        Why the search ended.
+    iterations, evaluations
+        Steps done, and points at which the network was evaluated.
+    trace
+        Best value against time.
+    path
+        Shape (steps, problems, walkers, inputs), when it was asked for.
+    found_by
+        Which part of the method found the best point, one entry a problem.
+    """
+
+    candidates: Tensor
+    upper: Tensor
+    certified: Tensor
+    status: Status
+    iterations: int
+    evaluations: int
+    trace: Trace
+    path: Tensor | None = None
+    found_by: tuple[str, ...] = ()
+
+
+Solve = Callable[[Problem, Any, Settings], Answer]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method.
+
+    Attributes
+    ----------
+    solve
+        Searches.
+    options
+        The class of its options, a frozen dataclass with a default for each.
+    iterations, time_limit
+        The budget of a call that gives none.
+    """
+
+    solve: Solve
+    options: type[Any]
+    iterations: int | None = None
+    time_limit: float | None = None
+
+    def budget(self, *, iterations: int | None, time_limit: float | None) -> Budget:
+        """Return the budget of a call."""
+        if iterations is None and time_limit is None:
+            return Budget(iterations=self.iterations, time_limit=self.time_limit)
+        return Budget(iterations=iterations, time_limit=time_limit)
