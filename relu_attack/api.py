@@ -92,7 +92,7 @@ class ReLUOptimizer:
 
     def maximize(
         self,
-        method: str = "ppga_lr",
+        method: str = "auto",
         *,
         restarts: int = 64,
         iterations: int | None = None,
@@ -110,13 +110,15 @@ class ReLUOptimizer:
         Parameters
         ----------
         method
-            ``"gradient_walk"``, ``"ppga"`` or ``"ppga_lr"``.
+            ``"auto"``, the best of all in the time given; the walks ``"gradient_walk"``, ``"ppga"``, ``"ppga_lr"``,
+            ``"lp_walk"``, ``"milp_walk"``; or ``"milp"``, exact.
         restarts
             Walkers for each problem, all in one batch.
         iterations
-            Steps of each walker; 1000 when there is no time limit either.
+            Steps of each walker (`lp_walk`, `milp_walk`: programs).
         time_limit
-            Seconds, the bound included.
+            Seconds, the bound included. Without it and `iterations`, gradient walks do 1000 steps, `milp` has 60
+            seconds, and the others 10.
         seed
             Makes the run repeat on the same machine with the same number of threads, when `iterations` ends it.
         x0

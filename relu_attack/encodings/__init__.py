@@ -3,6 +3,17 @@
 from relu_attack.encodings.big_m import encode
 from relu_attack.encodings.cuts import Cuts, separate
 from relu_attack.encodings.encoding import Encoding, Ranges
+from relu_attack.encodings.neighborhood import Neighborhood, neighborhood
 from relu_attack.encodings.root import TightenedRoot, tighten_root
 
-__all__ = ["Cuts", "Encoding", "Ranges", "TightenedRoot", "encode", "separate", "tighten_root"]
+__all__ = [
+    "Cuts",
+    "Encoding",
+    "Neighborhood",
+    "Ranges",
+    "TightenedRoot",
+    "encode",
+    "neighborhood",
+    "separate",
+    "tighten_root",
+]

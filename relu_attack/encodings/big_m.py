@@ -74,7 +74,7 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False) -> Encodi
     sides = _read_ranges(layers, ranges)
     assembly = Assembly()
     columns, rows = assembly.columns, assembly.rows
-    box = _add_set(problem, assembly, relaxed=relaxed)
+    box = add_set(problem, assembly, relaxed=relaxed)
     before, size = np.arange(problem.network.inputs), np.maximum(np.abs(box[0]), np.abs(box[1]))
     units, matrices = [], []
     for layer, (lower, upper) in zip(layers, sides, strict=True):
@@ -142,8 +142,8 @@ def _read_ranges(layers: tuple[Layer, ...], ranges: Ranges) -> list[tuple[Array,
     return sides
 
 
-def _add_set(problem: Problem, assembly: Assembly, *, relaxed: bool) -> tuple[Array, Array]:
-    """Add the inputs and the rows of the set; return a box that holds the inputs."""
+def add_set(problem: Problem, assembly: Assembly, *, relaxed: bool) -> tuple[Array, Array]:
+    """Add the inputs and the rows of the set to a program; return a box that holds the inputs."""
     domain = problem.domain.to(device="cpu", dtype=torch.float64)
     given, hull = domain.inequalities(), domain.bounding_box()
     low, high = given.lower_bounds.numpy().copy(), given.upper_bounds.numpy().copy()

@@ -36,8 +36,9 @@ def summarize(result: Result) -> dict[str, Any]:
     Returns
     -------
     dict
-        Value, bound, gap, relative gap, violations, integrality, whether the bound is certified, status, message, method,
-        who found the point, iterations, evaluations and runtime in seconds. Numbers that JSON lacks are the words ``"inf"``, ``"-inf"`` and ``"nan"``.
+        Value, bound, gap, relative gap, violations, integrality, whether the bound is certified, status, message,
+        method, who found the point, iterations, evaluations and runtime in seconds. Numbers that JSON lacks are the
+        words ``"inf"``, ``"-inf"`` and ``"nan"``.
     """
     numbers = (*_NUMBERS, "gap", "relative_gap")
     return {

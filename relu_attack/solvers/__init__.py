@@ -2,27 +2,69 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import Result
+from relu_attack.solvers.auto import AutoOptions, auto
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.conclusion import conclude
 from relu_attack.solvers.gradient_walk import GradientWalk
-from relu_attack.solvers.method import Answer, Method, Settings
+from relu_attack.solvers.lp_walk import Climber, LPWalkOptions, lp_walk
+from relu_attack.solvers.method import Answer, Method, Settings, Starts
+from relu_attack.solvers.milp import MILPOptions, milp
+from relu_attack.solvers.milp_walk import MILPWalkOptions, milp_walk
 from relu_attack.solvers.perturbation import PerturbationOptions
 from relu_attack.solvers.ppga import PPGA
 from relu_attack.solvers.ppga_lr import PPGALR, PPGALROptions
-from relu_attack.solvers.walk import WalkOptions
+from relu_attack.solvers.prepared import Prepared
+from relu_attack.solvers.sources import random_starts, relaxation_starts
+from relu_attack.solvers.walk import Walk, WalkOptions
 from relu_attack.solvers.walking import search
 
+_SOURCES: dict[str, Starts] = {"random": random_starts, "relaxation": relaxation_starts}
+
+
+def _make_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Walk:
+    return PPGALR(prepared, starts, PPGALROptions(), generator)
+
+
+def _make_climb(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor], Tensor]:
+    return Climber(problem, LPWalkOptions(), left, lambda x: None).climb
+
+
+def _walked(problem: Problem, settings: Settings) -> Tensor:
+    answer = search(problem, PPGALROptions(), settings, walk_class=PPGALR)
+    return conclude(problem, "ppga_lr", settings, answer).x.flatten()
+
+
+def _polished(problem: Problem, x: Tensor, seconds: float) -> Tensor:
+    deadline = time.perf_counter() + seconds
+    return _make_climb(problem, lambda: deadline - time.perf_counter())(x)
+
+
+def _exact(problem: Problem, x: Tensor, settings: Settings) -> Answer:
+    return milp(problem, MILPOptions(), settings, walk=lambda problem, settings: x, polish=_polished)
+
+
 METHODS: dict[str, Method] = {
+    "auto": Method(
+        partial(auto, make_walk=_make_walk, make_climb=_make_climb, exact=_exact), AutoOptions, time_limit=10.0
+    ),
     "gradient_walk": Method(partial(search, walk_class=GradientWalk), WalkOptions, iterations=1000),
     "ppga": Method(partial(search, walk_class=PPGA), PerturbationOptions, iterations=1000),
     "ppga_lr": Method(partial(search, walk_class=PPGALR), PPGALROptions, iterations=1000),
+    "lp_walk": Method(partial(lp_walk, sources=_SOURCES), LPWalkOptions, time_limit=10.0),
+    "milp_walk": Method(partial(milp_walk, sources=_SOURCES), MILPWalkOptions, time_limit=10.0),
+    "milp": Method(partial(milp, walk=_walked, polish=_polished), MILPOptions, time_limit=60.0),
 }
 
 

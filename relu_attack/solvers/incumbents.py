@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor
 
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
-from relu_attack.result import Status
+from relu_attack.result import OPTIMALITY, Status
+from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.method import Answer, Settings
 from relu_attack.solvers.recorder import Recorder
 
@@ -90,6 +93,22 @@ class Incumbents:
         if self._recorder.due:
             self._recorder.record(self.steps, self._shown())
 
+    def take_turns(self, walks: Sequence[Iterator[None]], budget: Budget) -> Answer:
+        """Advance the walks of all problems, one turn each, until the budget is spent or no problem is open."""
+        status = Status.FEASIBLE
+        try:
+            while True:
+                stopped = budget.spent(self.steps)
+                waiting = [walk for index, walk in enumerate(walks) if not self.is_closed(index, OPTIMALITY)]
+                if stopped is not None or not waiting:
+                    status = stopped or status
+                    break
+                for walk in waiting:
+                    next(walk)
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        return self.answer(status, self.steps)
+
     def answer(self, status: Status, evaluations: int) -> Answer:
         """Return the answer of the search."""
         self._recorder.record(self.steps, self._shown(), last=True)
@@ -106,6 +125,14 @@ class Incumbents:
 
     def _shown(self) -> Tensor:
         return torch.where(self.violation <= TOLERANCE, self.value, -torch.inf)
+
+
+def gains(problem: Problem, one: Tensor, other: Tensor, tolerance: float) -> bool:
+    """Tell whether input `one` (inputs,) of a single problem beats `other` by more than a relative tolerance."""
+    values, violations = (entry[0] for entry in problem.evaluate(torch.stack([one, other])[None]))
+    values[1] += tolerance * values[1].abs()
+    order = rank(values, violations)
+    return bool(order[0] > order[1])
 
 
 def rank(values: Tensor, violations: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,8 @@ class Answer:
 
 
 Solve = Callable[[Problem, Any, Settings], Answer]
+Starts = Callable[[Problem, Settings], Iterator[Tensor]]
+"""Yields inputs (inputs,) of a single problem to begin from, float64, without end."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ class Perturbation:
         self.best_x = self._radii.new_zeros(prepared.batch, network.inputs)
         self.best_value = torch.full_like(self._radii[:, 0], -torch.inf)
 
+    def forget(self, chosen: Tensor) -> None:
+        """Forget the best points of the walkers that are `chosen` (batch,)."""
+        self.best_value.masked_fill_(chosen, -torch.inf)
+        self._radii.masked_fill_(chosen[:, None], self._radius)
+
     def next_starts(self, ended: Tensor, excursion_x: Tensor, excursion_value: Tensor) -> Tensor:
         """Close the excursions that `ended` (batch,) and return the perturbed starts, shape (batch, inputs)."""
         first = torch.isinf(self.best_value)
@@ -82,6 +87,5 @@ class Perturbation:
         duplicate = torch.zeros_like(order, dtype=torch.bool).scatter_(1, order[:, 1:], close).view(-1) & ended
         if not bool(duplicate.any()):
             return starts
-        self.best_value.masked_fill_(duplicate, -torch.inf)
-        self._radii.masked_fill_(duplicate[:, None], self._radius)
+        self.forget(duplicate)
         return torch.where(duplicate[:, None], self._prepared.sample(self._generator), starts)

@@ -109,5 +109,16 @@ class PPGALR(Walk):
         self._move(trimmed, self.excursion_x)
         return ended[:, 0]
 
+    def best_of_walkers(self) -> tuple[Tensor, Tensor]:
+        x, value = super().best_of_walkers()
+        before = self.prepared.by_problem(self._perturbation.best_value)
+        points = torch.where((before > value)[:, :, None], self.prepared.by_problem(self._perturbation.best_x), x)
+        return points, torch.maximum(before, value)
+
+    def restart(self, chosen: Tensor, points: Tensor) -> None:
+        super().restart(chosen, points)
+        self._perturbation.forget(chosen)
+        self._steps = torch.where(chosen[:, None], self._draw_steps(), self._steps)
+
     def _next_starts(self, ended: Tensor) -> Tensor:
         return self._perturbation.next_starts(ended, self.excursion_x, self.excursion_value)

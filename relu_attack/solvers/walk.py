@@ -174,6 +174,18 @@ class Walk(ABC):
         self.incumbent_x = torch.where(better[:, None], points, self.incumbent_x)
         self.incumbent_value = torch.maximum(values, self.incumbent_value)
 
+    def best_of_walkers(self) -> tuple[Tensor, Tensor]:
+        """Return the best point of each walker (problems, restarts, inputs) and its value (problems, restarts)."""
+        self._keep_best()
+        return self.prepared.by_problem(self.excursion_x), self.prepared.by_problem(self.excursion_value)
+
+    def restart(self, chosen: Tensor, points: Tensor) -> None:
+        """Begin anew with the walkers that are `chosen` (batch,), at `points` (batch, inputs)."""
+        self.keep_incumbents()
+        self._move(chosen[:, None], points)
+        self.excursion_value.masked_fill_(chosen, -torch.inf)
+        self._window_value.masked_fill_(chosen, -torch.inf)
+
     def best_values(self) -> Tensor:
         """Return the value of each problem's incumbent, float64 on the CPU, shape (problems,)."""
         return self.incumbent_value.to("cpu", torch.float64) + self.prepared.offset
