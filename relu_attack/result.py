@@ -124,13 +124,14 @@ class Result:
     @property
     def relative_gap(self) -> Tensor:
         """The gap as a share of the value's magnitude, as MILP solvers report it; infinite at value 0."""
-        return torch.where(self.gap == 0, 0.0, self.gap / self.value.abs())
+        share = torch.where(torch.isinf(self.gap), self.gap, self.gap / self.value.abs())
+        return torch.where(self.gap == 0, 0.0, share)
 
     def __str__(self) -> str:
         """Summarize the answer in a few words, the first problem of a batch only."""
-        value, bound = (float(entry.reshape(-1)[0]) for entry in (self.value, self.bound))
+        value, bound, gap = (float(entry.reshape(-1)[0]) for entry in (self.value, self.bound, self.gap))
         more = f" (first of {self.value.numel()} problems)" if self.value.dim() else ""
         return (
-            f"{self.method}: value {value:.6g}, bound {bound:.6g}, gap {abs(bound - value):.3g}{more}; "
+            f"{self.method}: value {value:.6g}, bound {bound:.6g}, gap {gap:.3g}{more}; "
             f"{self.iterations} steps in {self.runtime:.2f} s; {self.message}"
         )

@@ -110,7 +110,10 @@ class Incumbents:
         return self.answer(status, self.steps)
 
     def answer(self, status: Status, evaluations: int) -> Answer:
-        """Return the answer of the search."""
+        """Return the answer of the search; a problem to which no point was offered has the center of its set."""
+        for index, problem in enumerate(self._singles):
+            if float(self.violation[index]) == torch.inf:
+                self.offer(index, problem.domain.center().reshape(1, -1), "center")
         self._recorder.record(self.steps, self._shown(), last=True)
         return Answer(
             candidates=self.x[:, None],

@@ -58,6 +58,9 @@ def run(walk: Walk, budget: Budget, recorder: Recorder, *, record_path: bool = F
                     recorder.record(iterations, walk.best_values())
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
+        if iterations == 0:  # nothing has a value yet
+            walk.step()
+            iterations = 1
     walk.keep_incumbents()
     recorder.record(iterations, walk.best_values(), last=True)
     return Outcome(status, iterations, recorder.trace(), torch.stack(path) if path else None)

@@ -126,7 +126,8 @@ def milp(
     try:
         for index in range(problem.problems):
             left = settings.budget.left() / (problem.problems - index)
-            search.solve(index, settings.budget.part(seconds=left if math.isfinite(left) else None))
+            seconds = left if math.isfinite(left) else None
+            search.solve(index, settings.budget.part(seconds=seconds, iterations=settings.budget.iterations))
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     closed = all(incumbents.is_closed(index, options.gap) for index in range(problem.problems))
@@ -155,7 +156,8 @@ class _Search:
         self._offer(index, problem.domain.center(), "center")
         if self.walk is not None:
             timed = math.isfinite(seconds)
-            part = budget.part(seconds=options.walk_share * seconds) if timed else budget.part(iterations=_STEPS)
+            steps = budget.iterations or (None if timed else _STEPS)
+            part = budget.part(seconds=options.walk_share * seconds if timed else None, iterations=steps)
             self._offer(index, self.walk(problem, replace(self.settings, budget=part)), "walk")
         deadline = until(options.walk_share + options.tightening_share)
         bounds = lp_tightened(problem, deadline=deadline)

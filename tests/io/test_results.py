@@ -11,12 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from relu_attack import Box, FileFormatError, Output, Result, Status, Trace, maximize, minimize
+from relu_attack import Box, FileFormatError, Output, OutputConstraints, Result, Status, Trace, maximize, minimize
 from relu_attack.io.results import load_result, save_result
+from tests.problems import random_network
 
-MODEL = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)).double()
+MODEL = random_network(3, 5, 2, seed=0)
 NUMBERS = st.floats(width=64, allow_nan=True, allow_infinity=True)
 
 
@@ -59,9 +60,13 @@ def results(draw: st.DrawFn) -> Result:
         x=numbers(*batch, *shape).to(dtype),
         value=numbers(*batch),
         bound=numbers(*batch),
+        certified=torch.tensor(draw(st.lists(st.booleans(), min_size=problems, max_size=problems))).view(batch),
         status=draw(st.sampled_from(list(Status))),
         violation=numbers(*batch),
+        output_violation=numbers(*batch),
+        integrality=numbers(*batch),
         method=draw(st.text(min_size=1, max_size=8)),
+        found_by=tuple(draw(st.lists(st.text(max_size=8), min_size=problems, max_size=problems))),
         iterations=draw(st.integers(0, 10**12)),
         evaluations=draw(st.integers(0, 10**15)),
         runtime=draw(st.floats(0, 1e6)),
@@ -70,7 +75,7 @@ def results(draw: st.DrawFn) -> Result:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(results())
 def test_what_is_loaded_is_what_was_saved(result: Result) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -82,6 +87,15 @@ def test_what_is_loaded_is_what_was_saved(result: Result) -> None:
 @pytest.mark.parametrize("objective", [Output(0), Output([0, 1])])
 def test_a_true_result_survives(search: object, objective: Output, tmp_path: Path) -> None:
     result = search(MODEL, Box(0.0, 1.0, shape=(3,)), objective, iterations=15, record_path=True)  # type: ignore[operator]
+    save_result(result, tmp_path / "answer")
+    assert_same(load_result(tmp_path / "answer"), result)
+
+
+@pytest.mark.parametrize(("method", "status"), [("ppga_lr", Status.NOT_FOUND), ("milp", Status.INFEASIBLE)])
+def test_a_result_without_a_feasible_point_survives(method: str, status: Status, tmp_path: Path) -> None:
+    never = OutputConstraints([1.0, 0.0], -100.0)
+    result = maximize(MODEL, Box(0.0, 1.0, shape=(3,)), output_constraints=never, method=method, iterations=15)
+    assert result.status is status
     save_result(result, tmp_path / "answer")
     assert_same(load_result(tmp_path / "answer"), result)
 
@@ -104,6 +118,9 @@ def test_the_summary_reads_as_the_answer(saved: Path) -> None:
     result = load_result(saved)
     assert summary["value"] == float(result.value)
     assert summary["gap"] == float(result.gap)
+    assert summary["certified"] is True
+    assert summary["found_by"] == list(result.found_by)
+    assert (summary["output_violation"], summary["integrality"]) == (0.0, 0.0)
     assert summary["status"] == "ITERATION_LIMIT"
     assert summary["settings"] == {"seed": 3}
     assert set(summary["versions"]) == {"relu_attack", "torch", "python"}
@@ -146,7 +163,11 @@ def test_arrays_of_another_run_are_refused(saved: Path) -> None:
         ({"value": "much"}, "'much' is missing or unknown"),
         ({"iterations": None}, "an entry is not what it should be"),
         ({"bound": [1.0, 2.0]}, "one entry a problem each"),
-        ({"value": [1.0], "bound": [1.0], "violation": [0.0]}, r"1 problems, but x has shape \(3,\)"),
+        ({"certified": [True, False]}, "one entry a problem each"),
+        (
+            {name: [1.0] for name in ("value", "bound", "certified", "violation", "output_violation", "integrality")},
+            r"1 problems, but x has shape \(3,\)",
+        ),
     ],
 )
 def test_edited_summaries_are_refused(saved: Path, changes: dict[str, object], words: str) -> None:
