@@ -64,7 +64,7 @@ METHODS: dict[str, Method] = {
     "ppga_lr": Method(partial(search, walk_class=PPGALR), PPGALROptions, iterations=1000),
     "lp_walk": Method(partial(lp_walk, sources=_SOURCES), LPWalkOptions, time_limit=10.0),
     "milp_walk": Method(partial(milp_walk, sources=_SOURCES), MILPWalkOptions, time_limit=10.0),
-    "milp": Method(partial(milp, walk=_walked, polish=_polished), MILPOptions, time_limit=60.0),
+    "milp": Method(partial(milp, walk=_walked, polish=_polished), MILPOptions, time_limit=60.0, counts=False),
 }
 
 

@@ -92,15 +92,20 @@ class Method:
         The class of its options, a frozen dataclass with a default for each.
     iterations, time_limit
         The budget of a call that gives none.
+    counts
+        Whether iterations limit the method; where they do not, its time limit stands unless the call gives one.
     """
 
     solve: Solve
     options: type[Any]
     iterations: int | None = None
     time_limit: float | None = None
+    counts: bool = True
 
     def budget(self, *, iterations: int | None, time_limit: float | None) -> Budget:
         """Return the budget of a call."""
         if iterations is None and time_limit is None:
             return Budget(iterations=self.iterations, time_limit=self.time_limit)
+        if time_limit is None and not self.counts:
+            time_limit = self.time_limit
         return Budget(iterations=iterations, time_limit=time_limit)
