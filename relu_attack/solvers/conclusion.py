@@ -23,7 +23,7 @@ def conclude(problem: Problem, name: str, settings: Settings, answer: Answer) ->
         every = torch.arange(problem.problems)
         x, value, output_violation = candidates[every, index], values[every, index], violations[every, index]
         feasible = output_violation <= TOLERANCE
-        if not bool(torch.isfinite(value[feasible]).all()):
+        if not bool((torch.isfinite(value) & torch.isfinite(output_violation)).all()):
             raise SolverError("the best point has no finite value: the model overflows float64; scale its weights")
         infeasible = ~feasible & (upper == -torch.inf)
         value = torch.where(feasible, value, -torch.inf)
