@@ -60,7 +60,7 @@ class AutoOptions:
     program_share: float = 0.4
     recombined: float = 0.4
     exact_units: int = 250
-    exact_after: float = 0.4
+    exact_after: float = 0.25
     program_inputs: int = 5000
     program_units: int = 20000
 

@@ -57,7 +57,7 @@ class MILPOptions:
 
     gap: float = 1e-6
     walk_share: float = 0.05
-    tightening_share: float = 0.7
+    tightening_share: float = 0.25
     unit_time_limit: float = 1.0
     cut_rounds: int = 20
     cut_share: float = 0.05
