@@ -119,6 +119,8 @@ class Neighborhood:
 
     def nearest(self, limit: int) -> NDArray[np.int64]:
         """Return the units whose walls are nearest to the start, by their preactivations."""
+        if not self._at_start:
+            return np.zeros(0, dtype=np.int64)
         sizes = torch.cat([z.abs() for z in self._at_start])
         sizes[~torch.cat(self._holding)] = torch.inf
         order = sizes.argsort()[:limit]

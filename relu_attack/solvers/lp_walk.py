@@ -196,5 +196,8 @@ def _walk(
     climber = Climber(problem, options, left, count)
     for start in starts(problem, settings):
         incumbents.offer(index, start[None], options.source)
+        before = incumbents.steps
         climber.climb(start)
+        if incumbents.steps == before:  # a start in a region that was solved counts, or steps might never end
+            incumbents.step()
         yield

@@ -115,7 +115,8 @@ def _step(problem: Problem, ranges: Ranges, x: Tensor, count: int, solver: str, 
     """Return the best input of the regions around x that differ in the `count` units nearest to zero."""
     preactivations = [z[0] for z in problem.network.forward(x[None]).preactivations]
     layers = zip(problem.network.layers, preactivations, strict=True)
-    sizes = torch.cat([torch.where(layer.slope < 1, z.abs(), torch.inf) for layer, z in layers])
+    none = torch.zeros(0, dtype=torch.float64)  # a network may have no units
+    sizes = torch.cat([none, *(torch.where(layer.slope < 1, z.abs(), torch.inf) for layer, z in layers)])
     nearest = torch.zeros_like(sizes, dtype=torch.bool)
     nearest[sizes.topk(min(count, len(sizes)), largest=False).indices] = True
     nearest &= torch.isfinite(sizes)
