@@ -29,6 +29,11 @@ def limits(**constraint: object) -> dict[str, Any]:
     return {**NAMED, "domain": {**POLYTOPE, "constraints": [{"expression": ["sand"], **constraint}]}}
 
 
+def output_limits(**constraint: object) -> dict[str, Any]:
+    """Return a configuration with one constraint on output 1."""
+    return {"output_constraints": [{"expression": [1], **constraint}]}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a model of three inputs and two outputs, and arrays."""
@@ -127,6 +132,49 @@ def test_whole_inputs_and_choices_are_listed_by_name_or_index(folder: Path, sect
     assert load(folder, {"domain": section | {"shape": [3], "integer": [2]}})[1].domain.integer == (2,)
 
 
+@pytest.mark.parametrize("names", [None, ["H2", "N2"], {"H2": "mol/s", "N2": None}])
+def test_output_constraints_in_words_become_rows(folder: Path, names: Any) -> None:
+    first, second = (0, 1) if names is None else ("H2", "N2")
+    constraints = [
+        {"name": "nitrogen", "expression": [second], "lower": -1, "upper": 0.34},
+        {"expression": {first: 2, second: "-1e-1"}, "lower": 3},
+    ]
+    content = {"objective": {"output": first}, "output_constraints": constraints}
+    configuration, question = load(folder, content | ({} if names is None else {"outputs": names}))
+    assert question.output_constraints is not None
+    assert question.output_constraints.matrix.tolist() == [[0, 1], [0, -1], [-2, 0.1]]
+    assert question.output_constraints.upper.tolist() == [0.34, 1, -3]
+    assert isinstance(question.objective, Output)
+    outputs = np.array([5.0, 0.34])
+    nitrogen, other = configuration.output_constraints
+    assert (nitrogen.value(outputs), nitrogen.at_limit(outputs)) == (0.34, "upper limit")
+    assert (other.value(outputs), other.at_limit(outputs)) == (pytest.approx(9.966), "")
+
+
+def test_without_output_constraints_there_are_none(folder: Path) -> None:
+    assert load(folder, {"outputs": ["H2", "N2"]})[1].output_constraints is None
+
+
+def test_all_wrong_outputs_come_at_once_with_their_keys(folder: Path) -> None:
+    constraints = [{"expression": {"H3": 1, "N2": "x"}, "uper": 1}, {"expression": ["N2", "C"], "lower": 2, "upper": 1}]
+    found = errors(folder, {"outputs": ["H2", "N2"], "output_constraints": constraints})
+    assert found == [
+        "output_constraints.0.expression.H3: 'H3' is no output; known are H2, N2",
+        "output_constraints.0.expression.N2: must be a number, got 'x'",
+        "output_constraints.0.uper: is no key here; did you mean 'upper'?",
+        "output_constraints.1.expression.C: 'C' is no output; known are H2, N2",
+    ]
+    constraints = [{"expression": {2: 1, 5: 1}, "upper": 1}, {"expression": [3], "upper": 1}]
+    assert len(errors(folder, {"output_constraints": constraints})) == 3
+
+
+def test_options_keep_their_kind_words_stay_words_and_numbers_may_be_written_as_text(folder: Path) -> None:
+    options = {"solver": "HIGHS", "gap": "1e-4", "cut_rounds": 3}
+    configuration, _ = load(folder, {"method": "milp", "options": options})
+    assert configuration.arguments() == {"method": "milp", "solver": "HIGHS", "gap": 1e-4, "cut_rounds": 3}
+    assert isinstance(configuration.options["cut_rounds"], int)
+
+
 def test_all_wrong_names_of_whole_inputs_come_at_once(folder: Path) -> None:
     wrong = {"integer": ["snad", "age", 2, 3, True], "one_hot": [["lime", "sad"], "sand", ["age"]]}
     found = errors(folder, {**NAMED, "domain": BOX | wrong, "seed": -1})
@@ -151,11 +199,11 @@ def test_paths_are_relative_to_the_file(folder: Path, monkeypatch: pytest.Monkey
 
 def test_overrides_replace_values_and_make_sections(folder: Path) -> None:
     constraints = [{"expression": ["sand"], "upper": 0.9}]
-    overrides = {"domain.constraints.0.upper": 0.5, "options.learning_rate": 0.1, "seed": 3}
+    overrides = {"domain.constraints.0.upper": 0.5, "method": "ppga", "options.learning_rate": 0.1, "seed": 3}
     content = {**NAMED, "domain": {**POLYTOPE, "constraints": constraints}, "seed": 1}
     configuration, question = load(folder, content, overrides)
     assert question.domain.inequalities().upper.tolist() == [0.5]
-    assert configuration.arguments() == {"seed": 3, "learning_rate": 0.1}
+    assert configuration.arguments() == {"method": "ppga", "seed": 3, "learning_rate": 0.1}
 
 
 def test_overrides_that_fit_nowhere_are_errors(folder: Path) -> None:
@@ -273,12 +321,46 @@ def test_all_errors_come_at_once_with_their_keys(folder: Path) -> None:
         ({"model": {"file": "arrays.safetensors", "architecture": [{"Linear": [3, 1]}]}}, "model: .* lacks the weight"),
         ({"model": {"file": "arrays.safetensors", "architecture": "x.yaml"}}, "model.architecture: .* does not exist"),
         ({"objective": {"output": 0, "linear": [1]}}, "objective: has more than one of"),
-        ({"objective": {"output": -1}}, "objective.output: should be greater than or equal to 0, got -1"),
+        ({"objective": {"output": -1}}, "objective.output: must be the name or the index of an output, got -1"),
+        ({"objective": {"output": "H2"}}, "objective.output: 'H2' is a name, but the outputs have no names; list them"),
         (
-            {"options": {"learning_rat": 1}},
+            {"outputs": ["H2", "N2"], "objective": {"margin": {"target": "H3", "label": 0}}},
+            "objective.margin.target: 'H3'",
+        ),
+        ({"outputs": ["H2"]}, "outputs: there are 1 names, but the model has 2 outputs"),
+        ({"outputs": "H2"}, "outputs: must be a list of names, or a mapping of names to units"),
+        (
+            output_limits(upper=1, expression={0: 1, 2: 1}),
+            "output_constraints.0.expression: 2 is no index; the model has 2",
+        ),
+        (
+            output_limits(upper=1, expression=["N2"]),
+            "output_constraints.0.expression.N2: 'N2' is a name, but the outputs",
+        ),
+        (
+            output_limits(upper=1, expression={0: "much"}),
+            "output_constraints.0.expression.0: must be a number, got 'much'",
+        ),
+        (output_limits(upper=1, expression=[1, 1]), "output_constraints.0.expression.1: 1 is listed twice"),
+        (output_limits(upper=1, expression={}), "output_constraints.0.expression: must be names or indices of outputs"),
+        (output_limits(upper=1, expression=3), "output_constraints.0.expression: must be names or indices of outputs"),
+        (output_limits(), "output_constraints.0: has no limit; give lower, upper or both"),
+        (output_limits(lower=2, upper=1), "output_constraints.0: has lower 2 above upper 1"),
+        (
+            output_limits(upper=float("inf")),
+            "output_constraints.0: has upper inf; leave upper out where there is no limit",
+        ),
+        (output_limits(equals=1), "output_constraints.0.equals: is no key here"),
+        (
+            {"method": "ppga_lr", "options": {"learning_rat": 1}},
             "options.learning_rat: is no option of ppga_lr; did you mean 'learning_rate'",
         ),
-        ({"options": {"learning_rate": -1}}, "options: learning_rate must be a positive number, got -1"),
+        (
+            {"method": "ppga_lr", "options": {"learning_rate": -1}},
+            "options: learning_rate must be a positive number, got -1",
+        ),
+        ({"method": "milp", "options": {"solver": 3}}, "options: solver must be a word, got 3"),
+        ({"method": "milp", "options": {"gap": "small"}}, "options: gap must be a number, got 'small'"),
         ({"method": "gradient_walk", "options": {"radius": 1}}, "options.radius: is no option of gradient_walk; known"),
         ({"bound": "exact"}, "bound: is 'exact'; known are interval"),
         ({"output": {"result": "."}}, "output.result: .* is a folder"),
@@ -318,7 +400,8 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda file: file.name)
 def test_committed_configurations_are_good(file: Path) -> None:
     configuration, question = load_configuration(file)
-    optimizer = ReLUOptimizer(question.model, question.domain, question.objective)
-    result = optimizer.maximize(**configuration.arguments() | {"iterations": 5, "restarts": 4})
+    constraints = question.output_constraints
+    optimizer = ReLUOptimizer(question.model, question.domain, question.objective, output_constraints=constraints)
+    result = optimizer.maximize(**configuration.arguments() | {"iterations": 5, "restarts": 4, "time_limit": 0.5})
     assert float(result.violation) <= question.domain.tolerance
     assert f"`{file.name}`" in (file.parent / "README.md").read_text()

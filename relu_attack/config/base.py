@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -45,10 +45,11 @@ class ConfigError(FileFormatError):
 
 @dataclass(frozen=True)
 class Context:
-    """What the sections know of the file around them: its folder, and the names of the inputs if it gives any."""
+    """What the sections know of the file around them: its folder, and the names of inputs and outputs, if any."""
 
     folder: Path
     names: tuple[str, ...] | None
+    outputs: tuple[str, ...] | None = None
 
 
 class Section(BaseModel):
@@ -91,6 +92,30 @@ def context_of(info: ValidationInfo) -> Context:
     if not isinstance(info.context, Context):
         raise TypeError("sections are validated with a Context; use load_config")
     return info.context
+
+
+def read_names(value: Any) -> dict[str, str]:
+    """Return names and their units, from a mapping or a list without units."""
+    if isinstance(value, list):
+        value = dict.fromkeys(value, "")
+    if not isinstance(value, dict) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError("must be a list of names, or a mapping of names to units, in the order of the model")
+    return {name: "" if unit is None else str(unit) for name, unit in value.items()}
+
+
+def read_index(entry: Any, names: tuple[str, ...] | None, kind: Literal["input", "output"]) -> int:
+    """Return the index of an input or output that is given by name or by index."""
+    if isinstance(entry, str):
+        if names is None:
+            raise ValueError(f"{entry!r} is a name, but the {kind}s have no names; list them under the key {kind}s")
+        if entry not in names:
+            raise ValueError(f"{entry!r} is no {kind}; {suggest(entry, names)}")
+        return names.index(entry)
+    if not isinstance(entry, int) or isinstance(entry, bool) or entry < 0:
+        raise ValueError(f"must be the name or the index of an {kind}, got {entry!r}")
+    if names is not None and entry >= len(names):
+        raise ValueError(f"{entry} is no index; there are {len(names)} {kind}s, from 0")
+    return entry
 
 
 def _explain(section: type[Section], details: ErrorDetails) -> str:

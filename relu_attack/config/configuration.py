@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import torch
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
@@ -14,9 +14,10 @@ from torch import nn
 
 from relu_attack.api import ReLUOptimizer
 from relu_attack.bounds import BOUNDS
-from relu_attack.config.base import Real, Section, Whole, problem, suggest
+from relu_attack.config.base import Real, Section, Whole, problem, read_names, suggest
 from relu_attack.config.domains import BallSection, DomainSection, PolytopeSection
 from relu_attack.config.numbers import Numbers
+from relu_attack.config.outputs import OutputConstraint, join
 from relu_attack.config.question import (
     ImagesReport,
     ModelSection,
@@ -27,26 +28,28 @@ from relu_attack.config.question import (
 )
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError, ReLUAttackError
+from relu_attack.network import lower
 from relu_attack.objectives import Objective
+from relu_attack.output_constraints import OutputConstraints
 from relu_attack.solvers import METHODS, find_method, make_options
 from relu_attack.solvers.starts import STARTS
 
 Part = TypeVar("Part")
+Names: TypeAlias = Annotated[dict[str, str], BeforeValidator(read_names)]
 
 # What goes to `maximize` as it stands; a key that the file leaves out is left to the defaults there.
 _ARGUMENTS = ("method", "restarts", "iterations", "time_limit", "seed", "x0", "starts", "bound")
 
 
-def _read_inputs(value: Any) -> dict[str, str]:
-    if isinstance(value, list):
-        value = dict.fromkeys(value, "")
-    if not isinstance(value, dict) or not value or not all(isinstance(name, str) for name in value):
-        raise ValueError("must be a list of names, or a mapping of names to units, in the order of the model's inputs")
-    return {name: "" if unit is None else str(unit) for name, unit in value.items()}
-
-
 def _is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3))
+
+
+def _as_number(value: Any) -> Any:
+    try:
+        return float(value) if isinstance(value, str) else value  # YAML reads 1e-3 as text
+    except ValueError:
+        return value
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Question:
     model: nn.Module
     domain: Domain
     objective: Objective | None
+    output_constraints: OutputConstraints | None = None
 
 
 class Configuration(Section):
@@ -65,8 +69,10 @@ class Configuration(Section):
     ----------
     model, domain, objective
         What is asked; output 0 by default.
-    inputs
-        Names of the inputs and their units, in the order of the model.
+    output_constraints
+        What the outputs of the answer must satisfy, in words.
+    inputs, outputs
+        Names of the inputs and outputs and their units, in the order of the model.
     sense
         ``"maximize"`` or ``"minimize"``; the command must agree with it.
     method, options, restarts, iterations, time_limit, seed, x0, starts, bound, device
@@ -78,12 +84,14 @@ class Configuration(Section):
     """
 
     model: ModelSection
-    inputs: Annotated[dict[str, str], BeforeValidator(_read_inputs)] | None = None
+    inputs: Names | None = None
+    outputs: Names | None = None
     domain: DomainSection
     objective: ObjectiveSection = Field(default_factory=ObjectiveSection)
+    output_constraints: tuple[OutputConstraint, ...] = ()
     sense: Literal["maximize", "minimize"] | None = None
     method: str | None = None
-    options: dict[str, Real | None] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
     restarts: Annotated[Whole, Field(ge=1)] | None = None
     iterations: Annotated[Whole, Field(ge=1)] | None = None
     time_limit: Annotated[Real, Field(gt=0)] | None = None
@@ -106,11 +114,11 @@ class Configuration(Section):
 
     @field_validator("options")
     @classmethod
-    def _fit_method(cls, options: dict[str, Real | None], info: ValidationInfo) -> dict[str, Real | None]:
+    def _fit_method(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "method" not in info.data:  # it is wrong itself
             return options
         name = info.data["method"] or inspect.signature(ReLUOptimizer.maximize).parameters["method"].default
-        known = [entry.name for entry in fields(find_method(name).options)]
+        known = {entry.name: entry.default for entry in fields(find_method(name).options)}
         wrong = [
             InitErrorDetails(type=problem(f"is no option of {name}; {suggest(key, known)}"), loc=(key,), input=options)
             for key in options
@@ -118,6 +126,7 @@ class Configuration(Section):
         ]
         if wrong:
             raise ValidationError.from_exception_data("options", wrong)
+        options = {key: value if isinstance(known[key], str) else _as_number(value) for key, value in options.items()}
         try:
             make_options(name, options)
         except OptionError as reason:
@@ -181,6 +190,22 @@ class Configuration(Section):
             problems.append(f"report: is on a single set, but the domain is a batch of {domain.batch}")
         elif isinstance(self.report, ImagesReport) and domain is not None and not _is_image(domain.shape):
             problems.append(f"report: one input has shape {domain.shape}; an image has shape (1 or 3, height, width)")
+        outputs = None
+        if model is not None and domain is not None and (self.outputs is not None or self.output_constraints):
+            outputs = attempt("model", lambda: lower(model, domain.shape).network.outputs)
+        if outputs is not None:
+            problems += self._wrong_outputs(outputs)
         if model is None or domain is None or problems:
             return None, problems
-        return Question(model, domain, objective), []
+        constraints = None if outputs is None else join(self.output_constraints, outputs)
+        return Question(model, domain, objective, constraints), []
+
+    def _wrong_outputs(self, outputs: int) -> list[str]:
+        """Return one line for each name or index that a model with so many outputs does not have."""
+        if self.outputs is not None and len(self.outputs) != outputs:
+            return [f"outputs: there are {len(self.outputs)} names, but the model has {outputs} outputs"]
+        return [
+            f"output_constraints.{number}.expression: {line}"
+            for number, constraint in enumerate(self.output_constraints)
+            for line in constraint.outside(outputs)
+        ]

@@ -10,7 +10,7 @@ import torch
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails
 
-from relu_attack.config.base import Real, Section, Whole, context_of, problem, suggest
+from relu_attack.config.base import Real, Section, Whole, context_of, problem, read_index, suggest
 from relu_attack.config.constraints import Constraint
 from relu_attack.config.numbers import Array, Numbers
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
@@ -60,7 +60,7 @@ def _read_inputs(value: Any, info: ValidationInfo) -> tuple[int, ...]:
     errors = []
     for place, entry in enumerate(value):
         try:
-            index = _read_input(entry, context_of(info).names)
+            index = read_index(entry, context_of(info).names, "input")
             if index in indices:
                 raise ValueError(f"{entry!r} is listed twice")
             indices.append(index)
@@ -69,20 +69,6 @@ def _read_inputs(value: Any, info: ValidationInfo) -> tuple[int, ...]:
     if errors:
         raise ValidationError.from_exception_data("inputs", errors)
     return tuple(indices)
-
-
-def _read_input(entry: Any, names: Names) -> int:
-    if isinstance(entry, str):
-        if names is None:
-            raise ValueError(f"{entry!r} is a name, but the inputs have no names; list them under the key inputs")
-        if entry not in names:
-            raise ValueError(f"{entry!r} is no input; {suggest(entry, names)}")
-        return names.index(entry)
-    if not isinstance(entry, int) or isinstance(entry, bool) or entry < 0:
-        raise ValueError(f"must be the name or the index of an input, got {entry!r}")
-    if names is not None and entry >= len(names):
-        raise ValueError(f"{entry} is no index; there are {len(names)} inputs, from 0")
-    return entry
 
 
 def _are_choices(groups: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:

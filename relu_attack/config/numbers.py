@@ -94,7 +94,7 @@ def read_numbers(value: Any, info: ValidationInfo) -> float | Array:
     elif isinstance(value, list):
         array = _read_list(value)
     else:
-        return _read_number(value)
+        return read_number(value)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"must hold numbers, got an array of {array.dtype}")
     if bool(np.isnan(array).any()):
@@ -112,7 +112,7 @@ def read_named(value: dict[Any, Any], info: ValidationInfo, *, missing: float = 
         try:
             if name not in names:
                 raise ValueError(f"is no input; {suggest(name, names)}")
-            numbers[names.index(name)] = _read_number(entry)
+            numbers[names.index(name)] = read_number(entry)
         except ValueError as reason:
             errors.append(InitErrorDetails(type=problem(str(reason)), loc=(str(name),), input=entry))
     if errors:
@@ -129,7 +129,8 @@ def read_terms(value: Any, info: ValidationInfo) -> Array:
     return read_named(value, info)
 
 
-def _read_number(value: Any) -> float:
+def read_number(value: Any) -> float:
+    """Return a number that may be written as text."""
     # YAML reads 1e-3 as text
     try:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else np.nan

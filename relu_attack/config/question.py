@@ -6,17 +6,22 @@ import csv
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_validator
 from torch import nn
 from typing_extensions import Self
 
-from relu_attack.config.base import InputFile, OutputFile, Section, Whole, context_of, suggest
+from relu_attack.config.base import InputFile, OutputFile, Section, context_of, read_index, suggest
 from relu_attack.config.numbers import Numbers
 from relu_attack.errors import FileFormatError
 from relu_attack.io import load_factory, load_model
 from relu_attack.objectives import Linear, Margin, Objective, Output
 
-Index: TypeAlias = Annotated[Whole, Field(ge=0)]
+
+def _output(value: Any, info: ValidationInfo) -> int:
+    return read_index(value, context_of(info).outputs, "output")
+
+
+OutputIndex: TypeAlias = Annotated[int, BeforeValidator(_output)]
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -64,14 +69,14 @@ class ModelSection(Section):
 class MarginSection(Section):
     """How far the class ``target`` is ahead of the class ``label``."""
 
-    target: Index
-    label: Index
+    target: OutputIndex
+    label: OutputIndex
 
 
 class ObjectiveSection(Section):
-    """One of ``output`` (an index), ``linear`` (a weight an output) and ``margin``; ``name`` and ``unit`` in words."""
+    """One of ``output``, ``linear`` (a weight for each output) and ``margin``; ``name`` and ``unit`` in words."""
 
-    output: Index | None = None
+    output: OutputIndex | None = None
     linear: Numbers | None = None
     margin: MarginSection | None = None
     name: str = "value"

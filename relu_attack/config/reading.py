@@ -55,9 +55,7 @@ def load_configuration(
     content = _read(path)
     attempts = [_override(content, key, value) for key, value in (overrides or {}).items()]
     problems = [found for found in attempts if found is not None]
-    inputs = content.get("inputs")
-    named = isinstance(inputs, dict | list) and all(isinstance(name, str) for name in inputs)
-    context = Context(path.parent, tuple(inputs) if named and inputs else None)
+    context = Context(path.parent, _names(content.get("inputs")), _names(content.get("outputs")))
     try:
         configuration = Configuration.model_validate(content, context=context)
     except ValidationError as error:
@@ -66,6 +64,11 @@ def load_configuration(
     if question is None or problems:
         raise ConfigError(path, problems + failures)
     return configuration, question
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    named = isinstance(value, dict | list) and all(isinstance(name, str) for name in value)
+    return tuple(value) if named and value else None
 
 
 def _read(path: Path) -> dict[Any, Any]:
