@@ -1,6 +1,9 @@
 """Checks of values and shapes, shared by the rooms above."""
 
+import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from relu_attack.errors import ReLUAttackError
 
+_PACKAGE = str(Path(__file__).parent)
 ArrayLike: TypeAlias = "Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]] | float | int"
 
 
@@ -50,3 +54,11 @@ def first_index(mask: Tensor) -> str:
     """Name the first true entry of a mask for a message: ``"3"`` or ``"(0, 3)"``."""
     index = [int(i) for i in torch.nonzero(mask)[0]]
     return str(index[0]) if len(index) == 1 else str(tuple(index))
+
+
+def warn(message: str) -> None:
+    """Warn the user at the line of their own code that called the package, however deep inside it is noticed."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

@@ -42,7 +42,7 @@ def test_the_objective_is_output_0_by_default() -> None:
 
 def test_a_maximum_and_a_minimum_by_hand() -> None:
     model = network(([[1.0, -2.0], [0.0, 1.0]], [0.0, -0.5]), ([[1.0, 4.0]], [3.0]))
-    high, low = ra.maximize(model, SQUARE), ra.minimize(model, SQUARE)
+    high, low = ra.maximize(model, SQUARE, iterations=50), ra.minimize(model, SQUARE, iterations=50)
     # relu(x - 2y) + 4 relu(y - 1/2) + 3: 5 at y = 1, and 3 wherever both units are off.
     assert (float(high.value), float(low.value)) == (5.0, 3.0)
     assert float(high.x[1]) == 1.0
@@ -107,7 +107,7 @@ def test_answers_are_where_their_set_is(device: torch.device) -> None:
     box = ra.Box(torch.zeros(2, device=device), torch.ones(2, device=device))
     optimizer = ra.ReLUOptimizer(model, box, ra.Output([0, 1]))
     assert optimizer.device.type == device.type
-    result = optimizer.maximize(iterations=15, record_path=True)
+    result = optimizer.maximize("ppga_lr", iterations=15, record_path=True)
     assert result.x.device.type == device.type
     for tensor in (result.value, result.bound, result.violation, result.trace.values, result.path):
         assert tensor is not None
@@ -161,7 +161,8 @@ def test_lowering_says_what_it_did() -> None:
 
 
 def test_a_model_without_weights_is_a_model() -> None:
-    result = ra.maximize(nn.Sequential(nn.Flatten(), nn.ReLU()), ra.Box(-1.0, 2.0, shape=(3,)), ra.Linear([1.0] * 3))
+    model, box = nn.Sequential(nn.Flatten(), nn.ReLU()), ra.Box(-1.0, 2.0, shape=(3,))
+    result = ra.maximize(model, box, ra.Linear([1.0] * 3), iterations=50)
     assert float(result.value) == 6.0
 
 

@@ -17,6 +17,7 @@ from relu_attack.problem import Problem
 from relu_attack.solvers.incumbents import Incumbents, gains, rank
 from relu_attack.solvers.local_program import LocalOptimum, solve_neighborhood
 from relu_attack.solvers.method import Answer, Settings, Starts
+from relu_attack.solvers.starts import settings_for_each
 
 # Shares of the way to the set's end at which the edges that leave a region are tried.
 _PROBES = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -176,7 +177,10 @@ def lp_walk(problem: Problem, options: LPWalkOptions, settings: Settings, *, sou
     if options.source not in sources:
         raise OptionError(f"source is {options.source!r}; it must be one of {', '.join(sources)}")
     incumbents = Incumbents(problem, settings, bound_problem(problem, settings.bound)[1], unit="programs")
-    walks = [_walk(incumbents, index, options, settings, sources[options.source]) for index in range(problem.problems)]
+    starts = sources[options.source]
+    walks = [
+        _walk(incumbents, index, options, own, starts) for index, own in enumerate(settings_for_each(problem, settings))
+    ]
     return incumbents.take_turns(walks, settings.budget)
 
 

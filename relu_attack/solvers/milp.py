@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -19,6 +19,7 @@ from relu_attack.result import Status
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.method import Answer, Settings
+from relu_attack.solvers.starts import settings_for_each
 
 # Of the time, kept back for what comes after the solver, in seconds.
 _RESERVE = 0.2
@@ -121,7 +122,7 @@ def milp(
     1811.01988) are added where they lower the root's bound.
     """
     incumbents = Incumbents(problem, settings, bound_problem(problem, settings.bound)[1], unit="incumbents")
-    search = _Search(incumbents, options, settings, walk, polish, stop)
+    search = _Search(incumbents, options, settings_for_each(problem, settings), walk, polish, stop)
     status = Status.FEASIBLE
     try:
         for index in range(problem.problems):
@@ -140,7 +141,7 @@ def milp(
 class _Search:
     incumbents: Incumbents
     options: MILPOptions
-    settings: Settings
+    settings: Sequence[Settings]
     walk: Walk | None
     polish: Polish | None
     stop: Callable[[], object] | None
@@ -158,7 +159,7 @@ class _Search:
             timed = math.isfinite(seconds)
             steps = budget.iterations or (None if timed else _STEPS)
             part = budget.part(seconds=options.walk_share * seconds if timed else None, iterations=steps)
-            self._offer(index, self.walk(problem, replace(self.settings, budget=part)), "walk")
+            self._offer(index, self.walk(problem, replace(self.settings[index], budget=part)), "walk")
         deadline = until(options.walk_share + options.tightening_share)
         bounds = lp_tightened(problem, deadline=deadline)
         self._bound(index, float(bounds.upper), certified=True)

@@ -17,6 +17,7 @@ from relu_attack.problem import Problem
 from relu_attack.solvers.incumbents import Incumbents, gains
 from relu_attack.solvers.local_program import solve_neighborhood
 from relu_attack.solvers.method import Answer, Settings, Starts
+from relu_attack.solvers.starts import settings_for_each
 
 # A step well below its time frees more units the next time, one beyond it fewer.
 _GROWTH, _SHRINK, _QUICK = 1.5, 0.5, 0.3
@@ -69,7 +70,10 @@ def milp_walk(
     if options.source not in sources:
         raise OptionError(f"source is {options.source!r}; it must be one of {', '.join(sources)}")
     incumbents = Incumbents(problem, settings, bound_problem(problem, settings.bound)[1], unit="programs")
-    walks = [_walk(incumbents, index, options, settings, sources[options.source]) for index in range(problem.problems)]
+    starts = sources[options.source]
+    walks = [
+        _walk(incumbents, index, options, own, starts) for index, own in enumerate(settings_for_each(problem, settings))
+    ]
     return incumbents.take_turns(walks, settings.budget)
 
 

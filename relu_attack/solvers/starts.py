@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike, as_tensor
+from relu_attack._checks import ArrayLike, as_tensor, warn
 from relu_attack.errors import DomainError, OptionError
+from relu_attack.problem import Problem
+from relu_attack.solvers.method import Settings
 from relu_attack.solvers.prepared import Prepared
 
 STARTS = ("mixed", "random", "corners", "center")
@@ -53,12 +55,22 @@ def given_points(prepared: Prepared, x0: ArrayLike) -> Tensor:
     exact = domain.to(device="cpu", dtype=torch.float64)
     outside = ~exact.contains(points, tolerance=1e-9)
     if bool(outside.any()):
-        warnings.warn(
-            f"{int(outside.sum())} of {outside.numel()} points of x0 lie outside the set and are projected onto it",
-            UserWarning,
-            stacklevel=5,
-        )
+        warn(f"{int(outside.sum())} of {outside.numel()} points of x0 lie outside the set and are projected onto it")
     return prepared.from_user(exact.project(points)).expand(problems, -1, -1)
+
+
+def settings_for_each(problem: Problem, settings: Settings) -> list[Settings]:
+    """Return the settings of each problem of a batch as a problem of its own: with its own points to begin from.
+
+    Raises
+    ------
+    DomainError
+        As `given_points`.
+    """
+    if settings.x0 is None:
+        return [settings] * problem.problems
+    prepared = Prepared.create(problem, restarts=1, device=torch.device("cpu"), dtype=torch.float64, normalized=False)
+    return [replace(settings, x0=points) for points in given_points(prepared, settings.x0)]
 
 
 def _leading(shape: tuple[int, ...], event: tuple[int, ...], inputs: int) -> tuple[int, ...] | None:

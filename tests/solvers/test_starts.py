@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack import Box, DomainError, OptionError, Output, Polytope, ReLUOptimizer
-from tests.problems import random_network
+from relu_attack.solvers import METHODS
+from tests.problems import network, random_network
 
 BOX = Box(torch.tensor([0.0, 10.0, -1.0], dtype=torch.float64), torch.tensor([1.0, 30.0, 1.0], dtype=torch.float64))
 
@@ -21,7 +22,7 @@ def first_points(
     """Return where the walkers begin, shape (problems, restarts, inputs)."""
     model = random_network(3, 4, 1, seed=0)
     optimizer = ReLUOptimizer(model, box, objective, dtype=torch.float64)
-    path = optimizer.maximize(iterations=1, record_path=True, x0=x0, **options).path
+    path = optimizer.maximize("ppga_lr", iterations=1, record_path=True, x0=x0, **options).path
     assert path is not None
     return path[0]
 
@@ -103,7 +104,9 @@ def test_points_in_the_shape_of_an_image() -> None:
     model = nn.Sequential(nn.Conv2d(1, 1, 2), nn.Flatten())
     for shape, restarts in (((1, 2, 2), 1), ((3, 1, 2, 2), 3), ((4,), 1), ((3, 4), 3)):
         x0 = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-        path = ReLUOptimizer(model, box).maximize(iterations=1, x0=x0, restarts=restarts, record_path=True).path
+        path = (
+            ReLUOptimizer(model, box).maximize("ppga_lr", iterations=1, x0=x0, restarts=restarts, record_path=True).path
+        )
         assert path is not None
         torch.testing.assert_close(path[0, 0], x0.double().view(restarts, 4), rtol=0, atol=1e-6)
 
@@ -116,11 +119,12 @@ def test_points_outside_are_projected_with_a_warning() -> None:
     torch.testing.assert_close(starts[0], expected)
 
 
-def test_the_warning_points_at_the_caller() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_one_warning_points_at_the_caller(method: str) -> None:
     optimizer = ReLUOptimizer(random_network(3, 4, 1, seed=0), BOX)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        optimizer.maximize(x0=[9.0, 9.0, 9.0], iterations=1)
+        optimizer.maximize(method, x0=[9.0, 9.0, 9.0], iterations=1)
     assert [warning.filename for warning in caught] == [__file__]
 
 
@@ -131,12 +135,26 @@ def test_a_point_outside_a_polytope_goes_to_the_nearest_point_of_it() -> None:
     torch.testing.assert_close(starts[0, 0], torch.tensor([0.4, 0.4, 0.2], dtype=torch.float64), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("auto", "milp")])
+def test_each_problem_of_a_batch_begins_at_its_own_points(method: str) -> None:
+    """Two peaks, at 0.2 and 0.8, and nothing to climb between: one step leads from each point to its own peak."""
+    peaks = network(
+        ([[1.0]] * 6, [-0.1, -0.2, -0.3, -0.7, -0.8, -0.9]), ([[10.0, -20.0, 10.0, 10.0, -20.0, 10.0]], [0.0])
+    )
+    box = Box(torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64))
+    optimizer = ReLUOptimizer(peaks, box, Output([0, 0]), dtype=torch.float64)
+    options = {"lp_walk": {}, "milp_walk": {"free": 1}}.get(method, {"learning_rate": 1e-3})
+    x0 = torch.tensor([[0.15], [0.85]])
+    result = optimizer.maximize(method, x0=x0, restarts=1, iterations=2, starts="center", **options)
+    assert (result.x - x0).abs().max() <= 0.06
+
+
 def test_the_answer_is_never_worse_than_a_given_point() -> None:
     model = random_network(3, 4, 1, seed=0)
     x0 = BOX.sample(50, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         best = float(model(x0).max())
-    result = ReLUOptimizer(model, BOX, dtype=torch.float64).maximize(x0=x0, iterations=1, restarts=50)
+    result = ReLUOptimizer(model, BOX, dtype=torch.float64).maximize("ppga_lr", x0=x0, iterations=1, restarts=50)
     assert float(result.value) >= best - 1e-12
 
 
