@@ -10,6 +10,11 @@ from torch import nn
 from relu_attack import Box, Domain, L1Ball, L2Ball, Linear, LInfBall, Margin, Objective, Output, Polytope
 from tests import exact
 
+# Methods whose steps are gradient steps of a batch of walkers, with a path; and those that solve programs over linear
+# rows, which an L2Ball does not have.
+GRADIENT_WALKS = ("gradient_walk", "ppga", "ppga_lr")
+PROGRAMS = ("lp_walk", "milp_walk", "milp")
+
 
 @dataclass(frozen=True)
 class KnownProblem:

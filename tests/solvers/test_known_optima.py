@@ -4,11 +4,8 @@ import pytest
 import torch
 
 from relu_attack import DomainError, L2Ball, ReLUOptimizer
-from tests.problems import PROBLEMS, KnownProblem
+from tests.problems import GRADIENT_WALKS, PROBLEMS, PROGRAMS, KnownProblem
 
-GRADIENT_WALKS = ("gradient_walk", "ppga", "ppga_lr")
-# Programs need linear rows, and end in corners of regions: they settle where gradient walks swing.
-PROGRAMS = ("lp_walk", "milp_walk", "milp")
 every_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 
 
@@ -33,7 +30,8 @@ def test_the_maximum_lies_between_value_and_bound_and_is_reached(method: str, pr
 @pytest.mark.parametrize("method", PROGRAMS)
 @pytest.mark.parametrize("problem", [p for p in PROBLEMS if not isinstance(p.domain, L2Ball)], ids=str)
 def test_methods_over_programs_reach_the_maximum_itself(method: str, problem: KnownProblem) -> None:
-    # A bound by branch and bound is a solver's word, to its tolerance.
+    # Programs end in corners of regions, where gradient walks swing. A bound by branch and bound is a solver's word, to
+    # its tolerance.
     assert_reached(method, problem, iterations=25, swing=1e-6, slack=1e-6)
 
 

@@ -80,12 +80,8 @@ def test_without_options_a_method_has_its_defaults(method: str) -> None:
     assert make_options(method, {}) == METHODS[method].options()
 
 
-@pytest.mark.parametrize("method", ["gradient_walk", "ppga", "ppga_lr"])
-def test_an_option_that_is_none_by_default_may_be_given_as_none(method: str) -> None:
-
-
 @pytest.mark.parametrize("method", GRADIENT_WALKS)
-def test_no_learning_rate_is_the_default(method: str) -> None:
+def test_an_option_that_is_none_by_default_may_be_given_as_none(method: str) -> None:
     assert make_options(method, {"learning_rate": None}) == METHODS[method].options()
 
 
