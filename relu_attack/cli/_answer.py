@@ -1,4 +1,4 @@
-"""The answer to a configuration: files, JSON, and tables for a terminal."""
+"""The answer to a configuration: what must be done before the search, files, JSON, and tables for a terminal."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from relu_attack.api import ReLUOptimizer
-from relu_attack.cli._recipe import Line, Recipe, Reference, find_reference, make_recipe
+from relu_attack.cli._recipe import Line, Recipe, Reference, find_reference, make_recipe, output_lines
+from relu_attack.cli._tables import batch_table, recipe_table, shown_violations, summary_table
 from relu_attack.config import ConfigError, Configuration
 from relu_attack.config.domains import BallSection
 from relu_attack.config.question import ImagesReport
 from relu_attack.io.results import save_result, summarize
-from relu_attack.result import Result, Status
-
-# Problems of a batch that the table shows, and inputs of an answer without names.
-_SHOWN = 20
+from relu_attack.result import Result
 
 
 @dataclass(frozen=True)
@@ -112,81 +109,22 @@ class Answer:
         names = report.classes or [str(index) for index in range(len(scores))]
         return f"{names[first]} ({float(scores[first]):.2f}), then {names[second]} ({float(scores[second]):.2f})"
 
+    def _lines(self) -> tuple[Line, ...] | None:
+        """Return the output constraints in words; None where a recipe tells them."""
+        if self.recipe is not None:
+            return None
+        point = self.result.x.detach().to("cpu", torch.float64).flatten().numpy()
+        return output_lines(self.configuration, self.optimizer.problem, point)
+
     def show(self, files: Iterable[Path]) -> None:
         """Print the answer as tables."""
-        console = Console()
+        console, sense, objective = Console(), self.sense, self.configuration.objective
+        kinds = shown_violations(self.optimizer.problem)
         if self.recipe is not None:
-            console.print(self._recipe_table(self.recipe))
+            console.print(recipe_table(self.recipe, self.result, sense, objective))
         if self.result.value.dim():
-            console.print(self._batch_table())
+            console.print(batch_table(self.result, sense, objective, kinds))
         else:
-            console.print(self._summary_table())
+            console.print(summary_table(self.result, sense, objective, kinds, self._lines()))
         for path in files:
             console.print(f"wrote {path}", highlight=False, soft_wrap=True)
-
-    def _recipe_table(self, recipe: Recipe) -> Table:
-        table = Table(title=f"{self.sense} {self.configuration.objective.name}", title_justify="left")
-        table.add_column("input")
-        table.add_column("unit")
-        table.add_column("answer", justify="right")
-        if recipe.reference is not None:
-            table.add_column("best measured", justify="right")
-        table.add_column("at its")
-
-        def add(lines: Iterable[Line]) -> None:
-            for line in lines:
-                reference = () if line.reference is None else (_format(line.reference, line.step),)
-                table.add_row(line.name, line.unit, _format(line.value, line.step), *reference, line.limit)
-            table.add_section()
-
-        add(recipe.inputs)
-        add(recipe.constraints)
-        unit, value = self.configuration.objective.unit, _format(float(self.result.value))
-        if recipe.reference is None:
-            table.add_row("predicted", unit, value, "")
-        else:
-            table.add_row("predicted", unit, value, _format(recipe.reference.predicted), "")
-            table.add_row("measured", unit, "", _format(recipe.reference.measured), "")
-        return table
-
-    def _summary_table(self) -> Table:
-        result, objective = self.result, self.configuration.objective
-        table = Table(show_header=False, title=None if self.recipe else self.sense, title_justify="left")
-        side = "above" if self.sense == "maximize" else "below"
-        unit = f" {objective.unit}" if objective.unit else ""
-        rows = [
-            (objective.name, f"{_format(float(result.value))}{unit}"),
-            ("bound", f"{_format(float(result.bound))}{unit}: no input of the set is {side} it"),
-            ("gap", f"{_format(float(result.gap))}{unit} ({float(result.relative_gap):.2%} of the value)"),
-        ]
-        if self.recipe is None and result.x.numel() <= _SHOWN:
-            rows.append(("x", ", ".join(_format(entry) for entry in result.x.flatten().tolist())))
-        rows += [("status", f"{result.status.name}: {result.message}"), ("run", self._run())]
-        for row in rows:
-            table.add_row(*row)
-        return table
-
-    def _batch_table(self) -> Table:
-        result = self.result
-        problems = len(result.value)
-        shown = f", first {_SHOWN}" if problems > _SHOWN else ""
-        table = Table(title=f"{self.sense} {self.configuration.objective.name} in {problems} problems{shown}")
-        for name in ("problem", "value", "bound", "gap"):
-            table.add_column(name, justify="right")
-        columns = zip(result.value.tolist(), result.bound.tolist(), result.gap.tolist(), strict=True)
-        for number, row in enumerate(list(columns)[:_SHOWN]):
-            table.add_row(str(number), *map(_format, row))
-        table.caption = f"{result.status.name}: {result.message}; {self._run()}"
-        return table
-
-    def _run(self) -> str:
-        result = self.result
-        hint = "; interrupted" if result.status is Status.INTERRUPTED else ""
-        rate = result.iterations / max(result.runtime, 1e-9)
-        return f"{result.method}, {result.iterations} steps in {result.runtime:.2f} s ({rate:.0f} a second){hint}"
-
-
-def _format(value: float, step: float = 0.0) -> str:
-    """Write a number to five digits, but no finer than `step`."""
-    rounded = round(value / step) * step if step else value
-    return f"{rounded + 0.0:.5g}"

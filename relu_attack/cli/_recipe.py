@@ -11,8 +11,10 @@ from torch import Tensor
 
 from relu_attack.config import Configuration
 from relu_attack.config.constraints import at_limit, reading_step
+from relu_attack.config.numbers import Array
 from relu_attack.config.question import RecipeReport
 from relu_attack.domains import Domain, Polytope
+from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
 
 # Measurements are rounded: a row may leave the set by this much, relative to the constraint.
@@ -54,16 +56,21 @@ class Reference:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The inputs, the constraints in words, and the reference if a row of the table lies in the set."""
+    """Inputs, constraints and output constraints in words, and the reference if a row of the table is feasible."""
 
     inputs: tuple[Line, ...]
     constraints: tuple[Line, ...]
+    output_constraints: tuple[Line, ...]
     reference: Reference | None
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain data."""
         reference = None if self.reference is None else vars(self.reference)
-        parts = (("inputs", self.inputs), ("constraints", self.constraints))
+        parts = (
+            ("inputs", self.inputs),
+            ("constraints", self.constraints),
+            ("output_constraints", self.output_constraints),
+        )
         lines = {
             kind: {line.name: {"value": line.value, "unit": line.unit, "limit": line.limit} for line in part}
             for kind, part in parts
@@ -72,7 +79,7 @@ class Recipe:
 
 
 def find_reference(configuration: Configuration, problem: Problem, *, largest: bool) -> Reference | None:
-    """Return the best measured row of the configuration's table that lies in the set, or None."""
+    """Return the best measured row of the configuration's table that is feasible, or None."""
     report, names = configuration.report, configuration.names
     if not isinstance(report, RecipeReport) or names is None:
         return None
@@ -81,12 +88,13 @@ def find_reference(configuration: Configuration, problem: Problem, *, largest: b
         return None
     points = torch.tensor(inputs, dtype=torch.float64)
     exact = problem.domain.to(device="cpu", dtype=torch.float64)
-    inside = torch.nonzero(exact.contains(points, tolerance=_ROUNDED)).flatten().tolist()
+    predicted, violation = (entry[0] for entry in problem.evaluate(points[None]))
+    feasible = exact.contains(points, tolerance=_ROUNDED) & (violation <= TOLERANCE)
+    inside = torch.nonzero(feasible).flatten().tolist()
     if not inside:
         return None
     best = max(inside, key=lambda row: measured[row] if largest else -measured[row])
-    predicted = float(problem.value(points[best][None, None])[0, 0])
-    return Reference(dict(zip(names, inputs[best], strict=True)), measured[best], predicted)
+    return Reference(dict(zip(names, inputs[best], strict=True)), measured[best], float(predicted[best]))
 
 
 def make_recipe(configuration: Configuration, problem: Problem, x: Tensor, reference: Reference | None) -> Recipe:
@@ -116,7 +124,27 @@ def make_recipe(configuration: Configuration, problem: Problem, x: Tensor, refer
         )
         for number, constraint in enumerate(configuration.constraints)
     ]
-    return Recipe(tuple(inputs), tuple(constraints), reference)
+    outputs = output_lines(configuration, problem, point, other)
+    return Recipe(tuple(inputs), tuple(constraints), outputs, reference)
+
+
+def output_lines(
+    configuration: Configuration, problem: Problem, point: Array, reference: Array | None = None
+) -> tuple[Line, ...]:
+    """Put the output constraints in words, at one input (inputs,) and maybe at another."""
+    inputs = [entry for entry in (point, reference) if entry is not None]
+    outputs = problem.network.forward(torch.tensor(np.stack(inputs), dtype=torch.float64)).outputs.numpy()
+    return tuple(
+        Line(
+            constraint.name or f"output constraint {number}",
+            constraint.unit,
+            constraint.value(outputs[0]),
+            None if reference is None else constraint.value(outputs[1]),
+            constraint.at_limit(outputs[0]),
+            reading_step(constraint.lower, constraint.upper),
+        )
+        for number, constraint in enumerate(configuration.output_constraints)
+    )
 
 
 def _limits(domain: Domain) -> tuple[list[float], list[float]]:

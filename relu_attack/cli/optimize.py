@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from relu_attack.cli._messages import on_terminal, plain_messages
+from relu_attack.cli._question import load_question, read_changes
+from relu_attack.solvers import METHODS
 
 if TYPE_CHECKING:
     from relu_attack.cli._answer import Answer
@@ -20,9 +21,13 @@ Sense: TypeAlias = Literal["maximize", "minimize"]
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A configuration file; configs/README.md says what it holds.")
 ]
-Method = Annotated[str | None, typer.Option(help="gradient_walk, ppga or ppga_lr.")]
+Method = Annotated[str | None, typer.Option(help=f"One of {', '.join(METHODS)}.")]
+Solver = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Solver of the methods over programs: HIGHS, or another that cvxpy has."),
+]
 Restarts = Annotated[int | None, typer.Option(help="Walkers, all in one batch.")]
-Iterations = Annotated[int | None, typer.Option(help="Steps of each walker.")]
+Iterations = Annotated[int | None, typer.Option(help="Steps of each walker, or programs.")]
 TimeLimit = Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after so many seconds.")]
 Seed = Annotated[int | None, typer.Option(help="Makes the run repeat.")]
 LearningRate = Annotated[float | None, typer.Option(help="Raw gradient step instead of relative ones.")]
@@ -45,6 +50,7 @@ def command(sense: Sense) -> Callable[..., None]:
     def optimize(
         config: Config,
         method: Method = None,
+        solver: Solver = None,
         restarts: Restarts = None,
         iterations: Iterations = None,
         time_limit: TimeLimit = None,
@@ -59,6 +65,7 @@ def command(sense: Sense) -> Callable[..., None]:
     ) -> None:
         options = {
             "method": method,
+            "options.solver": solver,
             "restarts": restarts,
             "iterations": iterations,
             "time_limit": time_limit,
@@ -70,7 +77,8 @@ def command(sense: Sense) -> Callable[..., None]:
         }
         given = {key: value for key, value in options.items() if value is not None}
         with plain_messages():
-            answer = _answer(sense, config, _changes(change) | given, on_terminal() if progress is None else progress)
+            shown = on_terminal() if progress is None else progress
+            answer = _answer(sense, config, read_changes(change) | given, shown)
             files = answer.write()
             if as_json:
                 typer.echo(json.dumps({**answer.to_json(), "files": [str(file) for file in files]}, indent=2))
@@ -82,40 +90,12 @@ def command(sense: Sense) -> Callable[..., None]:
 
 def _answer(sense: Sense, config: Path, changes: dict[str, Any], progress: bool) -> Answer:
     """Read the configuration, run it, and return the answer."""
-    import torch
-
-    from relu_attack.api import ReLUOptimizer
     from relu_attack.cli._answer import Answer
-    from relu_attack.config import ConfigError, load_configuration
 
-    sys.path.insert(0, "")  # a factory may stand in the working directory, as with python -m
-    configuration, question = load_configuration(config, changes)
-    if configuration.sense not in (None, sense):
-        raise ConfigError(
-            config, [f"sense: is {configuration.sense}; run relu-attack {configuration.sense}, or drop it"]
-        )
-    if configuration.threads is not None:
-        torch.set_num_threads(configuration.threads)
-    optimizer = ReLUOptimizer(question.model, question.domain, question.objective, device=configuration.device)
+    configuration, optimizer = load_question(config, changes, sense)
     answer = Answer.prepare(sense, configuration, optimizer)
     search = optimizer.maximize if sense == "maximize" else optimizer.minimize
     return answer.found(search(**configuration.arguments(), progress=progress))
-
-
-def _changes(given: list[str] | None) -> dict[str, Any]:
-    """Read KEY=VALUE, the value as YAML."""
-    import yaml
-
-    changes = {}
-    for change in given or ():
-        key, equals, value = change.partition("=")
-        if not equals or not all(key.split(".")):
-            raise typer.BadParameter(f"{change!r} must be KEY=VALUE, such as domain.radius=0.1", param_hint="--set")
-        try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise typer.BadParameter(f"the value in {change!r} is not YAML", param_hint="--set") from None
-    return changes
 
 
 def _from_here(path: Path | None) -> str | None:

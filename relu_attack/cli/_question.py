@@ -1,0 +1,54 @@
+"""From a configuration file, and what the line changes of it, to a question that can be run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from relu_attack.api import ReLUOptimizer
+    from relu_attack.config import Configuration
+
+
+def read_changes(given: list[str] | None) -> dict[str, Any]:
+    """Read KEY=VALUE, the value as YAML."""
+    import yaml
+
+    changes = {}
+    for change in given or ():
+        key, equals, value = change.partition("=")
+        if not equals or not all(key.split(".")):
+            raise typer.BadParameter(f"{change!r} must be KEY=VALUE, such as domain.radius=0.1", param_hint="--set")
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise typer.BadParameter(f"the value in {change!r} is not YAML", param_hint="--set") from None
+    return changes
+
+
+def load_question(config: Path, changes: dict[str, Any], sense: str | None) -> tuple[Configuration, ReLUOptimizer]:
+    """Read the configuration and make its optimizer; `sense` is what the command does, if it does one thing."""
+    import torch
+
+    from relu_attack.api import ReLUOptimizer
+    from relu_attack.config import ConfigError, load_configuration
+
+    sys.path.insert(0, "")  # a factory may stand in the working directory, as with python -m
+    configuration, question = load_configuration(config, changes)
+    if sense is not None and configuration.sense not in (None, sense):
+        raise ConfigError(
+            config, [f"sense: is {configuration.sense}; run relu-attack {configuration.sense}, or drop it"]
+        )
+    if configuration.threads is not None:
+        torch.set_num_threads(configuration.threads)
+    optimizer = ReLUOptimizer(
+        question.model,
+        question.domain,
+        question.objective,
+        output_constraints=question.output_constraints,
+        device=configuration.device,
+    )
+    return configuration, optimizer
