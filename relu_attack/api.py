@@ -130,7 +130,7 @@ class ReLUOptimizer:
         progress
             Whether to show a bar with the best value.
         record_path
-            Whether the result keeps each step of each walker, for pictures.
+            Whether the result keeps each step of each walker, for pictures; not with `auto` and `milp`.
         options
             Options of the method, such as ``learning_rate``; see the options class of each method.
 

@@ -91,7 +91,8 @@ class Result:
     trace
         Best value against time.
     path
-        Where each walker went, shape (steps, problems, walkers, inputs), when it was asked for.
+        Where each walker went, shape (steps, problems, walkers, inputs), when it was asked for; of the walks over
+        programs the start and the end of each step, shape (points, 1, 1, inputs).
     """
 
     x: Tensor

@@ -55,16 +55,18 @@ def _exact(problem: Problem, x: Tensor, settings: Settings) -> Answer:
     return milp(problem, MILPOptions(), settings, walk=lambda problem, settings: x, polish=_polished)
 
 
+_AUTO = partial(auto, make_walk=_make_walk, make_climb=_make_climb, exact=_exact)
+_LP_WALK, _MILP_WALK = partial(lp_walk, sources=_SOURCES), partial(milp_walk, sources=_SOURCES)
+_MILP = partial(milp, walk=_walked, polish=_polished)
+
 METHODS: dict[str, Method] = {
-    "auto": Method(
-        partial(auto, make_walk=_make_walk, make_climb=_make_climb, exact=_exact), AutoOptions, time_limit=10.0
-    ),
+    "auto": Method(_AUTO, AutoOptions, time_limit=10.0, paths="none"),
     "gradient_walk": Method(partial(search, walk_class=GradientWalk), WalkOptions, iterations=1000),
     "ppga": Method(partial(search, walk_class=PPGA), PerturbationOptions, iterations=1000),
     "ppga_lr": Method(partial(search, walk_class=PPGALR), PPGALROptions, iterations=1000),
-    "lp_walk": Method(partial(lp_walk, sources=_SOURCES), LPWalkOptions, time_limit=10.0),
-    "milp_walk": Method(partial(milp_walk, sources=_SOURCES), MILPWalkOptions, time_limit=10.0),
-    "milp": Method(partial(milp, walk=_walked, polish=_polished), MILPOptions, time_limit=60.0, counts=False),
+    "lp_walk": Method(_LP_WALK, LPWalkOptions, time_limit=10.0, paths="single"),
+    "milp_walk": Method(_MILP_WALK, MILPWalkOptions, time_limit=10.0, paths="single"),
+    "milp": Method(_MILP, MILPOptions, time_limit=60.0, counts=False, paths="none"),
 }
 
 
@@ -93,7 +95,12 @@ def make_options(name: str, options: dict[str, Any]) -> Any:
 
 def optimize(problem: Problem, name: str, options: Any, settings: Settings) -> Result:
     """Run the method of that name on a problem and check its answer."""
-    return conclude(problem, name, settings, find_method(name).solve(problem, options, settings))
+    method = find_method(name)
+    kinds = ("all", "single") if problem.problems == 1 else ("all",)
+    if settings.record_path and method.paths not in kinds:
+        able = [known for known, other in METHODS.items() if other.paths in kinds]
+        raise OptionError(f"{name} records no path here; record_path works with {', '.join(able)}")
+    return conclude(problem, name, settings, method.solve(problem, options, settings))
 
 
 __all__ = [

@@ -49,6 +49,7 @@ class Incumbents:
         self.value, self.violation = torch.full_like(upper, -torch.inf), torch.full_like(upper, torch.inf)
         self.found_by = [""] * problem.problems
         self.steps = 0
+        self._path: list[Tensor] | None = [] if settings.record_path else None
         self._singles = [problem.single(index) for index in range(problem.problems)]
         self._recorder = Recorder(
             settings.budget, self.upper, sign=settings.sign, progress=settings.progress, unit=unit
@@ -87,6 +88,11 @@ class Incumbents:
         value, upper = float(self.value[index]), float(self.upper[index])
         return upper == -torch.inf or (self.is_feasible(index) and upper - value <= gap * abs(value))
 
+    def visit(self, x: Tensor) -> None:
+        """Keep a point (inputs,) that the walk of a single problem is at, when the path is asked for."""
+        if self._path is not None:
+            self._path.append(x.detach().to("cpu", torch.float64).clone())
+
     def step(self, count: int = 1) -> None:
         """Count steps, and write the trace where a record is due."""
         self.steps += count
@@ -123,6 +129,7 @@ class Incumbents:
             iterations=self.steps,
             evaluations=evaluations,
             trace=self._recorder.trace(),
+            path=torch.stack(self._path)[:, None, None] if self._path else None,
             found_by=tuple(self.found_by),
         )
 

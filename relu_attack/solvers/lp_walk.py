@@ -195,11 +195,13 @@ def _walk(
 
     def count(x: Tensor) -> None:
         incumbents.offer(index, x[None], "lp_walk")
+        incumbents.visit(x)
         incumbents.step()
 
     climber = Climber(problem, options, left, count)
     for start in starts(problem, settings):
         incumbents.offer(index, start[None], options.source)
+        incumbents.visit(start)
         before = incumbents.steps
         climber.climb(start)
         if incumbents.steps == before:  # a start in a region that was solved counts, or steps might never end

@@ -94,6 +94,8 @@ class Method:
         The budget of a call that gives none.
     counts
         Whether iterations limit the method; where they do not, its time limit stands unless the call gives one.
+    paths
+        Of which problems it can record the path: ``"all"``, ``"single"`` or ``"none"``.
     """
 
     solve: Solve
@@ -101,6 +103,7 @@ class Method:
     iterations: int | None = None
     time_limit: float | None = None
     counts: bool = True
+    paths: str = "all"
 
     def budget(self, *, iterations: int | None, time_limit: float | None) -> Budget:
         """Return the budget of a call."""

@@ -92,6 +92,7 @@ def _walk(
     for start in starts(problem, settings):
         x = domain.round(domain.project(start[None]))[0]
         incumbents.offer(index, x[None], options.source)
+        incumbents.visit(x)
         while budget.spent(incumbents.steps) is None:
             began = time.perf_counter()
             limit = min(options.step_time, budget.left())
@@ -102,6 +103,7 @@ def _walk(
             if best is not None and gained:
                 x = best
                 incumbents.offer(index, x[None], "milp_walk")
+                incumbents.visit(x)
             whole = count >= units
             if best is None or seconds > options.step_time:
                 exhausted, count = not gained, max(count * _SHRINK, 1.0)
