@@ -19,8 +19,8 @@ NOT_CERTIFIED = "not certified"
 """Said of a bound that is the word of a solver."""
 
 _UNANSWERED = {
-    Status.INFEASIBLE: "infeasible: the input that comes nearest to the output constraints",
-    Status.NOT_FOUND: "nothing feasible was found: the input that comes nearest to the output constraints",
+    Status.INFEASIBLE: "infeasible; the nearest input",
+    Status.NOT_FOUND: "nothing feasible found; the nearest input",
 }
 
 

@@ -14,8 +14,10 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 from relu_attack.cli import app
-from relu_attack.io import save_model
+from relu_attack.io import load_model, save_model
 from relu_attack.io.results import load_result
+from relu_attack.solvers import METHODS
+from tests.problems import random_network
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART, DIGITS = ROOT / "configs" / "quickstart.yaml", ROOT / "configs" / "digits.yaml"
@@ -152,6 +154,77 @@ def test_a_batch_of_sets_has_one_row_each(folder: Path) -> None:
     assert len(answer("maximize", file, "--figure", folder / "a.png")["value"]) == 3
     done = call("maximize", file)
     assert "in 3 problems" in done.stdout
+
+
+def test_help_lists_the_methods() -> None:
+    text = " ".join(call("maximize", "--help").stdout.replace("│", " ").split())
+    assert ", ".join(METHODS) in text
+
+
+def test_the_solver_is_an_option_of_the_methods_over_programs(folder: Path) -> None:
+    file = write(folder)
+    assert "value" in answer("maximize", file, "--method", "lp_walk", "--solver", "HIGHS")
+    done = call("maximize", file, "--method", "lp_walk", "--solver", "NONE")
+    assert done.exit_code == 1
+    assert "NONE" in done.stderr
+    done = call("maximize", file, "--method", "ppga", "--solver", "HIGHS")
+    assert done.exit_code == 1
+    assert "options.solver: is no option of ppga" in done.stderr
+
+
+def test_the_table_says_who_found_the_answer_and_whose_word_the_bound_is(folder: Path) -> None:
+    save_model(random_network(4, 12, 12, 1, seed=1), folder / "model.safetensors")
+    file = write(folder, domain={"kind": "box", "lower": [0] * 4, "upper": 1})
+    assert "not certified" not in call("maximize", file, "--method", "ppga").stdout
+    done = call("maximize", file, "--method", "milp", "--time-limit", 60, "--set", "options.gap=0.01")
+    assert "found by" in done.stdout
+    assert "not certified" in done.stdout
+    assert "violation" not in done.stdout
+
+
+def test_output_constraints_and_whole_inputs_are_told_with_their_violations(folder: Path) -> None:
+    constraints = [{"name": "nitrogen", "unit": "mol/s", "expression": [1], "upper": 0.1}]
+    domain = {"kind": "box", "lower": [0, 0, 0], "upper": 2, "integer": [0]}
+    file = write(folder, domain=domain, output_constraints=constraints)
+    found = answer("maximize", file)
+    assert found["output_violation"] <= 1e-6
+    assert found["integrality"] == 0.0
+    table = call("maximize", file).stdout
+    line = next(line for line in table.splitlines() if "nitrogen" in line)
+    assert "mol/s" in line
+    assert "set 0, output constraints 0, whole numbers 0" in table
+    recipe = answer("maximize", write(folder, inputs=["a", "b", "c"], domain=domain, output_constraints=constraints))
+    assert recipe["recipe"]["output_constraints"]["nitrogen"]["value"] <= 0.1 + 1e-6
+    assert recipe["recipe"]["output_constraints"]["nitrogen"]["unit"] == "mol/s"
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+@pytest.mark.parametrize(
+    ("method", "words"), [("milp", "INFEASIBLE: no input of the set"), ("ppga", "NOT_FOUND: no input that satisfies")]
+)
+def test_a_question_without_an_answer_is_answered_so(
+    folder: Path, method: str, words: str, names: list[str] | None
+) -> None:
+    file = write(folder, inputs=names, method=method, output_constraints=[{"expression": [1], "upper": -100}])
+    done = call("maximize", file)
+    assert done.exit_code == 0, done.stderr
+    assert words in done.stdout
+    assert "the nearest input" in done.stdout
+    assert "inf" not in done.stdout.replace("infeasible", "").replace("INFEASIBLE", "")
+    assert answer("maximize", file)["value"] == "-inf"
+
+
+def test_a_reference_that_breaks_an_output_constraint_is_passed_over(folder: Path) -> None:
+    (folder / "table.csv").write_text("a,b,c,measured\n0,0,0,9\n1,1,1,5\n")
+    report = {"kind": "recipe", "reference": "table.csv", "measured": "measured"}
+    content = {"inputs": ["a", "b", "c"], "report": report}
+    assert answer("maximize", write(folder, **content))["recipe"]["reference"]["measured"] == 9
+    model = load_model(folder / "model.safetensors")
+    with torch.no_grad():
+        first, second = model(torch.tensor([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]))[:, 1].tolist()
+    limit = {"upper" if first > second else "lower": (first + second) / 2}
+    content["output_constraints"] = [{"expression": [1], **limit}]
+    assert answer("maximize", write(folder, **content))["recipe"]["reference"]["measured"] == 5
 
 
 def test_a_factory_in_the_working_directory_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
