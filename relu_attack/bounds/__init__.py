@@ -10,6 +10,7 @@ from relu_attack.bounds.lp_tightened import lp_tightened
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
+from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
 
 
@@ -74,4 +75,19 @@ def bound_problem(problem: Problem, method: str) -> tuple[torch.Tensor, torch.Te
     return bounds.lower[:, 0], bounds.upper[:, 0]
 
 
-__all__ = ["BOUNDS", "Bounds", "bound_problem", "bound_rows", "interval", "lp_tightened"]
+def upper_bound(problem: Problem, method: str) -> torch.Tensor:
+    """Return a certified upper bound of each problem, float64, shape (problems,).
+
+    It is minus infinity where the bounds of the outputs prove that no input of the set satisfies the output
+    constraints, with the tolerance that answers have.
+    """
+    _, upper = bound_problem(problem, method)
+    constraints = problem.constraints
+    if constraints is None:
+        return upper
+    rows = bound_rows(problem.network, problem.domain, constraints.matrix, method)
+    broken = (rows.lower > constraints.upper + TOLERANCE * constraints.scale).any(-1)
+    return torch.where(broken, -torch.inf, upper)
+
+
+__all__ = ["BOUNDS", "Bounds", "bound_problem", "bound_rows", "interval", "lp_tightened", "upper_bound"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,22 @@ from relu_attack.solvers.sources import random_starts, relaxation_starts
 from relu_attack.solvers.walk import Walk, WalkOptions
 from relu_attack.solvers.walking import search
 
-_SOURCES: dict[str, Starts] = {"random": random_starts, "relaxation": relaxation_starts}
+
+def _walked_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
+    """Yield the ends of a gradient walk in a tenth of the time that is left, or 200 steps, then random points."""
+    left = settings.budget.left()
+    part = settings.budget.part(seconds=left / 10) if math.isfinite(left) else settings.budget.part(iterations=200)
+    own = replace(settings, budget=part, progress=False, record_path=False)
+    answer = search(problem, PPGALROptions(), own, walk_class=PPGALR)
+    yield from answer.candidates[0].to("cpu", torch.float64).clone()
+    yield from random_starts(problem, replace(settings, x0=None))
+
+
+_SOURCES: dict[str, Starts] = {
+    "random": random_starts,
+    "gradient_walk": _walked_starts,
+    "relaxation": relaxation_starts,
+}
 
 
 def _make_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Walk:

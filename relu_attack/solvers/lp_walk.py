@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import bound_problem
+from relu_attack.bounds import upper_bound
 from relu_attack.encodings import neighborhood
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
@@ -176,7 +176,7 @@ def lp_walk(problem: Problem, options: LPWalkOptions, settings: Settings, *, sou
     """
     if options.source not in sources:
         raise OptionError(f"source is {options.source!r}; it must be one of {', '.join(sources)}")
-    incumbents = Incumbents(problem, settings, bound_problem(problem, settings.bound)[1], unit="programs")
+    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="programs")
     starts = sources[options.source]
     walks = [
         _walk(incumbents, index, options, own, starts) for index, own in enumerate(settings_for_each(problem, settings))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import bound_problem, lp_tightened
+from relu_attack.bounds import lp_tightened, upper_bound
 from relu_attack.encodings import Ranges, neighborhood
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
@@ -69,7 +69,7 @@ def milp_walk(
     """
     if options.source not in sources:
         raise OptionError(f"source is {options.source!r}; it must be one of {', '.join(sources)}")
-    incumbents = Incumbents(problem, settings, bound_problem(problem, settings.bound)[1], unit="programs")
+    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="programs")
     starts = sources[options.source]
     walks = [
         _walk(incumbents, index, options, own, starts) for index, own in enumerate(settings_for_each(problem, settings))
