@@ -88,9 +88,9 @@ def test_the_best_so_far_never_falls(method: str, case: Case, seed: int) -> None
     # Each review of a window is recorded, unless the last record is too recent.
     options: dict[str, Any] = {"iterations": 60, "window": 3} if method in GRADIENT_WALKS else {"iterations": 10}
     up = optimizer.maximize(method, restarts=4, seed=seed, **options).trace.values
-    assert bool((up.diff(dim=0) >= 0).all())
+    assert bool((up[1:] >= up[:-1]).all())  # also where both are infinite: nothing found yet
     down = optimizer.minimize(method, restarts=4, seed=seed, **options).trace.values
-    assert bool((down.diff(dim=0) <= 0).all())
+    assert bool((down[1:] <= down[:-1]).all())
 
 
 @pytest.mark.parametrize(("method", "kind"), METHODS_ON)

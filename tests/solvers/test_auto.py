@@ -1,0 +1,98 @@
+"""Auto: the best of its parts, on every kind of problem."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from relu_attack import Box, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
+from relu_attack.solvers import METHODS
+from tests.problems import random_network
+
+CUBE = Box(0.0, 1.0, shape=(3,))
+BATCH = Box(
+    torch.zeros(3, 3, dtype=torch.float64), torch.tensor([[1.0], [0.5], [2.0]], dtype=torch.float64).expand(3, 3)
+)
+
+
+def model() -> nn.Sequential:
+    return random_network(3, 8, 6, 1, seed=5)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [CUBE, Polytope(A=[[1.0, 1.0, 1.0]], b=[1.5], lower=0.0, upper=1.0), Box(0.0, 3.0, shape=(3,), integer=[0])],
+)
+def test_it_is_as_good_as_the_exact_program(domain: Any) -> None:
+    optimizer = ReLUOptimizer(model(), domain)
+    result, proven = optimizer.maximize(iterations=200, seed=0), optimizer.maximize("milp", iterations=50)
+    assert float(result.value) == pytest.approx(float(proven.value), rel=1e-6)
+    assert result.found_by[0] in ("ppga_lr", "lp_walk", "milp")
+    assert float(result.integrality) == 0.0
+    assert float(result.violation) <= 1e-9
+
+
+def test_with_a_time_limit_it_proves_what_it_found() -> None:
+    optimizer = ReLUOptimizer(model(), CUBE)
+    result = optimizer.maximize(time_limit=3.0, seed=0)
+    assert result.status is Status.OPTIMAL
+    assert float(result.value) == pytest.approx(float(optimizer.maximize("milp", iterations=50).value), rel=1e-6)
+
+
+def test_each_problem_of_a_batch_has_its_own_answer() -> None:
+    result = ReLUOptimizer(model(), BATCH).maximize(iterations=200, seed=0)
+    assert result.x.shape == (3, 3)
+    assert len(result.found_by) == 3
+    for index in range(3):
+        alone = ReLUOptimizer(model(), Box(BATCH.lower[index, 0], BATCH.upper[index, 0])).maximize(
+            "milp", iterations=50
+        )
+        assert float(result.value[index]) == pytest.approx(float(alone.value), rel=1e-6)
+
+
+def test_a_set_without_linear_rows_is_left_to_the_walks() -> None:
+    result = ReLUOptimizer(model(), L2Ball(torch.full((3,), 0.5), 0.4)).maximize(iterations=200)
+    assert result.found_by == ("ppga_lr",)
+
+
+def test_minimizing_finds_the_minimum() -> None:
+    optimizer = ReLUOptimizer(model(), CUBE)
+    result, proven = optimizer.minimize(iterations=200), optimizer.minimize("milp", iterations=50)
+    assert float(result.value) == pytest.approx(float(proven.value), rel=1e-6)
+    assert result.bound <= result.value
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fixed_input_and_a_model_without_layers_are_taken_by_every_method(method: str) -> None:
+    fixed = Box(torch.tensor([0.0, 0.25, 0.0]), torch.tensor([1.0, 0.25, 1.0]))
+    result = ReLUOptimizer(model(), fixed).maximize(method, iterations=20)
+    assert float(result.x[1]) == 0.25
+    assert result.value <= result.bound
+    linear = nn.Sequential(nn.Identity(), nn.Flatten())
+    assert float(ReLUOptimizer(linear, fixed).maximize(method, iterations=20).value) == 1.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_output_constraints_are_met_or_the_answer_says_so(method: str) -> None:
+    two = random_network(3, 8, 2, seed=5)
+    free = float(ReLUOptimizer(two, CUBE).maximize("milp", iterations=50).value)
+    with torch.no_grad():
+        middle = float(two(torch.full((1, 3), 0.5, dtype=torch.float64))[0, 0])
+    limit = (free + middle) / 2
+    reachable = OutputConstraints([[1.0, 0.0]], [limit])
+    result = ReLUOptimizer(two, CUBE, output_constraints=reachable).maximize(method, iterations=30)
+    assert middle - 1e-6 <= float(result.value) <= limit + 1e-5
+    assert result.value <= result.bound
+    never = OutputConstraints([[1.0, 0.0]], [-1e3])
+    result = ReLUOptimizer(two, CUBE, output_constraints=never).maximize(method, iterations=10)
+    assert result.status in (Status.INFEASIBLE, Status.NOT_FOUND)
+    if method == "milp":
+        assert result.status is Status.INFEASIBLE
+
+
+def test_it_is_never_worse_than_the_walk_that_is_its_part() -> None:
+    optimizer = ReLUOptimizer(random_network(6, 20, 20, 1, seed=1), Box(0.0, 1.0, shape=(6,)))
+    auto = float(optimizer.maximize(iterations=200, seed=0).value)
+    part = float(optimizer.maximize("ppga_lr", iterations=200, seed=0).value)
+    assert auto >= part - 1e-9
