@@ -4,7 +4,7 @@ from relu_attack.cli.app import app
 
 
 def main() -> None:
-    """Run the command of ``sys.argv`` and exit with its code: 0 solved, 1 bad input, 2 usage."""
+    """Run the command of ``sys.argv`` and exit with its code: 0 answered, 1 bad input, 2 usage."""
     app()
 
 
