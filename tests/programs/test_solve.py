@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -488,3 +489,26 @@ def test_options_and_mistakes_are_named() -> None:
         solve(diet(), warm_start=[1])
     with pytest.raises(OptionError, match="cannot change integral"):
         PreparedProgram(diet()).change(integral=True)
+
+
+def test_rows_that_are_added_hold_in_the_next_solve() -> None:
+    """The same as a program that had them from the beginning; rows of very different sizes, as they are scaled."""
+    whole = dense_program(rows=120)
+    first = replace(whole, matrix=whole.matrix[:60], row_lower=whole.row_lower[:60], row_upper=whole.row_upper[:60])
+    prepared = PreparedProgram(first)
+    before = prepared.solve()
+    prepared.add_rows(whole.matrix[60:].toarray(), whole.row_lower[60:], whole.row_upper[60:])
+    after, expected = prepared.solve(), solve(whole)
+    assert prepared.program.rows == whole.rows
+    assert after.value == pytest.approx(expected.value, rel=1e-9)
+    assert after.value <= before.value + 1e-9
+    prepared.add_rows(1e6 * whole.objective[None], -np.inf, 1e6 * (after.value - 1.0 - whole.constant))
+    assert prepared.solve().value == pytest.approx(after.value - 1.0, rel=1e-9)
+
+
+def test_rows_that_a_program_refuses_are_not_added() -> None:
+    prepared = PreparedProgram(diet())
+    before = prepared.solve().value
+    with pytest.raises(OptionError):
+        prepared.add_rows(np.full((1, prepared.program.columns), np.nan), -np.inf, 1.0)
+    assert prepared.solve().value == pytest.approx(before)
