@@ -16,9 +16,8 @@ import torch
 from relu_attack import Box, OptionError, Output, ReLUOptimizer, Result, Status
 from relu_attack.solvers import METHODS
 from relu_attack.solvers.budget import Budget
-from tests.problems import absolute_value, random_network
+from tests.problems import GRADIENT_WALKS, absolute_value, random_network
 
-GRADIENT_WALKS = ("gradient_walk", "ppga", "ppga_lr")
 every_method = pytest.mark.parametrize("method", METHODS)
 every_walk = pytest.mark.parametrize("method", [method for method in METHODS if method != "milp"])
 every_gradient_walk = pytest.mark.parametrize("method", GRADIENT_WALKS)
