@@ -204,6 +204,8 @@ def _walk(
         incumbents.visit(start)
         before = incumbents.steps
         climber.climb(start)
-        if incumbents.steps == before:  # a start in a region that was solved counts, or steps might never end
+        if (
+            incumbents.steps == before and left() > 0
+        ):  # a start in a region that was solved counts, or steps might never end
             incumbents.step()
         yield
