@@ -57,7 +57,7 @@ class AutoOptions:
     """
 
     rounds: int = 20
-    program_share: float = 0.4
+    program_share: float = 0.2
     recombined: float = 0.4
     exact_units: int = 250
     exact_after: float = 0.25
