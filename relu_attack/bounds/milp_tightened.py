@@ -19,7 +19,7 @@ _SHORTEST = 0.05
 # Relative room added to a range that a branch and bound found, for the tolerances that the solver works with.
 _ROOM = 1e-6
 # The ends of a range need no heuristics, which look for points, and no last digits.
-_OPTIONS = {"mip_heuristic_effort": 0.0, "mip_heuristic_run_rins": False, "mip_heuristic_run_rens": False}
+_OPTIONS = {"mip_heuristic_effort": 0.0}
 _GAP = 1e-2
 
 

@@ -29,6 +29,10 @@ _DEFAULTS = {
     "dual_feasibility_tolerance": 1e-9,
     "mip_feasibility_tolerance": 1e-7,
     "mip_abs_gap": 0.0,
+    # Inside a sub-MIP HiGHS 1.16 asks no callback, so neither Ctrl-C nor a stop would end it; walks find good points.
+    "mip_heuristic_run_rins": False,
+    "mip_heuristic_run_rens": False,
+    "mip_heuristic_run_root_reduced_cost": False,
     # Sparsify, bit 14 of the rules of presolve, looks at no clock: on the dense rows of a network of 1500 units it took
     # 75 seconds beyond a limit of 2, and made nothing sparser.
     "presolve_rule_off": 1 << 14,

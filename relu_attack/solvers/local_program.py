@@ -24,11 +24,7 @@ _FIRST_WALLS = 20
 # Presolve gains nothing on a linear program of few rows that grows from its last basis; and heuristics look for points
 # where there is a good one to begin with.
 _LINEAR: dict[str, object] = {"presolve": "off"}
-_MIXED_INTEGER: dict[str, object] = {
-    "mip_heuristic_effort": 0.0,
-    "mip_heuristic_run_rins": False,
-    "mip_heuristic_run_rens": False,
-}
+_MIXED_INTEGER: dict[str, object] = {"mip_heuristic_effort": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
