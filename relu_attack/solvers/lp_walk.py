@@ -204,8 +204,7 @@ def _walk(
         incumbents.visit(start)
         before = incumbents.steps
         climber.climb(start)
-        if (
-            incumbents.steps == before and left() > 0
-        ):  # a start in a region that was solved counts, or steps might never end
+        # A start in a region that was solved counts as a step, or steps might never end.
+        if incumbents.steps == before and left() > 0:
             incumbents.step()
         yield

@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from relu_attack import Box, FileFormatError, Output, OutputConstraints, Result, Status, Trace, maximize, minimize
+from relu_attack import (
+    Box,
+    FileFormatError,
+    Output,
+    OutputConstraints,
+    Result,
+    Status,
+    Trace,
+    bounds,
+    maximize,
+    minimize,
+)
 from relu_attack.io.results import load_result, save_result
 from tests.problems import random_network
 
@@ -86,15 +97,19 @@ def test_what_is_loaded_is_what_was_saved(result: Result) -> None:
 @pytest.mark.parametrize("search", [maximize, minimize])
 @pytest.mark.parametrize("objective", [Output(0), Output([0, 1])])
 def test_a_true_result_survives(search: object, objective: Output, tmp_path: Path) -> None:
-    result = search(MODEL, Box(0.0, 1.0, shape=(3,)), objective, iterations=15, record_path=True)  # type: ignore[operator]
+    box = Box(0.0, 1.0, shape=(3,))
+    result = search(MODEL, box, objective, method="ppga_lr", iterations=15, record_path=True)  # type: ignore[operator]
     save_result(result, tmp_path / "answer")
     assert_same(load_result(tmp_path / "answer"), result)
 
 
 @pytest.mark.parametrize(("method", "status"), [("ppga_lr", Status.NOT_FOUND), ("milp", Status.INFEASIBLE)])
 def test_a_result_without_a_feasible_point_survives(method: str, status: Status, tmp_path: Path) -> None:
-    never = OutputConstraints([1.0, 0.0], -100.0)
-    result = maximize(MODEL, Box(0.0, 1.0, shape=(3,)), output_constraints=never, method=method, iterations=15)
+    box = Box(0.0, 1.0, shape=(3,))
+    # Each row holds somewhere, so that intervals refute neither; both hold nowhere.
+    middle = float(sum(side[0] for side in bounds(MODEL, box))) / 2
+    never = OutputConstraints([[1.0, 0.0], [-1.0, 0.0]], [middle, -middle - 0.01])
+    result = maximize(MODEL, box, output_constraints=never, method=method, iterations=15)
     assert result.status is status
     save_result(result, tmp_path / "answer")
     assert_same(load_result(tmp_path / "answer"), result)

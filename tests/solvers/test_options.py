@@ -88,11 +88,14 @@ def test_an_option_that_is_none_by_default_may_be_given_as_none(method: str) -> 
 @pytest.mark.parametrize(
     ("method", "option", "value", "message"),
     [
-        ("lp_walk", "source", "nowhere", "source is 'nowhere'; it must be one of random, relaxation"),
+        ("lp_walk", "source", "nowhere", "source is 'nowhere'; it must be one of random, gradient_walk, relaxation"),
         ("lp_walk", "source", 3, "source must be a word, got 3"),
         ("lp_walk", "tolerance", 1.0, r"tolerance must be in \[0, 1\), got 1.0"),
         ("lp_walk", "flips", -1, "flips must be a whole number of at least 0, got -1"),
-        ("milp_walk", "source", "nowhere", "source is 'nowhere'; it must be one of random, relaxation"),
+        ("milp_walk", "source", "nowhere", "source is 'nowhere'; it must be one of random, gradient_walk, relaxation"),
+        ("lp_walk", "solver", "NONE", "NONE"),
+        ("milp_walk", "solver", "NONE", "NONE"),
+        ("milp", "gap", -1e-6, "gap must be at least 0, got -1e-06"),
         ("milp_walk", "free", 0, "free must be a whole number of at least 1, got 0"),
         ("milp_walk", "step_time", 0.0, "step_time must be a positive number of seconds, got 0.0"),
         ("milp_walk", "tolerance", -1.0, r"tolerance must be in \[0, 1\), got -1.0"),
@@ -106,29 +109,6 @@ def test_an_option_that_is_none_by_default_may_be_given_as_none(method: str) -> 
 def test_options_of_programs_that_cannot_be_used_are_named(method: str, option: str, value: Any, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         optimizer().maximize(method, iterations=1, **{option: value})
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"method": "auto", "rounds": 0}, "rounds must be a whole number of at least 1, got 0"),
-        ({"method": "auto", "program_share": 1.5}, r"program_share must be in \[0, 1\], got 1.5"),
-        ({"method": "auto", "learning_rate": 0.1}, "auto has no option 'learning_rate'; it has exact_after,"),
-        ({"method": "lp_walk", "source": "here"}, "source is 'here'; it must be one of random, relaxation"),
-        ({"method": "lp_walk", "solver": 3}, "solver must be a word, got 3"),
-        ({"method": "lp_walk", "solver": "NONE"}, "NONE"),
-        ({"method": "lp_walk", "tolerance": 1.0}, r"tolerance must be in \[0, 1\), got 1.0"),
-        ({"method": "lp_walk", "flips": 0.5}, "flips must be a whole number of at least 0, got 0.5"),
-        ({"method": "milp_walk", "source": "here"}, "source is 'here'; it must be one of random, relaxation"),
-        ({"method": "milp_walk", "solver": "NONE"}, "NONE"),
-        ({"method": "milp_walk", "free": 0}, "free must be a whole number of at least 1, got 0"),
-        ({"method": "milp_walk", "step_time": INFINITY}, "step_time must be a positive number of seconds, got inf"),
-        ({"method": "milp", "gap": -1e-6}, "gap must be at least 0, got -1e-06"),
-    ],
-)
-def test_what_the_methods_over_programs_cannot_use_is_named(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        optimizer().maximize(**{"method": "ppga_lr"} | arguments)
 
 
 def test_a_value_error_catches_an_option_error() -> None:
