@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from relu_attack import Box, DomainError, L2Ball, Linear, Output, Polytope
-from relu_attack.bounds import lp_tightened
+from relu_attack.bounds import bound_problem, lp_tightened
 from relu_attack.bounds.milp_tightened import milp_tightened
 from relu_attack.errors import OptionError
 from relu_attack.network import lower
@@ -109,8 +109,8 @@ def test_the_walk_is_never_lost_and_bounds_hold_when_the_time_is_over() -> None:
     assert_checked(problem, result)
     assert result.status is Status.TIME_LIMIT
     assert float(values.max()) <= float(result.value) < float(result.bound)
-    roots = lp_tightened(problem).upper
-    assert float(result.bound) <= float(roots) * (1 + 1e-9)
+    # However little of the programs was done, the bound is no worse than that of intervals.
+    assert float(result.bound) <= float(bound_problem(problem, "interval")[1])
 
 
 def test_the_walk_has_its_part_of_the_time() -> None:
