@@ -83,6 +83,8 @@ class Walk(ABC):
         slots = min(options.window, _MOST_SLOTS)
         self._points = starts.repeat(slots, 1, 1)
         self._values = torch.full((slots, prepared.batch), -torch.inf, dtype=starts.dtype, device=starts.device)
+        # Views made once: on small networks each indexing would cost as much as a product.
+        self._rows, self._value_columns = self._points.unbind(0), self._values.unsqueeze(2).unbind(0)
         self._slot = self._first_unread = self._unread = 0
         nothing = self._values[0].clone()
         self.excursion_x, self.excursion_value = starts.clone(), nothing.clone()
@@ -94,19 +96,19 @@ class Walk(ABC):
     @property
     def x(self) -> Tensor:
         """Where the walkers are, shape (batch, inputs)."""
-        return self._points[self._slot]
+        return self._rows[self._slot]
 
     def step(self) -> None:
         """Evaluate the current points and move along the gradient."""
         network, workspace = self.prepared.network, self._workspace
         evaluation = network.forward(self.x, workspace=workspace)
-        self._values[self._slot] = evaluation.outputs[:, 0]
+        self._value_columns[self._slot].copy_(evaluation.outputs)
         self._unread += 1
         gradient = network.gradient(evaluation.preactivations, workspace=workspace)
         if self._unread == len(self._points):
             self._keep_best()
         following = (self._slot + 1) % len(self._points)
-        self._advance(evaluation, gradient, self._points[following])
+        self._advance(evaluation, gradient, self._rows[following])
         self._slot = following
 
     def _advance(self, evaluation: Evaluation, gradient: Tensor, out: Tensor) -> None:
