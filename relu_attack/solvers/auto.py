@@ -32,6 +32,8 @@ Exact = Callable[[Problem, Tensor, Settings], Answer]
 
 # Steps of the walkers in a round when no time limit tells, and programs of one climb.
 _STEPS, _PROGRAMS = 200, 50
+# Seconds of search before the exact program at the earliest: with less time it has no chance, and the walks have one.
+_EARLIEST = 2.0
 # Walkers of a problem from which a round climbs at most.
 _CLIMBERS = 8
 
@@ -51,7 +53,7 @@ class AutoOptions:
     exact_units
         Largest number of units at which the exact program is tried.
     exact_after
-        Share of the time limit after which it is.
+        Share of the time limit after which it is, two seconds at the earliest.
     program_inputs, program_units
         Largest numbers of inputs and of units at which linear programs over regions are solved.
     """
@@ -143,7 +145,7 @@ class _Search:
         budget, incumbents = self.settings.budget, self.incumbents
         if self._programs_fit():
             self.climbs = [make_climb(incumbents.single(index), self._left) for index in self.problems]
-        exact_left = self._exact_fits()
+        exact_at = self._exact_at()
         while self.open:
             stopped = budget.spent(incumbents.steps)
             if stopped is not None:
@@ -151,10 +153,9 @@ class _Search:
             self._walk_on()
             for index in self.open:
                 self._climb(index)
-            limit = budget.time_limit
-            if exact_left and limit is not None and budget.elapsed() >= self.options.exact_after * limit:
+            if budget.elapsed() >= exact_at:
                 self._close(exact)
-                exact_left = False
+                exact_at = math.inf
             self._recombine()
         return Status.FEASIBLE
 
@@ -163,9 +164,12 @@ class _Search:
         small = problem.domain.inputs <= options.program_inputs and problem.network.units <= options.program_units
         return small and options.program_share > 0 and _has_rows(self.incumbents.single(0))
 
-    def _exact_fits(self) -> bool:
-        units = self.incumbents.problem.network.units
-        return self.settings.budget.time_limit is not None and units <= self.options.exact_units and bool(self.climbs)
+    def _exact_at(self) -> float:
+        """Return after how many seconds the exact program is tried; infinite where it does not fit."""
+        limit, units = self.settings.budget.time_limit, self.incumbents.problem.network.units
+        if limit is None or units > self.options.exact_units or not self.climbs:
+            return math.inf
+        return max(self.options.exact_after * limit, _EARLIEST)
 
     def _walk_on(self) -> None:
         """Walk for a round, and offer the best walkers."""
