@@ -101,7 +101,7 @@ class Domain(ABC):
         """Return set `index` of a batch as a set of its own; a single set is the same for every index."""
         if self.batch is None:
             return self
-        raise NotImplementedError(f"{type(self).__name__} has no batches")
+        raise DomainError(f"{type(self).__name__} has no batches; make one set for each problem")
 
     @abstractmethod
     def project(self, points: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ class Domain(ABC):
         return self._round(self._check_points(points)) if self.integer else points
 
     def _round(self, points: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} has no integer inputs")
+        raise DomainError(f"{type(self).__name__} has no integer inputs; use a Box or a Polytope")
 
     def integrality(self, points: Tensor) -> Tensor:
         """Return how far each of `points` (..., inputs) is from whole at most, over its inputs, shape (...).

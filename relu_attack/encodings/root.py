@@ -72,7 +72,8 @@ def tighten_root(
     done = 0
     while True:
         solution = prepared.solve(time_limit=None if math.isinf(deadline) else deadline - time.perf_counter())
-        after = min(after, solution.bound)
+        # That nothing is feasible may be the solver's word only; other bounds of a linear program are certified.
+        after = min(after, solution.bound) if solution.certified else after
         before = before if done else after
         if solution.status is not SolutionStatus.OPTIMAL or solution.x is None:
             break

@@ -75,8 +75,13 @@ class Incumbents:
         return True
 
     def bound(self, index: int, upper: float, *, certified: bool) -> None:
-        """Take an upper bound of problem `index` over if it is better."""
-        if upper < float(self.upper[index]):
+        """Take an upper bound of problem `index` over if it is better.
+
+        That nothing is feasible is not taken over beside a point that is, be it only to the tolerance of constraints:
+        it would make any such point an optimum.
+        """
+        refuted = upper == -torch.inf and self.is_feasible(index)
+        if upper < float(self.upper[index]) and not refuted:
             self.upper[index], self.certified[index] = upper, certified
 
     def is_feasible(self, index: int) -> bool:

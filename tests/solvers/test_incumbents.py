@@ -222,3 +222,12 @@ def test_the_certificate_is_that_of_the_answer(certified: bool) -> None:
 def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
     with pytest.raises(SolverError, match="no finite value"):
         concluded([[value]], [2.0])
+
+
+def test_that_nothing_is_feasible_is_not_believed_beside_a_point_that_is_to_the_tolerance() -> None:
+    """Else the bound of minus infinity would make any such point an optimum."""
+    kept = incumbents(upper=4.0)
+    kept.offer(0, points(2.0 + 5e-7), "walk")
+    kept.bound(0, -INFINITY, certified=True)
+    assert kept.upper.tolist() == [4.0]
+    assert not kept.is_closed(0, 1e-6)
