@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import upper_bound
 from relu_attack.encodings import neighborhood
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.solvers.incumbents import Incumbents, gains, rank
 from relu_attack.solvers.local_program import LocalOptimum, solve_neighborhood
 from relu_attack.solvers.method import Answer, Settings, Starts
-from relu_attack.solvers.starts import settings_for_each
+from relu_attack.solvers.turns import walk_in_turns
 
 # Shares of the way to the set's end at which the edges that leave a region are tried.
 _PROBES = (1e-4, 1e-3, 1e-2, 1e-1)
@@ -174,18 +174,12 @@ def lp_walk(problem: Problem, options: LPWalkOptions, settings: Settings, *, sou
     are linear programs. What is ours: walls are generated as they are needed; at the best point of a region the edges
     of the vertex are tried before the neighbouring regions are.
     """
-    if options.source not in sources:
-        raise OptionError(f"source is {options.source!r}; it must be one of {', '.join(sources)}")
-    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="programs")
-    starts = sources[options.source]
-    walks = [
-        _walk(incumbents, index, options, own, starts) for index, own in enumerate(settings_for_each(problem, settings))
-    ]
-    return incumbents.take_turns(walks, settings.budget)
+    walk = partial(_walk, options=options)
+    return walk_in_turns(problem, settings, walk, source=options.source, sources=sources)
 
 
 def _walk(
-    incumbents: Incumbents, index: int, options: LPWalkOptions, settings: Settings, starts: Starts
+    incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: LPWalkOptions
 ) -> Iterator[None]:
     """Climb on problem `index` from one start after the other, one a turn."""
     budget, problem = settings.budget, incumbents.single(index)

@@ -6,18 +6,19 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import lp_tightened, upper_bound
+from relu_attack.bounds import lp_tightened
 from relu_attack.encodings import Ranges, neighborhood
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.solvers.incumbents import Incumbents, gains
 from relu_attack.solvers.local_program import solve_neighborhood
 from relu_attack.solvers.method import Answer, Settings, Starts
-from relu_attack.solvers.starts import settings_for_each
+from relu_attack.solvers.turns import walk_in_turns
 
 # A step well below its time frees more units the next time, one beyond it fewer.
 _GROWTH, _SHRINK, _QUICK = 1.5, 0.5, 0.3
@@ -67,18 +68,12 @@ def milp_walk(
     2205.14189: units with ``|z| <= delta`` are free, the others keep their side. Here delta is given by how many units
     it frees, and follows the time of the steps.
     """
-    if options.source not in sources:
-        raise OptionError(f"source is {options.source!r}; it must be one of {', '.join(sources)}")
-    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="programs")
-    starts = sources[options.source]
-    walks = [
-        _walk(incumbents, index, options, own, starts) for index, own in enumerate(settings_for_each(problem, settings))
-    ]
-    return incumbents.take_turns(walks, settings.budget)
+    walk = partial(_walk, options=options)
+    return walk_in_turns(problem, settings, walk, source=options.source, sources=sources)
 
 
 def _walk(
-    incumbents: Incumbents, index: int, options: MILPWalkOptions, settings: Settings, starts: Starts
+    incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: MILPWalkOptions
 ) -> Iterator[None]:
     """Take one step on problem `index` a turn, from one start after the other."""
     problem, budget = incumbents.single(index), settings.budget

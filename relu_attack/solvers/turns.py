@@ -1,0 +1,34 @@
+"""What the walks over programs share: one walk a problem, from one start after the other, in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from relu_attack.bounds import upper_bound
+from relu_attack.errors import OptionError
+from relu_attack.problem import Problem
+from relu_attack.solvers.incumbents import Incumbents
+from relu_attack.solvers.method import Answer, Settings, Starts
+from relu_attack.solvers.starts import settings_for_each
+
+Walk = Callable[[Incumbents, int, Settings, Starts], Iterator[None]]
+"""Walks on one problem of the incumbents, given its index, settings and starts; yields after each turn."""
+
+
+def walk_in_turns(
+    problem: Problem, settings: Settings, walk: Walk, *, source: str, sources: Mapping[str, Starts]
+) -> Answer:
+    """Walk on each problem from the starts of a source, one turn after the other, within the budget of all.
+
+    Raises
+    ------
+    OptionError
+        When `source` is none of the `sources`.
+    """
+    if source not in sources:
+        raise OptionError(f"source is {source!r}; it must be one of {', '.join(sources)}")
+    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="programs")
+    each = enumerate(settings_for_each(problem, settings))
+    return incumbents.take_turns(
+        [walk(incumbents, index, own, sources[source]) for index, own in each], settings.budget
+    )
