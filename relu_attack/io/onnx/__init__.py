@@ -1,0 +1,190 @@
+"""ONNX files as chains: one file for each family of nodes, one table of rules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from relu_attack.errors import ModelError, UnsupportedModuleError
+from relu_attack.io.onnx import (
+    activation,
+    arithmetic,
+    convolution,
+    matrices,
+    normalization,
+    pooling,
+    reshaping,
+)
+from relu_attack.io.onnx.chain import Chain
+from relu_attack.io.onnx.constants import evaluate, stored
+from relu_attack.io.onnx.graph import Graph, label, read_graph
+from relu_attack.io.onnx.node import Node
+from relu_attack.network import Network
+
+if TYPE_CHECKING:
+    import onnx
+
+RULES: dict[str, Callable[[Node, Chain], None]] = {
+    **matrices.RULES,
+    **arithmetic.RULES,
+    **convolution.RULES,
+    **normalization.RULES,
+    **activation.RULES,
+    **pooling.RULES,
+    **reshaping.RULES,
+}
+EITHER_SIDE = ("Add", "Sub", "Mul", "MatMul", "Gemm")
+"""Nodes in which the value may stand second as well; in the others it stands first."""
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxModel:
+    """A model that was read from an ONNX file.
+
+    Attributes
+    ----------
+    network
+        The chain, in float64 on the CPU; its flat input is the input of the file in row-major order.
+    path
+        The file.
+    input_name, output_name
+        What its input and its output are called.
+    input_shape
+        The shape of an array that a runtime takes for one input, with the batch dimension, which is 1.
+    notes
+        What became of each node, one line each.
+    """
+
+    network: Network
+    path: Path
+    input_name: str
+    output_name: str
+    input_shape: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def read_onnx(path: str | os.PathLike[str]) -> OnnxModel:
+    """Read an ONNX file into the chain of affine maps and activations that every engine works on.
+
+    Nodes on constants are computed beforehand in the types of the file, as a runtime does. The rest is read as
+    a function of real numbers, with the weights as they are.
+
+    Parameters
+    ----------
+    path
+        A name in ``.onnx`` or ``.onnx.gz``. Needs the extra ``onnx``.
+
+    Returns
+    -------
+    OnnxModel
+        The network, and how to feed the same file to a runtime.
+
+    Raises
+    ------
+    FileFormatError
+        For a file that cannot be read or is no ONNX file; when the package onnx is not installed.
+    UnsupportedModuleError
+        For nodes that have no exact form here; it names all of them and what is supported.
+    ModelError
+        For several inputs or outputs, a free dimension besides the batch, a missing tensor, or a node that does not
+        fit its value.
+
+    Examples
+    --------
+    >>> import tempfile, onnx
+    >>> graph = onnx.parser.parse_model('''
+    ...     <ir_version: 8, opset_import: ["": 13]>
+    ...     g (float[N, 2] x) => (float[N, 2] y) <float[2] shift = {1.0, -1.0}> { s = Add(x, shift)  y = Relu(s) }
+    ... ''')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     onnx.save(graph, f"{folder}/net.onnx")
+    ...     model = read_onnx(f"{folder}/net.onnx")
+    >>> model.input_name, model.input_shape
+    ('x', (1, 2))
+    >>> model.network.forward(torch.tensor([[1.0, 0.5]]).double()).outputs
+    tensor([[2., 0.]], dtype=torch.float64)
+    """
+    graph = read_graph(Path(path))
+    _check(graph)
+    chain = Chain(graph.input_shape)
+    with torch.no_grad():
+        _walk(graph, chain)
+    built = chain.build()
+    network = Network(built.layers, built.output, _one(built.input_shape), _one(built.output_shape))
+    notes = tuple(note.removeprefix(f"{graph.path}, ") for note in chain.notes)
+    return OnnxModel(network, graph.path, graph.input_name, graph.output_name, graph.input_shape, notes)
+
+
+def _one(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without its batch dimension, where there is one."""
+    return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
+
+
+def _check(graph: Graph) -> None:
+    """Raise one error that names every node that has no form here, or every one that lacks an input."""
+    constant, varying = set(graph.initializers), {graph.input_name}
+    taken = {name for node in graph.nodes for name in node.input} | {graph.output_name}
+    lacking: list[str] = []
+    refused: list[str] = []
+    for node in graph.nodes:
+        missing = [name for name in node.input if name and name not in constant | varying]
+        lacking.extend(f"{label(node)} takes {name!r}" for name in missing)
+        places = [place for place, name in enumerate(node.input) if name in varying]
+        depends = bool(places) and node.op_type != "Shape"
+        reason = _reason(node, places, taken) if depends else None
+        if reason is not None:
+            refused.append(label(node) + reason)
+        (varying if depends else constant).update(node.output)
+    if lacking:
+        raise ModelError(f"{graph.path}: {'; '.join(lacking)}, which neither the file nor a node before it gives")
+    if refused:
+        supported = ", ".join(sorted({*RULES, "Constant"}))
+        raise UnsupportedModuleError(
+            f"{graph.path}: no exact form here for node {'; '.join(refused)}; supported: {supported}"
+        )
+    if graph.output_name not in varying:
+        raise ModelError(f"{graph.path}: the output {graph.output_name!r} does not depend on {graph.input_name!r}")
+
+
+def _reason(node: onnx.NodeProto, places: list[int], taken: set[str]) -> str | None:
+    """Return why a node on the way from the input has no form here, "" for its type, or None."""
+    if node.domain not in ("", "ai.onnx") or node.op_type not in RULES:
+        return ""
+    if len(places) > 1:
+        return " of two values that depend on the input (a skip connection or a product of them)"
+    if places[0] and not (node.op_type in EITHER_SIDE and places[0] == 1):
+        return f" whose input {places[0]} depends on the network's input"
+    if taken.intersection(node.output[1:]):
+        return f" whose output {node.output[1]!r} is used"
+    return None
+
+
+def _walk(graph: Graph, chain: Chain) -> None:
+    import onnx
+
+    taken = {name for node in graph.nodes for name in node.input}
+    known = {name: stored(graph.initializers[name], str(graph.path)) for name in taken.intersection(graph.initializers)}
+    shapes = {graph.input_name: chain.shape}
+    for node in graph.nodes:
+        where = graph.where(node)
+        try:
+            attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
+        except ValueError as reason:
+            raise ModelError(f"{where} has an attribute without a value: {reason}") from None
+        places = [place for place, name in enumerate(node.input) if name in shapes]
+        if not places:
+            known.update(zip(node.output, evaluate(node, known, graph.opsets, where), strict=False))
+        elif node.op_type == "Shape":
+            sizes = shapes[node.input[0]][attributes.get("start", 0) : attributes.get("end")]
+            known[node.output[0]] = np.array(sizes, dtype=np.int64)
+        else:
+            constants = {place: known[name] for place, name in enumerate(node.input) if name in known}
+            chain.path = where
+            RULES[node.op_type](Node(node.op_type, where, places[0], constants, attributes), chain)
+            shapes[node.output[0]] = chain.shape

@@ -1,0 +1,42 @@
+"""Sums, differences, products and quotients with a constant of any shape that broadcasts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relu_attack.io.onnx.chain import Chain
+from relu_attack.io.onnx.node import Node
+from relu_attack.network.operators import Diagonal
+
+
+def broadcast(node: Node, chain: Chain, constant: Tensor) -> Tensor:
+    """Bring the value and a constant to their common shape, and return the constant flat, shape (entries,)."""
+    try:
+        shape = torch.broadcast_shapes(chain.shape, constant.shape)
+    except RuntimeError:
+        raise node.wrong(
+            f"has a constant of shape {tuple(constant.shape)}, which does not fit a value of shape {chain.shape}"
+        ) from None
+    chain.select(chain.places.expand(shape))
+    return constant.expand(shape).flatten()
+
+
+def lower_arithmetic(node: Node, chain: Chain) -> None:
+    """Lower ``Add``, ``Sub``, ``Mul`` and ``Div``."""
+    constant = broadcast(node, chain, node.tensor(1 - node.place))
+    ones = torch.ones_like(constant)
+    if node.kind == "Mul":
+        chain.affine(Diagonal(constant), None)
+    elif node.kind == "Div":
+        if not bool(constant.all()):
+            raise node.wrong("divides by zero")
+        chain.affine(Diagonal(1 / constant), None)
+    elif node.kind == "Sub" and node.place == 1:
+        chain.affine(Diagonal(-ones), constant)
+    else:
+        chain.affine(Diagonal(ones), -constant if node.kind == "Sub" else constant)
+    chain.note(f"{chain.size} entries")
+
+
+RULES = dict.fromkeys(("Add", "Sub", "Mul", "Div"), lower_arithmetic)

@@ -1,0 +1,130 @@
+"""The graph of an ONNX file: its one input, its one output, and the nodes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relu_attack.errors import FileFormatError, ModelError
+from relu_attack.io.compressed import read_bytes
+
+if TYPE_CHECKING:
+    import onnx
+
+OLDEST_OPSET = 7  # before it, Add and its kin broadcast by other rules
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """What of an ONNX file says how its output comes from its input.
+
+    Attributes
+    ----------
+    path
+        The file.
+    input_name, output_name
+        The tensors that go in and come out.
+    input_shape
+        The shape of the input, where a free batch dimension is 1.
+    nodes
+        The nodes that the output depends on, each after those that it depends on.
+    initializers
+        The stored tensors, by name.
+    opsets
+        The version of each set of operators, by domain; ``""`` is ONNX itself.
+    """
+
+    path: Path
+    input_name: str
+    output_name: str
+    input_shape: tuple[int, ...]
+    nodes: tuple[onnx.NodeProto, ...]
+    initializers: dict[str, onnx.TensorProto]
+    opsets: dict[str, int]
+
+    def where(self, node: onnx.NodeProto) -> str:
+        """Return the place of a node, for messages: ``net.onnx, node 'gemm_3' (Gemm)``."""
+        return f"{self.path}, node {label(node)}"
+
+
+def label(node: onnx.NodeProto) -> str:
+    """Return what a node is called: by its first output where it has no name."""
+    name = node.name or (node.output[0] if node.output else "")
+    return f"{name!r} ({node.domain + '.' if node.domain else ''}{node.op_type})"
+
+
+def read_graph(path: Path) -> Graph:
+    """Read and check the graph of a file, without looking into its nodes.
+
+    Raises
+    ------
+    FileFormatError
+        For a file that cannot be read, is no ONNX file, or keeps its weights elsewhere; when onnx is not installed.
+    ModelError
+        For several inputs or outputs, free dimensions besides the batch, or a set of operators that is too old.
+    """
+    content = read_bytes(path, suffix=".onnx")
+    model = _parse(content, path)
+    opsets = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
+    if opsets.get("", 0) < OLDEST_OPSET:
+        raise ModelError(f"{path} has opset {opsets.get('', 'none')}; opsets from {OLDEST_OPSET} on are read")
+    graph = model.graph
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
+    for name, tensor in initializers.items():
+        if tensor.external_data:
+            raise FileFormatError(f"{path} keeps the tensor {name!r} in another file; save it with all tensors inside")
+    # Old files list the initializers among the inputs.
+    inputs = [value for value in graph.input if value.name not in initializers]
+    for word, values in (("input", inputs), ("output", list(graph.output))):
+        if len(values) != 1:
+            names = ", ".join(repr(value.name) for value in values) or "none"
+            raise ModelError(f"{path} must have one {word}, it has {len(values)}: {names}")
+    name, output = inputs[0].name, graph.output[0].name
+    nodes = _needed(graph.node, output)
+    return Graph(path, name, output, _input_shape(inputs[0], path), nodes, initializers, opsets)
+
+
+def _parse(content: bytes, path: Path) -> onnx.ModelProto:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        raise FileFormatError(
+            f"{path}: reading ONNX files needs the package onnx; install the extra: pip install 'relu-attack[onnx]'"
+        ) from None
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError:
+        raise FileFormatError(f"{path} is not an ONNX file, or its end is missing") from None
+    if not model.ir_version or not model.HasField("graph"):
+        raise FileFormatError(f"{path} is not an ONNX file: it holds no graph")
+    return model
+
+
+def _needed(nodes: Sequence[onnx.NodeProto], output: str) -> tuple[onnx.NodeProto, ...]:
+    needed, kept = {output}, []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    return tuple(reversed(kept))
+
+
+def _input_shape(value: onnx.ValueInfoProto, path: Path) -> tuple[int, ...]:
+    import onnx
+
+    where = f"{path}: the input {value.name!r}"
+    kind = value.type.tensor_type
+    if kind.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16):
+        names = {number: name for name, number in onnx.TensorProto.DataType.items()}
+        found = names.get(kind.elem_type, kind.elem_type)
+        raise ModelError(f"{where} is of type {found}; it must be FLOAT, DOUBLE or FLOAT16")
+    if not kind.HasField("shape") or not kind.shape.dim:
+        raise ModelError(f"{where} has no shape; export the model with one, such as (batch, 5)")
+    first, *others = (size.dim_value for size in kind.shape.dim)  # 0 where it is free
+    if min(others, default=1) < 1:
+        shown = tuple(size.dim_value or size.dim_param or "?" for size in kind.shape.dim)
+        raise ModelError(f"{where} has the shape {shown}; only the first dimension, the batch, may be free")
+    return (max(first, 1), *others)
