@@ -90,6 +90,14 @@ def test_pooling_whose_last_window_reaches_beyond(kind: str, pads: list[int], op
     assert_same(model([node], [1, 2, 6, 5], opset=opset), (1, 2, 6, 5), tmp_path)
 
 
+@pytest.mark.parametrize("automatic", ["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])
+@pytest.mark.parametrize("kind", ["Conv", "MaxPool", "AveragePool"])
+def test_padding_may_be_left_to_the_runtime(kind: str, automatic: str, tmp_path: Path) -> None:
+    inputs, attributes = (["x", "w"], {}) if kind == "Conv" else (["x"], {"kernel_shape": [2, 3]})
+    node = helper.make_node(kind, inputs, ["y"], auto_pad=automatic, strides=[1, 2], **attributes)
+    assert_same(model([node], [1, 1, 4, 6], {"w": eighths(2, 1, 2, 3)}), (1, 1, 4, 6), tmp_path)
+
+
 @pytest.mark.parametrize("pads", [[1, 1], [0, 2], [2, 1]])
 def test_dilated_maximum(pads: list[int], tmp_path: Path) -> None:
     node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[3], dilations=[2], pads=pads)

@@ -1,0 +1,111 @@
+"""What a property says: cases of inputs, and what the outputs must not do there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from torch import Tensor
+
+from relu_attack.output_constraints import OutputConstraints
+
+
+@dataclass(frozen=True, eq=False)
+class Inequalities:
+    """Rows ``A v <= b`` that hold all together; without rows they hold always.
+
+    The coefficients are exact. The limits are decimals, which few float64 are, so there are two of each.
+
+    Attributes
+    ----------
+    matrix
+        A, float64, shape (rows, variables).
+    upper
+        b rounded up: what satisfies the decimal rows satisfies these. For proofs.
+    inner_upper
+        b rounded down: what satisfies these satisfies the decimal rows. For witnesses.
+    """
+
+    matrix: Tensor
+    upper: Tensor
+    inner_upper: Tensor
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.matrix.shape[0]
+
+    def constraints(self) -> OutputConstraints:
+        """Return the rows with the limits for proofs; there must be one at least."""
+        return OutputConstraints(self.matrix, self.upper)
+
+    def hold(self, values: Tensor) -> bool:
+        """Say whether float64 `values`, shape (variables,), satisfy the rows with the limits for witnesses, exactly.
+
+        True is a proof that they satisfy the decimal rows. Sums are computed in rational numbers.
+        """
+        numbers = [Fraction(number) for number in values.tolist()]
+        return all(
+            sum((Fraction(row[index]) * numbers[index] for index in range(len(row)) if row[index]), Fraction(0))
+            <= limit
+            for row, limit in zip(self.matrix.tolist(), self.inner_upper.tolist(), strict=True)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A set of inputs, and the clauses that violate the property there.
+
+    Attributes
+    ----------
+    lower, upper
+        The range of each input rounded inward, float64, shape (inputs,): a float64 lies in the decimal range exactly
+        if it lies in this one. For witnesses.
+    outer_lower, outer_upper
+        The range rounded outward: it contains the decimal one. For proofs.
+    snapped
+        Inputs whose decimal range holds no float64, such as 0.1 to 0.1: `lower` and `upper` are the one nearest to it.
+    input_rows
+        Comparisons of inputs with each other; None if there are none.
+    clauses
+        An input of the set violates the property if all rows of one clause hold for its outputs. A clause without rows
+        holds always: every input of the set violates.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    outer_lower: Tensor
+    outer_upper: Tensor
+    snapped: tuple[int, ...]
+    input_rows: Inequalities | None
+    clauses: tuple[Inequalities, ...]
+
+    def contains(self, x: Tensor) -> bool:
+        """Say whether a float64 input, shape (inputs,), lies in the set at zero tolerance."""
+        inside = bool(((x >= self.lower) & (x <= self.upper)).all())
+        return inside and (self.input_rows is None or self.input_rows.hold(x))
+
+
+@dataclass(frozen=True, eq=False)
+class Property:
+    """A property: it is *violated* by an input if some case contains it and some clause there holds for its outputs.
+
+    Attributes
+    ----------
+    inputs, outputs
+        Number of each, as declared.
+    cases
+        In the order of the file. Without cases nothing violates the property.
+    """
+
+    inputs: int
+    outputs: int
+    cases: tuple[Case, ...]
+
+    def violated_by(self, x: Tensor, y: Tensor) -> bool:
+        """Say whether the input x, shape (inputs,), with the outputs y, shape (outputs,), violates the property.
+
+        Both are taken as exact numbers. True is a proof that they satisfy the formulas of the file, to the rounding
+        of inputs that are `Case.snapped`; False may be wrong where they lie within the rounding of a decimal limit.
+        """
+        return any(case.contains(x) and any(clause.hold(y) for clause in case.clauses) for case in self.cases)
