@@ -56,7 +56,7 @@ class OnnxModel:
     input_name, output_name
         What its input and its output are called.
     input_shape
-        The shape of an array that a runtime takes for one input, with the batch dimension, which is 1.
+        The shape of an array that a runtime takes for one input: as in the file, with a free batch dimension as 1.
     notes
         What became of each node, one line each.
     """

@@ -181,14 +181,15 @@ def _inequalities(parser: Parser, clauses: list[Conjunction], variables: int) ->
     limits: list[tuple[float, float]] = []
     for comparison in itertools.chain.from_iterable(clauses):
         scale = _scale(comparison.coefficients)
-        limit = comparison.limit * scale
+        limit = comparison.limit if scale == 1 else comparison.limit * scale
         rows.extend([len(limits)] * len(comparison.coefficients))
         limits.append((round_up(limit), round_down(limit)))
         if any(map(math.isinf, limits[-1])):
             raise parser.wrong(comparison.position, "the limit is too large for float64")
         for index, coefficient in comparison.coefficients:
-            number = nearest(coefficient * scale)
-            if not _is_exact(number, coefficient * scale):
+            scaled = coefficient if scale == 1 else coefficient * scale
+            number = nearest(scaled)
+            if not _is_exact(number, scaled):
                 raise parser.wrong(comparison.position, "the coefficients have too many digits to be exact in float64")
             columns.append(index)
             values.append(number)
@@ -202,7 +203,7 @@ def _inequalities(parser: Parser, clauses: list[Conjunction], variables: int) ->
 def _scale(coefficients: tuple[tuple[int, Fraction], ...]) -> Fraction:
     """Return a factor that makes the coefficients of a row exact in float64, if there is one."""
     numbers = [number for _, number in coefficients]
-    if len(numbers) == 1:
+    if len(numbers) == 1 and abs(numbers[0]) != 1:
         return abs(1 / numbers[0])
     if all(_is_exact(nearest(number), number) for number in numbers):
         return Fraction(1)

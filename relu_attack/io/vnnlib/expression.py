@@ -20,7 +20,7 @@ Value: TypeAlias = "Term | Formula | str | None"
 """A command's arguments stay text, and a command means nothing to the one around it."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Expression:
     """An operator and its arguments while they are read.
 

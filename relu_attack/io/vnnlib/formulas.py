@@ -19,7 +19,7 @@ class Variable(NamedTuple):
         return f"{self.side}_{self.number}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Comparison:
     """``sum of coefficient * variable <= limit`` over variables of one side, with rational numbers.
 
@@ -41,7 +41,7 @@ class Comparison:
     position: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Junction:
     """A conjunction or a disjunction; an empty conjunction is true, an empty disjunction is false.
 

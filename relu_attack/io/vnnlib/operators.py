@@ -116,12 +116,14 @@ def _scale(term: Term, number: Fraction) -> Term:
 
 def _compare(parser: Parser, expression: Expression, low: Term, high: Term) -> Formula:
     """Return ``low <= high`` with the variables on the left and the number on the right."""
+    # Most comparisons have a bare variable or number on each side, for which nothing is to be computed.
     coefficients = dict(low.coefficients)
     for variable, coefficient in high.coefficients.items():
-        coefficients[variable] = coefficients.get(variable, 0) - coefficient
+        before = coefficients.get(variable)
+        coefficients[variable] = -coefficient if before is None else before - coefficient
     pairs = tuple((variable.number, number) for variable, number in coefficients.items() if number)
     sides = {variable.side for variable, number in coefficients.items() if number}
-    limit = high.constant - low.constant
+    limit = high.constant - low.constant if low.constant else high.constant
     if not sides:
         return join([], conjunction=limit >= 0)  # true or false
     if len(sides) > 1:
