@@ -23,6 +23,7 @@ from relu_attack.solvers.lp_walk import Climber, LPWalkOptions, lp_walk
 from relu_attack.solvers.method import Answer, Method, Settings, Starts
 from relu_attack.solvers.milp import MILPOptions, milp
 from relu_attack.solvers.milp_walk import MILPWalkOptions, milp_walk
+from relu_attack.solvers.pattern_perturbation import PatternPerturbation
 from relu_attack.solvers.perturbation import PerturbationOptions
 from relu_attack.solvers.ppga import PPGA
 from relu_attack.solvers.ppga_lr import PPGALR, PPGALROptions
@@ -50,7 +51,7 @@ _SOURCES: dict[str, Starts] = {
 
 
 def _make_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Walk:
-    return PPGALR(prepared, starts, PPGALROptions(), generator)
+    return PPGALR(prepared, starts, PPGALROptions(), generator, perturbation=PatternPerturbation)
 
 
 def _make_climb(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor], Tensor]:

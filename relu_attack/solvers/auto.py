@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import upper_bound
+from relu_attack.bounds import bound_rows, upper_bound
 from relu_attack.errors import DomainError, OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
@@ -18,6 +18,7 @@ from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.loop import run
 from relu_attack.solvers.method import Answer, Settings
 from relu_attack.solvers.prepared import Prepared
+from relu_attack.solvers.recombination import recombine
 from relu_attack.solvers.recorder import Recorder
 from relu_attack.solvers.starts import starting_points
 from relu_attack.solvers.walk import Walk
@@ -50,8 +51,9 @@ class AutoOptions:
         Most of the time that linear programs may take before the exact program.
     recombined
         Share of the walkers that begin anew after each round, at recombinations of the best.
-    exact_units
-        Largest number of units at which the exact program is tried.
+    exact_units, exact_dimension
+        The exact program is tried up to this number of units that change their side over the set, where that number
+        or the number of inputs, which together limit how many linear regions there are, is at most `exact_dimension`.
     exact_after
         Share of the time limit after which it is, two seconds at the earliest.
     program_inputs, program_units
@@ -62,12 +64,13 @@ class AutoOptions:
     program_share: float = 0.2
     recombined: float = 0.4
     exact_units: int = 250
+    exact_dimension: int = 30
     exact_after: float = 0.25
     program_inputs: int = 5000
     program_units: int = 20000
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "exact_units", "program_inputs", "program_units"):
+        for name in ("rounds", "exact_units", "exact_dimension", "program_inputs", "program_units"):
             value = getattr(self, name)
             least = 1 if name == "rounds" else 0
             if not isinstance(value, int) or value < least:
@@ -112,7 +115,8 @@ class _Search:
     walk: Walk
     generator: torch.Generator
     climbs: list[Callable[[Tensor], Tensor]] = field(default_factory=list)
-    climbing: float = 0.0
+    climbing: list[float] = field(default_factory=list)
+    fading: list[float] = field(default_factory=list)
     deadline: float = math.inf
     programs: int = 0
 
@@ -145,6 +149,7 @@ class _Search:
         budget, incumbents = self.settings.budget, self.incumbents
         if self._programs_fit():
             self.climbs = [make_climb(incumbents.single(index), self._left) for index in self.problems]
+            self.fading, self.climbing = [1.0] * len(self.problems), [0.0] * len(self.problems)
         exact_at = self._exact_at()
         while self.open:
             stopped = budget.spent(incumbents.steps)
@@ -156,7 +161,7 @@ class _Search:
             if budget.elapsed() >= exact_at:
                 self._close(exact)
                 exact_at = math.inf
-            self._recombine()
+            recombine(self.walk, self.options.recombined, self.generator)
         return Status.FEASIBLE
 
     def _programs_fit(self) -> bool:
@@ -166,10 +171,13 @@ class _Search:
 
     def _exact_at(self) -> float:
         """Return after how many seconds the exact program is tried; infinite where it does not fit."""
-        limit, units = self.settings.budget.time_limit, self.incumbents.problem.network.units
-        if limit is None or units > self.options.exact_units or not self.climbs:
+        limit, problem, options = self.settings.budget.time_limit, self.incumbents.problem, self.options
+        if limit is None or not self.climbs:
             return math.inf
-        return max(self.options.exact_after * limit, _EARLIEST)
+        unstable = _unstable_units(problem)
+        if unstable > options.exact_units or min(unstable, problem.domain.inputs) > options.exact_dimension:
+            return math.inf
+        return max(options.exact_after * limit, _EARLIEST)
 
     def _walk_on(self) -> None:
         """Walk for a round, and offer the best walkers."""
@@ -202,7 +210,10 @@ class _Search:
         return max(min(budget.left(), self.deadline - budget.elapsed()), 0.0)
 
     def _climb(self, index: int) -> None:
-        """Climb from the best walkers of a problem that were not climbed from, and put them where that leads."""
+        """Climb from the best walkers of a problem, and put the weakest where that leads.
+
+        The time for it halves with each round that gains nothing; a gain, or the last round, makes it whole again.
+        """
         budget, options = self.settings.budget, self.options
         if not self.climbs:
             return
@@ -210,13 +221,18 @@ class _Search:
         order = values[index].argsort(descending=True).tolist()
         seconds = math.inf
         if budget.time_limit is not None:
-            seconds = options.program_share * budget.elapsed() / max(len(self.open), 1) - self.climbing
-        began = budget.elapsed()
+            last = budget.left() < 1.5 * budget.time_limit / options.rounds
+            share = options.program_share * (1.0 if last else self.fading[index])
+            seconds = share * budget.elapsed() / max(len(self.open), 1) - self.climbing[index]
+        if seconds <= 0:
+            return
+        began, gained = budget.elapsed(), False
         self.deadline = began + seconds
         self.programs = _PROGRAMS if budget.time_limit is None else 10**9
         starts = [self.incumbents.x[index].to("cpu", torch.float64)]
         starts += [
-            self.walk.prepared.to_user(points[index, place][None, None])[0, 0].double().cpu() for place in order[:8]
+            self.walk.prepared.to_user(points[index, place][None, None])[0, 0].double().cpu()
+            for place in order[:_CLIMBERS]
         ]
         for start in starts:
             if budget.elapsed() >= self.deadline or budget.left() <= 0:
@@ -224,7 +240,9 @@ class _Search:
             x = self.climbs[index](start)
             if self.incumbents.offer(index, x[None], "lp_walk"):
                 self._inject(index, order[-1], x)
-        self.climbing += budget.elapsed() - began
+                gained = True
+        self.fading[index] = 1.0 if gained else self.fading[index] / 2
+        self.climbing[index] += budget.elapsed() - began
 
     def _inject(self, index: int, place: int, x: Tensor) -> None:
         """Let the weakest walker of a problem go on from a point."""
@@ -234,37 +252,6 @@ class _Search:
         rows[index, place], chosen[index, place] = prepared.from_user(x), True
         with torch.inference_mode():
             self.walk.restart(chosen.view(-1), rows.view(prepared.batch, -1))
-
-    def _recombine(self) -> None:
-        """Let the weakest walkers of each problem begin anew between the best ones."""
-        with torch.inference_mode():
-            prepared, generator = self.walk.prepared, self.generator
-            points, values = self.walk.best_of_walkers()
-            problems, restarts, inputs = points.shape
-            order = values.argsort(1, descending=True)
-            count, elite = int(self.options.recombined * restarts), max(restarts // 4, 1)
-            if count == 0:
-                return
-            device = points.device
-
-            def parents() -> Tensor:
-                # The better the walker, the likelier: the smaller of two draws.
-                drawn = torch.randint(elite, (2, problems, count), generator=generator, device=device).amin(0)
-                places = order.gather(1, drawn)
-                return points.gather(1, places[:, :, None].expand(-1, -1, inputs))
-
-            mother, father = parents(), parents()
-            mixed = torch.rand(problems, count, inputs, generator=generator, device=device) < torch.rand(
-                problems, count, 1, generator=generator, device=device
-            )
-            children = torch.where(mixed, mother, father)
-            chosen = torch.zeros(problems, restarts, dtype=torch.bool, device=device)
-            weakest = order[:, restarts - count :]
-            chosen.scatter_(1, weakest, True)
-            rows = prepared.by_problem(self.walk.x).clone()
-            rows.scatter_(1, weakest[:, :, None].expand(-1, -1, inputs), children)
-            rows = prepared.project(rows.view(prepared.batch, -1))
-            self.walk.restart(chosen.view(-1), rows)
 
     def _close(self, exact: Exact) -> None:
         """Let the exact program close the gap of what is still open, or narrow it."""
@@ -277,6 +264,14 @@ class _Search:
             self.incumbents.bound(index, float(answer.upper[0]), certified=bool(answer.certified[0]))
             if answer.status is Status.INTERRUPTED:
                 raise KeyboardInterrupt
+
+
+def _unstable_units(problem: Problem) -> int:
+    """Return how many units may change their side over the set, by intervals; the most over a batch."""
+    bounds = bound_rows(problem.network, problem.domain, problem.objective[:1], "interval")
+    layers = zip(problem.network.layers, bounds.layers, strict=True)
+    counts = [((low < 0) & (high > 0) & (layer.slope < 1)).sum(-1) for layer, (low, high) in layers]
+    return int(torch.stack(counts).sum(0).max()) if counts else 0
 
 
 def _has_rows(problem: Problem) -> bool:

@@ -64,10 +64,18 @@ class PPGALR(Walk):
 
     looks_at_walls = True
 
-    def __init__(self, prepared: Prepared, starts: Tensor, options: PPGALROptions, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        starts: Tensor,
+        options: PPGALROptions,
+        generator: torch.Generator,
+        *,
+        perturbation: type[Perturbation] = Perturbation,
+    ) -> None:
         super().__init__(prepared, starts, options, generator)
         self._lr = options
-        self._perturbation = Perturbation(prepared, options, generator)
+        self._perturbation = perturbation(prepared, options, generator)
         self._steps = self._draw_steps()
         self._age = 0
 

@@ -96,3 +96,29 @@ def test_it_is_never_worse_than_the_walk_that_is_its_part() -> None:
     auto = float(optimizer.maximize(iterations=200, seed=0).value)
     part = float(optimizer.maximize("ppga_lr", iterations=200, seed=0).value)
     assert auto >= part - 1e-9
+
+
+def test_a_convolutional_network_is_climbed_as_well() -> None:
+    torch.manual_seed(3)
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8, 6),
+        nn.ReLU(),
+        nn.Linear(6, 1),
+    ).double()
+    optimizer = ReLUOptimizer(model, Box(0.0, 1.0, shape=(1, 4, 4)))
+    result, proven = optimizer.maximize(iterations=200, seed=0), optimizer.maximize("milp", iterations=500)
+    assert proven.status is Status.OPTIMAL
+    assert float(result.value) == pytest.approx(float(proven.value), rel=1e-6)
+    assert result.x.shape == (1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "tried"), [({}, True), ({"exact_units": 5}, False), ({"exact_dimension": 2}, False)]
+)
+def test_the_exact_program_is_tried_where_regions_are_few(options: dict[str, int], tried: bool) -> None:
+    result = ReLUOptimizer(model(), CUBE).maximize(time_limit=2.5, seed=0, **options)
+    assert (result.status is Status.OPTIMAL) == tried
