@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from relu_attack.bounds.base import Bounds
+from relu_attack.bounds.crown import crown
 from relu_attack.bounds.interval import interval
 from relu_attack.bounds.lp_tightened import lp_tightened
 from relu_attack.domains import Domain
@@ -34,7 +35,7 @@ def _lp_tightened(network: Network, domain: Domain, objective: torch.Tensor) -> 
     return Bounds(lower, upper, layers, method="lp_tightened", sound=True)
 
 
-BOUNDS = {"interval": _interval, "lp_tightened": _lp_tightened}
+BOUNDS = {"interval": _interval, "crown": crown, "lp_tightened": _lp_tightened}
 
 
 def bound_rows(network: Network, domain: Domain, objective: torch.Tensor, method: str) -> Bounds:
@@ -90,4 +91,4 @@ def upper_bound(problem: Problem, method: str) -> torch.Tensor:
     return torch.where(broken, -torch.inf, upper)
 
 
-__all__ = ["BOUNDS", "Bounds", "bound_problem", "bound_rows", "interval", "lp_tightened", "upper_bound"]
+__all__ = ["BOUNDS", "Bounds", "bound_problem", "bound_rows", "crown", "interval", "lp_tightened", "upper_bound"]

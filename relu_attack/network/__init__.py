@@ -1,7 +1,7 @@
 """The intermediate form of a model and its kernels: forward, pattern, gradient, tangent, ray, region."""
 
 from relu_attack.network.lowering import Lowering, lower
-from relu_attack.network.network import Affine, Evaluation, Layer, Network, Workspace, dense_chain
+from relu_attack.network.network import Affine, Evaluation, Layer, Network, Workspace, dense_chain, identity
 from relu_attack.network.penalty import with_excess
 from relu_attack.network.region import Region, breakpoint_times, ray, region
 
@@ -15,6 +15,7 @@ __all__ = [
     "Workspace",
     "breakpoint_times",
     "dense_chain",
+    "identity",
     "lower",
     "ray",
     "region",

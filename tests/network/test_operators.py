@@ -90,6 +90,18 @@ def test_terms_is_at_least_the_longest_row(operator: LinearOperator) -> None:
     assert operator.terms >= int((operator.matrix() != 0).sum(1).max())
 
 
+def test_transpose_terms_is_at_least_the_longest_column(operator: LinearOperator) -> None:
+    assert operator.transpose_terms >= int((operator.matrix() != 0).sum(0).max())
+
+
+def test_rows_are_those_of_the_matrix(operator: LinearOperator) -> None:
+    if isinstance(operator, PerProblem) and len(operator.weight) > 1:
+        pytest.skip("the rows of several problems are no one matrix")
+    index = torch.tensor([[0, operator.outputs - 1], [operator.outputs // 2, 0]])
+    rows = operator.to(dtype=torch.float64).rows_of(index, dtype=torch.float64)
+    torch.testing.assert_close(rows, operator.matrix()[index])
+
+
 def test_entries_name_each_place_of_the_matrix_once(operator: LinearOperator) -> None:
     rows, columns, values = operator.entries()
     matrix = operator.matrix()

@@ -30,6 +30,11 @@ class LinearOperator(ABC):
     def terms(self) -> int:
         """Largest number of products that are added up for one output; it bounds the rounding error."""
 
+    @property
+    @abstractmethod
+    def transpose_terms(self) -> int:
+        """Largest number of products that are added up for one entry of a transposed row."""
+
     @abstractmethod
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         """Return ``A x + bias`` for each row of `x`, shape (batch, outputs); `out` may be used as the buffer."""
@@ -56,6 +61,13 @@ class LinearOperator(ABC):
 
         Places that are zero by the kind of the operator are left out, so a convolution stays sparse.
         """
+
+    def rows_of(self, index: Tensor, *, dtype: torch.dtype) -> Tensor:
+        """Return the rows of A, which has coefficients of `dtype`, that `index` (...) names, shape (..., inputs)."""
+        flat = index.reshape(-1)
+        unit = torch.zeros(len(flat), self.outputs, dtype=dtype, device=index.device)
+        unit.scatter_(1, flat[:, None], 1.0)
+        return self.transpose(unit).view(*index.shape, self.inputs)
 
     def matrix(self, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64) -> Tensor:
         """Return A as a dense matrix, shape (outputs, inputs)."""

@@ -31,6 +31,10 @@ class Composition(LinearOperator):
     def terms(self) -> int:
         return sum(operator.terms for operator in self.operators)
 
+    @property
+    def transpose_terms(self) -> int:
+        return sum(operator.transpose_terms for operator in self.operators)
+
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         for operator in self.operators[:-1]:
             x = operator.apply(x)

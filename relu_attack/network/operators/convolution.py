@@ -58,6 +58,10 @@ class Convolution(Weighted):
     def terms(self) -> int:
         return math.prod(self.weight.shape[1:])
 
+    @property
+    def transpose_terms(self) -> int:
+        return math.prod((self.weight.shape[0] // self.groups, *self.weight.shape[2:]))
+
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         convolve = functional.conv1d if len(self.input_shape) == 2 else functional.conv2d
         image = x.reshape(-1, *self.input_shape)

@@ -34,6 +34,10 @@ class Dense(Weighted):
     def terms(self) -> int:
         return self.inputs
 
+    @property
+    def transpose_terms(self) -> int:
+        return self.outputs
+
     @cached_property
     def _transposed(self) -> Tensor:
         return self.weight.t()
@@ -45,6 +49,9 @@ class Dense(Weighted):
 
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return torch.mm(y, self.weight, out=out)
+
+    def rows_of(self, index: Tensor, *, dtype: torch.dtype) -> Tensor:
+        return self.weight[index]
 
     def entries(self) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns = torch.nonzero(self.weight, as_tuple=True)
@@ -71,6 +78,10 @@ class Diagonal(Weighted):
 
     @property
     def terms(self) -> int:
+        return 1
+
+    @property
+    def transpose_terms(self) -> int:
         return 1
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
@@ -110,6 +121,10 @@ class PerProblem(Weighted):
     @property
     def terms(self) -> int:
         return self.inputs
+
+    @property
+    def transpose_terms(self) -> int:
+        return 1
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         if self.weight.shape[0] == 1:

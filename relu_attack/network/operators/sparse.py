@@ -55,6 +55,10 @@ class Sparse(LinearOperator):
     def terms(self) -> int:
         return int(torch.bincount(self.rows, minlength=1).max())
 
+    @property
+    def transpose_terms(self) -> int:
+        return int(torch.bincount(self.columns, minlength=1).max())
+
     @cached_property
     def _by_row(self) -> tuple[Tensor, Tensor]:
         return _padded(self.rows, self.columns, self.values, self.outputs)

@@ -1,0 +1,159 @@
+"""CROWN: bounds by back-substitution through one line above and one below each activation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from relu_attack.bounds.backward import Map, Step, substitute
+from relu_attack.bounds.base import Bounds
+from relu_attack.bounds.interval import activation_range, affine_range, objective_range
+from relu_attack.bounds.relaxation import relax
+from relu_attack.bounds.support import Support, set_support
+from relu_attack.domains import Domain
+from relu_attack.network import Affine, Network
+
+Range = tuple[Tensor, Tensor]
+
+MEMORY_LIMIT = 2**30
+"""Bytes that back-substitution may take at a time."""
+# Tensors of the size of the rows that are alive at once.
+_COPIES = 6
+
+
+def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: int = MEMORY_LIMIT) -> Bounds:
+    """Bound ``objective . f(x)`` and every preactivation over sets, sound to rounding.
+
+    Parameters
+    ----------
+    network
+        The chain in float64 on the CPU.
+    domain
+        One set or P sets. Linear bounds are maximized over the set itself, not over its bounding box.
+    objective
+        Rows over the outputs, float64: (rows, outputs) for all sets, or (P, rows, outputs).
+    memory_limit
+        Bytes that back-substitution may take at a time; rows are taken in turns that stay below it.
+
+    Returns
+    -------
+    Bounds
+        Ranges nowhere wider than `interval`'s. Units that interval bounds show not to switch keep those.
+
+    Notes
+    -----
+    Zhang et al., Efficient Neural Network Robustness Certification with General Activation Functions (1811.00866). The
+    rounding errors are those of `substitute`.
+
+    Examples
+    --------
+    relu(x) - relu(x - 1) + relu(-x) on [0, 1] is x: intervals lose that, lines do not.
+
+    >>> import torch
+    >>> from relu_attack import Box
+    >>> from relu_attack.network import dense_chain
+    >>> one = torch.ones(1, 1, dtype=torch.float64)
+    >>> hidden = torch.tensor([[1.0], [1.0], [-1.0]], dtype=torch.float64)
+    >>> shift = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)
+    >>> chain = dense_chain([hidden, torch.tensor([[1.0, -1.0, 1.0]], dtype=torch.float64)], [shift, 0 * one[0]])
+    >>> bounds = crown(chain, Box(0 * one[0], one[0]), one)
+    >>> round(bounds.lower.item(), 9), round(bounds.upper.item(), 9)
+    (-0.0, 1.0)
+    """
+    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
+    lower, upper = (bound.reshape(-1, network.inputs) for bound in (box.lower, box.upper))
+    support = set_support(domain)
+    ranges, steps = bound_layers(network, lower, upper, support, memory_limit=memory_limit)
+    low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
+    found = objective_range(network.output, low, high, objective)
+    rows, constant = objective.expand(len(lower), -1, -1), found[0].new_zeros(()).expand_as(found[0])
+    output = Map.create(network.output, low, high)
+    found = intersect(found, both_sides(steps, support, rows, constant, output=output, memory_limit=memory_limit))
+    return Bounds(*found, tuple(ranges), method="crown", sound=True)
+
+
+def bound_layers(
+    network: Network,
+    lower: Tensor,
+    upper: Tensor,
+    support: Support,
+    *,
+    known: Sequence[Range] | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+) -> tuple[list[Range], list[Step]]:
+    """Bound the preactivations of every layer over sets in boxes (boxes, inputs), each by lines through those below.
+
+    Parameters
+    ----------
+    network
+        The chain.
+    lower, upper
+        The boxes.
+    support
+        Support function of the sets.
+    known
+        Ranges that hold already; the answer is nowhere wider.
+    memory_limit
+        As for `crown`.
+
+    Returns
+    -------
+    ranges, steps
+        A range (lower, upper) for each layer, each end of shape (boxes, units), and the layers with their relaxations.
+    """
+    ranges: list[Range] = []
+    steps: list[Step] = []
+    for index, layer in enumerate(network.layers):
+        found = affine_range(layer.affine, lower, upper)
+        if known is not None:
+            found = intersect(found, known[index])
+        chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
+        count = int(chosen.sum(1).max())
+        if count:
+            # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
+            units = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
+            found = _bound_units(layer.affine, steps, support, found, units, memory_limit)
+        steps.append(Step(Map.create(layer.affine, lower, upper), relax(layer.slope, *found)))
+        ranges.append(found)
+        lower, upper = activation_range(layer, *found)
+    return ranges, steps
+
+
+def _bound_units(
+    affine: Affine, steps: Sequence[Step], support: Support, known: Range, units: Tensor, memory_limit: int
+) -> Range:
+    """Return the range of a layer with that of some of its `units` (boxes, chosen) narrowed."""
+    rows, constant = affine.operator.rows_of(units, dtype=known[0].dtype), affine.bias[units]
+    found = both_sides(steps, support, rows, constant, memory_limit=memory_limit)
+    low, high = intersect((known[0].gather(1, units), known[1].gather(1, units)), found)
+    return known[0].scatter(1, units, low), known[1].scatter(1, units, high)
+
+
+def both_sides(
+    steps: Sequence[Step],
+    support: Support,
+    rows: Tensor,
+    constant: Tensor,
+    *,
+    output: Map | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+) -> Range:
+    """Return the range of rows as `substitute` takes them over the sets of `support`, each end (boxes, rows)."""
+    widest = max([rows.shape[-1], *(step.map.affine.operator.inputs for step in steps)])
+    each = len(rows) * widest * rows.element_size() * _COPIES * 2
+    parts = []
+    for part, shift in zip(
+        *(tensor.split(max(memory_limit // each, 1), 1) for tensor in (rows, constant)), strict=True
+    ):
+        bound = substitute(steps, torch.cat([part, -part], 1), torch.cat([shift, -shift], 1), output=output)
+        parts.append((support(bound.coefficients) + bound.constant).view(len(rows), 2, -1))
+    high, low = torch.cat(parts, 2).nan_to_num(nan=torch.inf).unbind(1)
+    infinity = torch.full_like(high, torch.inf)
+    return torch.nextafter(-low, -infinity), torch.nextafter(high, infinity)
+
+
+def intersect(one: Range, other: Range) -> Range:
+    """Return the range that two ranges leave."""
+    return torch.maximum(one[0], other[0]), torch.minimum(one[1], other[1])

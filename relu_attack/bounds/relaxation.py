@@ -1,0 +1,76 @@
+"""Two lines around an activation over a range: what linear bound propagation knows of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """Lines around the activations of a layer, over a range of its preactivations z.
+
+    ``lower_slope * z <= max(z, a z) <= upper_slope * z + intercept`` for every z of the range, in real arithmetic.
+
+    Attributes
+    ----------
+    lower_slope, upper_slope, intercept
+        Shape (boxes, units).
+    adjustable
+        Where any lower slope between the activation's slope and 1 would do, shape (boxes, units).
+    """
+
+    lower_slope: Tensor
+    upper_slope: Tensor
+    intercept: Tensor
+    adjustable: Tensor
+
+
+def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
+    """Relax the activations ``max(z, slope z)`` over ranges.
+
+    Parameters
+    ----------
+    slope
+        Shape (units,), each in [0, 1].
+    lower, upper
+        Range of the preactivations, shape (boxes, units); an infinite end is one that is not known.
+
+    Returns
+    -------
+    Relaxation
+        Above, the chord between the ends; below, the line through zero that leaves the smaller area, as in CROWN
+        (Zhang et al., 1811.00866, section 3.3).
+
+    Notes
+    -----
+    Whatever a slope is rounded to, the line is moved up until it holds at both ends, which suffices as the activation
+    is convex.
+
+    Examples
+    --------
+    >>> lines = relax(torch.zeros(1), torch.tensor([[-1.0]]), torch.tensor([[3.0]]))
+    >>> lines.lower_slope.item(), lines.upper_slope.item(), round(lines.intercept.item(), 3)
+    (1.0, 0.75, 0.75)
+    """
+    active, inactive = lower >= 0, upper <= 0
+    low, high = torch.maximum(lower, lower * slope), torch.maximum(upper, upper * slope)
+    chord = (high - low) / (upper - lower)
+    # Where an end is not known the chord is that of an end moved away for ever.
+    chord = torch.where(torch.isinf(lower), slope, torch.where(torch.isinf(upper), 1.0, chord))
+    upper_slope = torch.where(active, 1.0, torch.where(inactive, slope, chord))
+    adjustable = ~(active | inactive) & (slope < 1)
+    below = torch.where(upper > -lower, 1.0, slope.expand_as(lower))
+    lower_slope = torch.where(adjustable, below, upper_slope)
+    above = torch.maximum(_excess(low, upper_slope, lower), _excess(high, upper_slope, upper))
+    above = torch.where(torch.isinf(lower) & torch.isinf(upper), torch.inf, above)
+    return Relaxation(lower_slope, upper_slope, torch.where(adjustable, above, 0.0), adjustable)
+
+
+def _excess(value: Tensor, slope: Tensor, end: Tensor) -> Tensor:
+    """Return an upper bound of ``value - slope end`` in real arithmetic; minus infinity where `end` is infinite."""
+    size = value.abs() + (slope * end).abs()
+    excess = value - slope * end + 4 * torch.finfo(end.dtype).eps * size + torch.finfo(end.dtype).tiny
+    return torch.where(torch.isinf(end), -torch.inf, excess)
