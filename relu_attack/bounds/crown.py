@@ -81,6 +81,7 @@ def bound_layers(
     support: Support,
     *,
     known: Sequence[Range] | None = None,
+    substituted: bool = True,
     memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[list[Range], list[Step]]:
     """Bound the preactivations of every layer over sets in boxes (boxes, inputs), each by lines through those below.
@@ -95,6 +96,8 @@ def bound_layers(
         Support function of the sets.
     known
         Ranges that hold already; the answer is nowhere wider.
+    substituted
+        Whether to back-substitute; without it ranges are those of intervals, within the known ones.
     memory_limit
         As for `crown`.
 
@@ -110,7 +113,7 @@ def bound_layers(
         if known is not None:
             found = intersect(found, known[index])
         chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
-        count = int(chosen.sum(1).max())
+        count = int(chosen.sum(1).max()) if substituted else 0
         if count:
             # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
             units = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]

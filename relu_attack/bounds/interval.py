@@ -8,8 +8,6 @@ from torch import Tensor
 from relu_attack.bounds.base import Bounds
 from relu_attack.network import Affine, Layer, Network
 
-_UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
-
 
 def interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor) -> Bounds:
     """Bound ``objective . f(x)`` and every preactivation over boxes, sound to rounding.
@@ -86,19 +84,21 @@ def objective_range(output: Affine, lower: Tensor, upper: Tensor, objective: Ten
 
 def _midpoint_radius(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     center = lower + (upper - lower) / 2
-    radius = torch.maximum(center - lower, upper - center) * (1 + 4 * _UNIT_ROUNDOFF)
+    radius = torch.maximum(center - lower, upper - center) * (1 + 2 * torch.finfo(lower.dtype).eps)
     return center, radius, center.abs() + radius
 
 
 def _widen(middle: Tensor, spread: Tensor, magnitude: Tensor, terms: int) -> tuple[Tensor, Tensor]:
     # Twice the operations of one sum (middle and spread), plus the few roundings around them.
-    count = 2 * (terms + 8) * _UNIT_ROUNDOFF
-    error = magnitude * (count / (1 - count)) * (1 + 1e-6) + torch.finfo(torch.float64).tiny
+    number = torch.finfo(middle.dtype)
+    count = (terms + 8) * number.eps
+    # The sums of magnitudes are rounded themselves.
+    error = magnitude * (count / (1 - count)) * (1 + 2 * count) + number.tiny
     return _outward(middle - spread - error, middle + spread + error)
 
 
 def _outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     infinity = torch.tensor(torch.inf, dtype=lower.dtype, device=lower.device)
-    # Where float64 overflows nothing is known.
+    # Where a number overflows nothing is known.
     lower, upper = torch.where(lower.isnan(), -infinity, lower), torch.where(upper.isnan(), infinity, upper)
     return torch.nextafter(lower, -infinity), torch.nextafter(upper, infinity)

@@ -16,6 +16,7 @@ from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import Result
 from relu_attack.solvers.auto import AutoOptions, auto
+from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, branch_and_bound
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.conclusion import conclude
 from relu_attack.solvers.gradient_walk import GradientWalk
@@ -75,6 +76,7 @@ def _exact(problem: Problem, x: Tensor, settings: Settings) -> Answer:
 _AUTO = partial(auto, make_walk=_make_walk, make_climb=_make_climb, exact=_exact)
 _LP_WALK, _MILP_WALK = partial(lp_walk, sources=_SOURCES), partial(milp_walk, sources=_SOURCES)
 _MILP = partial(milp, walk=_walked, polish=_polished)
+_BRANCH_AND_BOUND = partial(branch_and_bound, walk=_walked)
 
 METHODS: dict[str, Method] = {
     "auto": Method(_AUTO, AutoOptions, time_limit=10.0, paths="none"),
@@ -84,6 +86,7 @@ METHODS: dict[str, Method] = {
     "lp_walk": Method(_LP_WALK, LPWalkOptions, time_limit=10.0, paths="single"),
     "milp_walk": Method(_MILP_WALK, MILPWalkOptions, time_limit=10.0, paths="single"),
     "milp": Method(_MILP, MILPOptions, time_limit=60.0, counts=False, paths="none"),
+    "branch_and_bound": Method(_BRANCH_AND_BOUND, BranchAndBoundOptions, time_limit=60.0, paths="none"),
 }
 
 

@@ -73,7 +73,7 @@ def test_a_fixed_input_and_a_model_without_layers_are_taken_by_every_method(meth
     assert float(ReLUOptimizer(linear, fixed).maximize(method, iterations=20).value) == 1.0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "branch_and_bound"])
 def test_output_constraints_are_met_or_the_answer_says_so(method: str) -> None:
     two = random_network(3, 8, 2, seed=5)
     free = float(ReLUOptimizer(two, CUBE).maximize("milp", iterations=50).value)

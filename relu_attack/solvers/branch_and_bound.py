@@ -1,0 +1,143 @@
+"""Branch and bound over boxes of inputs, many at a time: an upper bound that comes down to the best value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from relu_attack.bounds import upper_bound
+from relu_attack.errors import OptionError
+from relu_attack.problem import Problem
+from relu_attack.result import OPTIMALITY, Status
+from relu_attack.solvers.box_search import BoxSearch
+from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.incumbents import Incumbents
+from relu_attack.solvers.method import Answer, Settings
+from relu_attack.solvers.starts import settings_for_each
+
+# Steps of that walk without a time limit.
+_STEPS = 200
+
+Walk = Callable[[Problem, Settings], Tensor]
+"""Returns an input (inputs,) of a single problem to compare with, within the budget of its settings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchAndBoundOptions:
+    """Options of branch and bound.
+
+    Attributes
+    ----------
+    batch
+        Boxes that are split at a time.
+    period
+        Splits between two back-substitutions of every unit.
+    walk_share
+        Share of the time limit for the walk that finds the first incumbent.
+    gap
+        Relative gap at which a problem is solved.
+    """
+
+    batch: int = 256
+    period: int = 2
+    walk_share: float = 0.1
+    gap: float = OPTIMALITY
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "period"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise OptionError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if not 0 <= self.walk_share <= 1:
+            raise OptionError(f"walk_share must be in [0, 1], got {self.walk_share}")
+        if not 0 <= self.gap < math.inf:
+            raise OptionError(f"gap must be a number of at least 0, got {self.gap}")
+
+
+@torch.inference_mode()
+def branch_and_bound(
+    problem: Problem, options: BranchAndBoundOptions, settings: Settings, *, walk: Walk | None = None
+) -> Answer:
+    """Maximize by splitting the set into boxes until no box can hold more than the best point.
+
+    Parameters
+    ----------
+    problem
+        One problem or a batch of them, without output constraints.
+    options
+        Batch, period and gap.
+    settings
+        Budget, sense and start; an iteration is a batch of boxes.
+    walk
+        Finds the first incumbent.
+
+    Returns
+    -------
+    Answer
+        Best inputs, and bounds that hold in real arithmetic at any time.
+
+    Raises
+    ------
+    OptionError
+        With output constraints.
+
+    Notes
+    -----
+    Bounds are those of `crown`, each box within what is known of the box it was split from. It suits few inputs: with
+    many, no number of splits makes the boxes small.
+    """
+    if problem.constraints is not None:
+        raise OptionError("branch_and_bound takes no output constraints; use milp, lp_walk or auto")
+    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="batches of boxes")
+    status = Status.FEASIBLE
+    try:
+        for index, own in enumerate(settings_for_each(problem, settings)):
+            left = settings.budget.left() / (problem.problems - index)
+            part = settings.budget.part(
+                seconds=left if math.isfinite(left) else None, iterations=settings.budget.iterations
+            )
+            stopped = _solve(incumbents, index, options, own, part, walk)
+            status = stopped or status
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    return incumbents.answer(status, incumbents.steps)
+
+
+def _solve(
+    incumbents: Incumbents,
+    index: int,
+    options: BranchAndBoundOptions,
+    settings: Settings,
+    budget: Budget,
+    walk: Walk | None,
+) -> Status | None:
+    """Solve one problem; return why it was stopped, or None."""
+    problem = incumbents.single(index)
+    search = BoxSearch(
+        problem.network,
+        problem.domain,
+        problem.objective,
+        problem.objective.new_zeros(1),
+        closes=lambda value: value + options.gap * abs(value),
+        batch=options.batch,
+        period=options.period,
+    )
+    if walk is not None:
+        timed = math.isfinite(budget.left())
+        seconds = options.walk_share * budget.left() if timed else None
+        short = budget.part(seconds=seconds, iterations=None if timed else _STEPS)
+        search.offer(walk(problem, replace(settings, budget=short, progress=False))[None].double())
+    while True:
+        incumbents.offer(index, search.x[None], "branch_and_bound")
+        incumbents.bound(index, search.upper, certified=True)
+        if not search.open or incumbents.is_closed(index, options.gap):
+            return None
+        stopped = settings.budget.spent(incumbents.steps) or budget.spent(0)
+        if stopped is not None:
+            return stopped
+        search.step()
+        incumbents.step()

@@ -1,0 +1,152 @@
+"""Branch and bound: known optima with certified bounds, decisions that are never wrong, boxes that lose nothing."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relu_attack import Box, L1Ball, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
+from relu_attack.errors import OptionError
+from relu_attack.network import lower
+from relu_attack.solvers.boxes import Boxes, Queue, Rows, bound_boxes
+from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.decision import decide
+from tests import exact
+from tests.problems import PROBLEMS, KnownProblem, random_network
+
+SQUARE = Box(torch.tensor([-1.0, -0.5], dtype=torch.float64), torch.tensor([0.75, 1.0], dtype=torch.float64))
+NO_INTEGERS = torch.zeros(2, dtype=torch.bool)
+
+
+def root(domain: Box) -> Boxes:
+    lower_end, upper_end = domain.lower.reshape(1, -1), domain.upper.reshape(1, -1)
+    infinity = torch.full((1,), torch.inf, dtype=torch.float64)
+    return Boxes(lower_end, upper_end, infinity, torch.zeros_like(lower_end), (), torch.zeros(1, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_known_maxima_are_found_and_certified(problem: KnownProblem) -> None:
+    result = ReLUOptimizer(problem.model, problem.domain, problem.objective).maximize(
+        "branch_and_bound", iterations=300
+    )
+    assert float(result.value) == pytest.approx(problem.maximum, rel=1e-5, abs=1e-6)
+    assert problem.maximum <= float(result.bound) + 1e-12 * abs(problem.maximum)
+    assert result.certified
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6))
+def test_it_agrees_with_the_enumeration_of_all_patterns(seed: int) -> None:
+    model = random_network(2, 5, 4, 1, seed=seed)
+    result = ReLUOptimizer(model, SQUARE).maximize("branch_and_bound", iterations=200)
+    truth = exact.maximum(exact.layers_of(model), SQUARE.lower, SQUARE.upper)
+    assert result.status is Status.OPTIMAL
+    assert Fraction(float(result.value)) <= truth + Fraction(1, 10**12)
+    assert truth <= Fraction(float(result.bound))
+    assert float(result.bound - result.value) <= 1.1e-6 * abs(float(result.value))
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), shift=st.sampled_from([-1e-3, 1e-3]))
+def test_a_threshold_just_above_the_maximum_is_refuted_and_one_just_below_is_met(seed: int, shift: float) -> None:
+    model = random_network(2, 5, 4, 1, seed=seed)
+    truth = float(exact.maximum(exact.layers_of(model), SQUARE.lower, SQUARE.upper))
+    one = torch.ones(1, 1, dtype=torch.float64)
+    threshold = truth + shift * max(abs(truth), 1e-3)
+    decision = decide(lower(model, (2,)).network, SQUARE, one, -threshold * one[0], budget=Budget(iterations=300))
+    assert decision.status is Status.OPTIMAL
+    assert (decision.value >= 0) == (shift < 0)
+    assert (decision.upper < 0) == (shift > 0)
+    assert bool(SQUARE.contains(decision.x, tolerance=0.0))
+
+
+def test_all_rows_must_reach_zero_at_one_point() -> None:
+    """|x| >= 1/2 and |x| <= 1/4 each happen on [-1, 1], never together."""
+    model = random_network(1, 2, 1, seed=0)
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        model[2].weight.fill_(1.0)
+        model[0].bias.zero_()
+        model[2].bias.zero_()
+    chain, line = lower(model, (1,)).network, Box(-1.0, 1.0, shape=(1,))
+    matrix, offset = torch.tensor([[1.0], [-1.0]]).double(), torch.tensor([-0.5, 0.25]).double()
+    both = decide(chain, line, matrix, offset, budget=Budget(iterations=50))
+    assert both.upper < 0
+    for row in range(2):
+        alone = decide(chain, line, matrix[row : row + 1], offset[row : row + 1], budget=Budget(iterations=50))
+        assert alone.value >= 0
+
+
+def test_halves_are_nowhere_looser_than_what_they_were_split_from() -> None:
+    chain = lower(random_network(2, 8, 8, 1, seed=3), (2,)).network
+    one = torch.ones(1, 1, dtype=torch.float64)
+    rows, boxes = Rows(chain, one, 0 * one[0]), root(SQUARE)
+    boxes = bound_boxes(rows, boxes, period=2)
+    for _ in range(6):
+        halves = boxes.split(NO_INTEGERS)
+        below = bound_boxes(rows, Boxes.join(halves), period=2)
+        for parent, child in zip([*boxes.ranges, *boxes.ranges], [*below.ranges, *below.ranges], strict=True):
+            for half in (slice(0, len(boxes)), slice(len(boxes), None)):
+                assert bool((child[0][half] >= parent[0]).all())
+                assert bool((child[1][half] <= parent[1]).all())
+        assert bool((below.bound <= boxes.bound.repeat(2)).all())
+        assert torch.equal(torch.minimum(halves[0].lower, halves[1].lower), boxes.lower)
+        assert torch.equal(torch.maximum(halves[0].upper, halves[1].upper), boxes.upper)
+        boxes = below
+
+
+def test_the_queue_gives_the_largest_bounds_and_loses_none() -> None:
+    queue, bounds = Queue(), torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    zeros = torch.zeros(40, 2, dtype=torch.float64)
+    every = Boxes(zeros, zeros + 1, bounds, zeros, (), torch.zeros(40, dtype=torch.int64))
+    for start in range(0, 40, 10):
+        queue.add(every.take(slice(start, start + 10)))
+    taken: list[float] = []
+    while queue.count:
+        largest = queue.bound
+        part = queue.take(7)
+        assert float(part.bound.max()) == largest
+        taken += part.bound.tolist()
+    assert sorted(taken) == sorted(bounds.tolist())
+    assert queue.bound == -torch.inf
+
+
+def test_whole_inputs_are_split_between_whole_numbers() -> None:
+    model = random_network(2, 6, 1, seed=4).requires_grad_(False)
+    domain = Box(-2.5, 3.5, shape=(2,), integer=[0, 1])
+    result = ReLUOptimizer(model, domain).maximize("branch_and_bound", iterations=100)
+    points = torch.cartesian_prod(torch.arange(-2.0, 4.0), torch.arange(-2.0, 4.0)).double()
+    assert float(result.value) == pytest.approx(float(model(points).max()), abs=1e-12)
+    assert result.status is Status.OPTIMAL
+    assert float(result.integrality) == 0.0
+
+
+def test_over_a_polytope_boxes_outside_it_are_dropped() -> None:
+    model = random_network(2, 6, 1, seed=4)
+    polytope = Polytope(A=[[1.0, 1.0]], b=[0.3], lower=-1.0, upper=1.0)
+    optimizer = ReLUOptimizer(model, polytope)
+    result = optimizer.maximize("branch_and_bound", iterations=300)
+    proven = optimizer.maximize("milp", iterations=50)
+    assert float(result.value) == pytest.approx(float(proven.value), rel=1e-4)
+    assert float(result.bound) >= float(proven.value)
+    assert float(result.bound) <= float(proven.value) + 0.05 * abs(float(proven.value))
+    assert float(result.violation) <= 1e-9
+
+
+def test_what_it_cannot_take_is_named() -> None:
+    model = random_network(2, 4, 1, seed=0)
+    with pytest.raises(OptionError, match="takes no output constraints; use milp"):
+        ReLUOptimizer(model, SQUARE, output_constraints=OutputConstraints([[1.0]], [0.0])).maximize("branch_and_bound")
+
+
+@pytest.mark.parametrize("ball", [L1Ball, L2Ball])
+def test_over_a_ball_the_bound_comes_down_to_the_value(ball: type[L1Ball | L2Ball]) -> None:
+    model = random_network(2, 6, 1, seed=4).requires_grad_(False)
+    domain = ball(torch.zeros(2, dtype=torch.float64), 1.0)
+    result = ReLUOptimizer(model, domain).maximize("branch_and_bound", iterations=300)
+    points = domain.sample(5000, generator=torch.Generator().manual_seed(0))
+    assert float(model(points).max()) <= float(result.value) + 1e-6
+    assert float(result.value) <= float(result.bound) <= float(result.value) + 0.05 * abs(float(result.value))
+    assert float(result.violation) == 0.0
