@@ -16,18 +16,22 @@ _PACKAGE = str(Path(__file__).parent)
 ArrayLike: TypeAlias = "Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]] | float | int"
 
 
-def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> Tensor:
+def as_tensor(
+    value: ArrayLike, *, name: str, error: type[ReLUAttackError], numbers: torch.dtype | None = None
+) -> Tensor:
     """Turn numbers, sequences and arrays into a floating tensor of their own precision.
 
     Parameters
     ----------
     value
         A tensor or an array (its float32 or float64 is kept, half precisions become float32,
-        integers the default dtype), or a number or nested sequence (the default dtype).
+        integers become `numbers`), or a number or nested sequence (`numbers`).
     name
         What the value is called in the error message.
     error
         The error class to raise.
+    numbers
+        The dtype of what has no floating precision of its own; the default dtype of torch if not given.
 
     Returns
     -------
@@ -40,14 +44,17 @@ def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> T
         Of class `error`, when the value is no array of real numbers.
     """
     try:
-        tensor = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
+        known = isinstance(value, Tensor | np.ndarray | np.generic)
+        tensor = (
+            value.detach() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=None if known else numbers)
+        )
     except (TypeError, ValueError, RuntimeError) as reason:
         raise error(f"{name} must be a tensor, an array or numbers, got {type(value).__name__} ({reason})") from None
     if tensor.is_complex():
         raise error(f"{name} must be real, got {tensor.dtype}")
     if tensor.dtype in (torch.float32, torch.float64):
         return tensor
-    return tensor.to(torch.float32 if tensor.is_floating_point() else torch.get_default_dtype())
+    return tensor.to(torch.float32 if tensor.is_floating_point() else numbers or torch.get_default_dtype())
 
 
 def first_index(mask: Tensor) -> str:

@@ -44,8 +44,12 @@ class OutputConstraints:
     """
 
     def __init__(self, A: ArrayLike, b: ArrayLike) -> None:
-        matrix = as_tensor(A, name="A of the output constraints", error=ObjectiveError).to("cpu", torch.float64)
-        upper = as_tensor(b, name="b of the output constraints", error=ObjectiveError).to("cpu", torch.float64)
+        matrix, upper = (
+            as_tensor(value, name=f"{name} of the output constraints", error=ObjectiveError, numbers=torch.float64).to(
+                "cpu", torch.float64
+            )
+            for name, value in (("A", A), ("b", b))
+        )
         matrix = matrix[None] if matrix.dim() == 1 else matrix
         if matrix.dim() != 2 or matrix.numel() == 0:
             raise ObjectiveError(f"A of the output constraints has shape {tuple(matrix.shape)}; give (rows, outputs)")
