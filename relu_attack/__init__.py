@@ -12,15 +12,18 @@ from relu_attack.errors import (
     SolverError,
     UnsupportedModuleError,
 )
-from relu_attack.io import load_model, load_result, save_model, save_result
+from relu_attack.io import load_model, load_result, save_model, save_result, verify_files
 from relu_attack.objectives import Linear, Margin, Objective, Output
 from relu_attack.output_constraints import OutputConstraints
-from relu_attack.result import Result, Status, Trace, Verdict
+from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
+from relu_attack.specification import Specification
+from relu_attack.verification import check_bounds, verify
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Box",
+    "CheckedBounds",
     "Domain",
     "DomainError",
     "FileFormatError",
@@ -40,15 +43,20 @@ __all__ = [
     "ReLUOptimizer",
     "Result",
     "SolverError",
+    "Specification",
     "Status",
     "Trace",
     "UnsupportedModuleError",
     "Verdict",
+    "Verification",
     "bounds",
+    "check_bounds",
     "load_model",
     "load_result",
     "maximize",
     "minimize",
     "save_model",
     "save_result",
+    "verify",
+    "verify_files",
 ]

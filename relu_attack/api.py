@@ -12,15 +12,13 @@ from relu_attack._checks import ArrayLike
 from relu_attack.bounds import bound_problem, bound_rows
 from relu_attack.domains import Domain
 from relu_attack.errors import ModelError, OptionError
-from relu_attack.network import Network, lower
+from relu_attack.network import lower
+from relu_attack.network.lowering.agreement import check_agreement
 from relu_attack.objectives import Objective, Output
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.problem import Problem
 from relu_attack.result import Result
 from relu_attack.solvers import Settings, find_method, make_options, optimize
-
-# How far the model's own forward pass may be from the chain's, relative to the size of the outputs.
-_AGREEMENT = {torch.float64: 1e-8, torch.float32: 1e-2, torch.float16: 0.2, torch.bfloat16: 0.5}
 
 
 class ReLUOptimizer:
@@ -87,7 +85,7 @@ class ReLUOptimizer:
         # Tensors made under a caller's inference mode could not be used outside it.
         with torch.inference_mode(False), torch.no_grad():
             self.lowering = lower(model, domain.shape)
-            _check_agreement(model, self.lowering.network, domain)
+            check_agreement(model, self.lowering.network, domain.center(), domain.shape)
             self.problem = Problem.create(self.lowering.network, domain, objective or Output(0), output_constraints)
 
     def maximize(
@@ -242,27 +240,3 @@ def _read_device(device: torch.device | str) -> torch.device:
 def _device_of(model: nn.Module) -> torch.device:
     parameter = next(model.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
-
-
-def _check_agreement(model: nn.Module, network: Network, domain: Domain) -> None:
-    """Run the model itself once: what it computes must be what the chain computes."""
-    x = domain.center().reshape(-1, domain.inputs)[:1].to("cpu", torch.float64)
-    parameter = next(model.parameters(), x)
-    try:
-        own = model(x.view(1, *domain.shape).to(parameter.device, parameter.dtype))
-    except (RuntimeError, TypeError, ValueError) as reason:
-        raise ModelError(f"the model cannot evaluate an input of shape (1, *{domain.shape}): {reason}") from None
-    if tuple(own.shape) != (1, *network.output_shape):
-        raise ModelError(
-            f"the model returns shape {tuple(own.shape)} for one input; "
-            f"expected (1, *{network.output_shape}): keep the batch dimension"
-        )
-    chain = network.forward(x)
-    last = network.layers[-1].activate(chain.preactivations[-1]) if network.layers else x
-    size = network.output.operator.absolute().apply(last.abs(), bias=network.output.bias.abs()).amax()
-    difference = (own.reshape(1, -1).to("cpu", torch.float64) - chain.outputs).abs().amax()
-    if not bool(difference <= _AGREEMENT[own.dtype] * size):
-        raise ModelError(
-            f"the model's own forward pass is {float(difference):.3g} away from its chain at the set's centre; "
-            "does it overflow its dtype, or does a module override a method?"
-        )

@@ -1,4 +1,4 @@
-"""The answer: a checked input, its value, a bound, and how it was found."""
+"""The answers: a checked input with its value and a bound, and how it was found; what is known of a claim."""
 
 from __future__ import annotations
 
@@ -136,3 +136,73 @@ class Result:
             f"{self.method}: value {value:.6g}, bound {bound:.6g}, gap {gap:.3g}{more}; "
             f"{self.iterations} steps in {self.runtime:.2f} s; {self.message}"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """What is known of a claim about a network over a set.
+
+    Attributes
+    ----------
+    verdict
+        Verified, falsified, or neither.
+    witness
+        An input of the set, in the shape of its inputs, at which the model itself breaks the claim; None unless
+        falsified. In the dtype of the model, or float64 where the set has no such number.
+    outputs
+        What the model itself answers at the witness, float64, shape (outputs,); None without a witness.
+    bound
+        No input enters the unsafe set deeper than this, in real arithmetic: the largest over the clauses of an
+        upper bound on ``min_i (b_i - a_i . f(x))``. Below 0 the claim is verified; infinite where nothing is known.
+    decided_by
+        What gave the verdict, such as ``"interval"``, ``"walk"`` or ``"branch_and_bound"``; "" if nothing did.
+    regions
+        Parts of the set that branch and bound looked at.
+    runtime
+        Seconds.
+    note
+        What is to be known beside the verdict; "" for nothing.
+    interrupted
+        Whether Ctrl-C ended the search.
+    """
+
+    verdict: Verdict
+    witness: Tensor | None
+    outputs: Tensor | None
+    bound: float
+    decided_by: str
+    regions: int
+    runtime: float
+    note: str = ""
+    interrupted: bool = False
+
+    @property
+    def message(self) -> str:
+        """The verdict in words, with the note."""
+        return f"{self.verdict.value}; {self.note}" if self.note else self.verdict.value
+
+    def __str__(self) -> str:
+        """Summarize the answer in one line."""
+        by = f" by {self.decided_by}" if self.decided_by else ""
+        return f"{self.verdict.name}{by} in {self.runtime:.2f} s, bound {self.bound:.6g}: {self.message}"
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedBounds:
+    """What is known of claimed bounds on the outputs.
+
+    Attributes
+    ----------
+    lower, upper
+        One answer for each output.
+    """
+
+    lower: tuple[Verification, ...]
+    upper: tuple[Verification, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Verified if all bounds are, falsified if one is, else what is missing."""
+        found = {answer.verdict for answer in (*self.lower, *self.upper)}
+        order = (Verdict.FALSIFIED, Verdict.TIMEOUT, Verdict.UNKNOWN, Verdict.VERIFIED)
+        return next(verdict for verdict in order if verdict in found)

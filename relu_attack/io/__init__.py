@@ -1,6 +1,7 @@
 """Files: models as weights and a plain description or as ONNX, properties in VNN-LIB, results as JSON and arrays."""
 
 from relu_attack.io.architecture import Architecture, build, describe
+from relu_attack.io.instance import verify_files
 from relu_attack.io.models import load_factory, load_model, save_model
 from relu_attack.io.onnx import OnnxModel, read_onnx
 from relu_attack.io.results import load_result, save_result
@@ -33,5 +34,6 @@ __all__ = [
     "read_witness",
     "save_model",
     "save_result",
+    "verify_files",
     "write_witness",
 ]

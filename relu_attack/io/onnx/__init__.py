@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.io.onnx import (
@@ -25,7 +27,9 @@ from relu_attack.io.onnx.chain import Chain
 from relu_attack.io.onnx.constants import evaluate, stored
 from relu_attack.io.onnx.graph import Graph, label, read_graph
 from relu_attack.io.onnx.node import Node
+from relu_attack.io.onnx.runtime import Runtime, start_runtime
 from relu_attack.network import Network
+from relu_attack.verification import Original
 
 if TYPE_CHECKING:
     import onnx
@@ -43,14 +47,19 @@ EITHER_SIDE = ("Add", "Sub", "Mul", "MatMul", "Gemm")
 """Nodes in which the value may stand second as well; in the others it stands first."""
 
 
+DTYPES = {"FLOAT": torch.float32, "DOUBLE": torch.float64, "FLOAT16": torch.float16}
+
+
 @dataclass(frozen=True, eq=False)
-class OnnxModel:
-    """A model that was read from an ONNX file.
+class OnnxModel(Original):
+    """A model that was read from an ONNX file. It can be given to `relu_attack.verify`.
 
     Attributes
     ----------
     network
         The chain, in float64 on the CPU; its flat input is the input of the file in row-major order.
+    dtype
+        The type of its input.
     path
         The file.
     input_name, output_name
@@ -62,11 +71,28 @@ class OnnxModel:
     """
 
     network: Network
+    dtype: torch.dtype
     path: Path
     input_name: str
     output_name: str
     input_shape: tuple[int, ...]
     notes: tuple[str, ...]
+
+    @cached_property
+    def _runtime(self) -> Runtime | None:
+        return start_runtime(self.path, self.input_name, self.input_shape)
+
+    def run(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Run the file by onnxruntime; without that package, its chain in the dtype of the file and in float64."""
+        if self._runtime is not None:
+            return (self._runtime(x.to(self.dtype)),)
+        chains = (self.network.to(dtype=dtype) for dtype in (self.dtype, torch.float64))
+        return tuple(chain.forward(x[None].to(chain.dtype)).outputs[0].double() for chain in chains)
+
+    @property
+    def note(self) -> str:
+        """Who ran the model, where it was not onnxruntime."""
+        return "" if self._runtime is not None else "onnxruntime is not installed: the witness was run by our own chain"
 
 
 def read_onnx(path: str | os.PathLike[str]) -> OnnxModel:
@@ -118,7 +144,8 @@ def read_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     built = chain.build()
     network = Network(built.layers, built.output, _one(built.input_shape), _one(built.output_shape))
     notes = tuple(note.removeprefix(f"{graph.path}, ") for note in chain.notes)
-    return OnnxModel(network, graph.path, graph.input_name, graph.output_name, graph.input_shape, notes)
+    dtype = DTYPES[graph.input_type]
+    return OnnxModel(network, dtype, graph.path, graph.input_name, graph.output_name, graph.input_shape, notes)
 
 
 def _one(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -28,6 +28,8 @@ class Graph:
         The tensors that go in and come out.
     input_shape
         The shape of the input, where a free batch dimension is 1.
+    input_type
+        The type of its numbers: ``"FLOAT"``, ``"DOUBLE"`` or ``"FLOAT16"``.
     nodes
         The nodes that the output depends on, each after those that it depends on.
     initializers
@@ -40,6 +42,7 @@ class Graph:
     input_name: str
     output_name: str
     input_shape: tuple[int, ...]
+    input_type: str
     nodes: tuple[onnx.NodeProto, ...]
     initializers: dict[str, onnx.TensorProto]
     opsets: dict[str, int]
@@ -83,7 +86,8 @@ def read_graph(path: Path) -> Graph:
             raise ModelError(f"{path} must have one {word}, it has {len(values)}: {names}")
     name, output = inputs[0].name, graph.output[0].name
     nodes = _needed(graph.node, output)
-    return Graph(path, name, output, _input_shape(inputs[0], path), nodes, initializers, opsets)
+    shape, type_ = _input_shape(inputs[0], path)
+    return Graph(path, name, output, shape, type_, nodes, initializers, opsets)
 
 
 def _parse(content: bytes, path: Path) -> onnx.ModelProto:
@@ -112,19 +116,21 @@ def _needed(nodes: Sequence[onnx.NodeProto], output: str) -> tuple[onnx.NodeProt
     return tuple(reversed(kept))
 
 
-def _input_shape(value: onnx.ValueInfoProto, path: Path) -> tuple[int, ...]:
+def _input_shape(value: onnx.ValueInfoProto, path: Path) -> tuple[tuple[int, ...], str]:
+    """Return the shape of the input, and the type of its numbers."""
     import onnx
 
     where = f"{path}: the input {value.name!r}"
     kind = value.type.tensor_type
+    names = {number: name for name, number in onnx.TensorProto.DataType.items()}
     if kind.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16):
-        names = {number: name for name, number in onnx.TensorProto.DataType.items()}
-        found = names.get(kind.elem_type, kind.elem_type)
-        raise ModelError(f"{where} is of type {found}; it must be FLOAT, DOUBLE or FLOAT16")
+        raise ModelError(
+            f"{where} is of type {names.get(kind.elem_type, kind.elem_type)}; it must be FLOAT, DOUBLE or FLOAT16"
+        )
     if not kind.HasField("shape") or not kind.shape.dim:
         raise ModelError(f"{where} has no shape; export the model with one, such as (batch, 5)")
     first, *others = (size.dim_value for size in kind.shape.dim)  # 0 where it is free
     if min(others, default=1) < 1:
         shown = tuple(size.dim_value or size.dim_param or "?" for size in kind.shape.dim)
         raise ModelError(f"{where} has the shape {shown}; only the first dimension, the batch, may be free")
-    return (max(first, 1), *others)
+    return (max(first, 1), *others), names[kind.elem_type]

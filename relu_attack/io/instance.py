@@ -1,0 +1,66 @@
+"""An instance of the competition: a network and a property, each in a file."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from relu_attack.errors import FileFormatError
+from relu_attack.io.onnx import read_onnx
+from relu_attack.io.vnnlib import read_vnnlib
+from relu_attack.io.vnnlib.claims import claims_of
+from relu_attack.result import Verification
+from relu_attack.solvers.budget import Budget
+from relu_attack.verification import TIME_LIMIT, verify_claims
+
+
+def verify_files(
+    network: str | os.PathLike[str],
+    unsafe: str | os.PathLike[str],
+    *,
+    time_limit: float = TIME_LIMIT,
+    seed: int = 0,
+    progress: bool = False,
+) -> Verification:
+    """Say whether an input violates a property in VNN-LIB, which the competition calls ``sat``.
+
+    Proofs cover every decimal number of the files; a witness satisfies them exactly, and the network is run again at it
+    by onnxruntime, or by our own chain where that is not installed, which `Verification.note` then says.
+
+    Parameters
+    ----------
+    network
+        A name in ``.onnx`` or ``.onnx.gz``.
+    unsafe
+        A name in ``.vnnlib`` or ``.vnnlib.gz``.
+    time_limit
+        Seconds, with those for reading.
+    seed, progress
+        As in `relu_attack.verify`.
+
+    Returns
+    -------
+    Verification
+        Falsified is ``sat``, verified is ``unsat``. The witness has shape (inputs,).
+
+    Raises
+    ------
+    FileFormatError, UnsupportedModuleError, ModelError
+        For files that cannot be read, or that do not fit each other. A file that is missing is looked for with and
+        without ``.gz``.
+    """
+    budget = Budget(time_limit=time_limit, began=time.perf_counter())
+    model, asked = read_onnx(find(network)), read_vnnlib(find(unsafe))
+    chain = model.network
+    for word, declared, own in (("inputs", asked.inputs, chain.inputs), ("outputs", asked.outputs, chain.outputs)):
+        if declared != own:
+            raise FileFormatError(f"{unsafe} declares {declared} {word}, but {network} has {own}")
+    return verify_claims(model, claims_of(asked), (chain.inputs,), budget=budget, seed=seed, progress=progress)
+
+
+def find(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file, or of the same file compressed or not where only that is there."""
+    path = Path(path)
+    other = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    return other if other.exists() and not path.exists() else path

@@ -1,0 +1,9 @@
+"""Claims about a network over a set: verified with a proof, falsified with a witness, or left open."""
+
+from __future__ import annotations
+
+from relu_attack.verification.claim import Claim
+from relu_attack.verification.front import TIME_LIMIT, check_bounds, verify, verify_claims
+from relu_attack.verification.original import Original
+
+__all__ = ["TIME_LIMIT", "Claim", "Original", "check_bounds", "verify", "verify_claims"]

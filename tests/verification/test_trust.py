@@ -1,0 +1,198 @@
+"""No verdict on the word of a part: searches that lie, models that round, sets without room."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from relu_attack import Box, Specification, Verdict, Verification
+from relu_attack.domains import Domain
+from relu_attack.network import Network
+from relu_attack.result import Status
+from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.decision import Decision
+from relu_attack.verification import Claim, Original, verifier, verify_claims, witness
+from relu_attack.verification.claim import representable
+from relu_attack.verification.front import read_original
+from tests.problems import box, network
+
+ABSOLUTE = network(([[1.0], [-1.0]], [0.0, 0.0]), ([[1.0, 1.0]], [0.0]))  # |x|
+SEGMENT = box([-2.0], [3.0])
+
+
+class Wrong(Original):
+    """A model that computes something else than its chain."""
+
+    def __init__(self, original: Original, change: Callable[[Tensor], Tensor]) -> None:
+        self.network, self.dtype = original.network, original.dtype
+        self._original, self._change = original, change
+
+    def run(self, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self._change(outputs) for outputs in self._original.run(x))
+
+
+def forged(x: list[float], *, value: float, upper: float, status: Status = Status.OPTIMAL) -> verifier.Decide:
+    def decide(
+        network: Network,
+        domain: Domain,
+        matrix: Tensor,
+        offset: Tensor,
+        /,
+        *,
+        budget: Budget,
+        seed: int,
+        progress: bool,
+    ) -> Decision:
+        point = torch.tensor(x, dtype=torch.float64)
+        return Decision(x=point, value=value, upper=upper, regions=1, status=status)
+
+    return decide
+
+
+@pytest.fixture
+def blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds and walks find nothing, so that branch and bound has the only word."""
+    monkeypatch.setattr(verifier, "BOUNDS", ())
+    monkeypatch.setattr(verifier, "_walk", lambda *arguments, **options: None)
+
+
+def decided(
+    decide: verifier.Decide, limit: float, change: Callable[[Tensor], Tensor] | None = None, domain: Box = SEGMENT
+) -> Verification:
+    original = read_original(ABSOLUTE, domain)
+    if change is not None:
+        original = Wrong(original, change)
+    claims = [Claim.plain(domain, clause) for clause in Specification.require([1.0], limit).clauses]
+    return verify_claims(original, claims, (1,), budget=Budget(time_limit=20.0), seed=0, progress=False, decide=decide)
+
+
+@pytest.mark.usefixtures("blind")
+@pytest.mark.parametrize("x", [[9.0], [math.nan], [math.inf], [0.0], [-2.5]])
+@pytest.mark.parametrize("upper", [math.inf, math.nan, 5.0])
+def test_a_point_that_is_no_witness_never_falsifies(x: list[float], upper: float) -> None:
+    # The set holds no input with |x| > 3.5; whatever the search claims, nothing is falsified, and nothing proven.
+    answer = decided(forged(x, value=1.0, upper=upper), 3.5)
+    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.witness is None
+    assert "the model itself confirmed none" in answer.note
+
+
+@pytest.mark.usefixtures("blind")
+def test_a_true_point_outside_the_set_is_brought_into_it() -> None:
+    answer = decided(forged([9.0], value=1.0, upper=5.0), 2.5)
+    assert answer.verdict is Verdict.FALSIFIED
+    assert answer.witness is not None
+    assert answer.witness.tolist() == [3.0]
+
+
+@pytest.mark.usefixtures("blind")
+@pytest.mark.parametrize("upper", [math.nan, math.inf, 1e-300])
+@pytest.mark.parametrize("status", [Status.OPTIMAL, Status.FEASIBLE, Status.ITERATION_LIMIT])
+def test_without_a_bound_below_zero_nothing_is_verified(upper: float, status: Status) -> None:
+    answer = decided(forged([0.0], value=-1.0, upper=upper, status=status), 3.5)
+    assert answer.verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.usefixtures("blind")
+def test_a_bound_of_zero_verifies_what_is_required() -> None:
+    assert decided(forged([0.0], value=-1.0, upper=0.0), 3.0).verdict is Verdict.VERIFIED
+
+
+@pytest.mark.usefixtures("blind")
+def test_time_that_ran_out_is_told() -> None:
+    answer = decided(forged([0.0], value=-1.0, upper=1.0, status=Status.TIME_LIMIT), 3.5)
+    assert answer.verdict is Verdict.TIMEOUT
+
+
+@pytest.mark.usefixtures("blind")
+def test_an_interruption_is_told() -> None:
+    answer = decided(forged([0.0], value=-1.0, upper=1.0, status=Status.INTERRUPTED), 3.5)
+    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.interrupted
+    assert "interrupted" in answer.note
+
+
+def test_a_model_that_is_safe_where_its_chain_is_not_is_searched_deeper() -> None:
+    # The model answers 0.25 less than its chain: above 2.5 it goes only where the chain is above 2.75.
+    answer = decided(verifier_decide(), 2.5, lambda outputs: outputs - 0.25)
+    assert answer.verdict is Verdict.FALSIFIED
+    assert answer.witness is not None
+    assert abs(float(answer.witness)) > 2.75
+
+
+def test_a_model_that_nowhere_breaks_what_its_chain_breaks_is_unknown() -> None:
+    answer = decided(verifier_decide(), 2.5, lambda outputs: outputs - 1.0)
+    assert answer.verdict is Verdict.UNKNOWN
+    assert answer.bound >= 0.5
+    assert "an input violates it in float64, but the model itself confirmed none" in answer.note
+
+
+def test_a_model_that_alone_breaks_it_is_no_witness_against_a_true_claim() -> None:
+    answer = decided(verifier_decide(), 3.5, lambda outputs: outputs + 9.0)
+    assert answer.verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize("answer", [math.nan, math.inf])
+def test_a_model_that_overflows_is_no_witness(answer: float) -> None:
+    assert decided(verifier_decide(), 2.5, lambda outputs: outputs * answer).verdict is Verdict.UNKNOWN
+
+
+def verifier_decide() -> verifier.Decide:
+    from relu_attack.solvers.decision import decide
+
+    return decide
+
+
+def test_every_answer_of_a_model_must_break_the_claim() -> None:
+    original = read_original(ABSOLUTE, SEGMENT)
+
+    class Twice(Wrong):
+        def run(self, x: Tensor) -> tuple[Tensor, ...]:
+            (outputs,) = original.run(x)
+            return outputs, outputs - 1.0
+
+    (clause,) = Specification.require([1.0], 2.5).clauses
+    claim = Claim.plain(SEGMENT, clause)
+    point = torch.tensor([3.0], dtype=torch.float64)
+    assert isinstance(witness.examine(original, claim, point), witness.Witness)
+    rejected = witness.examine(Twice(original, torch.clone), claim, point)
+    assert isinstance(rejected, witness.Rejected)
+    assert rejected.loss == 1.0
+
+
+def test_what_is_placed_has_numbers_of_the_model_inside_the_range() -> None:
+    thirds = box([-1 / 3], [1 / 3])
+    claim = Claim.plain(thirds, Specification.require([1.0], 0.0).clauses[0])
+    for end in (-1.0, 1.0):
+        placed = claim.place(torch.tensor([end], dtype=torch.float64), torch.float32)
+        assert placed is not None
+        assert torch.equal(placed.float().double(), placed)
+        assert abs(float(placed)) <= 1 / 3
+        # The next number of the dtype is outside.
+        beyond = torch.nextafter(placed.float(), torch.tensor([2 * end])).double()
+        assert abs(float(beyond)) > 1 / 3
+    assert claim.place(torch.tensor([math.nan], dtype=torch.float64), torch.float32) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_representable_ends(dtype: torch.dtype) -> None:
+    lower = torch.tensor([0.1, -0.1, 0.5, 0.1], dtype=torch.float64)
+    upper = torch.tensor([0.3, 0.3, 0.5, 0.1], dtype=torch.float64)
+    low, high = representable(lower, upper, dtype)
+    assert bool((low >= lower).all())
+    assert bool((high <= upper).all())
+    assert torch.equal(low.to(dtype).double(), low)
+    assert torch.equal(high.to(dtype).double(), high)
+    assert (low <= high).tolist() == [True, True, True, dtype is torch.float64]
+
+
+def test_a_witness_meets_rows_exactly() -> None:
+    # Decimal limits: the set for witnesses is smaller than the set for proofs.
+    (clause,) = Specification.require([1.0], 0.0).clauses
+    claim = replace(Claim.plain(SEGMENT, clause), inner=box([-1.0], [1.0]))
+    placed = claim.place(torch.tensor([3.0], dtype=torch.float64), torch.float64)
+    assert placed is not None
+    assert placed.tolist() == [1.0]
