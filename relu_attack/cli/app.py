@@ -9,6 +9,8 @@ import typer
 from relu_attack.cli.compare import compare
 from relu_attack.cli.info import info
 from relu_attack.cli.optimize import Sense, command
+from relu_attack.cli.verify import verify
+from relu_attack.cli.verify_all import verify_all
 
 app = typer.Typer(
     name="relu-attack",
@@ -26,6 +28,8 @@ for sense, purpose in PURPOSES.items():
     app.command(sense, help=f"{purpose} {_OVERRIDES}", short_help=purpose)(command(sense))
 app.command("compare")(compare)
 app.command("info")(info)
+app.command("verify")(verify)
+app.command("verify-all")(verify_all)
 
 
 def _show_version(wanted: bool) -> None:
