@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from relu_attack.domains import Domain
 from relu_attack.network import Network
@@ -73,10 +74,13 @@ def decide(
     below = -torch.finfo(torch.float64).tiny
     search = BoxSearch(network, domain, matrix, offset, closes=lambda value: below, batch=_BATCH, period=_PERIOD)
     steps, status = 0, None
-    while search.open and search.value < 0 and status is None:
-        search.step()
-        steps += 1
-        status = budget.spent(steps)
+    with tqdm(desc="boxes", unit="batch", disable=not progress) as bar:
+        while search.open and search.value < 0 and status is None:
+            search.step()
+            steps += 1
+            status = budget.spent(steps)
+            bar.set_postfix(open=search.open, best=f"{search.value:.4g}", bound=f"{search.upper:.4g}", refresh=False)
+            bar.update()
     decided = search.value >= 0 or search.upper < 0
     return Decision(
         x=search.x,
