@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import coo_array, csr_array
 
 Array: TypeAlias = "NDArray[np.float64]"
 Indices: TypeAlias = "NDArray[np.int64]"
@@ -80,7 +80,7 @@ def stack(blocks: list[Block], shape: tuple[int, int]) -> Any:
     """Return the CSR array of this shape with the entries of all blocks."""
     nothing = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
     rows, columns, values = (np.concatenate(parts) for parts in zip(nothing, *blocks, strict=True))
-    matrix = csr_array(coo_array((values, (rows, columns)), shape=shape))
+    matrix = scipy.sparse.csr_array(scipy.sparse.coo_array((values, (rows, columns)), shape=shape))
     matrix.sum_duplicates()
     return matrix
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
 from relu_attack.network import Affine
@@ -20,7 +20,7 @@ def sparse_matrix(operator: LinearOperator) -> Any:
     """Return the operator as a CSR array in float64, shape (outputs, inputs); a convolution stays sparse."""
     rows, columns, values = (part.cpu().numpy() for part in operator.entries())
     shape = (operator.outputs, operator.inputs)
-    return csr_array(coo_array((values.astype(np.float64), (rows, columns)), shape=shape))
+    return scipy.sparse.csr_array(scipy.sparse.coo_array((values.astype(np.float64), (rows, columns)), shape=shape))
 
 
 def folding_error(affine: Affine, size: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from relu_attack.encodings.assembly import Array, Block, Indices, stack
 from relu_attack.encodings.coefficients import folding_error
@@ -91,7 +91,7 @@ def separate(encoding: Encoding, point: Array, *, tolerance: float = 1e-6, limit
     for (rows, place, values), sides, _ in parts:
         blocks.append((rows + count, place, values))
         count += len(sides)
-    matrix = csr_array(stack(blocks, (count, columns))[order])
+    matrix = scipy.sparse.csr_array(stack(blocks, (count, columns))[order])
     return Cuts(matrix=matrix, upper=upper[order], violation=violation[order])
 
 

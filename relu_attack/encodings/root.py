@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, vstack
 
 from relu_attack.encodings.assembly import Array
 from relu_attack.encodings.cuts import Cuts, separate
@@ -106,7 +106,7 @@ class _Pool:
 
     @staticmethod
     def empty(places: int, columns: int) -> _Pool:
-        return _Pool(csr_array((places, columns)), np.full(places, np.inf))
+        return _Pool(scipy.sparse.csr_array((places, columns)), np.full(places, np.inf))
 
     @property
     def used(self) -> NDArray[np.bool_]:
@@ -128,7 +128,9 @@ class _Pool:
         source = np.arange(size)
         source[places] = size + np.arange(len(places))
         rest = len(places) - len(cuts.upper)
-        matrix = vstack([self.matrix, cuts.matrix, csr_array((rest, self.matrix.shape[1]))], format="csr")
+        matrix = scipy.sparse.vstack(
+            [self.matrix, cuts.matrix, scipy.sparse.csr_array((rest, self.matrix.shape[1]))], format="csr"
+        )
         upper = np.concatenate([self.upper, cuts.upper, np.full(rest, np.inf)])
         return _Pool(matrix[source], upper[source])
 
@@ -136,7 +138,7 @@ class _Pool:
         """Return the program with the rows of the pool after its own."""
         return replace(
             program,
-            matrix=csr_array(vstack([program.matrix, self.matrix], format="csr")),
+            matrix=scipy.sparse.csr_array(scipy.sparse.vstack([program.matrix, self.matrix], format="csr")),
             row_lower=np.concatenate([program.row_lower, np.full(len(self.upper), -np.inf)]),
             row_upper=np.concatenate([program.row_upper, self.upper]),
         )

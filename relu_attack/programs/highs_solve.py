@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, vstack
 
 from relu_attack.errors import OptionError, SolverError
 from relu_attack.programs.claim import Claim, judge
@@ -115,12 +115,12 @@ class PreparedProgram:
         OptionError
             For rows that a `Program` refuses.
         """
-        before, added = self.program, csr_array(np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
+        before, added = self.program, scipy.sparse.csr_array(np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
         sides = np.broadcast_arrays(np.asarray(row_lower, dtype=float), np.asarray(row_upper, dtype=float))
         low, high = (np.broadcast_to(side, (added.shape[0],)) for side in sides)
         self.program = replace(
             before,
-            matrix=csr_array(vstack([before.matrix, added], format="csr")),
+            matrix=scipy.sparse.csr_array(scipy.sparse.vstack([before.matrix, added], format="csr")),
             row_lower=np.concatenate([before.row_lower, low]),
             row_upper=np.concatenate([before.row_upper, high]),
         )

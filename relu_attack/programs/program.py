@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy  # scipy.sparse is loaded where it is first used: most calls need no program
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, issparse
 
 from relu_attack.errors import OptionError
 from relu_attack.programs.implied import implied_bounds
@@ -222,12 +222,12 @@ def _set(program: Program, name: str, value: object) -> None:
 
 def _read_matrix(matrix: Any, columns: int) -> Any:
     # A matrix in this form already is kept as the object it is: a prepared program tells by that what changed.
-    ready = isinstance(matrix, csr_array) and matrix.dtype == np.float64 and matrix.has_canonical_format
+    ready = isinstance(matrix, scipy.sparse.csr_array) and matrix.dtype == np.float64 and matrix.has_canonical_format
     if not ready:
-        given: Any = matrix if issparse(matrix) else np.asarray(matrix, dtype=np.float64)
+        given: Any = matrix if scipy.sparse.issparse(matrix) else np.asarray(matrix, dtype=np.float64)
         if given.ndim != 2:
             raise OptionError(f"matrix of the program has shape {given.shape}; it must be (rows, columns)")
-        matrix = csr_array(given).astype(np.float64)
+        matrix = scipy.sparse.csr_array(given).astype(np.float64)
         matrix.sum_duplicates()
     if matrix.shape[1] != columns:
         raise OptionError(f"matrix of the program has {matrix.shape[1]} columns, but the objective has {columns}")
