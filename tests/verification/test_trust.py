@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from relu_attack import Box, Specification, Verdict, Verification
+from relu_attack import Box, OutputConstraints, Polytope, Specification, Verdict, Verification
 from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.result import Status
@@ -115,12 +115,32 @@ def test_an_interruption_is_told() -> None:
     assert "interrupted" in answer.note
 
 
+def shallowest(
+    network: Network,
+    domain: Domain,
+    matrix: Tensor,
+    offset: Tensor,
+    /,
+    *,
+    budget: Budget,
+    seed: int,
+    progress: bool,
+) -> Decision:
+    """Find of the inputs of |x| that reach zero the one that does so barely."""
+    x = -offset.clone()
+    found = float(x) <= 3.0
+    upper = 3.0 + float(offset)
+    return Decision(x=x, value=0.0 if found else upper, upper=upper, regions=1, status=Status.OPTIMAL)
+
+
+@pytest.mark.usefixtures("blind")
 def test_a_model_that_is_safe_where_its_chain_is_not_is_searched_deeper() -> None:
     # The model answers 0.25 less than its chain: above 2.5 it goes only where the chain is above 2.75.
-    answer = decided(verifier_decide(), 2.5, lambda outputs: outputs - 0.25)
+    answer = decided(shallowest, 2.5, lambda outputs: outputs - 0.25)
     assert answer.verdict is Verdict.FALSIFIED
     assert answer.witness is not None
-    assert abs(float(answer.witness)) > 2.75
+    assert float(answer.witness) > 2.75
+    assert answer.regions > 1
 
 
 def test_a_model_that_nowhere_breaks_what_its_chain_breaks_is_unknown() -> None:
@@ -144,6 +164,33 @@ def verifier_decide() -> verifier.Decide:
     from relu_attack.solvers.decision import decide
 
     return decide
+
+
+@pytest.mark.parametrize("shift", [9.0, -9.0])
+def test_chain_and_model_must_both_break_the_claim(shift: float) -> None:
+    original = read_original(ABSOLUTE, SEGMENT)
+    limit = 2.5 + max(shift, 0.0)
+    claim = Claim.plain(SEGMENT, Specification.require([1.0], limit).clauses[0])
+    point = torch.tensor([3.0], dtype=torch.float64)
+    wrong = Wrong(original, lambda outputs: outputs + shift)
+    assert isinstance(witness.examine(wrong, claim, point), witness.Rejected)
+
+
+def test_a_set_for_witnesses_has_no_tolerance() -> None:
+    def contains(claim: Claim, *x: float) -> bool:
+        return claim.contains(torch.tensor(x, dtype=torch.float64))
+
+    (clause,) = Specification.require([1.0], 0.0).clauses
+    whole = Claim.plain(Box([0.0, 0.0], [2.0, 2.0], integer=[0]), clause)
+    assert (contains(whole, 1.0, 0.5), contains(whole, 1.0 + 1e-12, 0.5)) == (True, False)
+    above = math.nextafter(1.0, 2.0)
+    square = box([0.0, 0.0], [2.0, 2.0])
+    sums = Specification.unsafe(OutputConstraints([1.0, 1.0], 1.5)).clauses[0]  # x_0 + x_1 <= 1.5
+    for claim in (
+        replace(Claim.plain(square, clause), inner_rows=sums),
+        Claim.plain(Polytope(A=[[1.0, 1.0]], b=[1.5], lower=0.0, upper=2.0, shape=(2,)), clause),
+    ):
+        assert (contains(claim, 1.0, 0.5), contains(claim, above, 0.5)) == (True, False)
 
 
 def test_every_answer_of_a_model_must_break_the_claim() -> None:
