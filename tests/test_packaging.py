@@ -20,6 +20,7 @@ HEAVY = (
     "torchmetrics",
     "cvxpy",
     "matplotlib",
+    "scipy.sparse",
     "scipy.optimize",
     "pydantic",
     "typer",

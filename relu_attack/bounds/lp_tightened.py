@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from relu_attack.bounds.base import Bounds
@@ -137,7 +137,7 @@ class _Rows:
         """Return the objective rows."""
         encoding = _relaxation(network, domain, ranges)
         affine, weight = network.output, objective.numpy()
-        matrix = csr_array(csr_array(weight) @ encoding.output_matrix)
+        matrix = scipy.sparse.csr_array(scipy.sparse.csr_array(weight) @ encoding.output_matrix)
         # A coefficient is a sum over the outputs of products with coefficients that may be sums themselves.
         error = (1 + network.outputs) * (objective.abs() @ folding_error(affine, size))
         return _Rows(encoding.program, matrix, weight @ encoding.output_constant, error.numpy())
