@@ -50,7 +50,6 @@ def decide(
     offset: Tensor,
     *,
     budget: Budget,
-    seed: int = 0,
     progress: bool = False,
 ) -> Decision:
     """Decide whether ``min(matrix f(x) + offset)`` reaches 0 somewhere in a set.
@@ -65,6 +64,8 @@ def decide(
         Float64, shape (rows, outputs) and (rows,).
     budget
         What the search may spend; an iteration is a batch of boxes.
+    progress
+        Whether to show open boxes, the best value and the bound.
 
     Returns
     -------

@@ -40,7 +40,6 @@ class Decide(Protocol):
         /,
         *,
         budget: Budget,
-        seed: int,
         progress: bool,
     ) -> Decision:
         """Return what is known of ``min(matrix f(x) + offset)`` over the set."""
@@ -125,7 +124,7 @@ def settle(
     budget
         Seconds for all of them.
     seed
-        Makes walks and searches repeat.
+        Makes walks repeat.
     progress
         Whether branch and bound shows its progress.
     first
@@ -149,7 +148,7 @@ def settle(
                     return findings
                 alone = len(pending) == 1
                 part = budget if alone else budget.part(seconds=share * budget.left() / (len(pending) - place))
-                _branch(original, finding, decide, budget=part, seed=seed, progress=progress)
+                _branch(original, finding, decide, budget=part, progress=progress)
     except KeyboardInterrupt:
         for finding in findings:
             finding.stopped = Status.INTERRUPTED
@@ -181,7 +180,7 @@ def _bound(network: Network, findings: Sequence[Finding], method: str) -> None:
             finding.bounded(float(part.amin()), method)
 
 
-def _branch(original: Original, finding: Finding, decide: Decide, *, budget: Budget, seed: int, progress: bool) -> None:
+def _branch(original: Original, finding: Finding, decide: Decide, *, budget: Budget, progress: bool) -> None:
     """Search one clause by branch and bound; aim deeper while the model does not confirm what the chain finds."""
     claim, margin = finding.claim, 0.0
     clause = claim.clause
@@ -190,9 +189,7 @@ def _branch(original: Original, finding: Finding, decide: Decide, *, budget: Bud
             finding.stopped = Status.TIME_LIMIT
             return
         offset = clause.upper - margin
-        decision = decide(
-            original.network, claim.domain, -clause.matrix, offset, budget=budget, seed=seed, progress=progress
-        )
+        decision = decide(original.network, claim.domain, -clause.matrix, offset, budget=budget, progress=progress)
         finding.regions += decision.regions
         finding.stopped = decision.status
         if decision.status is Status.INTERRUPTED:

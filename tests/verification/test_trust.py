@@ -43,7 +43,6 @@ def forged(x: list[float], *, value: float, upper: float, status: Status = Statu
         /,
         *,
         budget: Budget,
-        seed: int,
         progress: bool,
     ) -> Decision:
         point = torch.tensor(x, dtype=torch.float64)
@@ -123,7 +122,6 @@ def shallowest(
     /,
     *,
     budget: Budget,
-    seed: int,
     progress: bool,
 ) -> Decision:
     """Find of the inputs of |x| that reach zero the one that does so barely."""
