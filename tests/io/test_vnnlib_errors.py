@@ -135,7 +135,7 @@ def test_normal_form_has_a_limit() -> None:
         ("p.txt", b"", "must end in .vnnlib or .vnnlib.gz"),
         (
             "p.vnnlib.gz",
-            gzip.compress(HEAD.encode())[:-9],
+            gzip.compress(HEAD.encode(), mtime=0)[:-9],
             "is not a whole gzip file: Compressed file ended before the end-of-stream marker was reached",
         ),
         ("p.vnnlib.gz", HEAD.encode(), "is not a whole gzip file: Not a gzipped file (b'; ')"),
