@@ -58,7 +58,6 @@ class BranchAndBoundOptions:
             raise OptionError(f"gap must be a number of at least 0, got {self.gap}")
 
 
-@torch.inference_mode()
 def branch_and_bound(
     problem: Problem, options: BranchAndBoundOptions, settings: Settings, *, walk: Walk | None = None
 ) -> Answer:
@@ -93,14 +92,15 @@ def branch_and_bound(
     if problem.constraints is not None:
         raise OptionError("branch_and_bound takes no output constraints; use milp, lp_walk or auto")
     incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="batches of boxes")
-    status = Status.FEASIBLE
+    each, status = settings_for_each(problem, settings), Status.FEASIBLE
     try:
-        for index, own in enumerate(settings_for_each(problem, settings)):
+        for index, own in enumerate(each):
             left = settings.budget.left() / (problem.problems - index)
             part = settings.budget.part(
                 seconds=left if math.isfinite(left) else None, iterations=settings.budget.iterations
             )
-            stopped = _solve(incumbents, index, options, own, part, walk)
+            with torch.inference_mode():
+                stopped = _solve(incumbents, index, options, own, part, walk)
             status = stopped or status
     except KeyboardInterrupt:
         status = Status.INTERRUPTED

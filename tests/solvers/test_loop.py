@@ -111,8 +111,9 @@ def interrupt_when_in(function: str) -> Iterator[None]:
         thread.join()
 
 
-# What the methods over programs spend their time in.
+# What the methods spend their time in that are not walks alone.
 _BUSY = {"lp_walk": "solve_neighborhood", "milp_walk": "solve_neighborhood", "milp": "lp_tightened"}
+_BUSY["branch_and_bound"] = "bound_boxes"
 
 
 @every_method
