@@ -14,14 +14,14 @@ from torch import Tensor
 
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
-from relu_attack.result import Result
+from relu_attack.result import Result, Status
 from relu_attack.solvers.auto import AutoOptions, auto
 from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, branch_and_bound
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.conclusion import conclude
 from relu_attack.solvers.gradient_walk import GradientWalk
 from relu_attack.solvers.lp_walk import Climber, LPWalkOptions, lp_walk
-from relu_attack.solvers.method import Answer, Method, Settings, Starts
+from relu_attack.solvers.method import Answer, Interrupted, Method, Settings, Starts
 from relu_attack.solvers.milp import MILPOptions, milp
 from relu_attack.solvers.milp_walk import MILPWalkOptions, milp_walk
 from relu_attack.solvers.pattern_perturbation import PatternPerturbation
@@ -40,6 +40,8 @@ def _walked_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
     part = settings.budget.part(seconds=left / 10) if math.isfinite(left) else settings.budget.part(iterations=200)
     own = replace(settings, budget=part, progress=False, record_path=False)
     answer = search(problem, PPGALROptions(), own, walk_class=PPGALR)
+    if answer.status is Status.INTERRUPTED:
+        raise Interrupted(answer.candidates[0, 0])
     yield from answer.candidates[0].to("cpu", torch.float64).clone()
     yield from random_starts(problem, replace(settings, x0=None))
 
@@ -61,7 +63,10 @@ def _make_climb(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor
 
 def _walked(problem: Problem, settings: Settings) -> Tensor:
     answer = search(problem, PPGALROptions(), settings, walk_class=PPGALR)
-    return conclude(problem, "ppga_lr", settings, answer).x.flatten()
+    x = conclude(problem, "ppga_lr", settings, answer).x.flatten()
+    if answer.status is Status.INTERRUPTED:
+        raise Interrupted(x)
+    return x
 
 
 def _polished(problem: Problem, x: Tensor, seconds: float) -> Tensor:

@@ -130,7 +130,9 @@ def _solve(
         timed = math.isfinite(budget.left())
         seconds = options.walk_share * budget.left() if timed else None
         short = budget.part(seconds=seconds, iterations=None if timed else _STEPS)
-        search.offer(walk(problem, replace(settings, budget=short, progress=False))[None].double())
+        with incumbents.keeping(index, "walk"):
+            x = walk(problem, replace(settings, budget=short, progress=False))
+        search.offer(x[None].double())
     while True:
         incumbents.offer(index, search.x[None], "branch_and_bound")
         incumbents.bound(index, search.upper, certified=True)

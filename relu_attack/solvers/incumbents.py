@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
 from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.method import Answer, Settings
+from relu_attack.solvers.method import Answer, Interrupted, Settings
 from relu_attack.solvers.recorder import Recorder
 
 
@@ -74,6 +75,15 @@ class Incumbents:
         self.found_by[index] = found_by
         return True
 
+    @contextmanager
+    def keeping(self, index: int, found_by: str) -> Iterator[None]:
+        """Keep what a part of the search on problem `index` had found when Ctrl-C ends it there."""
+        try:
+            yield
+        except Interrupted as interrupted:
+            self.offer(index, interrupted.x.reshape(1, -1), found_by)
+            raise
+
     def bound(self, index: int, upper: float, *, certified: bool) -> None:
         """Take an upper bound of problem `index` over if it is better.
 
@@ -110,12 +120,13 @@ class Incumbents:
         try:
             while True:
                 stopped = budget.spent(self.steps)
-                waiting = [walk for index, walk in enumerate(walks) if not self.is_closed(index, OPTIMALITY)]
+                waiting = [entry for entry in enumerate(walks) if not self.is_closed(entry[0], OPTIMALITY)]
                 if stopped is not None or not waiting:
                     status = stopped or status
                     break
-                for walk in waiting:
-                    next(walk)
+                for index, walk in waiting:
+                    with self.keeping(index, "gradient_walk"):
+                        next(walk)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         return self.answer(status, self.steps)

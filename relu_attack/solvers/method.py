@@ -75,6 +75,20 @@ class Answer:
     found_by: tuple[str, ...] = ()
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a part of a search on a single problem, with the best input (inputs,) that it had found.
+
+    Parameters
+    ----------
+    x
+        That input.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        self.x = x
+
+
 Solve = Callable[[Problem, Any, Settings], Answer]
 Starts = Callable[[Problem, Settings], Iterator[Tensor]]
 """Yields inputs (inputs,) of a single problem to begin from, float64, without end."""

@@ -159,7 +159,9 @@ class _Search:
             timed = math.isfinite(seconds)
             steps = budget.iterations or (None if timed else _STEPS)
             part = budget.part(seconds=options.walk_share * seconds if timed else None, iterations=steps)
-            self._offer(index, self.walk(problem, replace(self.settings[index], budget=part, progress=False)), "walk")
+            with self.incumbents.keeping(index, "walk"):
+                x = self.walk(problem, replace(self.settings[index], budget=part, progress=False))
+            self._offer(index, x, "walk")
         deadline = until(options.walk_share + options.tightening_share)
         bounds = lp_tightened(problem, deadline=deadline)
         self._bound(index, float(bounds.upper), certified=True)

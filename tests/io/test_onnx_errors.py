@@ -330,6 +330,7 @@ DAMAGED = model(
 @given(data=st.data())
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_damaged_file_is_read_or_refused_by_name(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Any exception but the named one fails it."""
     content = bytearray(DAMAGED)
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

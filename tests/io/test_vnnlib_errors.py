@@ -161,6 +161,7 @@ def test_error_of_a_file_names_it(tmp_path: Path) -> None:
 @given(drawn=properties(numbers=DECIMAL), data=st.data())
 @settings(max_examples=250, deadline=None, derandomize=True)
 def test_damaged_text_is_read_or_refused_by_name(drawn: Drawn, data: st.DataObject) -> None:
+    """Any exception but the named one fails it."""
     text = drawn.text
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(text)))

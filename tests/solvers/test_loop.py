@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import pytest
 import torch
@@ -127,6 +128,21 @@ def test_an_interrupt_returns_the_best_so_far(method: str) -> None:
     assert torch.isfinite(result.value)
     assert result.value <= result.bound
     assert len(result.trace.values) >= 1
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("milp", {}), ("branch_and_bound", {}), ("lp_walk", {"source": "gradient_walk"})],
+)
+def test_an_interrupt_in_the_walk_before_keeps_what_it_found(method: str, options: dict[str, Any]) -> None:
+    problem = hard()
+    with interrupt_when_in("review"):
+        result = problem.maximize(method, time_limit=60.0, seed=0, **options)
+    assert result.status is Status.INTERRUPTED
+    assert result.runtime < 30.0
+    assert result.found_by[0] in ("walk", "gradient_walk")
+    center = problem.problem.value(problem.problem.domain.center().reshape(1, 1, -1))
+    assert float(result.value) > float(center)
 
 
 def test_progress_writes_a_bar_with_the_best_value_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
