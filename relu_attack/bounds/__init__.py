@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
 import torch
 
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.crown import crown
 from relu_attack.bounds.interval import interval
+from relu_attack.bounds.lp import lp
 from relu_attack.bounds.lp_tightened import lp_tightened
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
+
+Method: TypeAlias = Callable[[Network, Domain, torch.Tensor], Bounds]
 
 
 def _interval(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
@@ -21,21 +28,28 @@ def _interval(network: Network, domain: Domain, objective: torch.Tensor) -> Boun
     return interval(network, lower, upper, objective)
 
 
-def _lp_tightened(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
-    """Take one set at a time."""
-    rows = objective if objective.dim() == 3 else objective[None].expand(domain.batch or 1, -1, -1)
-    parts = [
-        lp_tightened(Problem(network, domain.single(index), part, batched=False)) for index, part in enumerate(rows)
-    ]
-    layers = tuple(
-        (torch.cat([low for low, _ in layer]), torch.cat([high for _, high in layer]))
-        for layer in zip(*(part.layers for part in parts), strict=True)
-    )
-    lower, upper = torch.cat([part.lower for part in parts]), torch.cat([part.upper for part in parts])
-    return Bounds(lower, upper, layers, method="lp_tightened", sound=True)
+def _one_by_one(bound: Callable[[Problem], Bounds]) -> Method:
+    """Make a method that takes one set at a time one for batches."""
+
+    def bound_each(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
+        rows = objective if objective.dim() == 3 else objective[None].expand(domain.batch or 1, -1, -1)
+        parts = [bound(Problem(network, domain.single(index), part, batched=False)) for index, part in enumerate(rows)]
+        layers = tuple(
+            (torch.cat([low for low, _ in layer]), torch.cat([high for _, high in layer]))
+            for layer in zip(*(part.layers for part in parts), strict=True)
+        )
+        lower, upper = torch.cat([part.lower for part in parts]), torch.cat([part.upper for part in parts])
+        return replace(parts[0], lower=lower, upper=upper, layers=layers)
+
+    return bound_each
 
 
-BOUNDS = {"interval": _interval, "crown": crown, "lp_tightened": _lp_tightened}
+BOUNDS: dict[str, Method] = {
+    "interval": _interval,
+    "crown": crown,
+    "lp": _one_by_one(lp),
+    "lp_tightened": _one_by_one(lp_tightened),
+}
 
 
 def bound_rows(network: Network, domain: Domain, objective: torch.Tensor, method: str) -> Bounds:
@@ -91,4 +105,4 @@ def upper_bound(problem: Problem, method: str) -> torch.Tensor:
     return torch.where(broken, -torch.inf, upper)
 
 
-__all__ = ["BOUNDS", "Bounds", "bound_problem", "bound_rows", "crown", "interval", "lp_tightened", "upper_bound"]
+__all__ = ["BOUNDS", "Bounds", "bound_problem", "bound_rows", "crown", "interval", "lp", "lp_tightened", "upper_bound"]

@@ -1,0 +1,92 @@
+"""Linear functions over the triangle relaxation of a network: what the bounds by linear programs have in common."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from relu_attack.domains import Domain
+from relu_attack.encodings import Encoding, encode
+from relu_attack.encodings.coefficients import folding_error, row_error
+from relu_attack.network import Network
+from relu_attack.problem import Problem
+from relu_attack.programs import PreparedProgram, Program
+
+Array = NDArray[np.float64]
+Range = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class RelaxedRows:
+    """Linear functions ``matrix @ point + constant`` of the points of a relaxation, off by rounding of `error`."""
+
+    program: Program
+    matrix: Any
+    constant: Array
+    error: Array
+
+    @staticmethod
+    def of_units(network: Network, domain: Domain, ranges: list[Range], size: Tensor) -> RelaxedRows:
+        """Return the preactivations of the layer above the known ranges; its inputs are of `size` (inputs,) at most."""
+        layers, affine = network.layers[: len(ranges)], network.layers[len(ranges)].affine
+        part = Network(layers, affine, network.input_shape, (affine.operator.outputs,))
+        encoding = _relaxation(part, domain, ranges)
+        error = row_error(affine, size, np.zeros(affine.operator.outputs, dtype=bool))
+        return RelaxedRows(encoding.program, encoding.output_matrix, encoding.output_constant, error)
+
+    @staticmethod
+    def of_objective(
+        network: Network, domain: Domain, ranges: list[Range], size: Tensor, objective: Tensor
+    ) -> RelaxedRows:
+        """Return the objective rows."""
+        encoding = _relaxation(network, domain, ranges)
+        affine, weight = network.output, objective.numpy()
+        matrix = scipy.sparse.csr_array(scipy.sparse.csr_array(weight) @ encoding.output_matrix)
+        # A coefficient is a sum over the outputs of products with coefficients that may be sums themselves.
+        error = (1 + network.outputs) * (objective.abs() @ folding_error(affine, size))
+        return RelaxedRows(encoding.program, matrix, weight @ encoding.output_constant, error.numpy())
+
+    def tighten(self, known: Range, chosen: Tensor, limit: float, *, until_stable: bool) -> Range:
+        """Return ranges (1, rows) of which the `chosen` rows (rows,) are tightened in the time that is left.
+
+        The widest come first, the side nearer to zero before the other; with `until_stable` a row is done when it
+        cannot change its sign any more.
+        """
+        low, high = (side[0].numpy().copy() for side in known)
+        prepared = PreparedProgram(self.program)
+        order = np.argsort(low - high, kind="stable")
+        for row in order[chosen.numpy()[order]]:
+            coefficients = self.matrix[[row]].toarray()[0]
+            for sign in (1.0, -1.0) if abs(high[row]) <= abs(low[row]) else (-1.0, 1.0):
+                left = limit - time.perf_counter()
+                if left <= 0:
+                    return _range(low, high)
+                if until_stable and (low[row] >= 0 or high[row] <= 0):
+                    break
+                prepared.change(objective=sign * coefficients, constant=sign * self.constant[row])
+                solution = prepared.solve(time_limit=None if math.isinf(left) else left)
+                if not (solution.certified and math.isfinite(solution.bound)):
+                    continue
+                bound = np.nextafter(solution.bound + self.error[row], np.inf)
+                if sign > 0:
+                    high[row] = min(high[row], bound)
+                else:
+                    low[row] = max(low[row], -bound)
+        return _range(low, high)
+
+
+def _relaxation(network: Network, domain: Domain, ranges: list[Range]) -> Encoding:
+    problem = Problem(network, domain, torch.zeros(1, network.outputs, dtype=torch.float64), batched=False)
+    return encode(problem, [(low[0], high[0]) for low, high in ranges], relaxed=True)
+
+
+def _range(low: Array, high: Array) -> Range:
+    return torch.as_tensor(low)[None], torch.as_tensor(high)[None]
