@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from relu_attack.cli.bounds import bounds
 from relu_attack.cli.compare import compare
 from relu_attack.cli.info import info
 from relu_attack.cli.optimize import Sense, command
@@ -26,6 +27,7 @@ PURPOSES: dict[Sense, str] = {
 }
 for sense, purpose in PURPOSES.items():
     app.command(sense, help=f"{purpose} {_OVERRIDES}", short_help=purpose)(command(sense))
+app.command("bounds")(bounds)
 app.command("compare")(compare)
 app.command("info")(info)
 app.command("verify")(verify)
