@@ -44,11 +44,16 @@ def _one_by_one(bound: Callable[[Problem], Bounds]) -> Method:
     return bound_each
 
 
+def _lp_tightened(problem: Problem) -> Bounds:
+    """Begin with the ranges of CROWN: where programs fail numerically the bounds are still inside those of `lp`."""
+    return lp_tightened(problem, improve=crown(problem.network, problem.domain, problem.objective))
+
+
 BOUNDS: dict[str, Method] = {
     "interval": _interval,
     "crown": crown,
     "lp": _one_by_one(lp),
-    "lp_tightened": _one_by_one(lp_tightened),
+    "lp_tightened": _one_by_one(_lp_tightened),
 }
 
 
