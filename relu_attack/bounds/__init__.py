@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import torch
 
+from relu_attack.bounds.alpha_crown import alpha_crown
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.crown import crown
 from relu_attack.bounds.interval import interval
@@ -52,6 +53,7 @@ def _lp_tightened(problem: Problem) -> Bounds:
 BOUNDS: dict[str, Method] = {
     "interval": _interval,
     "crown": crown,
+    "alpha_crown": alpha_crown,
     "lp": _one_by_one(lp),
     "lp_tightened": _one_by_one(_lp_tightened),
 }

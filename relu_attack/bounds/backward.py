@@ -66,7 +66,14 @@ class Step:
     relaxation: Relaxation
 
 
-def substitute(steps: Sequence[Step], rows: Tensor, constant: Tensor, *, output: Map | None = None) -> LinearBound:
+def substitute(
+    steps: Sequence[Step],
+    rows: Tensor,
+    constant: Tensor,
+    *,
+    after: Sequence[Map] = (),
+    slopes: Sequence[Tensor] | None = None,
+) -> LinearBound:
     """Bound rows over the activations of the last of `steps` from above by linear functions of the inputs.
 
     Parameters
@@ -77,8 +84,11 @@ def substitute(steps: Sequence[Step], rows: Tensor, constant: Tensor, *, output:
         Shape (boxes, rows, units).
     constant
         Shape (boxes, rows).
-    output
-        A map after the layers, over whose outputs the rows are then.
+    after
+        Maps after the layers, the first one first; the rows are then over the outputs of the last.
+    slopes
+        Lower slopes of each row for each layer, (boxes, rows, units), instead of those of the relaxations; each between
+        the activation's slope and 1 where it is adjustable, and the relaxation's elsewhere.
 
     Returns
     -------
@@ -92,21 +102,23 @@ def substitute(steps: Sequence[Step], rows: Tensor, constant: Tensor, *, output:
     |A|`` (Higham, Accuracy and Stability, section 3.5), so its value at h is by at most ``gamma |M| (|A| |h| + |b|)``.
     That is one product with a vector a layer. Half of each factor covers the rounding of the charge itself.
     """
-    adds = 2 * len(steps) + 4  # into the constant, for whatever is added first
+    adds = 2 * (len(steps) + len(after)) + 2  # into the constant, for whatever is added first
     bound = LinearBound(rows, constant, 2 * _gamma(adds, rows.dtype) * constant.abs())
-    if output is not None:
-        bound = _through_map(output, bound, adds)
-    for step in reversed(steps):
-        bound = _through_map(step.map, _through_activation(step.relaxation, bound, adds), adds)
+    for map_ in reversed(after):
+        bound = _through_map(map_, bound, adds)
+    for index in range(len(steps) - 1, -1, -1):
+        lines = steps[index].relaxation
+        below = lines.lower_slope[:, None] if slopes is None else slopes[index]
+        bound = _through_map(steps[index].map, _through_activation(lines, below, bound, adds), adds)
     return LinearBound(bound.coefficients, bound.constant + bound.error, bound.error)
 
 
-def _through_activation(lines: Relaxation, bound: LinearBound, adds: int) -> LinearBound:
+def _through_activation(lines: Relaxation, below: Tensor, bound: LinearBound, adds: int) -> LinearBound:
     rows = bound.coefficients
     positive = rows.clamp_min(0)
     above = _times(positive, lines.intercept)
     # One of the two products is zero, so there is one rounding, which the map below is charged with.
-    rows = positive * lines.upper_slope[:, None] + (rows - positive) * lines.lower_slope[:, None]
+    rows = positive * lines.upper_slope[:, None] + (rows - positive) * below
     error = bound.error + 2 * _gamma(rows.shape[-1] + adds, rows.dtype) * above
     return LinearBound(rows, bound.constant + above, error)
 

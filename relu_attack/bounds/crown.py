@@ -11,6 +11,7 @@ from relu_attack.bounds.backward import Map, Step, substitute
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.interval import activation_range, affine_range, objective_range
 from relu_attack.bounds.relaxation import relax
+from relu_attack.bounds.slopes import Descent, descend
 from relu_attack.bounds.support import Support, set_support
 from relu_attack.domains import Domain
 from relu_attack.network import Affine, Network
@@ -69,8 +70,8 @@ def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: 
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
     found = objective_range(network.output, low, high, objective)
     rows, constant = objective.expand(len(lower), -1, -1), found[0].new_zeros(()).expand_as(found[0])
-    output = Map.create(network.output, low, high)
-    found = intersect(found, both_sides(steps, support, rows, constant, output=output, memory_limit=memory_limit))
+    after = (Map.create(network.output, low, high),)
+    found = intersect(found, both_sides(steps, support, rows, constant, after=after, memory_limit=memory_limit))
     return Bounds(*found, tuple(ranges), method="crown", sound=True)
 
 
@@ -82,6 +83,7 @@ def bound_layers(
     *,
     known: Sequence[Range] | None = None,
     substituted: bool = True,
+    descent: Descent | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[list[Range], list[Step]]:
     """Bound the preactivations of every layer over sets in boxes (boxes, inputs), each by lines through those below.
@@ -98,6 +100,8 @@ def bound_layers(
         Ranges that hold already; the answer is nowhere wider.
     substituted
         Whether to back-substitute; without it ranges are those of intervals, within the known ones.
+    descent
+        How the lower slopes descend for each bound; those of the relaxations when not given.
     memory_limit
         As for `crown`.
 
@@ -117,7 +121,7 @@ def bound_layers(
         if count:
             # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
             units = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
-            found = _bound_units(layer.affine, steps, support, found, units, memory_limit)
+            found = _bound_units(layer.affine, steps, support, found, units, descent, memory_limit)
         steps.append(Step(Map.create(layer.affine, lower, upper), relax(layer.slope, *found)))
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
@@ -125,11 +129,17 @@ def bound_layers(
 
 
 def _bound_units(
-    affine: Affine, steps: Sequence[Step], support: Support, known: Range, units: Tensor, memory_limit: int
+    affine: Affine,
+    steps: Sequence[Step],
+    support: Support,
+    known: Range,
+    units: Tensor,
+    descent: Descent | None,
+    memory_limit: int,
 ) -> Range:
     """Return the range of a layer with that of some of its `units` (boxes, chosen) narrowed."""
     rows, constant = affine.operator.rows_of(units, dtype=known[0].dtype), affine.bias[units]
-    found = both_sides(steps, support, rows, constant, memory_limit=memory_limit)
+    found = both_sides(steps, support, rows, constant, descent=descent, memory_limit=memory_limit)
     low, high = intersect((known[0].gather(1, units), known[1].gather(1, units)), found)
     return known[0].scatter(1, units, low), known[1].scatter(1, units, high)
 
@@ -140,17 +150,27 @@ def both_sides(
     rows: Tensor,
     constant: Tensor,
     *,
-    output: Map | None = None,
+    after: Sequence[Map] = (),
+    descent: Descent | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> Range:
-    """Return the range of rows as `substitute` takes them over the sets of `support`, each end (boxes, rows)."""
+    """Return the range of rows as `substitute` takes them over the sets of `support`, each end (boxes, rows).
+
+    With a `descent` the lower slopes are chosen for each of them.
+    """
     widest = max([rows.shape[-1], *(step.map.affine.operator.inputs for step in steps)])
+    if descent is not None:
+        widest += 2 * sum(step.map.affine.operator.outputs for step in steps)
     each = len(rows) * widest * rows.element_size() * _COPIES * 2
     parts = []
     for part, shift in zip(
         *(tensor.split(max(memory_limit // each, 1), 1) for tensor in (rows, constant)), strict=True
     ):
-        bound = substitute(steps, torch.cat([part, -part], 1), torch.cat([shift, -shift], 1), output=output)
+        both, shifts = torch.cat([part, -part], 1), torch.cat([shift, -shift], 1)
+        slopes = None
+        if descent is not None and steps:
+            slopes = descend(steps, support.point, both, shifts, after=after, descent=descent)
+        bound = substitute(steps, both, shifts, after=after, slopes=slopes)
         parts.append((support(bound.coefficients) + bound.constant).view(len(rows), 2, -1))
     high, low = torch.cat(parts, 2).nan_to_num(nan=torch.inf).unbind(1)
     infinity = torch.full_like(high, torch.inf)

@@ -20,12 +20,15 @@ class Relaxation:
         Shape (boxes, units).
     adjustable
         Where any lower slope between the activation's slope and 1 would do, shape (boxes, units).
+    least_slope
+        The activation's slope, shape (units,).
     """
 
     lower_slope: Tensor
     upper_slope: Tensor
     intercept: Tensor
     adjustable: Tensor
+    least_slope: Tensor
 
 
 def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
@@ -66,7 +69,7 @@ def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
     lower_slope = torch.where(adjustable, below, upper_slope)
     above = torch.maximum(_excess(low, upper_slope, lower), _excess(high, upper_slope, upper))
     above = torch.where(torch.isinf(lower) & torch.isinf(upper), torch.inf, above)
-    return Relaxation(lower_slope, upper_slope, torch.where(adjustable, above, 0.0), adjustable)
+    return Relaxation(lower_slope, upper_slope, torch.where(adjustable, above, 0.0), adjustable, slope)
 
 
 def _excess(value: Tensor, slope: Tensor, end: Tensor) -> Tensor:

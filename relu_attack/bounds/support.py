@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack.domains import Box, Domain, L2Ball
+from relu_attack.domains import Box, Domain, L2Ball, Polytope
 from relu_attack.encodings import encode
 from relu_attack.network import Network, identity
 from relu_attack.problem import Problem
 from relu_attack.programs import PreparedProgram
 
-Support = Callable[[Tensor], Tensor]
-"""Takes coefficients (boxes, rows, inputs) and returns ``max coefficients . x`` from above, shape (boxes, rows)."""
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """The support function of sets, and where it is attained.
+
+    Attributes
+    ----------
+    largest
+        Takes coefficients (boxes, rows, inputs) and returns ``max coefficients . x`` from above, shape (boxes, rows).
+    point
+        Takes the same and returns points that attain it nearly, (boxes, rows, inputs): a hint, which no bound
+        relies on.
+    """
+
+    largest: Callable[[Tensor], Tensor]
+    point: Callable[[Tensor], Tensor]
+
+    def __call__(self, coefficients: Tensor) -> Tensor:
+        """Return ``max coefficients . x`` from above, shape (boxes, rows)."""
+        return self.largest(coefficients)
 
 
 def box_support(lower: Tensor, upper: Tensor) -> Support:
@@ -32,7 +51,10 @@ def box_support(lower: Tensor, upper: Tensor) -> Support:
         slack: Tensor = factor * (absolute @ size[..., None]) + tiny * (1 + size.sum(1)[:, None, None])
         return (value + slack)[..., 0]
 
-    return support
+    def point(coefficients: Tensor) -> Tensor:
+        return torch.where(coefficients > 0, upper[:, None], lower[:, None])
+
+    return Support(support, point)
 
 
 def set_support(domain: Domain) -> Support:
@@ -55,10 +77,14 @@ def set_support(domain: Domain) -> Support:
         parts = [one(rows) for one, rows in zip(inner, coefficients, strict=True)]
         return torch.minimum(around(coefficients), torch.stack(parts))
 
-    return support
+    def point(coefficients: Tensor) -> Tensor:
+        return domain.support(coefficients)
+
+    # A linear program for each row is too much for a hint.
+    return Support(support, around.point if isinstance(domain, Polytope) else point)
 
 
-def _ball_support(ball: L2Ball) -> Support:
+def _ball_support(ball: L2Ball) -> Callable[[Tensor], Tensor]:
     center, radius = ball.center_point.reshape(-1), ball.radius.reshape(())
     factor = 2 * (len(center) + 8) * torch.finfo(center.dtype).eps
 
@@ -71,7 +97,7 @@ def _ball_support(ball: L2Ball) -> Support:
     return support
 
 
-def _program_support(domain: Domain) -> Support:
+def _program_support(domain: Domain) -> Callable[[Tensor], Tensor]:
     """Return the support function of one set with linear rows, for rows (rows, inputs)."""
     alone = Network((), identity(domain.inputs), domain.shape, (domain.inputs,))
     direction = torch.zeros(1, domain.inputs, dtype=torch.float64)

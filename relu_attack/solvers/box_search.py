@@ -8,10 +8,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from relu_attack.bounds.slopes import Descent
 from relu_attack.domains import Domain, L1Ball, L2Ball, Polytope
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
 from relu_attack.solvers.boxes import Boxes, Queue, Rows, bound_boxes
+
+# A box goes on from the slopes and weights of the box that it was split from, so one step each is enough: on ACAS Xu
+# three steps bound 1 to 12 % fewer boxes and cost more time than that.
+_FIRST, _NEXT = Descent(), Descent(iterations=1, rate=0.2)
 
 
 class BoxSearch:
@@ -70,14 +75,14 @@ class BoxSearch:
         self._open, self._closed = Queue(), -float("inf")
         self.x, self.value, self.regions = self._domain.center().reshape(-1), -float("inf"), 0
         self.offer(self.x[None])
-        self._settle(bound_boxes(self._rows, self._root(), period=period))
+        self._settle(bound_boxes(self._rows, self._root(), period=period, descent=_FIRST))
 
     def _root(self) -> Boxes:
         box = self._domain.bounding_box()
         lower, upper = box.lower.reshape(1, -1), box.upper.reshape(1, -1)
         lower, upper = torch.where(self._integer, lower.ceil(), lower), torch.where(self._integer, upper.floor(), upper)
         bound = torch.full((1,), torch.inf, dtype=torch.float64)
-        return Boxes(lower, upper, bound, torch.zeros_like(lower), (), torch.zeros(1, dtype=torch.int64))
+        return Boxes(lower, upper, bound, torch.zeros_like(lower), (), None, torch.zeros(1, dtype=torch.int64))
 
     @property
     def upper(self) -> float:
@@ -95,7 +100,7 @@ class BoxSearch:
         if self._outside is not None:
             halves = halves.take(~self._outside(halves))
         if len(halves):
-            self._settle(bound_boxes(self._rows, halves, period=self._period))
+            self._settle(bound_boxes(self._rows, halves, period=self._period, descent=_NEXT))
 
     def offer(self, points: Tensor) -> None:
         """Bring points (points, inputs) into the set and keep the best."""

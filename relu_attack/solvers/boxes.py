@@ -6,15 +6,19 @@ import heapq
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from relu_attack.bounds.backward import Map, substitute
+from relu_attack.bounds.backward import Map
 from relu_attack.bounds.crown import Range, bound_layers
-from relu_attack.bounds.interval import activation_range
+from relu_attack.bounds.interval import activation_range, affine_range
+from relu_attack.bounds.mixture import Mixture, bound_mixture, descend_mixture
+from relu_attack.bounds.slopes import Descent
 from relu_attack.bounds.support import box_support
-from relu_attack.network import Network
+from relu_attack.network import Affine, Network
+from relu_attack.network.operators import Dense
 
 # Share of the largest coefficient that the score of every input gets when boxes are split.
 _LEAST = 0.1
@@ -38,6 +42,11 @@ class Rows:
     matrix: Tensor
     offset: Tensor
 
+    @cached_property
+    def affine(self) -> Affine:
+        """The rows as a map of the outputs."""
+        return Affine(Dense(self.matrix), self.offset)
+
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
@@ -53,6 +62,8 @@ class Boxes:
         Coefficients of the linear function behind the bound, shape (boxes, inputs).
     ranges
         Ranges of the preactivations, one pair of (boxes, units) a layer.
+    mixture
+        Weights of the rows and lower slopes that gave the bound; None before the first.
     age
         Splits since the ranges were made by back-substitution, shape (boxes,).
     """
@@ -62,6 +73,7 @@ class Boxes:
     bound: Tensor
     slope: Tensor
     ranges: tuple[Range, ...]
+    mixture: Mixture | None
     age: Tensor
 
     def __len__(self) -> int:
@@ -70,8 +82,9 @@ class Boxes:
     def take(self, index: Tensor | slice) -> Boxes:
         """Return some of the boxes."""
         ranges = tuple((low[index], high[index]) for low, high in self.ranges)
+        mixture = self.mixture.take(index) if self.mixture is not None else None
         return Boxes(
-            self.lower[index], self.upper[index], self.bound[index], self.slope[index], ranges, self.age[index]
+            self.lower[index], self.upper[index], self.bound[index], self.slope[index], ranges, mixture, self.age[index]
         )
 
     @staticmethod
@@ -86,7 +99,8 @@ class Boxes:
         lower, upper, bound, slope, age = (
             torch.cat([getattr(part, name) for part in parts]) for name in ("lower", "upper", "bound", "slope", "age")
         )
-        return Boxes(lower, upper, bound, slope, ranges, age)
+        mixtures = [part.mixture for part in parts if part.mixture is not None]
+        return Boxes(lower, upper, bound, slope, ranges, Mixture.join(mixtures) if mixtures else None, age)
 
     def vertices(self) -> Tensor:
         """Return the corner of each box at which its linear function is largest, shape (boxes, inputs)."""
@@ -119,7 +133,7 @@ class Boxes:
         return ((middle > self.lower) & (middle < self.upper)).any(1)
 
 
-def bound_boxes(rows: Rows, boxes: Boxes, *, period: int) -> Boxes:
+def bound_boxes(rows: Rows, boxes: Boxes, *, period: int, descent: Descent) -> Boxes:
     """Bound boxes, knowing what is known of the boxes that they were split from.
 
     Parameters
@@ -131,6 +145,8 @@ def bound_boxes(rows: Rows, boxes: Boxes, *, period: int) -> Boxes:
     period
         Every so many splits the ranges of the units come from back-substitution, in between from intervals, within
         those of the parent; the bound itself always comes from back-substitution.
+    descent
+        How far weights and slopes go on from those of the parents.
 
     Returns
     -------
@@ -139,29 +155,26 @@ def bound_boxes(rows: Rows, boxes: Boxes, *, period: int) -> Boxes:
     """
     due = boxes.age % period == 0
     if bool(due.all()) or not bool(due.any()):
-        return _bound_alike(rows, boxes, full=bool(due.all()))
-    return Boxes.join([_bound_alike(rows, boxes.take(due == full), full=full) for full in (True, False)])
+        return _bound_alike(rows, boxes, full=bool(due.all()), descent=descent)
+    return Boxes.join(
+        [_bound_alike(rows, boxes.take(due == full), full=full, descent=descent) for full in (True, False)]
+    )
 
 
-def _bound_alike(rows: Rows, boxes: Boxes, *, full: bool) -> Boxes:
+def _bound_alike(rows: Rows, boxes: Boxes, *, full: bool, descent: Descent) -> Boxes:
     network, dtype = rows.network, rows.matrix.dtype
     lower, upper = _rounded(boxes.lower, dtype, -torch.inf), _rounded(boxes.upper, dtype, torch.inf)
     support = box_support(lower, upper)
     ranges, steps = bound_layers(network, lower, upper, support, known=boxes.ranges or None, substituted=full)
     if ranges:
         lower, upper = activation_range(network.layers[-1], *ranges[-1])
-    count = len(boxes)
-    above = substitute(
-        steps,
-        rows.matrix.expand(count, -1, -1),
-        rows.offset.expand(count, -1),
-        output=Map.create(network.output, lower, upper),
-    )
-    bounds = (support(above.coefficients) + above.constant).double().nan_to_num(nan=torch.inf)
-    smallest, row = torch.nextafter(bounds, torch.full_like(bounds, torch.inf)).min(1)
-    slope = above.coefficients.gather(1, row[:, None, None].expand(-1, 1, boxes.lower.shape[1]))[:, 0]
-    bound = torch.minimum(smallest, boxes.bound)
-    return Boxes(boxes.lower, boxes.upper, bound, slope, tuple(ranges), boxes.age)
+    outputs = affine_range(network.output, lower, upper)
+    after = (Map.create(network.output, lower, upper), Map.create(rows.affine, *outputs))
+    mixture = boxes.mixture or Mixture.first(steps, len(rows.offset), lower)
+    mixture = descend_mixture(steps, support, after, mixture, descent)
+    found, slope = bound_mixture(steps, support, after, mixture)
+    bound = torch.minimum(found.double().nan_to_num(nan=torch.inf), boxes.bound)
+    return Boxes(boxes.lower, boxes.upper, bound, slope, tuple(ranges), mixture, boxes.age)
 
 
 def _rounded(ends: Tensor, dtype: torch.dtype, towards: float) -> Tensor:

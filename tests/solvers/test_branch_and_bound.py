@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relu_attack import Box, L1Ball, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
+from relu_attack.bounds.slopes import Descent
 from relu_attack.errors import OptionError
 from relu_attack.network import lower
 from relu_attack.solvers.boxes import Boxes, Queue, Rows, bound_boxes
@@ -23,7 +24,9 @@ NO_INTEGERS = torch.zeros(2, dtype=torch.bool)
 def root(domain: Box) -> Boxes:
     lower_end, upper_end = domain.lower.reshape(1, -1), domain.upper.reshape(1, -1)
     infinity = torch.full((1,), torch.inf, dtype=torch.float64)
-    return Boxes(lower_end, upper_end, infinity, torch.zeros_like(lower_end), (), torch.zeros(1, dtype=torch.int64))
+    return Boxes(
+        lower_end, upper_end, infinity, torch.zeros_like(lower_end), (), None, torch.zeros(1, dtype=torch.int64)
+    )
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
@@ -83,10 +86,10 @@ def test_halves_are_nowhere_looser_than_what_they_were_split_from() -> None:
     chain = lower(random_network(2, 8, 8, 1, seed=3), (2,)).network
     one = torch.ones(1, 1, dtype=torch.float64)
     rows, boxes = Rows(chain, one, 0 * one[0]), root(SQUARE)
-    boxes = bound_boxes(rows, boxes, period=2)
+    boxes = bound_boxes(rows, boxes, period=2, descent=Descent(iterations=1))
     for _ in range(6):
         halves = boxes.split(NO_INTEGERS)
-        below = bound_boxes(rows, Boxes.join(halves), period=2)
+        below = bound_boxes(rows, Boxes.join(halves), period=2, descent=Descent(iterations=1))
         for parent, child in zip([*boxes.ranges, *boxes.ranges], [*below.ranges, *below.ranges], strict=True):
             for half in (slice(0, len(boxes)), slice(len(boxes), None)):
                 assert bool((child[0][half] >= parent[0]).all())
@@ -100,7 +103,7 @@ def test_halves_are_nowhere_looser_than_what_they_were_split_from() -> None:
 def test_the_queue_gives_the_largest_bounds_and_loses_none() -> None:
     queue, bounds = Queue(), torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     zeros = torch.zeros(40, 2, dtype=torch.float64)
-    every = Boxes(zeros, zeros + 1, bounds, zeros, (), torch.zeros(40, dtype=torch.int64))
+    every = Boxes(zeros, zeros + 1, bounds, zeros, (), None, torch.zeros(40, dtype=torch.int64))
     for start in range(0, 40, 10):
         queue.add(every.take(slice(start, start + 10)))
     taken: list[float] = []
