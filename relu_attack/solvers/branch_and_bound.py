@@ -86,9 +86,9 @@ def branch_and_bound(
 
     Notes
     -----
-    Ranges of the units are those of `crown`, each box within what is known of the box it was split from; the lower slopes
-    behind the bound itself go on descending from box to half (`descend_mixture`). It suits few inputs: with many, no
-    number of splits makes the boxes small.
+    Ranges of the units are those of `crown`, each box within what is known of the box it was split from; the lower
+    slopes behind the bound itself go on descending from box to half (`descend_mixture`). It suits few inputs: with
+    many, no number of splits makes the boxes small.
     """
     if problem.constraints is not None:
         raise OptionError("branch_and_bound takes no output constraints; use milp, lp_walk or auto")
