@@ -73,6 +73,7 @@ def substitute(
     *,
     after: Sequence[Map] = (),
     slopes: Sequence[Tensor] | None = None,
+    multipliers: Sequence[Tensor] = (),
 ) -> LinearBound:
     """Bound rows over the activations of the last of `steps` from above by linear functions of the inputs.
 
@@ -89,6 +90,9 @@ def substitute(
     slopes
         Lower slopes of each row for each layer, (boxes, rows, units), instead of those of the relaxations; each between
         the activation's slope and 1 where it is adjustable, and the relaxation's elsewhere.
+    multipliers
+        For each layer numbers (boxes, rows, units) that are added to the coefficients of the preactivations, or none.
+        The bound then holds where each of them has the sign of its preactivation, or one of the two is 0.
 
     Returns
     -------
@@ -101,6 +105,9 @@ def substitute(
     the rounding of the next ones is charged to the constant: a product of rows M with A is off by at most ``gamma |M|
     |A|`` (Higham, Accuracy and Stability, section 3.5), so its value at h is by at most ``gamma |M| (|A| |h| + |b|)``.
     That is one product with a vector a layer. Half of each factor covers the rounding of the charge itself.
+
+    Multipliers are those of beta-CROWN (Wang et al., 2103.06624, section 3.1). As rounding keeps order, no
+    coefficient is moved against the sign of its multiplier, so what it is moved by is a multiplier too.
     """
     adds = 2 * (len(steps) + len(after)) + 2  # into the constant, for whatever is added first
     bound = LinearBound(rows, constant, 2 * _gamma(adds, rows.dtype) * constant.abs())
@@ -109,7 +116,10 @@ def substitute(
     for index in range(len(steps) - 1, -1, -1):
         lines = steps[index].relaxation
         below = lines.lower_slope[:, None] if slopes is None else slopes[index]
-        bound = _through_map(steps[index].map, _through_activation(lines, below, bound, adds), adds)
+        bound = _through_activation(lines, below, bound, adds)
+        if multipliers:
+            bound = _add(multipliers[index], steps[index].map, bound)
+        bound = _through_map(steps[index].map, bound, adds)
     return LinearBound(bound.coefficients, bound.constant + bound.error, bound.error)
 
 
@@ -121,6 +131,12 @@ def _through_activation(lines: Relaxation, below: Tensor, bound: LinearBound, ad
     rows = positive * lines.upper_slope[:, None] + (rows - positive) * below
     error = bound.error + 2 * _gamma(rows.shape[-1] + adds, rows.dtype) * above
     return LinearBound(rows, bound.constant + above, error)
+
+
+def _add(multipliers: Tensor, map_: Map, bound: LinearBound) -> LinearBound:
+    # What the activation rounded is charged here: the map is charged with the sums, which may be smaller.
+    error = bound.error + 4 * torch.finfo(multipliers.dtype).eps * _times(bound.coefficients.abs(), map_.size)
+    return LinearBound(bound.coefficients + multipliers, bound.constant, error)
 
 
 def _through_map(map_: Map, bound: LinearBound, adds: int) -> LinearBound:

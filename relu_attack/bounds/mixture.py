@@ -1,21 +1,51 @@
-"""One bound for the smallest of several rows: that of a mixture of them, chosen together with the lower slopes."""
+"""One bound for the smallest of several rows: that of a mixture of them, chosen together with all that is free."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from relu_attack.bounds.backward import Map, Step, substitute
-from relu_attack.bounds.slopes import Adam, Descent, adjoint, moved_slopes
-from relu_attack.bounds.support import Support
+from relu_attack.bounds.halfspaces import Halfspaces
+from relu_attack.bounds.slopes import Adam, Adjoint, Descent, adjoint, moved_slopes
+from relu_attack.bounds.support import box_support
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxed:
+    """Rows over the outputs of a network, relaxed on boxes of inputs.
+
+    Attributes
+    ----------
+    lower, upper
+        The boxes, shape (boxes, inputs).
+    halfspaces
+        Rows that hold beside the boxes.
+    steps
+        The layers and their lines.
+    after
+        Maps after the layers; the outputs of the last are the rows.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    halfspaces: Halfspaces
+    steps: Sequence[Step]
+    after: Sequence[Map]
+
+    def each(self, activations: Tensor) -> Tensor:
+        """Return the rows at activations (boxes, units) of the last layer, (boxes, rows)."""
+        for map_ in self.after:
+            activations = map_.affine.apply(activations)
+        return activations
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Weights of rows and lower slopes, one of each for a box.
+    """Weights of rows, lower slopes and multipliers, one of each for a box.
 
     Attributes
     ----------
@@ -23,49 +53,95 @@ class Mixture:
         Shape (boxes, rows), not negative, with a sum of 1 but for rounding.
     slopes
         One tensor a layer, shape (boxes, units).
+    sides
+        Multipliers of the preactivations, (boxes, units) a layer: positive only where none is negative on the box, and
+        the other way round. Empty when no box was split at a unit.
+    faces
+        Multipliers of the set's own rows, shape (boxes, rows of the set).
     """
 
     weights: Tensor
     slopes: tuple[Tensor, ...]
+    sides: tuple[Tensor, ...]
+    faces: Tensor
 
     @staticmethod
-    def first(steps: Sequence[Step], rows: int, like: Tensor) -> Mixture:
-        """Return equal weights, one for each row of `like` (boxes, inputs), and the slopes of the relaxations."""
-        slopes = tuple(step.relaxation.lower_slope for step in steps)
-        return Mixture(like.new_full((len(like), rows), 1 / rows), slopes)
+    def first(relaxed: Relaxed, rows: int, *, sides: bool = False) -> Mixture:
+        """Return equal weights for `rows`, the slopes of the relaxations, and multipliers of 0."""
+        lower = relaxed.lower
+        slopes = tuple(step.relaxation.lower_slope for step in relaxed.steps)
+        return Mixture(
+            lower.new_full((len(lower), rows), 1 / rows),
+            slopes,
+            tuple(torch.zeros_like(slope) for slope in slopes) if sides else (),
+            lower.new_zeros(len(lower), len(relaxed.halfspaces)),
+        )
 
     @staticmethod
     def join(parts: Sequence[Mixture]) -> Mixture:
         """Return the mixtures of all parts."""
-        slopes = zip(*(part.slopes for part in parts), strict=True)
-        return Mixture(torch.cat([part.weights for part in parts]), tuple(torch.cat(layer) for layer in slopes))
+        slopes, sides = (
+            tuple(torch.cat(layer) for layer in zip(*tensors, strict=True))
+            for tensors in ([part.slopes for part in parts], [part.sides for part in parts])
+        )
+        return Mixture(
+            torch.cat([part.weights for part in parts]), slopes, sides, torch.cat([part.faces for part in parts])
+        )
 
     def take(self, index: Tensor | slice) -> Mixture:
         """Return the mixtures of some of the boxes."""
-        return Mixture(self.weights[index], tuple(slope[index] for slope in self.slopes))
+        slopes, sides = (tuple(tensor[index] for tensor in tensors) for tensors in (self.slopes, self.sides))
+        return Mixture(self.weights[index], slopes, sides, self.faces[index])
 
     def within(self, steps: Sequence[Step]) -> Mixture:
-        """Return the mixture with the slopes of the relaxations where no other would do."""
+        """Return the mixture with the slopes of the relaxations where no other would do, and admitted multipliers."""
         slopes = [
             torch.where(step.relaxation.adjustable, slope, step.relaxation.lower_slope)
             for step, slope in zip(steps, self.slopes, strict=True)
         ]
-        return Mixture(self.weights, tuple(slopes))
+        sides = [step.relaxation.admit(side) for step, side in zip(steps, self.sides, strict=False)]
+        return replace(self, slopes=tuple(slopes), sides=tuple(sides))
+
+    def adjoint(self, relaxed: Relaxed) -> Adjoint:
+        """Return the bound of the mixture on each box, not sound to rounding, and where it is attained."""
+
+        def point(coefficients: Tensor) -> Tensor:
+            moved = coefficients - (self.faces @ relaxed.halfspaces.matrix)[:, None]
+            return torch.where(moved > 0, relaxed.upper[:, None], relaxed.lower[:, None])
+
+        rows = self.weights[:, None]
+        found = adjoint(
+            relaxed.steps,
+            point,
+            rows,
+            torch.zeros_like(rows[..., 0]),
+            [slope[:, None] for slope in self.slopes],
+            relaxed.after,
+            [side[:, None] for side in self.sides],
+        )
+        over = self.faces * (relaxed.halfspaces.limit - found.point[:, 0] @ relaxed.halfspaces.matrix.T)
+        return replace(found, value=found.value + over.sum(1, keepdim=True))
+
+    def better(self, other: Mixture, chosen: Tensor) -> Mixture:
+        """Return this mixture where boxes are `chosen` (boxes, 1), the other elsewhere."""
+
+        def choose(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.where(chosen, mine, theirs)
+
+        slopes, sides = (
+            tuple(map(choose, mine, theirs))
+            for mine, theirs in ((self.slopes, other.slopes), (self.sides, other.sides))
+        )
+        return Mixture(choose(self.weights, other.weights), slopes, sides, choose(self.faces, other.faces))
 
 
-def descend_mixture(
-    steps: Sequence[Step], support: Support, after: Sequence[Map], start: Mixture, descent: Descent
-) -> Mixture:
-    """Choose weights and slopes so that the upper bound of the mixture comes down.
+def descend_mixture(relaxed: Relaxed, start: Mixture, descent: Descent) -> Mixture:
+    """Choose weights, slopes and multipliers so that the upper bound of the mixture comes down.
 
     Parameters
     ----------
-    steps
-        The layers.
-    support
-        Of the sets.
-    after
-        Maps after the layers; the outputs of the last are the rows.
+    relaxed
+        What is bounded.
     start
         Where to begin.
     descent
@@ -80,64 +156,98 @@ def descend_mixture(
     -----
     The smallest of rows g_i is nowhere above a mixture of them, so ``max_x min_i g_i <= min_w max_x w . g``, with
     equality for concave g (von Neumann). The derivative of the bound in w_i is what row i makes of the maximizer, which
-    is passed on through the lines. Weights move by multiplication, so that they stay weights.
+    is passed on through the lines; that in the multiplier of a preactivation is the preactivation there (beta-CROWN,
+    2103.06624, theorem 3.1), and that in the multiplier of a row of the set is what the row leaves there. Weights move
+    by multiplication, so that they stay weights; multipliers have the scale of the coefficients that they are added to.
     """
-    mixture, best, rate = start.within(steps), start.within(steps), descent.rate
-    value = torch.full_like(start.weights[:, 0], torch.inf)
-    averages = [Adam(tensor) for tensor in (mixture.weights, *(slope[:, None] for slope in mixture.slopes))]
+    mixture = best = start.within(relaxed.steps)
+    value = torch.full_like(start.weights[:, :1], torch.inf)
+    move = _Move(relaxed, mixture)
     for iteration in range(descent.iterations + 1):
-        rows, slopes = mixture.weights[:, None], [slope[:, None] for slope in mixture.slopes]
-        found = adjoint(steps, support.point, rows, torch.zeros_like(rows[..., 0]), slopes, after)
-        better = found.value < value[:, None]
-        value = torch.where(better, found.value, value[:, None])[:, 0]
-        best = Mixture(
-            torch.where(better, mixture.weights, best.weights),
-            tuple(torch.where(better, new, old) for new, old in zip(mixture.slopes, best.slopes, strict=True)),
-        )
-        if iteration == descent.iterations:
-            break
-        mixture = Mixture(
-            _moved_weights(mixture.weights, _each(after, found.activations[:, 0]), averages[0], rate),
-            tuple(
-                moved_slopes(step, slope, -rate * average.direction(gradient))[:, 0]
-                for step, slope, average, gradient in zip(steps, slopes, averages[1:], found.slopes, strict=True)
-            ),
-        )
-        rate *= descent.decay
+        found = mixture.adjoint(relaxed)
+        better = found.value < value
+        value, best = torch.where(better, found.value, value), mixture.better(best, better)
+        if iteration < descent.iterations:
+            mixture = move(mixture, found, descent.rate * descent.decay**iteration)
     return best
 
 
-def _each(after: Sequence[Map], values: Tensor) -> Tensor:
-    for map_ in after:
-        values = map_.affine.apply(values)
-    return values
+class _Move:
+    """A step of descent, with the averages of Adam for everything that moves."""
+
+    def __init__(self, relaxed: Relaxed, start: Mixture) -> None:
+        self._relaxed = relaxed
+        self._weights, self._faces = Adam(start.weights), Adam(start.faces)
+        self._slopes = [Adam(slope[:, None]) for slope in start.slopes]
+        self._sides = [Adam(side) for side in start.sides]
+
+    def __call__(self, mixture: Mixture, found: Adjoint, rate: float) -> Mixture:
+        """Return the mixture after a step against the derivatives at `found`."""
+        slopes = [
+            moved_slopes(step, slope[:, None], -rate * average.direction(gradient))[:, 0]
+            for step, slope, average, gradient in zip(
+                self._relaxed.steps, mixture.slopes, self._slopes, found.slopes, strict=True
+            )
+        ]
+        return Mixture(
+            self._moved_weights(mixture.weights, self._relaxed.each(found.activations[:, 0]), rate),
+            tuple(slopes),
+            tuple(self._moved_sides(mixture, found, rate)),
+            self._moved_faces(mixture.faces, found, rate),
+        )
+
+    def _moved_weights(self, weights: Tensor, values: Tensor, rate: float) -> Tensor:
+        if weights.shape[1] == 1:
+            return weights
+        mean = (weights * values).sum(1, keepdim=True)
+        moved = weights * torch.exp(-rate * self._weights.direction(values - mean))
+        return moved / moved.sum(1, keepdim=True)
+
+    def _moved_sides(self, mixture: Mixture, found: Adjoint, rate: float) -> list[Tensor]:
+        moved = []
+        for index, (side, average) in enumerate(zip(mixture.sides, self._sides, strict=True)):
+            size = rate * found.coefficients[index][:, 0].abs().mean(1, keepdim=True)
+            direction = average.direction(found.preactivations[index][:, 0])
+            moved.append(self._relaxed.steps[index].relaxation.admit(side - size * direction))
+        return moved
+
+    def _moved_faces(self, faces: Tensor, found: Adjoint, rate: float) -> Tensor:
+        halfspaces = self._relaxed.halfspaces
+        if not len(halfspaces):
+            return faces
+        left = halfspaces.limit - found.point[:, 0] @ halfspaces.matrix.T
+        # What the whole function and each row vary by over a box: inputs have units of their own.
+        width = self._relaxed.upper - self._relaxed.lower
+        size = (found.input_coefficients[:, 0].abs() * width).sum(1, keepdim=True) / (
+            width @ halfspaces.matrix.abs().T + torch.finfo(width.dtype).tiny
+        )
+        return halfspaces.admit(faces - rate * size * self._faces.direction(left))
 
 
-def _moved_weights(weights: Tensor, values: Tensor, average: Adam, rate: float) -> Tensor:
-    """Return weights (boxes, rows) after a step away from the rows with large values (boxes, rows)."""
-    mean = (weights * values).sum(1, keepdim=True)
-    moved = weights * torch.exp(-rate * average.direction(values - mean))
-    return moved / moved.sum(1, keepdim=True)
-
-
-def bound_mixture(
-    steps: Sequence[Step], support: Support, after: Sequence[Map], mixture: Mixture
-) -> tuple[Tensor, Tensor]:
-    """Bound the smallest row over each box, sound to rounding, with the slopes of the mixture and those of CROWN.
+def bound_mixture(relaxed: Relaxed, mixture: Mixture) -> tuple[Tensor, Tensor]:
+    """Bound the mixture of rows over each box, sound to rounding, with its slopes and with those of CROWN.
 
     Returns
     -------
     bound, coefficients
-        Shape (boxes,), and the linear function of the inputs that CROWN's slopes give, (boxes, inputs). It tells better
-        where to split: slopes that descended have made up for the inputs that matter most.
+        Shape (boxes,): no point has ``weights . rows`` above it, in real arithmetic. And the linear function of the
+        inputs that CROWN's slopes give with the multipliers of the set's rows, (boxes, inputs). It tells better where
+        to split: slopes that descended have made up for the inputs that matter most.
     """
     rows = mixture.weights[:, None].expand(-1, 2, -1)
     slopes = [
-        torch.stack([slope, step.relaxation.lower_slope], 1) for slope, step in zip(mixture.slopes, steps, strict=True)
+        torch.stack([slope, step.relaxation.lower_slope], 1)
+        for slope, step in zip(mixture.slopes, relaxed.steps, strict=True)
     ]
-    above = substitute(steps, rows, torch.zeros_like(rows[..., 0]), after=after, slopes=slopes)
-    value = (support(above.coefficients) + above.constant).amin(1)
-    # The weights add up to 1 but for their roundings.
-    slack = 2 * (rows.shape[-1] + 4) * torch.finfo(value.dtype).eps
-    value = value + slack * value.abs()
-    return torch.nextafter(value, torch.full_like(value, torch.inf)), above.coefficients[:, 1]
+    sides = [torch.stack([side, torch.zeros_like(side)], 1) for side in mixture.sides]
+    none = torch.zeros_like(rows[..., 0])
+    above = substitute(relaxed.steps, rows, none, after=relaxed.after, slopes=slopes, multipliers=sides)
+    coefficients, constant = above.coefficients, above.constant
+    if len(relaxed.halfspaces):
+        faces = torch.stack([mixture.faces, torch.zeros_like(mixture.faces)], 1)
+        largest = torch.maximum(relaxed.lower.abs(), relaxed.upper.abs())
+        coefficients, added = relaxed.halfspaces.add(faces, coefficients, largest)
+        constant = constant + added + 2 * torch.finfo(constant.dtype).eps * (constant.abs() + added.abs())
+    value = (box_support(relaxed.lower, relaxed.upper)(coefficients) + constant).amin(1)
+    directions = above.coefficients[:, 1] - mixture.faces @ relaxed.halfspaces.matrix
+    return torch.nextafter(value, torch.full_like(value, torch.inf)), directions

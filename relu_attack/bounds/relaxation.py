@@ -22,6 +22,9 @@ class Relaxation:
         Where any lower slope between the activation's slope and 1 would do, shape (boxes, units).
     least_slope
         The activation's slope, shape (units,).
+    side
+        Of units whose range ends at 0, as it does on either side of a split: 1 where z is not negative, -1 where it is
+        not positive, else 0; shape (boxes, units).
     """
 
     lower_slope: Tensor
@@ -29,6 +32,11 @@ class Relaxation:
     intercept: Tensor
     adjustable: Tensor
     least_slope: Tensor
+    side: Tensor
+
+    def admit(self, multipliers: Tensor) -> Tensor:
+        """Return the nearest multipliers (boxes, units) that are 0 or have the sign of the preactivation."""
+        return self.side * (self.side * multipliers).clamp_min(0)
 
 
 def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
@@ -69,7 +77,8 @@ def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
     lower_slope = torch.where(adjustable, below, upper_slope)
     above = torch.maximum(_excess(low, upper_slope, lower), _excess(high, upper_slope, upper))
     above = torch.where(torch.isinf(lower) & torch.isinf(upper), torch.inf, above)
-    return Relaxation(lower_slope, upper_slope, torch.where(adjustable, above, 0.0), adjustable, slope)
+    side = (lower == 0).to(lower.dtype) - (upper == 0).to(lower.dtype)
+    return Relaxation(lower_slope, upper_slope, torch.where(adjustable, above, 0.0), adjustable, slope, side)
 
 
 def _excess(value: Tensor, slope: Tensor, end: Tensor) -> Tensor:

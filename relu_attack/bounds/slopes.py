@@ -61,16 +61,26 @@ class Adjoint:
     ----------
     value
         Upper bound of each row, not sound to rounding, shape (boxes, rows).
-    slopes
-        Its derivative in the lower slopes of each layer, (boxes, rows, units).
-    activations
-        Where a maximizer of the row's linear bound is brought by the lines that the row takes, after the last layer,
-        (boxes, rows, units).
+    coefficients
+        Those of each row over the activations of each layer, (boxes, rows, units).
+    input_coefficients, point
+        The row's linear bound, and a maximizer of it on each set, (boxes, rows, inputs).
+    preactivations, activations
+        Where that is brought by the lines that the row takes: in each layer, and after the last one, (boxes, rows,
+        units).
     """
 
     value: Tensor
-    slopes: list[Tensor]
+    coefficients: list[Tensor]
+    input_coefficients: Tensor
+    point: Tensor
+    preactivations: list[Tensor]
     activations: Tensor
+
+    @property
+    def slopes(self) -> list[Tensor]:
+        """The derivative of the bound in the lower slopes of each layer, (boxes, rows, units)."""
+        return [row.clamp_max(0) * z for row, z in zip(self.coefficients, self.preactivations, strict=True)]
 
 
 def adjoint(
@@ -80,12 +90,13 @@ def adjoint(
     constant: Tensor,
     slopes: Sequence[Tensor],
     after: Sequence[Map] = (),
+    multipliers: Sequence[Tensor] = (),
 ) -> Adjoint:
     """Return the bound of rows with given lower slopes, and how it changes with them.
 
     Parameters
     ----------
-    steps, rows, constant, slopes, after
+    steps, rows, constant, slopes, after, multipliers
         As for `relu_attack.bounds.backward.substitute`.
     point
         Where linear functions are largest on the sets.
@@ -99,23 +110,23 @@ def adjoint(
     for map_ in reversed(after):
         rows, constant = _back(map_.affine, rows, constant)
     coefficients: list[Tensor] = []
-    for step, below in zip(reversed(steps), reversed(slopes), strict=True):
+    for index in range(len(steps) - 1, -1, -1):
         coefficients.append(rows)
-        lines, positive = step.relaxation, rows.clamp_min(0)
+        lines, positive = steps[index].relaxation, rows.clamp_min(0)
         constant = constant + (positive @ lines.intercept[..., None])[..., 0]
-        rows, constant = _back(
-            step.map.affine, positive * lines.upper_slope[:, None] + (rows - positive) * below, constant
-        )
-    x = point(rows)
+        rows = positive * lines.upper_slope[:, None] + (rows - positive) * slopes[index]
+        rows, constant = _back(steps[index].map.affine, rows + multipliers[index] if multipliers else rows, constant)
+    x = first = point(rows)
     value = (rows * x).sum(-1) + constant
-    derivatives = []
-    for step, below, row in zip(steps, slopes, reversed(coefficients), strict=True):
+    coefficients.reverse()
+    preactivations = []
+    for step, below, row in zip(steps, slopes, coefficients, strict=True):
         lines, affine = step.relaxation, step.map.affine
-        x = affine.apply(x.flatten(0, 1)).view(*x.shape[:2], -1)
-        derivatives.append(row.clamp_max(0) * x)
-        above = torch.addcmul(lines.intercept[:, None], x, lines.upper_slope[:, None])
-        x = torch.where(row > 0, above, x * below)
-    return Adjoint(value, derivatives, x)
+        z = affine.apply(x.flatten(0, 1)).view(*x.shape[:2], -1)
+        preactivations.append(z)
+        above = torch.addcmul(lines.intercept[:, None], z, lines.upper_slope[:, None])
+        x = torch.where(row > 0, above, z * below)
+    return Adjoint(value, coefficients, rows, first, preactivations, x)
 
 
 def _back(affine: Affine, rows: Tensor, constant: Tensor) -> tuple[Tensor, Tensor]:

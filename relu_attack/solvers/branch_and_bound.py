@@ -13,10 +13,11 @@ from relu_attack.bounds import upper_bound
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
-from relu_attack.solvers.box_search import BoxSearch
+from relu_attack.solvers.box_search import SPLITS, BoxSearch
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.method import Answer, Settings
+from relu_attack.solvers.rows import Rows
 from relu_attack.solvers.starts import settings_for_each
 
 # Steps of that walk without a time limit.
@@ -36,6 +37,8 @@ class BranchAndBoundOptions:
         Boxes that are split at a time.
     period
         Splits between two back-substitutions of every unit.
+    split
+        At what boxes are split: ``"inputs"``, ``"units"``, or ``"auto"`` for inputs where they are few.
     walk_share
         Share of the time limit for the walk that finds the first incumbent.
     gap
@@ -44,6 +47,7 @@ class BranchAndBoundOptions:
 
     batch: int = 256
     period: int = 2
+    split: str = "auto"
     walk_share: float = 0.1
     gap: float = OPTIMALITY
 
@@ -52,6 +56,8 @@ class BranchAndBoundOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise OptionError(f"{name} must be a whole number of at least 1, got {value!r}")
+        if self.split not in SPLITS:
+            raise OptionError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
         if not 0 <= self.walk_share <= 1:
             raise OptionError(f"walk_share must be in [0, 1], got {self.walk_share}")
         if not 0 <= self.gap < math.inf:
@@ -66,9 +72,9 @@ def branch_and_bound(
     Parameters
     ----------
     problem
-        One problem or a batch of them, without output constraints.
+        One problem or a batch of them.
     options
-        Batch, period and gap.
+        How boxes are taken and split, and the gap.
     settings
         Budget, sense and start; an iteration is a batch of boxes.
     walk
@@ -79,19 +85,13 @@ def branch_and_bound(
     Answer
         Best inputs, and bounds that hold in real arithmetic at any time.
 
-    Raises
-    ------
-    OptionError
-        With output constraints.
-
     Notes
     -----
     Ranges of the units are those of `crown`, each box within what is known of the box it was split from; the lower
-    slopes behind the bound itself go on descending from box to half (`descend_mixture`). It suits few inputs: with
-    many, no number of splits makes the boxes small.
+    slopes behind the bound itself, the multipliers of output constraints, of the set's rows and of the sides of split
+    units go on descending from box to half (`descend_mixture`). Few inputs are split; with many no number of splits
+    makes boxes small, and units are split instead, as in beta-CROWN (Wang et al., 2103.06624).
     """
-    if problem.constraints is not None:
-        raise OptionError("branch_and_bound takes no output constraints; use milp, lp_walk or auto")
     incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="batches of boxes")
     each, status = settings_for_each(problem, settings), Status.FEASIBLE
     try:
@@ -121,11 +121,11 @@ def _solve(
     search = BoxSearch(
         problem.network,
         problem.domain,
-        problem.objective,
-        problem.objective.new_zeros(1),
-        closes=lambda value: value + options.gap * abs(value),
+        Rows.of(problem.objective, problem.constraints),
+        closes=lambda value: value + options.gap * abs(value) if value > -math.inf else value,
         batch=options.batch,
         period=options.period,
+        split=options.split,
     )
     if walk is not None:
         timed = math.isfinite(budget.left())

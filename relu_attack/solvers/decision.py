@@ -13,6 +13,7 @@ from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.solvers.box_search import BoxSearch
 from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.rows import Rows
 
 _BATCH, _PERIOD = 256, 2
 
@@ -73,7 +74,7 @@ def decide(
         Decided when its `value` is at least 0 or its `upper` below 0.
     """
     below = -torch.finfo(torch.float64).tiny
-    search = BoxSearch(network, domain, matrix, offset, closes=lambda value: below, batch=_BATCH, period=_PERIOD)
+    search = BoxSearch(network, domain, Rows(matrix, offset), closes=lambda value: below, batch=_BATCH, period=_PERIOD)
     steps, status = 0, None
     with tqdm(desc="boxes", unit="batch", disable=not progress) as bar:
         while search.open and search.value < 0 and status is None:

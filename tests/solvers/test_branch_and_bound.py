@@ -1,32 +1,30 @@
 """Branch and bound: known optima with certified bounds, decisions that are never wrong, boxes that lose nothing."""
 
 from fractions import Fraction
+from functools import partial
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from relu_attack import Box, L1Ball, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
+from relu_attack.bounds.halfspaces import Halfspaces
 from relu_attack.bounds.slopes import Descent
 from relu_attack.errors import OptionError
 from relu_attack.network import lower
-from relu_attack.solvers.boxes import Boxes, Queue, Rows, bound_boxes
+from relu_attack.solvers.box_bounds import bound_boxes
+from relu_attack.solvers.boxes import Boxes
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.decision import decide
+from relu_attack.solvers.queue import Queue
+from relu_attack.solvers.rows import Rows
 from tests import exact
 from tests.problems import PROBLEMS, KnownProblem, random_network
 
 SQUARE = Box(torch.tensor([-1.0, -0.5], dtype=torch.float64), torch.tensor([0.75, 1.0], dtype=torch.float64))
 NO_INTEGERS = torch.zeros(2, dtype=torch.bool)
-
-
-def root(domain: Box) -> Boxes:
-    lower_end, upper_end = domain.lower.reshape(1, -1), domain.upper.reshape(1, -1)
-    infinity = torch.full((1,), torch.inf, dtype=torch.float64)
-    return Boxes(
-        lower_end, upper_end, infinity, torch.zeros_like(lower_end), (), None, torch.zeros(1, dtype=torch.int64)
-    )
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
@@ -40,10 +38,10 @@ def test_known_maxima_are_found_and_certified(problem: KnownProblem) -> None:
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
-@given(seed=st.integers(0, 10**6))
-def test_it_agrees_with_the_enumeration_of_all_patterns(seed: int) -> None:
+@given(seed=st.integers(0, 10**6), split=st.sampled_from(["inputs", "units"]))
+def test_it_agrees_with_the_enumeration_of_all_patterns(seed: int, split: str) -> None:
     model = random_network(2, 5, 4, 1, seed=seed)
-    result = ReLUOptimizer(model, SQUARE).maximize("branch_and_bound", iterations=200)
+    result = ReLUOptimizer(model, SQUARE).maximize("branch_and_bound", iterations=200, split=split)
     truth = exact.maximum(exact.layers_of(model), SQUARE.lower, SQUARE.upper)
     assert result.status is Status.OPTIMAL
     assert Fraction(float(result.value)) <= truth + Fraction(1, 10**12)
@@ -82,14 +80,23 @@ def test_all_rows_must_reach_zero_at_one_point() -> None:
         assert alone.value >= 0
 
 
-def test_halves_are_nowhere_looser_than_what_they_were_split_from() -> None:
+@pytest.mark.parametrize("units", [False, True])
+def test_halves_are_nowhere_looser_than_what_they_were_split_from(units: bool) -> None:
     chain = lower(random_network(2, 8, 8, 1, seed=3), (2,)).network
     one = torch.ones(1, 1, dtype=torch.float64)
-    rows, boxes = Rows(chain, one, 0 * one[0]), root(SQUARE)
-    boxes = bound_boxes(rows, boxes, period=2, descent=Descent(iterations=1))
+    bounded = partial(
+        bound_boxes,
+        chain,
+        Rows(one, 0 * one[0]),
+        Halfspaces.of(SQUARE),
+        period=2,
+        units=units,
+        descent=Descent(iterations=1),
+    )
+    boxes = bounded(Boxes.root(SQUARE.lower, SQUARE.upper))
     for _ in range(6):
         halves = boxes.split(NO_INTEGERS)
-        below = bound_boxes(rows, Boxes.join(halves), period=2, descent=Descent(iterations=1))
+        below = bounded(Boxes.join(halves))
         for parent, child in zip([*boxes.ranges, *boxes.ranges], [*below.ranges, *below.ranges], strict=True):
             for half in (slice(0, len(boxes)), slice(len(boxes), None)):
                 assert bool((child[0][half] >= parent[0]).all())
@@ -103,7 +110,7 @@ def test_halves_are_nowhere_looser_than_what_they_were_split_from() -> None:
 def test_the_queue_gives_the_largest_bounds_and_loses_none() -> None:
     queue, bounds = Queue(), torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     zeros = torch.zeros(40, 2, dtype=torch.float64)
-    every = Boxes(zeros, zeros + 1, bounds, zeros, (), None, torch.zeros(40, dtype=torch.int64))
+    every = Boxes(zeros, zeros + 1, bounds, zeros, (), None, torch.full((40,), -1), torch.zeros(40, dtype=torch.int64))
     for start in range(0, 40, 10):
         queue.add(every.take(slice(start, start + 10)))
     taken: list[float] = []
@@ -126,22 +133,51 @@ def test_whole_inputs_are_split_between_whole_numbers() -> None:
     assert float(result.integrality) == 0.0
 
 
-def test_over_a_polytope_boxes_outside_it_are_dropped() -> None:
+def test_over_a_polytope_the_gap_closes() -> None:
     model = random_network(2, 6, 1, seed=4)
     polytope = Polytope(A=[[1.0, 1.0]], b=[0.3], lower=-1.0, upper=1.0)
     optimizer = ReLUOptimizer(model, polytope)
     result = optimizer.maximize("branch_and_bound", iterations=300)
     proven = optimizer.maximize("milp", iterations=50)
-    assert float(result.value) == pytest.approx(float(proven.value), rel=1e-4)
-    assert float(result.bound) >= float(proven.value)
-    assert float(result.bound) <= float(proven.value) + 0.05 * abs(float(proven.value))
+    assert result.status is Status.OPTIMAL
+    assert float(result.value) == pytest.approx(float(proven.value), rel=1e-6)
+    assert float(result.bound) >= float(proven.value) - 1e-9
     assert float(result.violation) <= 1e-9
 
 
-def test_what_it_cannot_take_is_named() -> None:
-    model = random_network(2, 4, 1, seed=0)
-    with pytest.raises(OptionError, match="takes no output constraints; use milp"):
-        ReLUOptimizer(model, SQUARE, output_constraints=OutputConstraints([[1.0]], [0.0])).maximize("branch_and_bound")
+@pytest.mark.parametrize("split", ["inputs", "units"])
+def test_under_output_constraints_it_proves_what_the_exact_program_finds(split: str) -> None:
+    model = random_network(2, 8, 2, seed=5).requires_grad_(False)
+    free = ReLUOptimizer(model, SQUARE).maximize("milp", iterations=50)
+    there = model(free.x[None])[0]
+    # The best point is cut off, by the other output and then by the objective's own row.
+    for row, limit in (([0.0, 1.0], float(there[1]) - 0.05), ([1.0, 0.0], float(there[0]) - 0.05)):
+        optimizer = ReLUOptimizer(model, SQUARE, output_constraints=OutputConstraints([row], [limit]))
+        result = optimizer.maximize("branch_and_bound", iterations=300, split=split)
+        proven = optimizer.maximize("milp", iterations=50)
+        assert proven.status is Status.OPTIMAL
+        assert float(result.bound) >= float(proven.value) - 1e-5
+        assert float(result.bound) == pytest.approx(float(proven.value), abs=1e-3)
+        assert float(result.value) == pytest.approx(float(proven.value), abs=1e-3)
+        assert result.certified
+
+
+@pytest.mark.parametrize("split", ["inputs", "units"])
+def test_that_no_input_satisfies_the_constraints_is_proven(split: str) -> None:
+    """|x| >= 1/2 and |x| <= 1/4 each happen on [-1, 1], never together."""
+    model = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1)).double().requires_grad_(False)
+    for layer, weight in ((model[0], [[1.0], [-1.0]]), (model[2], [[1.0, 1.0]])):
+        layer.weight.copy_(torch.tensor(weight))
+        layer.bias.zero_()
+    constraints = OutputConstraints([[-1.0], [1.0]], [-0.5, 0.25])
+    optimizer = ReLUOptimizer(model, Box(-1.0, 1.0, shape=(1,)), output_constraints=constraints)
+    result = optimizer.maximize("branch_and_bound", iterations=50, split=split)
+    assert result.status is Status.INFEASIBLE
+
+
+def test_a_split_that_there_is_not_is_named() -> None:
+    with pytest.raises(OptionError, match="split must be one of auto, inputs, units, got 'neurons'"):
+        ReLUOptimizer(random_network(2, 4, 1, seed=0), SQUARE).maximize("branch_and_bound", split="neurons")
 
 
 @pytest.mark.parametrize("ball", [L1Ball, L2Ball])

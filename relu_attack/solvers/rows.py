@@ -1,0 +1,88 @@
+"""What a branch and bound is after: the smallest of some rows, or an objective where other rows are not negative."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from relu_attack.network import Affine
+from relu_attack.network.operators import Dense
+from relu_attack.output_constraints import TOLERANCE, OutputConstraints
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Functions ``matrix f(x) + offset``, and what is made of them.
+
+    Attributes
+    ----------
+    matrix, offset
+        Float64, shape (rows, outputs) and (rows,).
+    scale
+        None if the smallest row is to be large. Otherwise the first row is, where none of the others is negative; and
+        this is what the others are relative to, shape (rows - 1,).
+    threshold
+        What the first row is compared with when `scale` is given: a box matters as far as it has more.
+    """
+
+    matrix: Tensor
+    offset: Tensor
+    scale: Tensor | None = None
+    threshold: float = 0.0
+
+    @staticmethod
+    def of(objective: Tensor, constraints: OutputConstraints | None) -> Rows:
+        """Return the objective (1, outputs), where constraints hold if there are any."""
+        if constraints is None:
+            return Rows(objective, objective.new_zeros(1))
+        matrix = torch.cat([objective, -constraints.matrix])
+        return Rows(matrix, torch.cat([objective.new_zeros(1), constraints.upper]), constraints.scale)
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    @cached_property
+    def affine(self) -> Affine:
+        """The rows as a map of the outputs, the first one less the threshold."""
+        offset = self.offset.clone()
+        offset[0] -= self.threshold
+        return Affine(Dense(self.matrix), offset)
+
+    def above(self, threshold: float) -> Rows:
+        """Return the rows with a finite threshold, where one has a meaning."""
+        return self if self.scale is None or not math.isfinite(threshold) else replace(self, threshold=threshold)
+
+    def constraints_of(self, weights: Tensor) -> Tensor:
+        """Return weights (boxes, rows) without the first row: where their mixture is negative, constraints fail."""
+        return weights.clone().index_fill_(1, torch.tensor([0]), 0.0)
+
+    def value(self, outputs: Tensor) -> Tensor:
+        """Return what outputs (points, outputs) are worth, (points,): minus infinity where a constraint is broken."""
+        rows = outputs @ self.matrix.T + self.offset
+        if self.scale is None:
+            return rows.amin(1)
+        return torch.where((rows[:, 1:] >= -TOLERANCE * self.scale).all(1), rows[:, 0], -torch.inf)
+
+    def bound(self, weights: Tensor, mixed: Tensor) -> Tensor:
+        """Return an upper bound of the value, (boxes,), where ``weights . rows`` is at most `mixed`.
+
+        Parameters
+        ----------
+        weights
+            Not negative, with a sum of 1 but for rounding, (boxes, rows).
+        mixed
+            Shape (boxes,), of `affine`'s rows.
+        """
+        eps = torch.finfo(mixed.dtype).eps
+        if self.scale is None:
+            found = mixed + 2 * (len(self) + 4) * eps * mixed.abs()
+        else:
+            # Where the constraints hold their part is not negative, so the part of the first row is at most the whole.
+            over = mixed / weights[:, 0]
+            found = self.threshold + over + 4 * eps * (over.abs() + abs(self.threshold))
+            found = torch.where(weights[:, 0] > 0, found, torch.inf)
+        return torch.nextafter(found, torch.full_like(found, torch.inf))
