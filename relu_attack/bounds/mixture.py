@@ -136,8 +136,9 @@ def bound_mixture(
         torch.stack([slope, step.relaxation.lower_slope], 1) for slope, step in zip(mixture.slopes, steps, strict=True)
     ]
     above = substitute(steps, rows, torch.zeros_like(rows[..., 0]), after=after, slopes=slopes)
+    direction = above.coefficients[:, 1].clone()
     value = (support(above.coefficients) + above.constant).amin(1)
     # The weights add up to 1 but for their roundings.
     slack = 2 * (rows.shape[-1] + 4) * torch.finfo(value.dtype).eps
     value = value + slack * value.abs()
-    return torch.nextafter(value, torch.full_like(value, torch.inf)), above.coefficients[:, 1]
+    return torch.nextafter(value, torch.full_like(value, torch.inf)), direction

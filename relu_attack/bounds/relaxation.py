@@ -30,6 +30,11 @@ class Relaxation:
     adjustable: Tensor
     least_slope: Tensor
 
+    def take(self, boxes: slice) -> Relaxation:
+        """Return the lines of some of the boxes."""
+        lower, upper, intercept = self.lower_slope[boxes], self.upper_slope[boxes], self.intercept[boxes]
+        return Relaxation(lower, upper, intercept, self.adjustable[boxes], self.least_slope)
+
 
 def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
     """Relax the activations ``max(z, slope z)`` over ranges.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,52 +10,101 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relu_attack.bounds.backward import times
 from relu_attack.domains import Box, Domain, L2Ball, Polytope
 from relu_attack.encodings import encode
 from relu_attack.network import Network, identity
 from relu_attack.problem import Problem
 from relu_attack.programs import PreparedProgram
 
+Function = Callable[[Tensor], Tensor]
+
+
+class Support(ABC):
+    """The support function of sets, and where it is attained."""
+
+    @abstractmethod
+    def __call__(self, coefficients: Tensor) -> Tensor:
+        """Return ``max coefficients . x`` from above, (boxes, rows).
+
+        The coefficients (boxes, rows, inputs) are overwritten: they are the largest tensor of back-substitution.
+        """
+
+    @abstractmethod
+    def point(self, coefficients: Tensor) -> Tensor:
+        """Return points that attain it nearly, (boxes, rows, inputs): a hint, which no bound relies on."""
+
+    @abstractmethod
+    def take(self, boxes: slice) -> Support:
+        """Return the support function of some of the sets."""
+
 
 @dataclass(frozen=True, eq=False)
-class Support:
-    """The support function of sets, and where it is attained.
+class BoxSupport(Support):
+    """The support function of boxes in midpoint-radius form.
 
     Attributes
     ----------
-    largest
-        Takes coefficients (boxes, rows, inputs) and returns ``max coefficients . x`` from above, shape (boxes, rows).
-    point
-        Takes the same and returns points that attain it nearly, (boxes, rows, inputs): a hint, which no bound
-        relies on.
+    center, radius
+        Shape (boxes, inputs); every point of the box is within the radius of the centre.
+    reach
+        The radius, and what the rounding of a product with centre and radius amounts to for each unit of a coefficient.
     """
 
-    largest: Callable[[Tensor], Tensor]
-    point: Callable[[Tensor], Tensor]
+    center: Tensor
+    radius: Tensor
+    reach: Tensor
 
     def __call__(self, coefficients: Tensor) -> Tensor:
-        """Return ``max coefficients . x`` from above, shape (boxes, rows)."""
-        return self.largest(coefficients)
+        value = times(coefficients, self.center) + times(coefficients.abs_(), self.reach)
+        return value + torch.finfo(value.dtype).tiny * (1 + self.reach.sum(1, True) + self.center.abs().sum(1, True))
+
+    def point(self, coefficients: Tensor) -> Tensor:
+        return torch.addcmul(self.center[:, None], coefficients.sign(), self.radius[:, None])
+
+    def take(self, boxes: slice) -> BoxSupport:
+        return BoxSupport(self.center[boxes], self.radius[boxes], self.reach[boxes])
 
 
-def box_support(lower: Tensor, upper: Tensor) -> Support:
+def box_support(lower: Tensor, upper: Tensor) -> BoxSupport:
     """Return the support function of boxes (boxes, inputs), sound to rounding."""
-    eps, tiny = torch.finfo(lower.dtype).eps, torch.finfo(lower.dtype).tiny
+    eps = torch.finfo(lower.dtype).eps
     center = lower + (upper - lower) / 2
     radius = torch.maximum(center - lower, upper - center) * (1 + 2 * eps)
-    size = (center.abs() + radius) * (1 + eps)
+    # Two sums of products, each off by n u of its magnitudes, and a few roundings: a quarter of this.
     factor = 2 * (lower.shape[1] + 8) * eps
+    return BoxSupport(center, radius, radius + factor * (center.abs() + radius))
 
-    def support(coefficients: Tensor) -> Tensor:
-        absolute = coefficients.abs()
-        value = coefficients @ center[..., None] + absolute @ radius[..., None]
-        slack: Tensor = factor * (absolute @ size[..., None]) + tiny * (1 + size.sum(1)[:, None, None])
-        return (value + slack)[..., 0]
 
-    def point(coefficients: Tensor) -> Tensor:
-        return torch.where(coefficients > 0, upper[:, None], lower[:, None])
+@dataclass(frozen=True, eq=False)
+class SetSupport(Support):
+    """The support function of sets that are not boxes, nowhere above that of their bounding boxes.
 
-    return Support(support, point)
+    Attributes
+    ----------
+    around
+        That of the bounding boxes.
+    largest
+        For each set what takes rows (rows, inputs) and returns their largest values from above, (rows,).
+    points
+        For each set what takes rows and returns where they are largest nearly; none to do with the points of the box.
+    """
+
+    around: BoxSupport
+    largest: tuple[Function, ...]
+    points: tuple[Function, ...]
+
+    def __call__(self, coefficients: Tensor) -> Tensor:
+        parts = [largest(rows) for largest, rows in zip(self.largest, coefficients, strict=True)]
+        return torch.minimum(self.around(coefficients), torch.stack(parts))
+
+    def point(self, coefficients: Tensor) -> Tensor:
+        if not self.points:
+            return self.around.point(coefficients)
+        return torch.stack([point(rows) for point, rows in zip(self.points, coefficients, strict=True)])
+
+    def take(self, boxes: slice) -> SetSupport:
+        return SetSupport(self.around.take(boxes), self.largest[boxes], self.points[boxes])
 
 
 def set_support(domain: Domain) -> Support:
@@ -68,23 +118,14 @@ def set_support(domain: Domain) -> Support:
     around = box_support(box.lower.reshape(-1, domain.inputs), box.upper.reshape(-1, domain.inputs))
     if isinstance(domain, Box) and not domain.one_hot:
         return around
-    inner = [
-        _ball_support(one) if isinstance(one, L2Ball) else _program_support(one)
-        for one in (domain.single(index) for index in range(domain.batch or 1))
-    ]
-
-    def support(coefficients: Tensor) -> Tensor:
-        parts = [one(rows) for one, rows in zip(inner, coefficients, strict=True)]
-        return torch.minimum(around(coefficients), torch.stack(parts))
-
-    def point(coefficients: Tensor) -> Tensor:
-        return domain.support(coefficients)
-
+    sets = [domain.single(index) for index in range(domain.batch or 1)]
+    largest = tuple(_ball_support(one) if isinstance(one, L2Ball) else _program_support(one) for one in sets)
     # A linear program for each row is too much for a hint.
-    return Support(support, around.point if isinstance(domain, Polytope) else point)
+    points = () if isinstance(domain, Polytope) else tuple(one.support for one in sets)
+    return SetSupport(around, largest, points)
 
 
-def _ball_support(ball: L2Ball) -> Callable[[Tensor], Tensor]:
+def _ball_support(ball: L2Ball) -> Function:
     center, radius = ball.center_point.reshape(-1), ball.radius.reshape(())
     factor = 2 * (len(center) + 8) * torch.finfo(center.dtype).eps
 
@@ -97,7 +138,7 @@ def _ball_support(ball: L2Ball) -> Callable[[Tensor], Tensor]:
     return support
 
 
-def _program_support(domain: Domain) -> Callable[[Tensor], Tensor]:
+def _program_support(domain: Domain) -> Function:
     """Return the support function of one set with linear rows, for rows (rows, inputs)."""
     alone = Network((), identity(domain.inputs), domain.shape, (domain.inputs,))
     direction = torch.zeros(1, domain.inputs, dtype=torch.float64)
