@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from relu_attack.bounds.backward import times
-from relu_attack.domains import Box, Domain, L2Ball, Polytope
+from relu_attack.bounds.polytope_support import MOST_ROWS, PolytopeRows
+from relu_attack.domains import Box, Domain, L1Ball, L2Ball, Polytope
 from relu_attack.encodings import encode
 from relu_attack.network import Network, identity
 from relu_attack.problem import Problem
@@ -110,8 +112,8 @@ class SetSupport(Support):
 def set_support(domain: Domain) -> Support:
     """Return the support function of a set or a batch of P sets, sound to rounding.
 
-    Exact for boxes. For a `Polytope` or an `L1Ball` each row is a linear program, its bound rebuilt by weak duality;
-    for an `L2Ball` it is the smaller of the box's and that of the ball without the clip.
+    Exact for boxes. For a `Polytope` or an `L1Ball` it is that of nearly best multipliers, by weak duality; for an
+    `L2Ball` it is the smaller of the box's and that of the ball without the clip.
     """
     domain = domain.to(device="cpu", dtype=torch.float64)
     box = domain.bounding_box()
@@ -119,10 +121,18 @@ def set_support(domain: Domain) -> Support:
     if isinstance(domain, Box) and not domain.one_hot:
         return around
     sets = [domain.single(index) for index in range(domain.batch or 1)]
-    largest = tuple(_ball_support(one) if isinstance(one, L2Ball) else _program_support(one) for one in sets)
+    largest = tuple(_single_support(one, around.take(slice(index, index + 1))) for index, one in enumerate(sets))
     # A linear program for each row is too much for a hint.
     points = () if isinstance(domain, Polytope) else tuple(one.support for one in sets)
     return SetSupport(around, largest, points)
+
+
+def _single_support(domain: Domain, around: BoxSupport) -> Function:
+    if isinstance(domain, L2Ball):
+        return _ball_support(domain)
+    if isinstance(domain, L1Ball):
+        return _l1_support(domain)
+    return _rows_support(domain, around)
 
 
 def _ball_support(ball: L2Ball) -> Function:
@@ -133,6 +143,51 @@ def _ball_support(ball: L2Ball) -> Function:
         length = torch.linalg.vector_norm(rows, dim=-1)
         slack = factor * (rows.abs() @ center.abs() + radius * length) + torch.finfo(center.dtype).tiny
         bound: Tensor = rows @ center + radius * length + slack
+        return bound
+
+    return support
+
+
+def _l1_support(ball: L1Ball) -> Function:
+    """Return the support function of one ball: for any l >= 0, ``c . x <= l radius + max c . x - l |x - center|``.
+
+    The best l is the size of the last coefficient that the radius is spent on, as in a fractional knapsack.
+    """
+    box, rows = ball.bounding_box(), ball.inequalities()
+    center, radius = rows.upper[: ball.inputs], rows.upper[-1]
+    start, eps = torch.clamp(center, box.lower, box.upper), torch.finfo(center.dtype).eps
+    ends = torch.stack([box.lower, start, box.upper])
+    distance, size = (ends - center).abs(), ends.abs().amax(0)
+    left = radius - distance[1].sum()
+
+    def support(rows: Tensor) -> Tensor:
+        room = torch.where(rows > 0, box.upper - start, start - box.lower)
+        sizes, order = rows.abs().sort(dim=1, descending=True)
+        spent = room.gather(1, order).cumsum(1)
+        price = torch.where(spent >= left, sizes, 0.0).amax(1, keepdim=True)
+        # What is concave in an input is largest at an end or at the bend.
+        value = (rows[:, None] * ends - price[:, None] * distance).amax(1).sum(1)
+        magnitude = rows.abs() @ size + price[:, 0] * (distance.amax(0).sum() + radius)
+        slack = 2 * (ball.inputs + 8) * eps * magnitude + torch.finfo(center.dtype).tiny
+        bound: Tensor = value + price[:, 0] * radius + slack
+        return bound
+
+    return support
+
+
+def _rows_support(domain: Domain, around: BoxSupport) -> Function:
+    """Return the support function of one set with linear rows: by programs where multipliers are not found at once."""
+    rows = PolytopeRows.of(domain)
+    program = functools.cache(lambda: _program_support(domain))
+
+    def support(objective: Tensor) -> Tensor:
+        if len(rows.value) > MOST_ROWS:
+            return program()(objective)
+        multipliers, close = rows.multipliers(objective)
+        bound = rows.bound(objective, multipliers, lambda rest: around(rest[None])[0])
+        left = ~close & torch.isfinite(objective).all(1)
+        if bool(left.any()):
+            bound[left] = torch.fmin(bound[left], program()(objective[left]))
         return bound
 
     return support
