@@ -14,6 +14,8 @@ from relu_attack.bounds.crown import crown
 from relu_attack.bounds.interval import interval
 from relu_attack.bounds.lp import lp
 from relu_attack.bounds.lp_tightened import lp_tightened
+from relu_attack.bounds.single_precision import in_single_precision
+from relu_attack.bounds.support import bounding_ends
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
@@ -31,9 +33,7 @@ class Method(Protocol):
 
 
 def _interval(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
-    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
-    lower, upper = (bound.reshape(-1, network.inputs) for bound in (box.lower, box.upper))
-    return interval(network, lower, upper, objective)
+    return interval(network, *bounding_ends(domain, network.dtype), objective)
 
 
 def _together(bound: Callable[[Network, Domain, torch.Tensor], Bounds]) -> Method:
@@ -47,11 +47,11 @@ def _together(bound: Callable[[Network, Domain, torch.Tensor], Bounds]) -> Metho
     return bound_all
 
 
-class _OfPrograms(Protocol):
+class _ByPrograms(Protocol):
     def __call__(self, problem: Problem, *, deadline: float | None) -> Bounds: ...
 
 
-def _one_by_one(bound: _OfPrograms) -> Method:
+def _one_by_one(bound: _ByPrograms) -> Method:
     """Make a method of one that takes one set at a time."""
 
     def bound_each(
@@ -84,9 +84,18 @@ BOUNDS: dict[str, Method] = {
     "lp_tightened": _one_by_one(_lp_tightened),
 }
 
+IN_FLOAT32 = ("interval", "crown", "alpha_crown")
+"""Methods that can be computed in float32 as well."""
+
 
 def bound_rows(
-    network: Network, domain: Domain, objective: torch.Tensor, method: str, *, deadline: float | None = None
+    network: Network,
+    domain: Domain,
+    objective: torch.Tensor,
+    method: str,
+    *,
+    deadline: float | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> Bounds:
     """Bound objective rows over a set or a batch of P sets.
 
@@ -103,31 +112,44 @@ def bound_rows(
     deadline
         A reading of `time.perf_counter` after which methods that solve programs start none and stop the one that runs;
         what is done by then is kept, the rest is CROWN's. Methods without programs do not look at it.
+    dtype
+        What to compute in: float64, or float32, which takes half of the time and memory. Those bounds hold in real
+        arithmetic as well, and are wider by the larger rounding; they are for the methods without programs, boxes, and
+        networks of dense layers with numbers that float32 can hold, which those of a float32 model are.
 
     Returns
     -------
     Bounds
-        Ranges of shape (P or 1, rows).
+        Ranges of shape (P or 1, rows), float64.
 
     Raises
     ------
     OptionError
-        For an unknown method.
+        For an unknown method, and for what cannot be bounded in float32.
     """
     if method not in BOUNDS:
         raise OptionError(f"bound method is {method!r}; it must be one of {', '.join(BOUNDS)}")
-    return BOUNDS[method](network, domain, objective, deadline=deadline)
+    if dtype == torch.float64:
+        return BOUNDS[method](network, domain, objective, deadline=deadline)
+    if dtype != torch.float32 or method not in IN_FLOAT32:
+        raise OptionError(
+            f"bounds by {method} in {dtype}: take torch.float64, or torch.float32 with {', '.join(IN_FLOAT32)}"
+        )
+    return BOUNDS[method](*in_single_precision(network, domain, objective), deadline=deadline).double()
 
 
-def bound_problem(problem: Problem, method: str, *, deadline: float | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def bound_problem(
+    problem: Problem, method: str, *, deadline: float | None = None, dtype: torch.dtype = torch.float64
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Bound the objective of each problem over its set: lower and upper, float64, each of shape (problems,).
 
-    The deadline is that of `bound_rows`.
+    The other arguments are those of `bound_rows`.
     """
     if problem.domain.batch is None:
-        bounds = bound_rows(problem.network, problem.domain, problem.objective, method, deadline=deadline)
+        bounds = bound_rows(problem.network, problem.domain, problem.objective, method, deadline=deadline, dtype=dtype)
         return bounds.lower[0], bounds.upper[0]
-    bounds = bound_rows(problem.network, problem.domain, problem.objective[:, None], method, deadline=deadline)
+    rows = problem.objective[:, None]
+    bounds = bound_rows(problem.network, problem.domain, rows, method, deadline=deadline, dtype=dtype)
     return bounds.lower[:, 0], bounds.upper[:, 0]
 
 

@@ -12,7 +12,7 @@ from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.interval import activation_range, affine_range, objective_range
 from relu_attack.bounds.relaxation import relax
 from relu_attack.bounds.slopes import Descent, descend
-from relu_attack.bounds.support import BoxSupport, Support, set_support
+from relu_attack.bounds.support import BoxSupport, Support, bounding_ends, set_support
 from relu_attack.domains import Domain
 from relu_attack.network import Affine, Network
 
@@ -30,11 +30,11 @@ def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: 
     Parameters
     ----------
     network
-        The chain in float64 on the CPU.
+        The chain in float64 on the CPU, or what `in_single_precision` returned.
     domain
         One set or P sets. Linear bounds are maximized over the set itself, not over its bounding box.
     objective
-        Rows over the outputs, float64: (rows, outputs) for all sets, or (P, rows, outputs).
+        Rows over the outputs, in the dtype of the network: (rows, outputs) for all sets, or (P, rows, outputs).
     memory_limit
         Bytes that back-substitution may take at a time; boxes and rows are taken in turns that stay below it.
 
@@ -63,9 +63,8 @@ def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: 
     >>> round(bounds.lower.item(), 9), round(bounds.upper.item(), 9)
     (-0.0, 1.0)
     """
-    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
-    lower, upper = (bound.reshape(-1, network.inputs) for bound in (box.lower, box.upper))
-    support = set_support(domain)
+    lower, upper = bounding_ends(domain, network.dtype)
+    support = set_support(domain, network.dtype)
     ranges, steps = bound_layers(network, lower, upper, support, memory_limit=memory_limit)
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
     found = objective_range(network.output, low, high, objective)

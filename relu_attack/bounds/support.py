@@ -109,15 +109,20 @@ class SetSupport(Support):
         return SetSupport(self.around.take(boxes), self.largest[boxes], self.points[boxes])
 
 
-def set_support(domain: Domain) -> Support:
-    """Return the support function of a set or a batch of P sets, sound to rounding.
+def bounding_ends(domain: Domain, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the ends of the boxes around a set or P sets, each (P or 1, inputs); in float32 those of a float32 set."""
+    box = domain.to(device="cpu", dtype=dtype).bounding_box()
+    return box.lower.reshape(-1, domain.inputs), box.upper.reshape(-1, domain.inputs)
+
+
+def set_support(domain: Domain, dtype: torch.dtype = torch.float64) -> Support:
+    """Return the support function of a set or a batch of P sets, sound to rounding, for coefficients of a dtype.
 
     Exact for boxes. For a `Polytope` or an `L1Ball` it is that of nearly best multipliers, by weak duality; for an
     `L2Ball` it is the smaller of the box's and that of the ball without the clip.
     """
-    domain = domain.to(device="cpu", dtype=torch.float64)
-    box = domain.bounding_box()
-    around = box_support(box.lower.reshape(-1, domain.inputs), box.upper.reshape(-1, domain.inputs))
+    domain = domain.to(device="cpu", dtype=dtype)
+    around = box_support(*bounding_ends(domain, dtype))
     if isinstance(domain, Box) and not domain.one_hot:
         return around
     sets = [domain.single(index) for index in range(domain.batch or 1)]
