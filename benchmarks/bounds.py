@@ -3,8 +3,9 @@
 The objective is every output. Each has its turn, round after round in one process with one thread; models and boxes
 are made before. Times are processor seconds, so that other work on the machine is not in them; ratios are taken within
 a round, and their medians reported. Ours is sound to rounding, in float64 or, with --dtype float32, in float32; theirs
-is not sound to rounding, and measured in float64 and in float32. The peak of memory is taken in a process for each: the high-water mark of
-resident memory (VmHWM, set back before) minus what was resident after imports, model and boxes were made.
+is not sound to rounding, and measured in float64 and in float32. The peak of memory is taken in a process for each:
+the high-water mark of resident memory (VmHWM, set back before) minus what was resident after imports, model and boxes
+were made.
 
     PYTHONPATH=auto_LiRPA python benchmarks/bounds.py --methods crown
     PYTHONPATH=auto_LiRPA python benchmarks/bounds.py --methods crown --dtype float32
