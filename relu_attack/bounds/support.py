@@ -90,11 +90,14 @@ class SetSupport(Support):
         For each set what takes rows (rows, inputs) and returns their largest values from above, (rows,).
     points
         For each set what takes rows and returns where they are largest nearly; none to do with the points of the box.
+    together
+        Takes coefficients for all sets and does as `points` do, in one go.
     """
 
     around: BoxSupport
     largest: tuple[Function, ...]
     points: tuple[Function, ...]
+    together: Function | None
 
     def __call__(self, coefficients: Tensor) -> Tensor:
         parts = [largest(rows) for largest, rows in zip(self.largest, coefficients, strict=True)]
@@ -103,10 +106,14 @@ class SetSupport(Support):
     def point(self, coefficients: Tensor) -> Tensor:
         if not self.points:
             return self.around.point(coefficients)
+        if self.together is not None:
+            return self.together(coefficients)
         return torch.stack([point(rows) for point, rows in zip(self.points, coefficients, strict=True)])
 
     def take(self, boxes: slice) -> SetSupport:
-        return SetSupport(self.around.take(boxes), self.largest[boxes], self.points[boxes])
+        largest = self.largest[boxes]
+        together = self.together if len(largest) == len(self.largest) else None
+        return SetSupport(self.around.take(boxes), largest, self.points[boxes], together)
 
 
 def bounding_ends(domain: Domain, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -129,7 +136,7 @@ def set_support(domain: Domain, dtype: torch.dtype = torch.float64) -> Support:
     largest = tuple(_single_support(one, around.take(slice(index, index + 1))) for index, one in enumerate(sets))
     # A linear program for each row is too much for a hint.
     points = () if isinstance(domain, Polytope) else tuple(one.support for one in sets)
-    return SetSupport(around, largest, points)
+    return SetSupport(around, largest, points, domain.support)
 
 
 def _single_support(domain: Domain, around: BoxSupport) -> Function:
