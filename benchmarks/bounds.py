@@ -2,11 +2,13 @@
 
 The objective is every output. Each has its turn, round after round in one process with one thread; models and boxes
 are made before. Times are processor seconds, so that other work on the machine is not in them; ratios are taken within
-a round, and their medians reported. Ours is always in float64 and sound to rounding; theirs is not sound to rounding,
-and measured in float64 and in float32. The peak of memory is taken in a process for each: the high-water mark of
-resident memory (VmHWM, set back before) minus what was resident after imports, model and boxes were made.
+a round, and their medians reported. Ours is sound to rounding, in float64 or, with --dtype float32, in float32; theirs
+is not sound to rounding, and measured in float64 and in float32. The peak of memory is taken in a process for each:
+the high-water mark of resident memory (VmHWM, set back before) minus what was resident after imports, model and boxes
+were made.
 
     PYTHONPATH=auto_LiRPA python benchmarks/bounds.py --methods crown
+    PYTHONPATH=auto_LiRPA python benchmarks/bounds.py --methods crown --dtype float32
     PYTHONPATH=auto_LiRPA python benchmarks/bounds.py --methods alpha_crown --rounds 1 --append   # takes much longer
 """
 
@@ -50,8 +52,8 @@ def make_model(network: str) -> nn.Module:
     return random_network(SEED, 784, 256, DEPTHS[network], 10).double().requires_grad_(False)
 
 
-def make_call(who: str, network: str, radius: float, method: str) -> Call:
-    """Prepare bounds by `who`: "ours", or a dtype of theirs."""
+def make_call(who: str, network: str, radius: float, method: str, dtype: str) -> Call:
+    """Prepare bounds by `who`: "ours", which computes in `dtype`, or a dtype of theirs."""
     model = make_model(network)
     centers = torch.rand(BOXES, 784, dtype=torch.float64, generator=torch.Generator().manual_seed(SEED))
     lower, upper = ((centers + move).clamp(0, 1) for move in (-radius, radius))
@@ -62,7 +64,7 @@ def make_call(who: str, network: str, radius: float, method: str) -> Call:
 
         @torch.no_grad()
         def ours() -> tuple[Tensor, Tensor]:
-            found = bound_rows(chain, boxes, rows, method)
+            found = bound_rows(chain, boxes, rows, method, dtype=DTYPES[dtype])
             return found.lower, found.upper
 
         return ours
@@ -79,19 +81,20 @@ def resident(key: str) -> int:
     return int(next(line for line in status if line.startswith(key)).split()[1])
 
 
-def print_peak(who: str, network: str, radius: float, method: str) -> None:
+def print_peak(who: str, network: str, radius: float, method: str, dtype: str) -> None:
     """Print how many KiB one call takes at its peak, in this process."""
-    call = make_call(who, network, radius, method)
+    call = make_call(who, network, radius, method, dtype)
     before = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back
     call()
     print(resident("VmHWM") - before)
 
 
-def peak(who: str, network: str, radius: float, method: str) -> float:
+def peak(who: str, network: str, radius: float, method: str, dtype: str) -> float:
     """Return the peak of one call in a process of its own, in MiB."""
     command = [sys.executable, __file__, "--peak-of", who, "--networks", network, "--methods", method]
-    answer = subprocess.run([*command, "--radii", str(radius)], capture_output=True, text=True, check=True)
+    command += ["--radii", str(radius), "--dtype", dtype]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(answer.stdout.split()[-1]) / 1024
 
 
@@ -101,13 +104,14 @@ def seconds(call: Call) -> float:
     return time.process_time() - began
 
 
-def measure(network: str, radius: float, method: str, rounds: int) -> list[dict[str, object]]:
-    """Compare on one network and one radius: a row for each dtype of theirs."""
-    calls = {who: make_call(who, network, radius, method) for who in ("ours", *DTYPES)}
+def measure(network: str, radius: float, method: str, dtype: str, rounds: int) -> list[dict[str, object]]:
+    """Compare on one network and one radius: a row for each dtype of theirs, or for float32 only where ours is."""
+    dtypes = [other for other in DTYPES if dtype in ("float64", other)]
+    calls = {who: make_call(who, network, radius, method, dtype) for who in ("ours", *dtypes)}
     lower, upper = calls["ours"]()
-    theirs = {who: calls[who]() for who in DTYPES}  # these first calls also load what is loaded once
+    theirs = {who: calls[who]() for who in dtypes}  # these first calls also load what is loaded once
     times = [{who: seconds(call) for who, call in calls.items()} for _ in range(rounds)]
-    peaks = {who: peak(who, network, radius, method) for who in calls}
+    peaks = {who: peak(who, network, radius, method, dtype) for who in calls}
     rows: list[dict[str, object]] = []
     for who, (low, high) in theirs.items():
         width = (high - low).double()
@@ -137,14 +141,16 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--radii", nargs="+", type=float, default=RADII)
     parser.add_argument("--methods", nargs="+", choices=known, default=known)
+    parser.add_argument("--dtype", choices=list(DTYPES), default="float64", help="what ours computes in")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=RESULTS / "bounds.csv")
+    parser.add_argument("--output", type=Path, help="default: bounds.csv, or bounds_float32.csv, with the results")
     parser.add_argument("--append", action="store_true", help="keep the rows that are in the output")
     parser.add_argument("--peak-of", choices=("ours", *DTYPES), help="only print the peak of one call, in KiB")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.peak_of:
-        print_peak(arguments.peak_of, arguments.networks[0], arguments.radii[0], arguments.methods[0])
+        asked = arguments.networks[0], arguments.radii[0], arguments.methods[0]
+        print_peak(arguments.peak_of, *asked, arguments.dtype)
         return
     package = auto_lirpa.find()
     if isinstance(package, str):
@@ -156,13 +162,14 @@ def main() -> None:
     }  # fmt: skip
     table = Table("network", "radius", "method", "their dtype", "widths: min, mean, max", "looser", "time", "memory")
     table.title = "widths: theirs / ours; time and memory: ours / theirs"
+    output = arguments.output or RESULTS / ("bounds.csv" if arguments.dtype == "float64" else "bounds_float32.csv")
     if not arguments.append:
-        arguments.output.unlink(missing_ok=True)
+        output.unlink(missing_ok=True)
     for method in arguments.methods:
         for network in arguments.networks:
             for radius in arguments.radii:
-                for row in measure(network, radius, method, arguments.rounds):
-                    append_row(arguments.output, {**row, **facts})
+                for row in measure(network, radius, method, arguments.dtype, arguments.rounds):
+                    append_row(output, {**row, **facts})
                     print(row, flush=True)
                     keys = [f"width_theirs/ours_{name}" for name in ("min", "mean", "max")]
                     widths = ", ".join(f"{float(str(row[key])):.4f}" for key in keys)

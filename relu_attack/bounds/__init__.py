@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Protocol
 
 import torch
 
@@ -14,27 +14,52 @@ from relu_attack.bounds.crown import crown
 from relu_attack.bounds.interval import interval
 from relu_attack.bounds.lp import lp
 from relu_attack.bounds.lp_tightened import lp_tightened
+from relu_attack.bounds.single_precision import in_single_precision
+from relu_attack.bounds.support import bounding_ends
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
 
-Method: TypeAlias = Callable[[Network, Domain, torch.Tensor], Bounds]
+
+class Method(Protocol):
+    """Bounds objective rows over a set or a batch of sets, as `bound_rows` does."""
+
+    def __call__(
+        self, network: Network, domain: Domain, objective: torch.Tensor, *, deadline: float | None = None
+    ) -> Bounds:
+        """Bound them."""
 
 
 def _interval(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
-    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
-    lower, upper = (bound.reshape(-1, network.inputs) for bound in (box.lower, box.upper))
-    return interval(network, lower, upper, objective)
+    return interval(network, *bounding_ends(domain, network.dtype), objective)
 
 
-def _one_by_one(bound: Callable[[Problem], Bounds]) -> Method:
-    """Make a method that takes one set at a time one for batches."""
+def _together(bound: Callable[[Network, Domain, torch.Tensor], Bounds]) -> Method:
+    """Make a method of one that takes all sets together, and solves no programs."""
 
-    def bound_each(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
+    def bound_all(
+        network: Network, domain: Domain, objective: torch.Tensor, *, deadline: float | None = None
+    ) -> Bounds:
+        return bound(network, domain, objective)
+
+    return bound_all
+
+
+class _ByPrograms(Protocol):
+    def __call__(self, problem: Problem, *, deadline: float | None) -> Bounds: ...
+
+
+def _one_by_one(bound: _ByPrograms) -> Method:
+    """Make a method of one that takes one set at a time."""
+
+    def bound_each(
+        network: Network, domain: Domain, objective: torch.Tensor, *, deadline: float | None = None
+    ) -> Bounds:
         rows = objective if objective.dim() == 3 else objective[None].expand(domain.batch or 1, -1, -1)
-        parts = [bound(Problem(network, domain.single(index), part, batched=False)) for index, part in enumerate(rows)]
+        problems = [Problem(network, domain.single(index), part, batched=False) for index, part in enumerate(rows)]
+        parts = [bound(problem, deadline=deadline) for problem in problems]
         layers = tuple(
             (torch.cat([low for low, _ in layer]), torch.cat([high for _, high in layer]))
             for layer in zip(*(part.layers for part in parts), strict=True)
@@ -45,21 +70,33 @@ def _one_by_one(bound: Callable[[Problem], Bounds]) -> Method:
     return bound_each
 
 
-def _lp_tightened(problem: Problem) -> Bounds:
+def _lp_tightened(problem: Problem, *, deadline: float | None) -> Bounds:
     """Begin with the ranges of CROWN: where programs fail numerically the bounds are still inside those of `lp`."""
-    return lp_tightened(problem, improve=crown(problem.network, problem.domain, problem.objective))
+    known = crown(problem.network, problem.domain, problem.objective)
+    return lp_tightened(problem, deadline=deadline, improve=known)
 
 
 BOUNDS: dict[str, Method] = {
-    "interval": _interval,
-    "crown": crown,
-    "alpha_crown": alpha_crown,
+    "interval": _together(_interval),
+    "crown": _together(crown),
+    "alpha_crown": _together(alpha_crown),
     "lp": _one_by_one(lp),
     "lp_tightened": _one_by_one(_lp_tightened),
 }
 
+IN_FLOAT32 = ("interval", "crown", "alpha_crown")
+"""Methods that can be computed in float32 as well."""
 
-def bound_rows(network: Network, domain: Domain, objective: torch.Tensor, method: str) -> Bounds:
+
+def bound_rows(
+    network: Network,
+    domain: Domain,
+    objective: torch.Tensor,
+    method: str,
+    *,
+    deadline: float | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> Bounds:
     """Bound objective rows over a set or a batch of P sets.
 
     Parameters
@@ -72,42 +109,61 @@ def bound_rows(network: Network, domain: Domain, objective: torch.Tensor, method
         Rows for all sets (rows, outputs), or one for each set (P, 1, outputs); float64.
     method
         A name in `BOUNDS`.
+    deadline
+        A reading of `time.perf_counter` after which methods that solve programs start none and stop the one that runs;
+        what is done by then is kept, the rest is CROWN's. Methods without programs do not look at it.
+    dtype
+        What to compute in: float64, or float32, which takes half of the time and memory. Those bounds hold in real
+        arithmetic as well, and are wider by the larger rounding; they are for the methods without programs, boxes, and
+        networks of dense layers with numbers that float32 can hold, which those of a float32 model are.
 
     Returns
     -------
     Bounds
-        Ranges of shape (P or 1, rows).
+        Ranges of shape (P or 1, rows), float64.
 
     Raises
     ------
     OptionError
-        For an unknown method.
+        For an unknown method, and for what cannot be bounded in float32.
     """
     if method not in BOUNDS:
         raise OptionError(f"bound method is {method!r}; it must be one of {', '.join(BOUNDS)}")
-    return BOUNDS[method](network, domain, objective)
+    if dtype == torch.float64:
+        return BOUNDS[method](network, domain, objective, deadline=deadline)
+    if dtype != torch.float32 or method not in IN_FLOAT32:
+        raise OptionError(
+            f"bounds by {method} in {dtype}: take torch.float64, or torch.float32 with {', '.join(IN_FLOAT32)}"
+        )
+    return BOUNDS[method](*in_single_precision(network, domain, objective), deadline=deadline).double()
 
 
-def bound_problem(problem: Problem, method: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bound the objective of each problem over its set: lower and upper, float64, each of shape (problems,)."""
+def bound_problem(
+    problem: Problem, method: str, *, deadline: float | None = None, dtype: torch.dtype = torch.float64
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bound the objective of each problem over its set: lower and upper, float64, each of shape (problems,).
+
+    The other arguments are those of `bound_rows`.
+    """
     if problem.domain.batch is None:
-        bounds = bound_rows(problem.network, problem.domain, problem.objective, method)
+        bounds = bound_rows(problem.network, problem.domain, problem.objective, method, deadline=deadline, dtype=dtype)
         return bounds.lower[0], bounds.upper[0]
-    bounds = bound_rows(problem.network, problem.domain, problem.objective[:, None], method)
+    rows = problem.objective[:, None]
+    bounds = bound_rows(problem.network, problem.domain, rows, method, deadline=deadline, dtype=dtype)
     return bounds.lower[:, 0], bounds.upper[:, 0]
 
 
-def upper_bound(problem: Problem, method: str) -> torch.Tensor:
+def upper_bound(problem: Problem, method: str, *, deadline: float | None = None) -> torch.Tensor:
     """Return a certified upper bound of each problem, float64, shape (problems,).
 
     It is minus infinity where the bounds of the outputs prove that no input of the set satisfies the output
-    constraints, with the tolerance that answers have.
+    constraints, with the tolerance that answers have. The deadline is that of `bound_rows`.
     """
-    _, upper = bound_problem(problem, method)
+    _, upper = bound_problem(problem, method, deadline=deadline)
     constraints = problem.constraints
     if constraints is None:
         return upper
-    rows = bound_rows(problem.network, problem.domain, constraints.matrix, method)
+    rows = bound_rows(problem.network, problem.domain, constraints.matrix, method, deadline=deadline)
     broken = (rows.lower > constraints.upper + TOLERANCE * constraints.scale).any(-1)
     return torch.where(broken, -torch.inf, upper)
 

@@ -10,7 +10,7 @@ from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.crown import MEMORY_LIMIT, both_sides, bound_layers, crown, intersect
 from relu_attack.bounds.interval import activation_range
 from relu_attack.bounds.slopes import Descent
-from relu_attack.bounds.support import set_support
+from relu_attack.bounds.support import bounding_ends, set_support
 from relu_attack.domains import Domain
 from relu_attack.network import Network
 
@@ -28,11 +28,11 @@ def alpha_crown(
     Parameters
     ----------
     network
-        The chain in float64 on the CPU.
+        The chain in float64 on the CPU, or what `in_single_precision` returned.
     domain
         One set or P sets.
     objective
-        Rows over the outputs, float64: (rows, outputs) for all sets, or (P, rows, outputs).
+        Rows over the outputs, in the dtype of the network: (rows, outputs) for all sets, or (P, rows, outputs).
     descent
         How the slopes descend; `Descent()` when not given.
     memory_limit
@@ -63,9 +63,8 @@ def alpha_crown(
     """
     descent = descent or Descent()
     known = crown(network, domain, objective, memory_limit=memory_limit)
-    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
-    lower, upper = (bound.reshape(-1, network.inputs) for bound in (box.lower, box.upper))
-    support = set_support(domain)
+    lower, upper = bounding_ends(domain, network.dtype)
+    support = set_support(domain, network.dtype)
     ranges, steps = bound_layers(
         network, lower, upper, support, known=known.layers, descent=descent, memory_limit=memory_limit
     )

@@ -22,13 +22,10 @@ class LinearBound:
         Shape (boxes, rows, inputs).
     constant
         Shape (boxes, rows); it holds in real arithmetic, what was rounded on the way is added.
-    error
-        How much of `constant` stands for rounding, shape (boxes, rows).
     """
 
     coefficients: Tensor
     constant: Tensor
-    error: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +39,7 @@ class Map:
     size
         Upper bound of ``|A| |h| + |b|`` over the activations h below, shape (boxes, outputs).
     underflow
-        What products too small for the dtype can amount to, shape (boxes,).
+        What products too small for the dtype can amount to, shape (boxes, 1).
     """
 
     affine: Affine
@@ -54,8 +51,22 @@ class Map:
         """Describe a map of activations within (boxes, inputs)."""
         largest, operator = torch.maximum(lower.abs(), upper.abs()), affine.operator
         size, tiny = operator.absolute().apply(largest, bias=affine.bias.abs()), torch.finfo(largest.dtype).tiny
-        underflow = tiny * (operator.outputs + operator.transpose_terms) * (1 + largest.sum(1))
-        return Map(affine, size * (1 + 2 * _gamma(operator.terms, size.dtype)) + tiny, underflow)
+        size = size * (1 + 2 * _gamma(operator.terms, size.dtype)) + tiny
+        terms = operator.outputs + operator.transpose_terms
+        return Map(affine, size, tiny * (terms * (1 + largest.sum(1, True)) + size.sum(1, True)))
+
+    def transpose(self, rows: Tensor) -> Tensor:
+        """Return the products of rows (boxes, rows, outputs) with A, (boxes, rows, inputs)."""
+        return self.affine.operator.transpose(rows.flatten(0, 1)).view(*rows.shape[:2], -1)
+
+    def factor(self, adds: int) -> float:
+        """Return what `size` times a row is multiplied with to cover the row's product, its constant and some sums."""
+        operator = self.affine.operator
+        return 2 * _gamma(operator.outputs + operator.transpose_terms + adds, self.size.dtype)
+
+    def take(self, boxes: slice) -> Map:
+        """Return the map as some of the boxes see it."""
+        return Map(self.affine, self.size[boxes], self.underflow[boxes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +75,10 @@ class Step:
 
     map: Map
     relaxation: Relaxation
+
+    def take(self, boxes: slice) -> Step:
+        """Return the layer as some of the boxes see it."""
+        return Step(self.map.take(boxes), self.relaxation.take(boxes))
 
 
 def substitute(
@@ -104,51 +119,55 @@ def substitute(
     CROWN (Zhang et al., 1811.00866, section 3.2). At each layer the coefficients as computed are taken for granted, and
     the rounding of the next ones is charged to the constant: a product of rows M with A is off by at most ``gamma |M|
     |A|`` (Higham, Accuracy and Stability, section 3.5), so its value at h is by at most ``gamma |M| (|A| |h| + |b|)``.
-    That is one product with a vector a layer. Half of each factor covers the rounding of the charge itself.
+    That is linear in the positive and in the negative part of M, as is what the layer adds to the constant, so each
+    part takes one product with a vector. Half of each factor covers the rounding of the charge itself.
 
     Multipliers are those of beta-CROWN (Wang et al., 2103.06624, section 3.1). As rounding keeps order, no
     coefficient is moved against the sign of its multiplier, so what it is moved by is a multiplier too.
     """
-    adds = 2 * (len(steps) + len(after)) + 2  # into the constant, for whatever is added first
-    bound = LinearBound(rows, constant, 2 * _gamma(adds, rows.dtype) * constant.abs())
+    adds = 4 * (len(steps) + len(after)) + 2  # into the constant, for whatever is added first
+    constant = constant + 2 * _gamma(adds, rows.dtype) * constant.abs()
     for map_ in reversed(after):
-        bound = _through_map(map_, bound, adds)
+        rows, constant = _through_map(map_, rows, constant, adds)
     for index in range(len(steps) - 1, -1, -1):
-        lines = steps[index].relaxation
-        below = lines.lower_slope[:, None] if slopes is None else slopes[index]
-        bound = _through_activation(lines, below, bound, adds)
-        if multipliers:
-            bound = _add(multipliers[index], steps[index].map, bound)
-        bound = _through_map(steps[index].map, bound, adds)
-    return LinearBound(bound.coefficients, bound.constant + bound.error, bound.error)
+        step = steps[index]
+        below = step.relaxation.lower_slope[:, None] if slopes is None else slopes[index]
+        moved = multipliers[index] if multipliers else None
+        rows, constant = _through_layer(step.map, step.relaxation, below, rows, constant, adds, moved)
+    return LinearBound(rows, constant)
 
 
-def _through_activation(lines: Relaxation, below: Tensor, bound: LinearBound, adds: int) -> LinearBound:
-    rows = bound.coefficients
-    positive = rows.clamp_min(0)
-    above = _times(positive, lines.intercept)
-    # One of the two products is zero, so there is one rounding, which the map below is charged with.
-    rows = positive * lines.upper_slope[:, None] + (rows - positive) * below
-    error = bound.error + 2 * _gamma(rows.shape[-1] + adds, rows.dtype) * above
-    return LinearBound(rows, bound.constant + above, error)
+def _through_map(map_: Map, rows: Tensor, constant: Tensor, adds: int) -> tuple[Tensor, Tensor]:
+    error = map_.factor(adds) * times(rows.abs(), map_.size) + map_.underflow
+    return map_.transpose(rows), constant + rows @ map_.affine.bias + error
 
 
-def _add(multipliers: Tensor, map_: Map, bound: LinearBound) -> LinearBound:
-    # What the activation rounded is charged here: the map is charged with the sums, which may be smaller.
-    error = bound.error + 4 * torch.finfo(multipliers.dtype).eps * _times(bound.coefficients.abs(), map_.size)
-    return LinearBound(bound.coefficients + multipliers, bound.constant, error)
+def _through_layer(
+    map_: Map,
+    lines: Relaxation,
+    below: Tensor,
+    rows: Tensor,
+    constant: Tensor,
+    adds: int,
+    multipliers: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    factor, bias = map_.factor(adds), map_.affine.bias
+    charge = factor * map_.size
+    # What each unit adds to the constant: for a positive coefficient, and for a negative one times its lower slope.
+    above = lines.upper_slope * (bias + charge) + (1 + factor) * lines.intercept + 4 * torch.finfo(rows.dtype).tiny
+    positive, negative = rows.clamp_min(0), rows.clamp_max(0)
+    constant = constant + times(positive, above)
+    negative.mul_(below)
+    constant = constant + times(negative, bias - charge)
+    # One of the two parts is zero, so there is one rounding, which is charged with those of the product.
+    rows = negative.addcmul_(positive, lines.upper_slope[:, None])
+    if multipliers is not None:
+        rows += multipliers
+        constant = constant + (multipliers @ bias + times(multipliers.abs(), charge))
+    return map_.transpose(rows), constant + map_.underflow
 
 
-def _through_map(map_: Map, bound: LinearBound, adds: int) -> LinearBound:
-    rows, affine = bound.coefficients, map_.affine
-    boxes, count, outputs = rows.shape
-    factor = 2 * _gamma(outputs + affine.operator.transpose_terms + adds, rows.dtype)
-    error = bound.error + factor * _times(rows.abs(), map_.size) + map_.underflow[:, None]
-    products = affine.operator.transpose(rows.reshape(-1, outputs)).view(boxes, count, -1)
-    return LinearBound(products, bound.constant + rows @ affine.bias, error)
-
-
-def _times(rows: Tensor, vector: Tensor) -> Tensor:
+def times(rows: Tensor, vector: Tensor) -> Tensor:
     """Return the product of rows (boxes, rows, units) with a vector for each box (boxes, units)."""
     return (rows @ vector[..., None])[..., 0]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -28,3 +28,8 @@ class Bounds:
     layers: tuple[tuple[Tensor, Tensor], ...]
     method: str
     sound: bool
+
+    def double(self) -> Bounds:
+        """Return the same ranges as float64."""
+        layers = tuple((low.double(), high.double()) for low, high in self.layers)
+        return replace(self, lower=self.lower.double(), upper=self.upper.double(), layers=layers)

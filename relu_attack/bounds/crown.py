@@ -12,16 +12,16 @@ from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.interval import activation_range, affine_range, objective_range
 from relu_attack.bounds.relaxation import relax
 from relu_attack.bounds.slopes import Descent, descend
-from relu_attack.bounds.support import Support, set_support
+from relu_attack.bounds.support import BoxSupport, Support, bounding_ends, set_support
 from relu_attack.domains import Domain
 from relu_attack.network import Affine, Network
 
 Range = tuple[Tensor, Tensor]
 
-MEMORY_LIMIT = 2**30
-"""Bytes that back-substitution may take at a time."""
+MEMORY_LIMIT = 2**22
+"""Bytes that back-substitution may take at a time: no more than stay in a processor's cache."""
 # Tensors of the size of the rows that are alive at once.
-_COPIES = 6
+_COPIES = 2
 
 
 def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: int = MEMORY_LIMIT) -> Bounds:
@@ -30,13 +30,13 @@ def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: 
     Parameters
     ----------
     network
-        The chain in float64 on the CPU.
+        The chain in float64 on the CPU, or what `in_single_precision` returned.
     domain
         One set or P sets. Linear bounds are maximized over the set itself, not over its bounding box.
     objective
-        Rows over the outputs, float64: (rows, outputs) for all sets, or (P, rows, outputs).
+        Rows over the outputs, in the dtype of the network: (rows, outputs) for all sets, or (P, rows, outputs).
     memory_limit
-        Bytes that back-substitution may take at a time; rows are taken in turns that stay below it.
+        Bytes that back-substitution may take at a time; boxes and rows are taken in turns that stay below it.
 
     Returns
     -------
@@ -63,9 +63,8 @@ def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: 
     >>> round(bounds.lower.item(), 9), round(bounds.upper.item(), 9)
     (-0.0, 1.0)
     """
-    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
-    lower, upper = (bound.reshape(-1, network.inputs) for bound in (box.lower, box.upper))
-    support = set_support(domain)
+    lower, upper = bounding_ends(domain, network.dtype)
+    support = set_support(domain, network.dtype)
     ranges, steps = bound_layers(network, lower, upper, support, memory_limit=memory_limit)
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
     found = objective_range(network.output, low, high, objective)
@@ -116,12 +115,10 @@ def bound_layers(
         found = affine_range(layer.affine, lower, upper)
         if known is not None:
             found = intersect(found, known[index])
-        chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
-        count = int(chosen.sum(1).max()) if substituted else 0
-        if count:
-            # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
-            units = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]
-            found = _bound_units(layer.affine, steps, support, found, units, descent, memory_limit)
+        # Over boxes intervals are exact in the first layer.
+        if substituted and (steps or not isinstance(support, BoxSupport)):
+            chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
+            found = _bound_units(layer.affine, steps, support, found, chosen, descent, memory_limit)
         steps.append(Step(Map.create(layer.affine, lower, upper), relax(layer.slope, *found)))
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
@@ -133,15 +130,27 @@ def _bound_units(
     steps: Sequence[Step],
     support: Support,
     known: Range,
-    units: Tensor,
+    chosen: Tensor,
     descent: Descent | None,
     memory_limit: int,
 ) -> Range:
-    """Return the range of a layer with that of some of its `units` (boxes, chosen) narrowed."""
-    rows, constant = affine.operator.rows_of(units, dtype=known[0].dtype), affine.bias[units]
-    found = both_sides(steps, support, rows, constant, descent=descent, memory_limit=memory_limit)
-    low, high = intersect((known[0].gather(1, units), known[1].gather(1, units)), found)
-    return known[0].scatter(1, units, low), known[1].scatter(1, units, high)
+    """Return the range of a layer with that of its `chosen` units (boxes, units) narrowed."""
+    low, high = known[0].clone(), known[1].clone()
+    counts = chosen.sum(1)
+    most = int(counts.max())
+    # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
+    order = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)
+    for boxes in _turns(len(chosen), most * _row_bytes(steps, affine.operator.inputs, low, descent), memory_limit):
+        units = order[boxes, : int(counts[boxes].max())]
+        if units.shape[1] == 0:
+            continue
+        rows, constant = affine.operator.rows_of(units, dtype=low.dtype), affine.bias[units]
+        layers = [step.take(boxes) for step in steps]
+        found = both_sides(layers, support.take(boxes), rows, constant, descent=descent, memory_limit=memory_limit)
+        before = low[boxes].gather(1, units), high[boxes].gather(1, units)
+        for end, new in zip((low, high), intersect(before, found), strict=True):
+            end[boxes].scatter_(1, units, new)
+    return low, high
 
 
 def both_sides(
@@ -158,23 +167,50 @@ def both_sides(
 
     With a `descent` the lower slopes are chosen for each of them.
     """
-    widest = max([rows.shape[-1], *(step.map.affine.operator.inputs for step in steps)])
-    if descent is not None:
-        widest += 2 * sum(step.map.affine.operator.outputs for step in steps)
-    each = len(rows) * widest * rows.element_size() * _COPIES * 2
-    parts = []
-    for part, shift in zip(
-        *(tensor.split(max(memory_limit // each, 1), 1) for tensor in (rows, constant)), strict=True
-    ):
-        both, shifts = torch.cat([part, -part], 1), torch.cat([shift, -shift], 1)
-        slopes = None
-        if descent is not None and steps:
-            slopes = descend(steps, support.point, both, shifts, after=after, descent=descent)
-        bound = substitute(steps, both, shifts, after=after, slopes=slopes)
-        parts.append((support(bound.coefficients) + bound.constant).view(len(rows), 2, -1))
-    high, low = torch.cat(parts, 2).nan_to_num(nan=torch.inf).unbind(1)
+    each, count = _row_bytes(steps, rows.shape[-1], rows, descent), rows.shape[1]
+    sides = []
+    for boxes in _turns(len(rows), count * each, memory_limit):
+        layers, maps = [step.take(boxes) for step in steps], [map_.take(boxes) for map_ in after]
+        sets = support.take(boxes)
+        parts = [
+            _upper_sides(layers, sets, rows[boxes, part], constant[boxes, part], maps, descent)
+            for part in _turns(count, len(rows[boxes]) * each, memory_limit)
+        ]
+        sides.append(torch.cat(parts, 2))
+    high, low = torch.cat(sides).nan_to_num(nan=torch.inf).unbind(1)
     infinity = torch.full_like(high, torch.inf)
     return torch.nextafter(-low, -infinity), torch.nextafter(high, infinity)
+
+
+def _upper_sides(
+    steps: Sequence[Step],
+    support: Support,
+    rows: Tensor,
+    constant: Tensor,
+    after: Sequence[Map],
+    descent: Descent | None,
+) -> Tensor:
+    """Return upper bounds of rows and of negated rows, (boxes, 2, rows)."""
+    both, shifts = torch.cat([rows, -rows], 1), torch.cat([constant, -constant], 1)
+    slopes = None
+    if descent is not None and steps:
+        slopes = descend(steps, support.point, both, shifts, after=after, descent=descent)
+    bound = substitute(steps, both, shifts, after=after, slopes=slopes)
+    return (support(bound.coefficients) + bound.constant).view(len(rows), 2, -1)
+
+
+def _row_bytes(steps: Sequence[Step], width: int, like: Tensor, descent: Descent | None) -> int:
+    """Return how much memory both sides of a row of some width take on the way to the inputs."""
+    widest = max([width, *(step.map.affine.operator.inputs for step in steps)])
+    if descent is not None:
+        widest += 2 * sum(step.map.affine.operator.outputs for step in steps)
+    return 2 * widest * like.element_size() * _COPIES
+
+
+def _turns(count: int, each: int, limit: int) -> list[slice]:
+    """Cut a range into parts that take no more than a limit, or one each."""
+    size = max(limit // max(each, 1), 1)
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def intersect(one: Range, other: Range) -> Range:

@@ -10,13 +10,13 @@ import torch
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.crown import crown
 from relu_attack.bounds.interval import activation_range
-from relu_attack.bounds.relaxed_rows import RelaxedRows
+from relu_attack.bounds.relaxed_rows import RelaxedRows, has_program
 from relu_attack.domains import L2Ball
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 
 
-def lp(problem: Problem) -> Bounds:
+def lp(problem: Problem, *, deadline: float | None = None) -> Bounds:
     """Bound objectives over one set by linear programs.
 
     Parameters
@@ -24,20 +24,22 @@ def lp(problem: Problem) -> Bounds:
     problem
         One set; its objectives are bounded one by one. Programs see the box around an `L2Ball` only, but what `crown`
         found over the ball itself holds for their units.
+    deadline
+        A reading of `time.perf_counter` after which no program is started and the one that runs is stopped; none by
+        default. Ends that are not done by then are those of `crown`, which is not stopped.
 
     Returns
     -------
     Bounds
         Ranges of shape (1, problems) for the objectives, never wider than those of `crown` and certified: each end is
-        rebuilt from the multipliers of its program by weak duality. Where that fails the end is `crown`'s. The ranges
-        of the layers, each of shape (1, units), are `crown`'s.
+        rebuilt from the multipliers of its program by weak duality. Where that fails the end is `crown`'s, and all ends
+        are where a unit has an infinite range, or one beyond 1e10: there is no program then. The ranges of the layers,
+        each of shape (1, units), are `crown`'s.
 
     Raises
     ------
     OptionError
         For a batch of sets.
-    SolverError
-        For an unbounded set, over which a unit has no finite range.
 
     Notes
     -----
@@ -63,12 +65,15 @@ def lp(problem: Problem) -> Bounds:
     if domain.batch is not None:
         raise OptionError(f"the domain is a batch of {domain.batch} sets; take one at a time, problem.single(i)")
     network, objective = problem.network, problem.objective
-    known = crown(network, domain, objective)
+    known = replace(crown(network, domain, objective), method="lp")
+    if not has_program(known.layers):
+        return known
     box = domain.bounding_box()
     ends = activation_range(network.layers[-1], *known.layers[-1]) if known.layers else (box.lower, box.upper)
     size = torch.maximum(*(end.abs().reshape(-1) for end in ends))
     seen = box if isinstance(domain, L2Ball) else domain
     rows = RelaxedRows.of_objective(network, seen, list(known.layers), size, objective)
     every = torch.ones(len(objective), dtype=torch.bool)
-    lower, upper = rows.tighten((known.lower, known.upper), every, math.inf, until_stable=False)
-    return replace(known, lower=lower, upper=upper, method="lp")
+    limit = math.inf if deadline is None else deadline
+    lower, upper = rows.tighten((known.lower, known.upper), every, limit, until_stable=False)
+    return replace(known, lower=lower, upper=upper)

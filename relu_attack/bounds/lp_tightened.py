@@ -9,7 +9,7 @@ import torch
 
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.interval import activation_range, affine_range, objective_range
-from relu_attack.bounds.relaxed_rows import Range, RelaxedRows
+from relu_attack.bounds.relaxed_rows import Range, RelaxedRows, has_program
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
@@ -41,7 +41,8 @@ def lp_tightened(
     -------
     Bounds
         Ranges of shape (1, problems) for the objectives and (1, units) for the layers, never wider than interval bounds
-        and certified: each end is rebuilt from the multipliers of its program by weak duality.
+        and certified: each end is rebuilt from the multipliers of its program by weak duality. Above a layer with an
+        infinite range, or one beyond 1e10, there are no programs.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def lp_tightened(
         chosen = torch.full_like(layer.slope, bool(index) or not _is_box(domain), dtype=torch.bool)
         if only_unstable:
             chosen &= (found[0][0] < 0) & (found[1][0] > 0) & (layer.slope < 1)
-        if bool(chosen.any()) and time.perf_counter() < limit:
+        if bool(chosen.any()) and has_program(ranges) and time.perf_counter() < limit:
             rows = RelaxedRows.of_units(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0])
             # What is kept for the objective aside, the layers that are left get equal shares of the time.
             now = time.perf_counter()
@@ -96,7 +97,7 @@ def lp_tightened(
         lower, upper = activation_range(layer, *found)
     found = objective_range(network.output, lower, upper, objective)
     found = found if improve is None else _intersect(found, (improve.lower, improve.upper))
-    if time.perf_counter() < limit:
+    if has_program(ranges) and time.perf_counter() < limit:
         rows = RelaxedRows.of_objective(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0], objective)
         found = rows.tighten(found, torch.ones(len(objective), dtype=torch.bool), limit, until_stable=False)
     return Bounds(*found, tuple(ranges), method="lp_tightened", sound=True)

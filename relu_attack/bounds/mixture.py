@@ -248,6 +248,6 @@ def bound_mixture(relaxed: Relaxed, mixture: Mixture) -> tuple[Tensor, Tensor]:
         largest = torch.maximum(relaxed.lower.abs(), relaxed.upper.abs())
         coefficients, added = relaxed.halfspaces.add(faces, coefficients, largest)
         constant = constant + added + 2 * torch.finfo(constant.dtype).eps * (constant.abs() + added.abs())
-    value = (box_support(relaxed.lower, relaxed.upper)(coefficients) + constant).amin(1)
     directions = above.coefficients[:, 1] - mixture.faces @ relaxed.halfspaces.matrix
+    value = (box_support(relaxed.lower, relaxed.upper)(coefficients) + constant).amin(1)
     return torch.nextafter(value, torch.full_like(value, torch.inf)), directions

@@ -38,6 +38,11 @@ class Relaxation:
         """Return the nearest multipliers (boxes, units) that are 0 or have the sign of the preactivation."""
         return self.side * (self.side * multipliers).clamp_min(0)
 
+    def take(self, boxes: slice) -> Relaxation:
+        """Return the lines of some of the boxes."""
+        lower, upper, intercept = self.lower_slope[boxes], self.upper_slope[boxes], self.intercept[boxes]
+        return Relaxation(lower, upper, intercept, self.adjustable[boxes], self.least_slope, self.side[boxes])
+
 
 def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
     """Relax the activations ``max(z, slope z)`` over ranges.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ from relu_attack.programs import PreparedProgram, Program
 
 Array = NDArray[np.float64]
 Range = tuple[Tensor, Tensor]
+
+# Half of the digits of what HiGHS takes for infinite: coefficients are products of two ends.
+_LARGEST = 1e10
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +85,11 @@ class RelaxedRows:
                 else:
                     low[row] = max(low[row], -bound)
         return _range(low, high)
+
+
+def has_program(ranges: Sequence[Range]) -> bool:
+    """Return whether the ranges of all units are small enough for a program: HiGHS takes no large numbers."""
+    return all(bool((end.abs() <= _LARGEST).all()) for layer in ranges for end in layer)
 
 
 def _relaxation(network: Network, domain: Domain, ranges: list[Range]) -> Encoding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,82 +11,143 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack.domains import Box, Domain, L2Ball, Polytope
+from relu_attack.bounds.backward import times
+from relu_attack.bounds.polytope_support import MOST_ROWS, PolytopeRows
+from relu_attack.domains import Box, Domain, L1Ball, L2Ball, Polytope
 from relu_attack.encodings import encode
 from relu_attack.network import Network, identity
 from relu_attack.problem import Problem
 from relu_attack.programs import PreparedProgram
 
+Function = Callable[[Tensor], Tensor]
+
+
+class Support(ABC):
+    """The support function of sets, and where it is attained."""
+
+    @abstractmethod
+    def __call__(self, coefficients: Tensor) -> Tensor:
+        """Return ``max coefficients . x`` from above, (boxes, rows).
+
+        The coefficients (boxes, rows, inputs) are overwritten: they are the largest tensor of back-substitution.
+        """
+
+    @abstractmethod
+    def point(self, coefficients: Tensor) -> Tensor:
+        """Return points that attain it nearly, (boxes, rows, inputs): a hint, which no bound relies on."""
+
+    @abstractmethod
+    def take(self, boxes: slice) -> Support:
+        """Return the support function of some of the sets."""
+
 
 @dataclass(frozen=True, eq=False)
-class Support:
-    """The support function of sets, and where it is attained.
+class BoxSupport(Support):
+    """The support function of boxes in midpoint-radius form.
 
     Attributes
     ----------
-    largest
-        Takes coefficients (boxes, rows, inputs) and returns ``max coefficients . x`` from above, shape (boxes, rows).
-    point
-        Takes the same and returns points that attain it nearly, (boxes, rows, inputs): a hint, which no bound
-        relies on.
+    center, radius
+        Shape (boxes, inputs); every point of the box is within the radius of the centre.
+    reach
+        The radius, and what the rounding of a product with centre and radius amounts to for each unit of a coefficient.
     """
 
-    largest: Callable[[Tensor], Tensor]
-    point: Callable[[Tensor], Tensor]
+    center: Tensor
+    radius: Tensor
+    reach: Tensor
 
     def __call__(self, coefficients: Tensor) -> Tensor:
-        """Return ``max coefficients . x`` from above, shape (boxes, rows)."""
-        return self.largest(coefficients)
+        value = times(coefficients, self.center) + times(coefficients.abs_(), self.reach)
+        return value + torch.finfo(value.dtype).tiny * (1 + self.reach.sum(1, True) + self.center.abs().sum(1, True))
+
+    def point(self, coefficients: Tensor) -> Tensor:
+        return torch.addcmul(self.center[:, None], coefficients.sign(), self.radius[:, None])
+
+    def take(self, boxes: slice) -> BoxSupport:
+        return BoxSupport(self.center[boxes], self.radius[boxes], self.reach[boxes])
 
 
-def box_support(lower: Tensor, upper: Tensor) -> Support:
+def box_support(lower: Tensor, upper: Tensor) -> BoxSupport:
     """Return the support function of boxes (boxes, inputs), sound to rounding."""
-    eps, tiny = torch.finfo(lower.dtype).eps, torch.finfo(lower.dtype).tiny
+    eps = torch.finfo(lower.dtype).eps
     center = lower + (upper - lower) / 2
     radius = torch.maximum(center - lower, upper - center) * (1 + 2 * eps)
-    size = (center.abs() + radius) * (1 + eps)
+    # Two sums of products, each off by n u of its magnitudes, and a few roundings: a quarter of this.
     factor = 2 * (lower.shape[1] + 8) * eps
-
-    def support(coefficients: Tensor) -> Tensor:
-        absolute = coefficients.abs()
-        value = coefficients @ center[..., None] + absolute @ radius[..., None]
-        slack: Tensor = factor * (absolute @ size[..., None]) + tiny * (1 + size.sum(1)[:, None, None])
-        return (value + slack)[..., 0]
-
-    def point(coefficients: Tensor) -> Tensor:
-        return torch.where(coefficients > 0, upper[:, None], lower[:, None])
-
-    return Support(support, point)
+    return BoxSupport(center, radius, radius + factor * (center.abs() + radius))
 
 
-def set_support(domain: Domain) -> Support:
-    """Return the support function of a set or a batch of P sets, sound to rounding.
+@dataclass(frozen=True, eq=False)
+class SetSupport(Support):
+    """The support function of sets that are not boxes, nowhere above that of their bounding boxes.
 
-    Exact for boxes. For a `Polytope` or an `L1Ball` each row is a linear program, its bound rebuilt by weak duality;
-    for an `L2Ball` it is the smaller of the box's and that of the ball without the clip.
+    Attributes
+    ----------
+    around
+        That of the bounding boxes.
+    largest
+        For each set what takes rows (rows, inputs) and returns their largest values from above, (rows,).
+    points
+        For each set what takes rows and returns where they are largest nearly; none to do with the points of the box.
+    together
+        Takes coefficients for all sets and does as `points` do, in one go.
     """
-    domain = domain.to(device="cpu", dtype=torch.float64)
-    box = domain.bounding_box()
-    around = box_support(box.lower.reshape(-1, domain.inputs), box.upper.reshape(-1, domain.inputs))
+
+    around: BoxSupport
+    largest: tuple[Function, ...]
+    points: tuple[Function, ...]
+    together: Function | None
+
+    def __call__(self, coefficients: Tensor) -> Tensor:
+        parts = [largest(rows) for largest, rows in zip(self.largest, coefficients, strict=True)]
+        return torch.minimum(self.around(coefficients), torch.stack(parts))
+
+    def point(self, coefficients: Tensor) -> Tensor:
+        if not self.points:
+            return self.around.point(coefficients)
+        if self.together is not None:
+            return self.together(coefficients)
+        return torch.stack([point(rows) for point, rows in zip(self.points, coefficients, strict=True)])
+
+    def take(self, boxes: slice) -> SetSupport:
+        largest = self.largest[boxes]
+        together = self.together if len(largest) == len(self.largest) else None
+        return SetSupport(self.around.take(boxes), largest, self.points[boxes], together)
+
+
+def bounding_ends(domain: Domain, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the ends of the boxes around a set or P sets, each (P or 1, inputs); in float32 those of a float32 set."""
+    box = domain.to(device="cpu", dtype=dtype).bounding_box()
+    return box.lower.reshape(-1, domain.inputs), box.upper.reshape(-1, domain.inputs)
+
+
+def set_support(domain: Domain, dtype: torch.dtype = torch.float64) -> Support:
+    """Return the support function of a set or a batch of P sets, sound to rounding, for coefficients of a dtype.
+
+    Exact for boxes. For a `Polytope` or an `L1Ball` it is that of nearly best multipliers, by weak duality; for an
+    `L2Ball` it is the smaller of the box's and that of the ball without the clip.
+    """
+    domain = domain.to(device="cpu", dtype=dtype)
+    around = box_support(*bounding_ends(domain, dtype))
     if isinstance(domain, Box) and not domain.one_hot:
         return around
-    inner = [
-        _ball_support(one) if isinstance(one, L2Ball) else _program_support(one)
-        for one in (domain.single(index) for index in range(domain.batch or 1))
-    ]
-
-    def support(coefficients: Tensor) -> Tensor:
-        parts = [one(rows) for one, rows in zip(inner, coefficients, strict=True)]
-        return torch.minimum(around(coefficients), torch.stack(parts))
-
-    def point(coefficients: Tensor) -> Tensor:
-        return domain.support(coefficients)
-
+    sets = [domain.single(index) for index in range(domain.batch or 1)]
+    largest = tuple(_single_support(one, around.take(slice(index, index + 1))) for index, one in enumerate(sets))
     # A linear program for each row is too much for a hint.
-    return Support(support, around.point if isinstance(domain, Polytope) else point)
+    points = () if isinstance(domain, Polytope) else tuple(one.support for one in sets)
+    return SetSupport(around, largest, points, domain.support)
 
 
-def _ball_support(ball: L2Ball) -> Callable[[Tensor], Tensor]:
+def _single_support(domain: Domain, around: BoxSupport) -> Function:
+    if isinstance(domain, L2Ball):
+        return _ball_support(domain)
+    if isinstance(domain, L1Ball):
+        return _l1_support(domain)
+    return _rows_support(domain, around)
+
+
+def _ball_support(ball: L2Ball) -> Function:
     center, radius = ball.center_point.reshape(-1), ball.radius.reshape(())
     factor = 2 * (len(center) + 8) * torch.finfo(center.dtype).eps
 
@@ -97,7 +160,52 @@ def _ball_support(ball: L2Ball) -> Callable[[Tensor], Tensor]:
     return support
 
 
-def _program_support(domain: Domain) -> Callable[[Tensor], Tensor]:
+def _l1_support(ball: L1Ball) -> Function:
+    """Return the support function of one ball: for any l >= 0, ``c . x <= l radius + max c . x - l |x - center|``.
+
+    The best l is the size of the last coefficient that the radius is spent on, as in a fractional knapsack.
+    """
+    box, rows = ball.bounding_box(), ball.inequalities()
+    center, radius = rows.upper[: ball.inputs], rows.upper[-1]
+    start, eps = torch.clamp(center, box.lower, box.upper), torch.finfo(center.dtype).eps
+    ends = torch.stack([box.lower, start, box.upper])
+    distance, size = (ends - center).abs(), ends.abs().amax(0)
+    left = radius - distance[1].sum()
+
+    def support(rows: Tensor) -> Tensor:
+        room = torch.where(rows > 0, box.upper - start, start - box.lower)
+        sizes, order = rows.abs().sort(dim=1, descending=True)
+        spent = room.gather(1, order).cumsum(1)
+        price = torch.where(spent >= left, sizes, 0.0).amax(1, keepdim=True)
+        # What is concave in an input is largest at an end or at the bend.
+        value = (rows[:, None] * ends - price[:, None] * distance).amax(1).sum(1)
+        magnitude = rows.abs() @ size + price[:, 0] * (distance.amax(0).sum() + radius)
+        slack = 2 * (ball.inputs + 8) * eps * magnitude + torch.finfo(center.dtype).tiny
+        bound: Tensor = value + price[:, 0] * radius + slack
+        return bound
+
+    return support
+
+
+def _rows_support(domain: Domain, around: BoxSupport) -> Function:
+    """Return the support function of one set with linear rows: by programs where multipliers are not found at once."""
+    rows = PolytopeRows.of(domain)
+    program = functools.cache(lambda: _program_support(domain))
+
+    def support(objective: Tensor) -> Tensor:
+        if len(rows.value) > MOST_ROWS:
+            return program()(objective)
+        multipliers, close = rows.multipliers(objective)
+        bound = rows.bound(objective, multipliers, lambda rest: around(rest[None])[0])
+        left = ~close & torch.isfinite(objective).all(1)
+        if bool(left.any()):
+            bound[left] = torch.fmin(bound[left], program()(objective[left]))
+        return bound
+
+    return support
+
+
+def _program_support(domain: Domain) -> Function:
     """Return the support function of one set with linear rows, for rows (rows, inputs)."""
     alone = Network((), identity(domain.inputs), domain.shape, (domain.inputs,))
     direction = torch.zeros(1, domain.inputs, dtype=torch.float64)

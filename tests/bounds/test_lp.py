@@ -1,6 +1,8 @@
 """Bounds by one linear program for each end lie between the exact range and those of CROWN."""
 
 import itertools
+import math
+import time
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import relu_attack as ra
 from relu_attack.bounds import bound_problem, bound_rows, lp, relaxed_rows
@@ -150,3 +153,43 @@ def test_a_batch_is_taken_one_set_at_a_time() -> None:
         lp(problem)
     low, high = ra.bounds(model, ra.Box(corners, corners + 1), "lp")
     assert low.shape == high.shape == (2, 2)
+
+
+def test_after_the_deadline_the_ends_are_those_of_crown_and_before_it_programs_are_kept() -> None:
+    problem = problem_of(random_network(3, 8, 6, 2, seed=3), ra.Box(-1.0, 1.0, shape=(3,)), Linear(torch.eye(2)))
+    late = bound_problem(problem, "lp", deadline=time.perf_counter() - 1.0)
+    assert torch.equal(torch.stack(late), torch.stack(bound_problem(problem, "crown")))
+    early = bound_problem(problem, "lp", deadline=time.perf_counter() + 1000.0)
+    torch.testing.assert_close(torch.stack(early), torch.stack(bound_problem(problem, "lp")))
+    assert bool((early[1] < late[1]).all())
+
+
+def test_the_program_that_runs_is_told_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_of(random_network(3, 8, 6, 2, seed=3), ra.Box(-1.0, 1.0, shape=(3,)), Linear(torch.eye(2)))
+    crown, limits = bound_problem(problem, "crown"), []
+
+    class Late(PreparedProgram):
+        def solve(self, **options: Any) -> Solution:
+            # The clock jumps once a program is solved.
+            found, now = super().solve(**options), time.perf_counter()
+            limits.append(options["time_limit"])
+            monkeypatch.setattr(time, "perf_counter", lambda: now + 2000.0)
+            return found
+
+    monkeypatch.setattr(relaxed_rows, "PreparedProgram", Late)
+    low, high = bound_problem(problem, "lp", deadline=time.perf_counter() + 1000.0)
+    assert len(limits) == 1
+    assert 0 < limits[0] <= 1000
+    changed = [bool(new != old) for new, old in zip((*low, *high), (*crown[0], *crown[1]), strict=True)]
+    assert sum(changed) == 1
+
+
+@pytest.mark.parametrize("method", ["lp", "lp_tightened"])
+def test_weights_that_overflow_give_infinite_bounds(method: str) -> None:
+    model = random_network(2, 3, 3, 1, seed=0)
+    with torch.no_grad():
+        for module in model:
+            if isinstance(module, nn.Linear):
+                module.weight.mul_(1e200)
+    low, high = bound_problem(problem_of(model, ra.Box(-1.0, 1.0, shape=(2,))), method)
+    assert (float(low), float(high)) == (-math.inf, math.inf)

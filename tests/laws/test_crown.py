@@ -1,5 +1,7 @@
 """Laws of bounds by lines: nothing leaves them in exact arithmetic, they nest, what they do not know is infinite."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from relu_attack import Box, L1Ball, L2Ball, LInfBall, Polytope
-from relu_attack.bounds import bound_rows, crown, interval
+from relu_attack.bounds import Bounds, bound_rows, crown, interval
+from relu_attack.bounds.alpha_crown import alpha_crown
 from relu_attack.bounds.crown import bound_layers
 from relu_attack.bounds.relaxation import relax
 from relu_attack.bounds.support import box_support, set_support
@@ -134,6 +137,19 @@ def test_a_batch_of_boxes_and_little_memory_give_the_same_bounds() -> None:
         alone = crown(chain, Box(corner[row], corner[row] + 0.5), rows)
         torch.testing.assert_close(together.lower[row], alone.lower[0], rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(together.upper[row], alone.upper[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "method"), [(L1Ball, crown), (L2Ball, crown), (L1Ball, alpha_crown)])
+def test_a_batch_of_balls_and_little_memory_give_the_same_bounds(
+    kind: type[L1Ball | L2Ball], method: Callable[..., Bounds]
+) -> None:
+    chain, rows = lower(random_network(4, 12, 12, 3, seed=5), (4,)).network, torch.eye(3, dtype=torch.float64)
+    center = torch.rand(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    together = method(chain, kind(center, 0.3, clip=(0, 1)), rows, memory_limit=1)
+    for row in range(3):
+        alone = method(chain, kind(center[row], 0.3, clip=(0, 1)), rows)
+        torch.testing.assert_close(together.lower[row], alone.lower[0], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(together.upper[row], alone.upper[0], rtol=1e-9, atol=1e-9)
 
 
 def test_convolutions_and_pooling_are_bounded_without_matrices() -> None:
