@@ -74,11 +74,16 @@ def _polished(problem: Problem, x: Tensor, seconds: float) -> Tensor:
     return _make_climb(problem, lambda: deadline - time.perf_counter())(x)
 
 
-def _exact(problem: Problem, x: Tensor, settings: Settings) -> Answer:
+def _programmed(problem: Problem, x: Tensor, settings: Settings) -> Answer:
     return milp(problem, MILPOptions(), settings, walk=lambda problem, settings: x, polish=_polished)
 
 
-_AUTO = partial(auto, make_walk=_make_walk, make_climb=_make_climb, exact=_exact)
+def _branched(problem: Problem, x: Tensor, settings: Settings) -> Answer:
+    return branch_and_bound(problem, BranchAndBoundOptions(), settings, walk=lambda problem, settings: x)
+
+
+_EXACT = {"branch_and_bound": _branched, "milp": _programmed}
+_AUTO = partial(auto, make_walk=_make_walk, make_climb=_make_climb, exact=_EXACT)
 _LP_WALK, _MILP_WALK = partial(lp_walk, sources=_SOURCES), partial(milp_walk, sources=_SOURCES)
 _MILP = partial(milp, walk=_walked, polish=_polished)
 _BRANCH_AND_BOUND = partial(branch_and_bound, walk=_walked)

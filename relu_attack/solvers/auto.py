@@ -1,19 +1,20 @@
-"""Auto: gradient walks, recombination, linear programs and the exact program, each where it pays."""
+"""Auto: gradient walks, recombination, linear programs, bounds and an exact method, each where it pays."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import bound_rows, upper_bound
-from relu_attack.errors import DomainError, OptionError
+from relu_attack.bounds import upper_bound
+from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
 from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.closing import exact_method, has_rows, refine_bounds
 from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.loop import run
 from relu_attack.solvers.method import Answer, Settings
@@ -33,7 +34,11 @@ Exact = Callable[[Problem, Tensor, Settings], Answer]
 
 # Steps of the walkers in a round when no time limit tells, and programs of one climb.
 _STEPS, _PROGRAMS = 200, 50
-# Seconds of search before the exact program at the earliest: with less time it has no chance, and the walks have one.
+# Seconds that a bound may take when no time limit tells.
+_BOUND_SECONDS = 1.0
+# Share of the time left that the exact method gets.
+_EXACT_SHARE = 0.9
+# Seconds of search before an exact method at the earliest: with less time it has no chance, and the walks have one.
 _EARLIEST = 2.0
 # Walkers of a problem from which a round climbs at most.
 _CLIMBERS = 8
@@ -48,14 +53,17 @@ class AutoOptions:
     rounds
         Into how many rounds of walking the time limit is cut.
     program_share
-        Most of the time that linear programs may take before the exact program.
+        Most of the time that linear programs may take before the exact method.
     recombined
         Share of the walkers that begin anew after each round, at recombinations of the best.
     exact_units, exact_dimension
-        The exact program is tried up to this number of units that change their side over the set, where that number
-        or the number of inputs, which together limit how many linear regions there are, is at most `exact_dimension`.
+        An exact method that branches on units is tried up to this number of units that change their side over the set;
+        the mixed-integer program only where that number or the number of inputs, which together limit how many linear
+        regions there are, is at most `exact_dimension`. Where inputs are few branch and bound splits those.
     exact_after
-        Share of the time limit after which it is, two seconds at the earliest.
+        Share of the time limit after which that is, two seconds at the earliest.
+    bound_share
+        Share of the time limit that CROWN, and then its descent, may take, as far as that can be told before.
     program_inputs, program_units
         Largest numbers of inputs and of units at which linear programs over regions are solved.
     """
@@ -66,6 +74,7 @@ class AutoOptions:
     exact_units: int = 250
     exact_dimension: int = 30
     exact_after: float = 0.25
+    bound_share: float = 0.05
     program_inputs: int = 5000
     program_units: int = 20000
 
@@ -75,7 +84,7 @@ class AutoOptions:
             least = 1 if name == "rounds" else 0
             if not isinstance(value, int) or value < least:
                 raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
-        for name in ("program_share", "recombined", "exact_after"):
+        for name in ("program_share", "recombined", "exact_after", "bound_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 
@@ -87,13 +96,13 @@ def auto(
     *,
     make_walk: MakeWalk,
     make_climb: MakeClimb,
-    exact: Exact,
+    exact: Mapping[str, Exact],
 ) -> Answer:
     """Search by all parts in turn; the answer is the best that any of them found, and says which.
 
     A round walks all walkers by gradients, climbs from the best of them over linear regions, and lets the weakest
-    begin anew where the best are recombined. On small networks the exact program follows. Where regions are too large
-    for programs, or the set has no linear rows, the walks go on alone.
+    begin anew where the best are recombined. Where inputs or units are few an exact method follows.
+    Where regions are too large for programs, or the set has no linear rows, the walks go on alone.
     """
     incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="steps")
     with torch.inference_mode():
@@ -144,7 +153,7 @@ class _Search:
         """The problems that are not solved yet."""
         return [index for index in self.problems if not self.incumbents.is_closed(index, OPTIMALITY)]
 
-    def run(self, make_climb: MakeClimb, exact: Exact) -> Status:
+    def run(self, make_climb: MakeClimb, exact: Mapping[str, Exact]) -> Status:
         """Search round after round until the budget is spent or all problems are solved."""
         budget, incumbents = self.settings.budget, self.incumbents
         if self._programs_fit():
@@ -167,17 +176,12 @@ class _Search:
     def _programs_fit(self) -> bool:
         problem, options = self.incumbents.problem, self.options
         small = problem.domain.inputs <= options.program_inputs and problem.network.units <= options.program_units
-        return small and options.program_share > 0 and _has_rows(self.incumbents.single(0))
+        return small and options.program_share > 0 and has_rows(self.incumbents.single(0))
 
     def _exact_at(self) -> float:
-        """Return after how many seconds the exact program is tried; infinite where it does not fit."""
-        limit, problem, options = self.settings.budget.time_limit, self.incumbents.problem, self.options
-        if limit is None or not self.climbs:
-            return math.inf
-        unstable = _unstable_units(problem)
-        if unstable > options.exact_units or min(unstable, problem.domain.inputs) > options.exact_dimension:
-            return math.inf
-        return max(options.exact_after * limit, _EARLIEST)
+        """Return after how many seconds the exact method is tried; infinite without a time limit."""
+        limit = self.settings.budget.time_limit
+        return math.inf if limit is None else max(self.options.exact_after * limit, _EARLIEST)
 
     def _walk_on(self) -> None:
         """Walk for a round, and offer the best walkers."""
@@ -187,13 +191,22 @@ class _Search:
             part = budget.part(iterations=steps)
         else:
             part = budget.part(seconds=limit / self.options.rounds, iterations=budget.iterations and steps)
+        began = budget.elapsed()
         with torch.inference_mode():
             silent = Recorder(part, self.incumbents.upper, sign=1.0, progress=False)
             outcome = run(self.walk, part, silent)
         self.offer_walkers()
+        if self.incumbents.steps == 0:
+            self._refine_bounds((budget.elapsed() - began) / max(outcome.iterations, 1))
         self.incumbents.step(outcome.iterations)
         if outcome.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
+
+    def _refine_bounds(self, per_step: float) -> None:
+        limit = self.settings.budget.time_limit
+        seconds = _BOUND_SECONDS if limit is None else self.options.bound_share * limit
+        with torch.inference_mode():
+            refine_bounds(self.incumbents, seconds, per_step / self.walk.prepared.batch)
 
     def offer_walkers(self) -> None:
         """Offer the best points of the walkers to the incumbents."""
@@ -253,30 +266,18 @@ class _Search:
         with torch.inference_mode():
             self.walk.restart(chosen.view(-1), rows.view(prepared.batch, -1))
 
-    def _close(self, exact: Exact) -> None:
-        """Let the exact program close the gap of what is still open, or narrow it."""
-        budget, indices = self.settings.budget, self.open
+    def _close(self, exact: Mapping[str, Exact]) -> None:
+        """Let the exact method that fits close the gap of what is still open, or narrow it."""
+        budget, options, problem = self.settings.budget, self.options, self.incumbents.problem
+        name = exact_method(problem, units=options.exact_units, dimension=options.exact_dimension)
+        if name is None:
+            return
+        indices = self.open
         for number, index in enumerate(indices):
-            part: Budget = budget.part(seconds=0.9 * budget.left() / (len(indices) - number))
+            part: Budget = budget.part(seconds=_EXACT_SHARE * budget.left() / (len(indices) - number))
             settings = replace(self.settings, budget=part, progress=False, sign=1.0)
-            answer = exact(self.incumbents.single(index), self.incumbents.x[index], settings)
-            self.incumbents.offer(index, answer.candidates[0], "milp")
+            answer = exact[name](self.incumbents.single(index), self.incumbents.x[index], settings)
+            self.incumbents.offer(index, answer.candidates[0], name)
             self.incumbents.bound(index, float(answer.upper[0]), certified=bool(answer.certified[0]))
             if answer.status is Status.INTERRUPTED:
                 raise KeyboardInterrupt
-
-
-def _unstable_units(problem: Problem) -> int:
-    """Return how many units may change their side over the set, by intervals; the most over a batch."""
-    bounds = bound_rows(problem.network, problem.domain, problem.objective[:1], "interval")
-    layers = zip(problem.network.layers, bounds.layers, strict=True)
-    counts = [((low < 0) & (high > 0) & (layer.slope < 1)).sum(-1) for layer, (low, high) in layers]
-    return int(torch.stack(counts).sum(0).max()) if counts else 0
-
-
-def _has_rows(problem: Problem) -> bool:
-    try:
-        problem.domain.inequalities()
-    except DomainError:
-        return False
-    return True

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from relu_attack.bounds import crown
+from relu_attack.bounds.crown import Range
 from relu_attack.bounds.halfspaces import Halfspaces
 from relu_attack.bounds.slopes import Descent
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, Polytope
@@ -26,6 +27,9 @@ _FIRST, _NEXT = Descent(), Descent(iterations=1, rate=0.2)
 # With multipliers more have to be found for each half. On random networks of 20 to 50 inputs 1, 3 and 16 steps were no
 # better than 8 where units are split; over the polytope of the quickstart 3 steps halve the open boxes.
 _NEXT_FACES, _NEXT_SIDES = Descent(iterations=4, rate=0.2), Descent(iterations=8, rate=0.2)
+
+# Multiplications that bounding a batch may take: about a third of a second on one core.
+_WORK = 2**31
 
 SPLITS = ("auto", "inputs", "units")
 """What boxes are split at: inputs or units; ``"auto"`` takes inputs up to `MOST_INPUTS` of them."""
@@ -50,7 +54,8 @@ class BoxSearch:
     closes
         Given the best value so far, the bound at or below which a box needs no further split.
     batch
-        Boxes that are split at a time: enough to fill matrix products, few enough for the cache.
+        Boxes that are split at most at a time: enough to fill matrix products, few enough for the cache. Of large
+        networks they are fewer, so that a batch takes a part of a second.
     period
         Splits between two back-substitutions of every unit; see `bound_boxes`.
     split
@@ -85,7 +90,7 @@ class BoxSearch:
             raise OptionError(f"the domain is a batch of {domain.batch} sets; take one at a time, domain.single(i)")
         self._domain = domain.to(device="cpu", dtype=torch.float64)
         self._network, self._rows, self._halfspaces = network, rows, Halfspaces.of(self._domain)
-        self._closes, self._batch, self._period = closes, batch, period
+        self._closes, self._period = closes, period
         self._units = split == "units" or (split == "auto" and domain.inputs > MOST_INPUTS)
         self._next = _NEXT_SIDES if self._units else _NEXT_FACES if len(self._halfspaces) else _NEXT
         self._integer = torch.zeros(domain.inputs, dtype=torch.bool)
@@ -94,7 +99,9 @@ class BoxSearch:
         self._open, self._closed = Queue(), -float("inf")
         self.x, self.value, self.regions = self._domain.center().reshape(-1), -float("inf"), 0
         self.offer(self.x[None])
-        self._settle(self._bound(self._root(), _FIRST))
+        root = self._bound(self._root(), _FIRST)
+        self._batch = max(1, min(batch, _WORK // (2 * _work(network, root.ranges))))
+        self._settle(root)
 
     def _root(self) -> Boxes:
         box = self._domain.bounding_box()
@@ -152,6 +159,15 @@ class BoxSearch:
         if len(closed):
             self._closed = max(self._closed, float(closed.max()))
         self._open.add(boxes.take(kept))
+
+
+def _work(network: Network, ranges: Sequence[Range]) -> int:
+    """Return how many multiplications it takes to bound a box by back-substitution of what can switch over it."""
+    below, total = 0, 1
+    for layer, (low, high) in zip(network.layers, ranges, strict=True):
+        total += 2 * int(((low < 0) & (high > 0)).sum()) * below
+        below += layer.affine.operator.outputs * layer.affine.operator.terms
+    return total + below
 
 
 def _outside(domain: Domain) -> Callable[[Boxes], Tensor] | None:
