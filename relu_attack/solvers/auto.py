@@ -57,9 +57,9 @@ class AutoOptions:
     recombined
         Share of the walkers that begin anew after each round, at recombinations of the best.
     exact_units, exact_dimension
-        An exact method that branches on units is tried up to this number of units that change their side over the set;
-        the mixed-integer program only where that number or the number of inputs, which together limit how many linear
-        regions there are, is at most `exact_dimension`. Where inputs are few branch and bound splits those.
+        The exact program is tried up to this number of units that change their side over the set, where that number
+        or the number of inputs, which together limit how many linear regions there are, is at most `exact_dimension`.
+        Over boxes of few inputs branch and bound is, whatever the number of units.
     exact_after
         Share of the time limit after which that is, two seconds at the earliest.
     bound_share

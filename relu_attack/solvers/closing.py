@@ -14,8 +14,11 @@ from relu_attack.solvers.incumbents import Incumbents
 
 # How many times as long as CROWN its slopes take to descend, at most: 4 to 70 times on random networks.
 _DESCENT = 60
-# Most inputs with which branch and bound splits them, and with which CROWN maximizes over other sets than boxes.
-_SPLIT_INPUTS, _SET_INPUTS = 12, 100
+# Branch and bound is tried up to so many inputs, which it then splits, or so many units that can change their side: a
+# random network of 50 inputs and 50 units is closed to 1e-3 in 10 s, one of 100 and 100 is not.
+_SPLIT_INPUTS, _SPLIT_UNITS = 12, 60
+# Most inputs with which CROWN maximizes over other sets than boxes.
+_SET_INPUTS = 100
 
 
 def refine_bounds(incumbents: Incumbents, seconds: float, per_point: float) -> None:
@@ -29,12 +32,13 @@ def refine_bounds(incumbents: Incumbents, seconds: float, per_point: float) -> N
         What either may take.
     per_point
         Seconds in which a gradient step takes one point through the network and back, in float32. A row of CROWN goes
-        back only, through half of the layers in the mean, in float64, and a unit has two: the same work.
+        back only, through half of the layers in the mean, in float64, and a unit has two: as much work, which took
+        a third of the time on random networks.
     """
     problem = incumbents.problem
     if not isinstance(problem.domain, Box) and problem.domain.inputs > _SET_INPUTS:
         return
-    expected = per_point * problem.network.units * problem.problems
+    expected = per_point * problem.network.units * problem.problems / 2
     for method in ("crown", "alpha_crown"):
         if expected > seconds:
             return
@@ -52,19 +56,20 @@ def exact_method(problem: Problem, *, units: int, dimension: int) -> str | None:
     problem
         Problems that share a network.
     units, dimension
-        A method that branches on units is tried up to `units` that change their side over the set; the mixed-integer
-        program only where their number or that of the inputs, which together limit how many linear regions there are,
-        is at most `dimension`.
+        The mixed-integer program is tried up to `units` that change their side over the set, where their number or that
+        of the inputs, which together limit how many linear regions there are, is at most `dimension`.
 
     Notes
     -----
-    Over boxes branch and bound came closer than the program on all random networks that were tried; the program knows
-    the rows of polytopes and whole inputs in all of its bounds.
+    Over boxes branch and bound came closer than the program on all random networks that were tried; but a program with
+    so few units that it can all but enumerate their sides closes at once, and it knows the rows of polytopes and whole
+    inputs in all of its bounds.
     """
     domain, unstable = problem.domain, _unstable_units(problem)
     programmed = has_rows(problem.single(0)) and unstable <= units and min(unstable, domain.inputs) <= dimension
-    branched = domain.inputs <= _SPLIT_INPUTS or unstable <= units
-    if programmed and not (branched and isinstance(domain, Box) and not domain.integer):
+    branched = domain.inputs <= _SPLIT_INPUTS or unstable <= _SPLIT_UNITS
+    boxes = isinstance(domain, Box) and not domain.integer
+    if programmed and not (branched and boxes and unstable > dimension):
         return "milp"
     return "branch_and_bound" if branched else None
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from relu_attack import Box, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
 from relu_attack.solvers import METHODS
+from relu_attack.solvers.closing import exact_method
 from tests.problems import random_network
 
 CUBE = Box(0.0, 1.0, shape=(3,))
@@ -35,7 +36,8 @@ def test_it_is_as_good_as_the_exact_program(domain: Any) -> None:
 
 def test_with_a_time_limit_it_proves_what_it_found() -> None:
     optimizer = ReLUOptimizer(model(), CUBE)
-    result = optimizer.maximize(time_limit=3.0, seed=0)
+    # It ends as soon as it is done.
+    result = optimizer.maximize(time_limit=20.0, seed=0)
     assert result.status is Status.OPTIMAL
     assert float(result.value) == pytest.approx(float(optimizer.maximize("milp", iterations=50).value), rel=1e-6)
 
@@ -73,7 +75,7 @@ def test_a_fixed_input_and_a_model_without_layers_are_taken_by_every_method(meth
     assert float(ReLUOptimizer(linear, fixed).maximize(method, iterations=20).value) == 1.0
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "branch_and_bound"])
+@pytest.mark.parametrize("method", METHODS)
 def test_output_constraints_are_met_or_the_answer_says_so(method: str) -> None:
     two = random_network(3, 8, 2, seed=5)
     free = float(ReLUOptimizer(two, CUBE).maximize("milp", iterations=50).value)
@@ -87,7 +89,7 @@ def test_output_constraints_are_met_or_the_answer_says_so(method: str) -> None:
     never = OutputConstraints([[1.0, 0.0]], [-1e3])
     result = ReLUOptimizer(two, CUBE, output_constraints=never).maximize(method, iterations=10)
     assert result.status in (Status.INFEASIBLE, Status.NOT_FOUND)
-    if method == "milp":
+    if method in ("milp", "branch_and_bound"):
         assert result.status is Status.INFEASIBLE
 
 
@@ -117,8 +119,30 @@ def test_a_convolutional_network_is_climbed_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "tried"), [({}, True), ({"exact_units": 5}, False), ({"exact_dimension": 2}, False)]
+    ("domain", "hidden", "limits", "name"),
+    [
+        (CUBE, (8, 6), {}, "milp"),
+        (CUBE, (8, 6), {"units": 5}, "branch_and_bound"),
+        (CUBE, (40, 40), {}, "branch_and_bound"),
+        (Polytope(A=[[1.0, 1.0, 1.0]], b=[1.5], lower=0.0, upper=1.0), (40, 40), {}, "milp"),
+        (Box(0.0, 3.0, shape=(3,), integer=[0]), (40, 40), {}, "milp"),
+        (L2Ball(torch.full((3,), 0.5), 0.4), (8, 6), {}, "branch_and_bound"),
+        (Box(0.0, 1.0, shape=(20,)), (25, 25), {}, "branch_and_bound"),
+        (Box(0.0, 1.0, shape=(20,)), (50, 50), {}, "milp"),
+        (Box(0.0, 1.0, shape=(40,)), (50, 50), {}, None),
+    ],
 )
-def test_the_exact_program_is_tried_where_regions_are_few(options: dict[str, int], tried: bool) -> None:
-    result = ReLUOptimizer(model(), CUBE).maximize(time_limit=2.5, seed=0, **options)
-    assert (result.status is Status.OPTIMAL) == tried
+def test_the_exact_method_is_the_one_that_fits(
+    domain: Any, hidden: tuple[int, ...], limits: dict[str, int], name: str | None
+) -> None:
+    problem = ReLUOptimizer(random_network(domain.inputs, *hidden, 1, seed=5), domain).problem
+    assert exact_method(problem, **{"units": 250, "dimension": 30, **limits}) == name
+
+
+@pytest.mark.parametrize("domain", [CUBE, Box(0.0, 1.0, shape=(14,)), L2Ball(torch.full((3,), 0.5), 0.4)])
+def test_its_bound_is_certified_and_tighter_than_that_of_intervals(domain: Any) -> None:
+    optimizer = ReLUOptimizer(random_network(domain.inputs, 20, 20, 1, seed=5), domain)
+    result = optimizer.maximize(iterations=50)
+    assert result.value <= result.bound
+    assert float(result.bound) < 0.9 * float(optimizer.bounds("interval")[1])
+    assert bool(result.certified)

@@ -17,7 +17,7 @@ from relu_attack.solvers import METHODS
 from tests.problems import GRADIENT_WALKS, box, network, random_network
 
 # Branch and bound refuses them by name.
-every_method = pytest.mark.parametrize("method", [method for method in METHODS if method != "branch_and_bound"])
+every_method = pytest.mark.parametrize("method", METHODS)
 few = settings(max_examples=3, deadline=None, derandomize=True)
 # How near a method gets to a known optimum: gradient walks end near a wall, programs at it.
 NEAR = dict.fromkeys(GRADIENT_WALKS, 2e-2) | {"auto": 1e-5}
