@@ -122,6 +122,12 @@ class Mixture:
         over = self.faces * (relaxed.halfspaces.limit - found.point[:, 0] @ relaxed.halfspaces.matrix.T)
         return replace(found, value=found.value + over.sum(1, keepdim=True))
 
+    def toward(self, row: Tensor, share: float) -> Mixture:
+        """Return the mixture with a share of the weights moved to one row of each box, (boxes,), none if negative."""
+        alone = torch.nn.functional.one_hot(row.clamp_min(0), self.weights.shape[1])
+        share_of_each = share * (row >= 0).to(self.weights.dtype)[:, None]
+        return replace(self, weights=torch.lerp(self.weights, alone.to(self.weights.dtype), share_of_each))
+
     def better(self, other: Mixture, chosen: Tensor) -> Mixture:
         """Return this mixture where boxes are `chosen` (boxes, 1), the other elsewhere."""
 
@@ -224,30 +230,44 @@ class _Move:
         return halfspaces.admit(faces - rate * size * self._faces.direction(left))
 
 
-def bound_mixture(relaxed: Relaxed, mixture: Mixture) -> tuple[Tensor, Tensor]:
-    """Bound the mixture of rows over each box, sound to rounding, with its slopes and with those of CROWN.
+def bound_mixtures(relaxed: Relaxed, mixture: Mixture, own: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
+    """Bound mixtures of the rows over each box, sound to rounding.
+
+    Parameters
+    ----------
+    relaxed
+        What is bounded.
+    mixture
+        Slopes and multipliers.
+    own, plain
+        Weights, (boxes, mixtures, rows): of mixtures that are bounded with those slopes and multipliers, and of others
+        that are bounded with the slopes of CROWN; at least one of each.
 
     Returns
     -------
-    bound, coefficients
-        Shape (boxes,): no point has ``weights . rows`` above it, in real arithmetic. And the linear function of the
-        inputs that CROWN's slopes give with the multipliers of the set's rows, (boxes, inputs). It tells better where
-        to split: slopes that descended have made up for the inputs that matter most.
+    bounds, coefficients
+        In real arithmetic, first `own`, then `plain`, (boxes, mixtures). And the linear function of the inputs that the
+        first of `plain` gives with the multipliers of the set's rows, (boxes, inputs). It tells better where to split:
+        slopes that descended have made up for the inputs that matter most.
     """
-    rows = mixture.weights[:, None].expand(-1, 2, -1)
-    slopes = [
-        torch.stack([slope, step.relaxation.lower_slope], 1)
-        for slope, step in zip(mixture.slopes, relaxed.steps, strict=True)
-    ]
-    sides = [torch.stack([side, torch.zeros_like(side)], 1) for side in mixture.sides]
+    rows = torch.cat([own, plain], 1)
+
+    def spread(descended: Tensor, other: Tensor) -> Tensor:
+        return torch.cat(
+            [descended[:, None].expand(-1, own.shape[1], -1), other[:, None].expand(-1, plain.shape[1], -1)], 1
+        )
+
+    each = zip(mixture.slopes, relaxed.steps, strict=True)
+    slopes = [spread(slope, step.relaxation.lower_slope) for slope, step in each]
+    sides = [spread(side, torch.zeros_like(side)) for side in mixture.sides]
     none = torch.zeros_like(rows[..., 0])
     above = substitute(relaxed.steps, rows, none, after=relaxed.after, slopes=slopes, multipliers=sides)
     coefficients, constant = above.coefficients, above.constant
+    directions = coefficients[:, own.shape[1]] - mixture.faces @ relaxed.halfspaces.matrix
     if len(relaxed.halfspaces):
-        faces = torch.stack([mixture.faces, torch.zeros_like(mixture.faces)], 1)
+        faces = spread(mixture.faces, torch.zeros_like(mixture.faces))
         largest = torch.maximum(relaxed.lower.abs(), relaxed.upper.abs())
         coefficients, added = relaxed.halfspaces.add(faces, coefficients, largest)
         constant = constant + added + 2 * torch.finfo(constant.dtype).eps * (constant.abs() + added.abs())
-    directions = above.coefficients[:, 1] - mixture.faces @ relaxed.halfspaces.matrix
-    value = (box_support(relaxed.lower, relaxed.upper)(coefficients) + constant).amin(1)
-    return torch.nextafter(value, torch.full_like(value, torch.inf)), directions
+    value = box_support(relaxed.lower, relaxed.upper)(coefficients) + constant
+    return torch.nextafter(value, torch.full_like(value, torch.inf)).nan_to_num(nan=torch.inf), directions

@@ -56,9 +56,22 @@ class Rows:
         """Return the rows with a finite threshold, where one has a meaning."""
         return self if self.scale is None or not math.isfinite(threshold) else replace(self, threshold=threshold)
 
-    def constraints_of(self, weights: Tensor) -> Tensor:
-        """Return weights (boxes, rows) without the first row: where their mixture is negative, constraints fail."""
-        return weights.clone().index_fill_(1, torch.tensor([0]), 0.0)
+    def mixtures(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which mixtures bound the value, given weights (boxes, rows) that descended.
+
+        Returns
+        -------
+        descended, plain
+            Weights, (boxes, mixtures, rows): the given ones, without the first row's as well where constraints alone
+            may fail; and again the given ones, and each row alone where there are several.
+        """
+        descended, plain = weights[:, None], weights[:, None]
+        if self.scale is not None:
+            descended = torch.cat([descended, descended.index_fill(2, torch.tensor([0]), 0.0)], 1)
+        if len(self) > 1:
+            alone = torch.eye(len(self), dtype=weights.dtype).expand(len(weights), -1, -1)
+            plain = torch.cat([plain, alone], 1)
+        return descended, plain
 
     def value(self, outputs: Tensor) -> Tensor:
         """Return what outputs (points, outputs) are worth, (points,): minus infinity where a constraint is broken."""
@@ -68,21 +81,23 @@ class Rows:
         return torch.where((rows[:, 1:] >= -TOLERANCE * self.scale).all(1), rows[:, 0], -torch.inf)
 
     def bound(self, weights: Tensor, mixed: Tensor) -> Tensor:
-        """Return an upper bound of the value, (boxes,), where ``weights . rows`` is at most `mixed`.
+        """Return upper bounds of the value, (boxes, mixtures), where ``weights . rows`` is at most `mixed`.
 
         Parameters
         ----------
         weights
-            Not negative, with a sum of 1 but for rounding, (boxes, rows).
+            Not negative, (boxes, mixtures, rows); with a sum of 1 but for rounding, or of any size with constraints.
         mixed
-            Shape (boxes,), of `affine`'s rows.
+            Shape (boxes, mixtures), of `affine`'s rows.
         """
         eps = torch.finfo(mixed.dtype).eps
         if self.scale is None:
             found = mixed + 2 * (len(self) + 4) * eps * mixed.abs()
         else:
-            # Where the constraints hold their part is not negative, so the part of the first row is at most the whole.
-            over = mixed / weights[:, 0]
+            # Where the constraints hold their part is not negative, so the part of the first row is at most the whole;
+            # without such a part, a negative whole says that they hold nowhere.
+            first = weights[..., 0]
+            over = mixed / first
             found = self.threshold + over + 4 * eps * (over.abs() + abs(self.threshold))
-            found = torch.where(weights[:, 0] > 0, found, torch.inf)
+            found = torch.where(first > 0, found, torch.where(mixed < 0, -torch.inf, torch.inf))
         return torch.nextafter(found, torch.full_like(found, torch.inf))

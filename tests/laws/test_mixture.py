@@ -13,7 +13,7 @@ from relu_attack.bounds.backward import Map
 from relu_attack.bounds.crown import bound_layers
 from relu_attack.bounds.halfspaces import Halfspaces
 from relu_attack.bounds.interval import activation_range, affine_range
-from relu_attack.bounds.mixture import Mixture, Relaxed, bound_mixture, descend_mixture
+from relu_attack.bounds.mixture import Mixture, Relaxed, bound_mixtures, descend_mixture
 from relu_attack.bounds.slopes import Descent
 from relu_attack.bounds.support import box_support
 from relu_attack.network import Affine, lower
@@ -42,7 +42,9 @@ def test_the_smallest_row_is_nowhere_above_it_in_exact_arithmetic(seed: int, sca
     mixture = descend_mixture(relaxed, Mixture.first(relaxed, 3), Descent(iterations=5))
     torch.testing.assert_close(mixture.weights.sum(1), torch.ones(1, dtype=torch.float64))
     assert bool((mixture.weights >= 0).all())
-    bound = exact.fractions(Rows(matrix, rows.bias).bound(mixture.weights, bound_mixture(relaxed, mixture)[0]))[0]
+    goal = Rows(matrix, rows.bias)
+    weights = goal.mixtures(mixture.weights)
+    bound = exact.fractions(goal.bound(torch.cat(weights, 1), bound_mixtures(relaxed, mixture, *weights)[0]).amin(1))[0]
     chains = [exact.layers_of(model, row[None]) for row in matrix]
     for x in points_of_box(low, high, seed):
         assert min(exact.forward(layers, x)[0] for layers in chains) <= bound
@@ -89,7 +91,10 @@ def test_whatever_the_multipliers_no_point_on_their_side_is_above_it(seed: int, 
         sides = tuple(size * torch.randn(side.shape, generator=generator, dtype=side.dtype) for side in start.sides)
         faces = size * torch.rand(1, 2, generator=generator, dtype=torch.float64)
         mixture = replace(start, sides=sides, faces=faces).within(steps)
-        assert exact.forward(layers, x)[0] <= exact.fractions(bound_mixture(relaxed, mixture)[0])[0]
+        assert (
+            exact.forward(layers, x)[0]
+            <= exact.fractions(bound_mixtures(relaxed, mixture, *(mixture.weights[:, None],) * 2)[0].amin(1))[0]
+        )
 
 
 def test_a_multiplier_of_a_side_proves_what_lines_alone_do_not() -> None:
@@ -102,7 +107,9 @@ def test_a_multiplier_of_a_side_proves_what_lines_alone_do_not() -> None:
     ends = activation_range(chain.layers[-1], *known[0])
     relaxed = Relaxed(low, high, Halfspaces.of(Box(-2.0, 2.0, shape=(1,))), steps, (Map.create(chain.output, *ends),))
     start = Mixture.first(relaxed, 1, sides=True)
-    without = float(bound_mixture(relaxed, start)[0])
-    within = float(bound_mixture(relaxed, descend_mixture(relaxed, start, Descent(iterations=50)))[0])
+    one = start.weights[:, None]
+    without = float(bound_mixtures(relaxed, start, one, one)[0][0, 0])
+    descended = descend_mixture(relaxed, start, Descent(iterations=50))
+    within = float(bound_mixtures(relaxed, descended, one, one)[0][0, 0])
     assert without > 2.9
     assert 1.0 <= within < 1.6
