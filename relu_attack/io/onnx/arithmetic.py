@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +14,9 @@ from relu_attack.network.operators import Diagonal
 def broadcast(node: Node, chain: Chain, constant: Tensor) -> Tensor:
     """Bring the value and a constant to their common shape, and return the constant flat, shape (entries,)."""
     try:
-        shape = torch.broadcast_shapes(chain.shape, constant.shape)
-    except RuntimeError:
+        # That of torch imports sympy, which takes most of a second.
+        shape = np.broadcast_shapes(chain.shape, constant.shape)
+    except ValueError:
         raise node.wrong(
             f"has a constant of shape {tuple(constant.shape)}, which does not fit a value of shape {chain.shape}"
         ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,8 +53,8 @@ def _multiply(node: Node, chain: Chain, constant: Tensor) -> None:
     left = (sides[0] if sides[0].dim() > 1 else sides[0][None])[..., :, None, :]
     across = (sides[1] if sides[1].dim() > 1 else sides[1][:, None]).transpose(-1, -2)[..., None, :, :]
     try:
-        table = torch.broadcast_shapes(left.shape, across.shape)
-    except RuntimeError:
+        table = np.broadcast_shapes(left.shape, across.shape)
+    except ValueError:
         raise node.wrong(f"cannot multiply shapes {tuple(sides[0].shape)} and {tuple(sides[1].shape)}") from None
     columns, values = (left, across) if right else (across, left)
     outputs = math.prod(table[:-1])
