@@ -11,11 +11,11 @@ from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.certificate import certified_margins
 from relu_attack.robustness.classifier import Classifier, evaluating
 from relu_attack.robustness.rounds import Search, Worst
-from relu_attack.robustness.samples import Classes, Sets, read_labels, read_samples, read_targets
+from relu_attack.robustness.samples import Classes, Clip, Sets, read_labels, read_samples, read_targets
 from relu_attack.robustness.walkers import METHODS
 from relu_attack.solvers import Budget
 
-RESTARTS, STEPS = 10, 20
+RESTARTS, STEPS = 10, 40
 
 
 def worst_case(
@@ -25,7 +25,7 @@ def worst_case(
     radius: ArrayLike,
     *,
     norm: str = "linf",
-    clip: tuple[ArrayLike, ArrayLike] | None = (0.0, 1.0),
+    clip: Clip | None = (0.0, 1.0),
     targets: Classes | str = "all",
     method: str = "steepest_ascent",
     restarts: int | None = None,
@@ -60,7 +60,7 @@ def worst_case(
     restarts
         Walkers for each sample, 10 by default; with a `time_limit`, as many as there is time.
     steps
-        Points that each of them visits.
+        Points that each of them visits; where there are others, the first does a quarter and the second half of them.
     time_limit
         Seconds, the certificate not counted; no limit by default.
     seed
@@ -114,7 +114,7 @@ def worst_case(
         sets = Sets.around(samples, radius, norm, clip)
         classifier = Classifier.create(model, samples, normalize)
         labels = read_labels(label, len(samples), classifier.classes, samples.device)
-        logits = classifier.logits(sets.domain.project(sets.center[:, None])[:, 0])
+        logits = classifier.logits(sets.project(sets.center))
         worst = Worst.at_samples(sets, labels, logits)
         clean_margin = worst.margin.clone()
         dtype = torch.promote_types(samples.dtype, classifier.dtype)

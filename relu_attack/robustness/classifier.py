@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from relu_attack._checks import ArrayLike, as_tensor
+from relu_attack._checks import ArrayLike, all_finite, as_tensor
 from relu_attack.errors import ModelError, OptionError, SolverError
 from relu_attack.network import Network, lower
 from relu_attack.network.lowering.agreement import check_agreement
@@ -147,6 +146,6 @@ class Classifier:
             samples = part.to(self.device, self.dtype)
             parts.append(self.model(samples if self.normalization is None else self.normalization.apply(samples)))
         found = torch.cat(parts).to(x.device, torch.float64)
-        if not math.isfinite(float(found.sum())):
+        if not all_finite(found):
             raise SolverError(f"the model answers NaN or infinity within the sets: it overflows {self.dtype}")
         return found

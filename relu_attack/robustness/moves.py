@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from relu_attack.domains import Box
 from relu_attack.robustness.samples import Sets
 
 
@@ -53,8 +52,6 @@ class LInfMove(Move):
 
     def __init__(self, sets: Sets, walkers: int) -> None:
         super().__init__(sets, walkers)
-        assert isinstance(sets.domain, Box)
-        self._box = sets.domain
         smallest, largest = float(sets.radius.amin()), float(sets.radius.amax())
         self._common = smallest if smallest == largest else None
 
@@ -63,7 +60,7 @@ class LInfMove(Move):
             torch.addcmul(x, gradient.sign_(), self._radius, value=length, out=out)
         else:
             torch.add(x, gradient.sign_(), alpha=length * self._common, out=out)
-        torch.clamp(out, self._box.lower, self._box.upper, out=out)
+        torch.clamp(out, self._low, self._high, out=out)
 
 
 class L2Move(Move):

@@ -12,6 +12,7 @@ from torch import Tensor
 from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.robustness.classifier import Classifier
+from relu_attack.robustness.moves import MOVES
 from relu_attack.robustness.samples import BALLS, Sets
 from relu_attack.robustness.walkers import Begin, Contest, walk
 from relu_attack.solvers import Budget
@@ -48,7 +49,7 @@ class Worst:
         """Begin with the samples themselves, or the nearest points of their sets, and the logits there."""
         margins = _margins(logits, label)
         margin, target = margins.max(1)
-        return Worst(sets.domain.project(sets.center[:, None])[:, 0], margin, margins, target)
+        return Worst(sets.project(sets.center), margin, margins, target)
 
     def offer(self, index: Tensor, points: Tensor, logits: Tensor, label: Tensor) -> None:
         """Take points (chosen, inputs) of some samples over where they are worse."""
@@ -82,7 +83,7 @@ class Search:
     restarts
         Walkers for each sample; None for as many as there is time.
     steps
-        Points that each of them visits.
+        Points that each of them visits, but for the first two.
     seed
         Of all that is drawn.
     until_broken
@@ -125,13 +126,14 @@ class Search:
         generator = torch.Generator().manual_seed(self.seed)
         unit = BALLS[self.sets.norm](torch.zeros(self.sets.center.shape[1], dtype=torch.float64), 1.0)
         try:
-            for walkers in rounds(self.restarts):
+            for walkers, share in rounds(self.restarts):
+                steps = max(round(self.steps * share), 1)
                 offsets = unit.sample(len(walkers), generator=generator).to(self.network.device, self.network.dtype)
                 for part in torch.nonzero(waiting)[:, 0].split(self._at_once(len(walkers))):
                     if self.budget.spent(0) is not None:
                         return Status.TIME_LIMIT, evaluations
-                    self._walk(part, walkers, offsets, worst)
-                    evaluations += len(part) * len(walkers) * self.steps
+                    done = self._walk(part, walkers, offsets, steps, worst)
+                    evaluations += len(part) * len(walkers) * done
                 if self.until_broken:
                     waiting = waiting & (worst.margin <= 0)
                 if not bool(waiting.any()):
@@ -144,29 +146,39 @@ class Search:
         numbers = _NUMBERS.get(self.network.device.type, _NUMBERS["cuda"])
         return max(numbers // (walkers * self.network.inputs), 1)
 
-    def _walk(self, part: Tensor, walkers: range, offsets: Tensor, worst: Worst) -> None:
+    def _walk(self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: Worst) -> int:
+        """Walk for some samples, offer what is found, and return the steps done."""
         sets = self.sets.at(part)
         chosen = deal(walkers, worst.promise[part], self.chosen[part])
         walking = sets.to(self.network.device, self.network.dtype)
         contest = Contest.of(self.network, walking, self.label[part], chosen)
-        found = walk(self.begin, contest, walking, offsets, steps=self.steps, seed=self.seed + walkers.start)
-        points = sets.domain.project(found.to(sets.center.device, sets.center.dtype)[:, None])[:, 0]
+        starts = MOVES[sets.norm](walking, len(walkers)).starts(offsets)
+        generator = torch.Generator(starts.device).manual_seed(self.seed + walkers.start)
+        crowd = self.begin(contest, walking, starts, generator, steps)
+        done, found = walk(crowd, steps, self.budget)
+        points = sets.project(found)
         worst.offer(part, points, self.classifier.logits(points), self.label)
+        return done
 
 
-def rounds(restarts: int | None) -> Iterator[range]:
-    """Yield the walkers of each round: first one, which breaks the easy samples, then as many as there were before.
+def rounds(restarts: int | None) -> Iterator[tuple[range, float]]:
+    """Yield the walkers of each round, and the share of the steps that they do.
+
+    First one walker, which breaks the easy samples, then as many as there were before. Where others follow, the first
+    two do a quarter and half of the steps, so that every sample has been walked for early.
 
     Examples
     --------
-    >>> list(rounds(10))
-    [range(0, 1), range(1, 2), range(2, 4), range(4, 8), range(8, 10)]
+    >>> list(rounds(6))
+    [(range(0, 1), 0.25), (range(1, 2), 0.5), (range(2, 4), 1.0), (range(4, 6), 1.0)]
+    >>> list(rounds(1))
+    [(range(0, 1), 1.0)]
     """
     begun = 0
     while restarts is None or begun < restarts:
         end = begun + min(max(begun, 1), _MOST_WALKERS)
         end = end if restarts is None else min(end, restarts)
-        yield range(begun, end)
+        yield range(begun, end), 1.0 if restarts == 1 else min(0.25 * 2**begun, 1.0)
         begun = end
 
 

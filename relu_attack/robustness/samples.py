@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall
 from relu_attack.errors import DomainError, ObjectiveError, OptionError
 
 BALLS: dict[str, type[LInfBall] | type[L2Ball] | type[L1Ball]] = {"linf": LInfBall, "l2": L2Ball, "l1": L1Ball}
+Clip: TypeAlias = "tuple[ArrayLike, ArrayLike]"
 Classes: TypeAlias = "int | Sequence[int] | Sequence[Sequence[int]] | Tensor"
 
 
@@ -30,7 +32,7 @@ def read_samples(x: ArrayLike) -> Tensor:
     samples = as_tensor(x, name="x", error=DomainError).contiguous()
     if samples.dim() < 2 or samples.numel() == 0:
         raise DomainError(f"x has shape {tuple(samples.shape)}; give a batch of samples, (samples, *shape of one)")
-    if not bool(torch.isfinite(samples).all()):
+    if not all_finite(samples):
         raise DomainError(f"x is not finite at index {first_index(~torch.isfinite(samples))}")
     return samples
 
@@ -109,25 +111,26 @@ class Sets:
     ----------
     norm
         A name in `BALLS`.
+    shape
+        Shape of one sample.
     center
         The flat samples, shape (samples, inputs), in the dtype of the answer.
     radius
         Shape (samples,).
     low, high
-        The clip box, each of shape (samples, inputs); infinite where there is none.
-    domain
-        All sets, one batch.
+        Each of shape (samples, inputs): the bounds of the set itself for the maximum norm; of the clip box for the
+        other norms, infinite where there is none.
     """
 
     norm: str
+    shape: tuple[int, ...]
     center: Tensor
     radius: Tensor
     low: Tensor
     high: Tensor
-    domain: Domain
 
     @staticmethod
-    def around(x: Tensor, radius: ArrayLike, norm: str, clip: tuple[ArrayLike, ArrayLike] | None) -> Sets:
+    def around(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None) -> Sets:
         """Build the sets around samples (samples, \\*shape).
 
         Raises
@@ -139,28 +142,33 @@ class Sets:
         if not isinstance(norm, str) or norm not in BALLS:
             raise OptionError(f"norm is {norm!r}; it must be one of {', '.join(BALLS)}")
         shape = tuple(x.shape[1:])
-        domain = BALLS[norm](x, radius, clip=clip, shape=shape)
-        center = x.flatten(1)
-        bounds = []
-        for bound in (-torch.inf, torch.inf) if clip is None else clip:
-            limit = as_tensor(bound, name="clip", error=DomainError).to(center.device, center.dtype)
-            limit = limit.expand(shape) if limit.dim() == 0 else limit
-            bounds.append(limit.reshape(-1, center.shape[1]).expand_as(center))
-        size = as_tensor(radius, name="radius", error=DomainError).to(center.device, center.dtype)
-        return Sets(norm, center, size.expand(len(x)), bounds[0], bounds[1], domain)
+        ball = BALLS[norm](x, radius, clip=clip, shape=shape)
+        if isinstance(ball, LInfBall):
+            size = as_tensor(radius, name="radius", error=DomainError).to(x.device, x.dtype).expand(len(x))
+            return Sets(norm, shape, x.flatten(1), size, ball.lower[:, 0], ball.upper[:, 0])
+        low, high = ball.clip_low[:, 0], ball.clip_high[:, 0]
+        return Sets(norm, shape, ball.center_point[:, 0], ball.radius[:, 0], low, high)
+
+    @cached_property
+    def domain(self) -> Domain:
+        """The sets as one batch."""
+        if self.norm == "linf":
+            return Box(self.low, self.high, shape=self.shape)
+        return BALLS[self.norm](self.center, self.radius, clip=(self.low, self.high), shape=self.shape)
+
+    def project(self, points: Tensor) -> Tensor:
+        """Return the nearest point of its set for each row (samples, inputs), in the dtype of the answer."""
+        points = points.to(self.center.device, self.center.dtype)
+        if self.norm == "linf":
+            return torch.clamp(points, self.low, self.high)
+        return self.domain.project(points[:, None])[:, 0]
 
     def at(self, index: Tensor) -> Sets:
         """Return the sets of some samples."""
-        center, radius, low, high = (part[index] for part in (self.center, self.radius, self.low, self.high))
-        domain: Domain
-        if isinstance(self.domain, LInfBall):
-            domain = Box(self.domain.lower[index, 0], self.domain.upper[index, 0], shape=self.domain.shape)
-        else:
-            domain = BALLS[self.norm](center, radius, clip=(low, high), shape=self.domain.shape)
-        return Sets(self.norm, center, radius, low, high, domain)
+        parts = (part[index] for part in (self.center, self.radius, self.low, self.high))
+        return Sets(self.norm, self.shape, *parts)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Sets:
         """Return the sets on another device and in another dtype, rounded, for walking in it."""
         parts = (part.to(device, dtype) for part in (self.center, self.radius, self.low, self.high))
-        center, radius, low, high = parts
-        return Sets(self.norm, center, radius, low, high, self.domain.to(device=device, dtype=dtype))
+        return Sets(self.norm, self.shape, *parts)

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from relu_attack._checks import all_finite
 from relu_attack.errors import SolverError
 from relu_attack.network import Evaluation, Network
 from relu_attack.problem import Problem
 from relu_attack.robustness.moves import MOVES, Move
 from relu_attack.robustness.samples import Sets
+from relu_attack.solvers import Budget
 from relu_attack.solvers.gradient_walk import GradientWalk
 from relu_attack.solvers.ppga import PPGA
 from relu_attack.solvers.perturbation import PerturbationOptions
@@ -60,7 +62,7 @@ class Contest(Prepared):
         """
         samples, walkers, classes = chosen.shape
         dtype, device = network.dtype, network.device
-        box = sets.domain.bounding_box()
+        widths = sets.high - sets.low if sets.norm == "linf" else (2 * sets.radius[:, None]).expand_as(sets.center)
         place = label.to(device).repeat_interleave(walkers)[:, None]
         allowed = torch.zeros(chosen.shape, dtype=dtype, device=device)
         allowed.masked_fill_(~chosen.to(device), -torch.inf)
@@ -68,7 +70,7 @@ class Contest(Prepared):
             problem=Problem(network, sets.domain, torch.zeros(samples, classes, dtype=torch.float64), batched=True),
             network=network,
             domain=sets.domain,
-            widths=box.upper - box.lower,
+            widths=widths[:, None],
             offset=torch.zeros(samples, dtype=torch.float64),
             scale=torch.ones(network.inputs, dtype=torch.float64),
             shift=torch.zeros(network.inputs, dtype=torch.float64),
@@ -134,7 +136,7 @@ Begin = Callable[[Contest, Sets, Tensor, torch.Generator, int], Walk]
 
 def _steepest(contest: Contest, sets: Sets, starts: Tensor, generator: torch.Generator, steps: int) -> Walk:
     move = MOVES[sets.norm](sets, contest.restarts)
-    return SteepestAscent(contest, starts, WalkOptions(), generator, move=move, steps=steps)
+    return SteepestAscent(contest, starts, WalkOptions(window=steps), generator, move=move, steps=steps)
 
 
 METHODS: dict[str, Begin] = {
@@ -149,34 +151,30 @@ METHODS: dict[str, Begin] = {
 }
 
 
-def walk(begin: Begin, contest: Contest, sets: Sets, offsets: Tensor, *, steps: int, seed: int) -> Tensor:
-    """Return the best point that the walkers of each sample met, shape (P, inputs).
+def walk(walkers: Walk, steps: int, budget: Budget) -> tuple[int, Tensor]:
+    """Return the steps done and the best point that the walkers of each sample met, shape (P, inputs).
 
     Parameters
     ----------
-    begin
-        An entry of `METHODS`.
-    contest, sets
-        The samples, on one device and in one dtype.
-    offsets
-        Where walkers begin, points of the ball of radius 1, shape (walkers, inputs).
+    walkers
+        At their starts.
     steps
-        Points that each walker visits.
-    seed
-        Of what the walkers draw.
+        Points that each of them visits, unless the time ends before.
+    budget
+        The time.
 
     Raises
     ------
     SolverError
         When the walkers of a sample met no finite value.
     """
-    starts = MOVES[sets.norm](sets, contest.restarts).starts(offsets)
-    walkers = begin(contest, sets, starts, torch.Generator(starts.device).manual_seed(seed), steps)
-    for step in range(1, steps + 1):
+    done = 0
+    while done < steps and (done == 0 or budget.left() > 0):
         walkers.step()
-        if step % walkers.options.window == 0:
+        done += 1
+        if done % walkers.options.window == 0 and done < steps:
             walkers.review()
     walkers.keep_incumbents()
-    if not bool(torch.isfinite(walkers.incumbent_value).all()):
-        raise SolverError(f"the walk met no finite margin: the model overflows {starts.dtype}; scale its weights")
-    return walkers.incumbent_x
+    if not all_finite(walkers.incumbent_value):
+        raise SolverError(f"the walk met no finite margin: the model overflows {walkers.x.dtype}; scale its weights")
+    return done, walkers.incumbent_x
