@@ -16,7 +16,7 @@ from relu_attack.io import load_model, load_result, save_model, save_result, ver
 from relu_attack.objectives import Linear, Margin, Objective, Output
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
-from relu_attack.robustness import WorstCase, worst_case
+from relu_attack.robustness import RobustAccuracy, WorstCase, robust_accuracy, worst_case
 from relu_attack.specification import Specification
 from relu_attack.verification import check_bounds, verify
 
@@ -43,6 +43,7 @@ __all__ = [
     "ReLUAttackError",
     "ReLUOptimizer",
     "Result",
+    "RobustAccuracy",
     "SolverError",
     "Specification",
     "Status",
@@ -57,6 +58,7 @@ __all__ = [
     "load_result",
     "maximize",
     "minimize",
+    "robust_accuracy",
     "save_model",
     "save_result",
     "verify",

@@ -1,20 +1,21 @@
-"""Train the larger classifiers of digits that benchmarks attack: ``python scripts/train_classifiers.py --output FOLDER``.
+"""Train the classifiers that benchmarks attack: ``python scripts/train_classifiers.py --output FOLDER``.
 
-Needs the extra ``train``. The images and their split are those of ``train_digits.py``. Each minibatch is moved by one step of
-the sign of the gradient from a random start before it is learned from (Wong, Rice, Kolter: Fast is better than free,
-arXiv 2001.03994), so that small radii do not break everything.
+Needs the extra ``train``. The images and their split are those of ``train_digits.py``. Each minibatch is moved by one
+step of the sign of the gradient from a random start before it is learned from (Wong, Rice, Kolter: Fast is better than
+free, arXiv 2001.03994), so that small radii do not break everything.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from _card import batches, fix_randomness, train
 from torch import Tensor, nn
-from train_digits import CLASSES, SIDE, is_right, moved, read_small
+from train_digits import CLASSES, SIDE, Images, is_right, moved, read_small
 
 from relu_attack.io import load_model, save_model
 
@@ -26,7 +27,7 @@ def mlp() -> nn.Sequential:
     """Build 784-256x4-10."""
     sizes = [SIDE * SIDE, 256, 256, 256, 256]
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, width in zip(sizes, sizes[1:], strict=False):
+    for before, width in itertools.pairwise(sizes):
         layers += [nn.Linear(before, width), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], CLASSES))
 
@@ -57,6 +58,30 @@ def strengthened(model: nn.Module, images: Tensor, labels: Tensor, generator: to
     return (images + step).clamp(0, 1)
 
 
+def fit(model: nn.Module, parts: dict[str, Images], generator: torch.Generator) -> None:
+    pixels, labels = parts["train"].scaled(), parts["train"].labels
+    held_out = parts["validation"]
+
+    def batch_losses() -> Iterator[Tensor]:
+        for batch in batches(len(labels), BATCH, generator):
+            images = strengthened(model, moved(pixels[batch], generator), labels[batch], generator)
+            yield nn.functional.cross_entropy(model(images), labels[batch])
+
+    @torch.no_grad()
+    def validation_error() -> float:
+        return float(nn.functional.cross_entropy(model(held_out.scaled()), held_out.labels))
+
+    train(
+        model,
+        epochs=EPOCHS,
+        batch_losses=batch_losses,
+        validation_error=validation_error,
+        learning_rate=LEARNING_RATE,
+        steps_per_epoch=-(-len(labels) // BATCH),
+        weight_decay=WEIGHT_DECAY,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, required=True, help="the folder for mlp.safetensors and cnn.safetensors")
@@ -65,33 +90,13 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     for name, build in MODELS.items():
         generator = fix_randomness(options.seed)
-        data = read_small(options.seed, generator)
-        model, learned, held_out = build(), data.parts["train"], data.parts["validation"]
-
-        def batch_losses(
-            model: nn.Module = model, pixels: Tensor = learned.scaled(), labels: Tensor = learned.labels
-        ) -> Iterator[Tensor]:
-            for batch in batches(len(labels), BATCH, generator):  # noqa: B023
-                images = strengthened(model, moved(pixels[batch], generator), labels[batch], generator)  # noqa: B023
-                yield nn.functional.cross_entropy(model(images), labels[batch])
-
-        @torch.no_grad()
-        def validation_error(model: nn.Module = model, pixels: Tensor = held_out.scaled()) -> float:
-            return float(nn.functional.cross_entropy(model(pixels), held_out.labels))  # noqa: B023
-
-        train(
-            model,
-            epochs=EPOCHS,
-            batch_losses=batch_losses,
-            validation_error=validation_error,
-            learning_rate=LEARNING_RATE,
-            steps_per_epoch=-(-len(learned.labels) // BATCH),
-            weight_decay=WEIGHT_DECAY,
-        )
+        parts = read_small(options.seed, generator).parts
+        model = build()
+        fit(model, parts, generator)
         path = options.output / f"{name}.safetensors"
         save_model(model, path)
-        right = float(is_right(load_model(path), data.parts["test"]).float().mean())
-        print(f"{name}: {right:.1%} of {len(data.parts['test'].labels)} test images right")
+        right = float(is_right(load_model(path), parts["test"]).float().mean())
+        print(f"{name}: {right:.1%} of {len(parts['test'].labels)} test images right")
 
 
 if __name__ == "__main__":

@@ -50,4 +50,5 @@ class WorstCase:
     def __str__(self) -> str:
         count, broken = len(self.margin), int(self.success.sum())
         safe = "" if self.certified_margin is None else f", {int((self.certified_margin < 0).sum())} proven safe"
-        return f"{broken} of {count} samples broken{safe}; mean margin {float(self.margin.mean()):.4g}; {self.status.value}"
+        mean = float(self.margin.mean())
+        return f"{broken} of {count} samples broken{safe}; mean margin {mean:.4g}; {self.status.value}"

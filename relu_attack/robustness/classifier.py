@@ -56,7 +56,7 @@ class Normalization:
             numbers = numbers.to("cpu", torch.float64).flatten()
             if len(numbers) not in (1, shape[0]):
                 raise OptionError(
-                    f"normalize {name} has {len(numbers)} numbers, but a sample of shape {shape} has {shape[0]} channels"
+                    f"normalize {name} has {len(numbers)} numbers, but samples of shape {shape} have {shape[0]} channels"
                 )
             if not bool(torch.isfinite(numbers).all()) or (name == "std" and not bool((numbers > 0).all())):
                 wanted = "positive numbers" if name == "std" else "numbers"
@@ -67,6 +67,10 @@ class Normalization:
     def apply(self, x: Tensor) -> Tensor:
         """Return the normalized samples, in their own dtype."""
         return (x - self.mean.to(x.device, x.dtype)) / self.std.to(x.device, x.dtype)
+
+    def undo(self, x: Tensor) -> Tensor:
+        """Return the samples before they were normalized."""
+        return x * self.std.to(x.device, x.dtype) + self.mean.to(x.device, x.dtype)
 
     def fold(self, network: Network, shape: tuple[int, ...]) -> Network:
         """Return a network of normalized inputs as one of the inputs before."""

@@ -40,7 +40,7 @@ class Move(ABC):
 
     def __call__(self, x: Tensor, gradient: Tensor, length: float, out: Tensor) -> None:
         """Move `x` (rows, inputs) by `length` radii; the gradient may be overwritten, the new points go to `out`."""
-        self._move(*(self._by_sample(rows) for rows in (x, gradient)), length, self._by_sample(out))
+        self._move(self._by_sample(x), self._by_sample(gradient), length, self._by_sample(out))
 
     @abstractmethod
     def _move(self, x: Tensor, gradient: Tensor, length: float, out: Tensor) -> None:

@@ -16,8 +16,8 @@ from relu_attack.robustness.moves import MOVES, Move
 from relu_attack.robustness.samples import Sets
 from relu_attack.solvers import Budget
 from relu_attack.solvers.gradient_walk import GradientWalk
-from relu_attack.solvers.ppga import PPGA
 from relu_attack.solvers.perturbation import PerturbationOptions
+from relu_attack.solvers.ppga import PPGA
 from relu_attack.solvers.ppga_lr import PPGALR, PPGALROptions
 from relu_attack.solvers.prepared import Prepared
 from relu_attack.solvers.walk import Walk, WalkOptions
@@ -81,6 +81,7 @@ class Contest(Prepared):
         )
 
     def judge(self, evaluation: Evaluation) -> tuple[Tensor, Tensor | None]:
+        """Return the value of each walker (batch, 1), and the rows (batch, classes) whose gradient it is to follow."""
         contenders = evaluation.outputs + self.allowed
         value = contenders.amax(1, keepdim=True).sub_(evaluation.outputs.gather(1, self.label))
         return value, torch.softmax(contenders, 1).sub_(self.own)
