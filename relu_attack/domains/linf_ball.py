@@ -64,5 +64,5 @@ def _step_from(center: Tensor, step: Tensor) -> Tensor:
     """Return center + step, rounded toward the center."""
     exact, length = center.double(), step.double()
     moved = (exact + length).to(center.dtype)
-    beyond = moved.double().sub_(exact).abs_() > length.abs()
+    beyond = (moved.double() - exact).abs_() > length.abs()
     return torch.where(beyond, torch.nextafter(moved, center), moved)

@@ -56,7 +56,7 @@ class Normalization:
             numbers = numbers.to("cpu", torch.float64).flatten()
             if len(numbers) not in (1, shape[0]):
                 raise OptionError(
-                    f"normalize {name} has {len(numbers)} numbers, but samples of shape {shape} have {shape[0]} channels"
+                    f"normalize {name} has {len(numbers)} numbers, but samples {shape} have {shape[0]} channels"
                 )
             if not bool(torch.isfinite(numbers).all()) or (name == "std" and not bool((numbers > 0).all())):
                 wanted = "positive numbers" if name == "std" else "numbers"

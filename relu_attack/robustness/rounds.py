@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.robustness.classifier import Classifier
@@ -127,8 +128,10 @@ class Search:
         unit = BALLS[self.sets.norm](torch.zeros(self.sets.center.shape[1], dtype=torch.float64), 1.0)
         try:
             for walkers, share in rounds(self.restarts):
+                if not bool(waiting.any()):
+                    return Status.FEASIBLE, evaluations
                 steps = max(round(self.steps * share), 1)
-                offsets = unit.sample(len(walkers), generator=generator).to(self.network.device, self.network.dtype)
+                offsets = _offsets(unit, walkers, generator).to(self.network.device, self.network.dtype)
                 for part in torch.nonzero(waiting)[:, 0].split(self._at_once(len(walkers))):
                     if self.budget.spent(0) is not None:
                         return Status.TIME_LIMIT, evaluations
@@ -136,8 +139,6 @@ class Search:
                     evaluations += len(part) * len(walkers) * done
                 if self.until_broken:
                     waiting = waiting & (worst.margin <= 0)
-                if not bool(waiting.any()):
-                    return Status.FEASIBLE, evaluations
         except KeyboardInterrupt:
             return Status.INTERRUPTED, evaluations
         return Status.ITERATION_LIMIT, evaluations
@@ -159,6 +160,15 @@ class Search:
         points = sets.project(found)
         worst.offer(part, points, self.classifier.logits(points), self.label)
         return done
+
+
+def _offsets(unit: Domain, walkers: range, generator: torch.Generator) -> Tensor:
+    """Return where walkers begin in the ball of radius 1, (walkers, inputs): every other one at an extreme point.
+
+    What is worst is often an extreme point, and its surroundings a small part of the ball.
+    """
+    draws = (unit.corners if number % 2 else unit.sample for number in walkers)
+    return torch.cat([draw(1, generator=generator) for draw in draws])
 
 
 def rounds(restarts: int | None) -> Iterator[tuple[range, float]]:

@@ -103,6 +103,13 @@ def _read_classes(value: Classes, name: str, classes: int, device: torch.device)
     return index
 
 
+def _read_radius(radius: ArrayLike, x: Tensor) -> Tensor:
+    """Return the radius in the dtype of the samples, rounded down where it must be."""
+    exact = as_tensor(radius, name="radius", error=DomainError, numbers=torch.float64).to(x.device)
+    rounded = exact.to(x.dtype)
+    return torch.where(rounded.double() > exact.double(), torch.nextafter(rounded, 0 * rounded), rounded)
+
+
 @dataclass(frozen=True, eq=False)
 class Sets:
     """The set around each sample: a ball of its own radius within the clip box.
@@ -142,9 +149,10 @@ class Sets:
         if not isinstance(norm, str) or norm not in BALLS:
             raise OptionError(f"norm is {norm!r}; it must be one of {', '.join(BALLS)}")
         shape = tuple(x.shape[1:])
-        ball = BALLS[norm](x, radius, clip=clip, shape=shape)
+        size = _read_radius(radius, x)
+        ball = BALLS[norm](x, size, clip=clip, shape=shape)
         if isinstance(ball, LInfBall):
-            size = as_tensor(radius, name="radius", error=DomainError).to(x.device, x.dtype).expand(len(x))
+            size = size.expand(len(x))
             return Sets(norm, shape, x.flatten(1), size, ball.lower[:, 0], ball.upper[:, 0])
         low, high = ball.clip_low[:, 0], ball.clip_high[:, 0]
         return Sets(norm, shape, ball.center_point[:, 0], ball.radius[:, 0], low, high)
