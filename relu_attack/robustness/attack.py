@@ -62,7 +62,8 @@ def worst_case(
     steps
         Points that each of them visits; where there are others, the first does a quarter and the second half of them.
     time_limit
-        Seconds, the certificate not counted; no limit by default.
+        Seconds, the certificate counted; no limit by default. The first walkers, of a part of the samples, end their
+        walk in any case.
     seed
         Makes the search repeat on the same machine with the same number of threads, unless the time ends it.
     until_broken

@@ -133,9 +133,11 @@ class Search:
                 steps = max(round(self.steps * share), 1)
                 offsets = _offsets(unit, walkers, generator).to(self.network.device, self.network.dtype)
                 for part in torch.nonzero(waiting)[:, 0].split(self._at_once(len(walkers))):
-                    if self.budget.spent(0) is not None:
+                    if evaluations and self.budget.spent(0) is not None:
                         return Status.TIME_LIMIT, evaluations
-                    done = self._walk(part, walkers, offsets, steps, worst)
+                    # The very first walkers end their walk in any case, so that a short time is not spent on nothing.
+                    budget = self.budget if evaluations else None
+                    done = self._walk(part, walkers, offsets, steps, worst, budget)
                     evaluations += len(part) * len(walkers) * done
                 if self.until_broken:
                     waiting = waiting & (worst.margin <= 0)
@@ -147,7 +149,9 @@ class Search:
         numbers = _NUMBERS.get(self.network.device.type, _NUMBERS["cuda"])
         return max(numbers // (walkers * self.network.inputs), 1)
 
-    def _walk(self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: Worst) -> int:
+    def _walk(
+        self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: Worst, budget: Budget | None
+    ) -> int:
         """Walk for some samples, offer what is found, and return the steps done."""
         sets = self.sets.at(part)
         chosen = deal(walkers, worst.promise[part], self.chosen[part])
@@ -156,7 +160,7 @@ class Search:
         starts = MOVES[sets.norm](walking, len(walkers)).starts(offsets)
         generator = torch.Generator(starts.device).manual_seed(self.seed + walkers.start)
         crowd = self.begin(contest, walking, starts, generator, steps)
-        done, found = walk(crowd, steps, self.budget)
+        done, found = walk(crowd, steps, budget)
         points = sets.project(found)
         worst.offer(part, points, self.classifier.logits(points), self.label)
         return done
