@@ -157,10 +157,10 @@ class Search:
         chosen = deal(walkers, worst.promise[part], self.chosen[part])
         walking = sets.to(self.network.device, self.network.dtype)
         contest = Contest.of(self.network, walking, self.label[part], chosen)
-        starts = MOVES[sets.norm](walking, len(walkers)).starts(offsets)
-        generator = torch.Generator(starts.device).manual_seed(self.seed + walkers.start)
-        crowd = self.begin(contest, walking, starts, generator, steps)
-        done, found = walk(crowd, steps, budget)
+        with torch.inference_mode():
+            starts = MOVES[sets.norm](walking, len(walkers)).starts(offsets)
+            generator = torch.Generator(starts.device).manual_seed(self.seed + walkers.start)
+            done, found = walk(self.begin(contest, walking, starts, generator, steps), steps, budget)
         points = sets.project(found)
         worst.offer(part, points, self.classifier.logits(points), self.label)
         return done

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,8 +28,9 @@ def read_samples(x: ArrayLike) -> Tensor:
     DomainError
         When they are no batch of real, finite numbers; whole numbers are refused, since their scale is unknown.
     """
-    if isinstance(x, Tensor) and not x.is_floating_point():
-        raise DomainError(f"x has dtype {x.dtype}; give floating-point samples, such as pixels divided by 255")
+    numbers = torch.as_tensor(x) if isinstance(x, np.ndarray) else x
+    if isinstance(numbers, Tensor) and not numbers.is_floating_point():
+        raise DomainError(f"x has dtype {numbers.dtype}; give floating-point samples, such as pixels divided by 255")
     samples = as_tensor(x, name="x", error=DomainError).contiguous()
     if samples.dim() < 2 or samples.numel() == 0:
         raise DomainError(f"x has shape {tuple(samples.shape)}; give a batch of samples, (samples, *shape of one)")
