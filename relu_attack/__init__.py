@@ -16,6 +16,7 @@ from relu_attack.io import load_model, load_result, save_model, save_result, ver
 from relu_attack.objectives import Linear, Margin, Objective, Output
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
+from relu_attack.robustness import RobustAccuracy, WorstCase, robust_accuracy, worst_case
 from relu_attack.specification import Specification
 from relu_attack.verification import check_bounds, verify
 
@@ -42,6 +43,7 @@ __all__ = [
     "ReLUAttackError",
     "ReLUOptimizer",
     "Result",
+    "RobustAccuracy",
     "SolverError",
     "Specification",
     "Status",
@@ -49,14 +51,17 @@ __all__ = [
     "UnsupportedModuleError",
     "Verdict",
     "Verification",
+    "WorstCase",
     "bounds",
     "check_bounds",
     "load_model",
     "load_result",
     "maximize",
     "minimize",
+    "robust_accuracy",
     "save_model",
     "save_result",
     "verify",
     "verify_files",
+    "worst_case",
 ]

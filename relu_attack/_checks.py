@@ -57,6 +57,11 @@ def as_tensor(
     return tensor.to(torch.float32 if tensor.is_floating_point() else numbers or torch.get_default_dtype())
 
 
+def all_finite(numbers: Tensor) -> bool:
+    """Tell whether no number is NaN or infinite; their sum, which takes one pass, tells it but for an overflow."""
+    return bool(torch.isfinite(numbers.sum())) or bool(torch.isfinite(numbers).all())
+
+
 def first_index(mask: Tensor) -> str:
     """Name the first true entry of a mask for a message: ``"3"`` or ``"(0, 3)"``."""
     index = [int(i) for i in torch.nonzero(mask)[0]]

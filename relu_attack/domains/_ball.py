@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
 from relu_attack.domains.base import Domain, flatten, resolve_shape
 from relu_attack.domains.box import Box, steps_to_bounds
 from relu_attack.errors import DomainError
@@ -42,7 +42,7 @@ def read_ball(
         if shape is None:
             raise DomainError(f"{kind} center is a number; give shape=(inputs,), the shape of one input")
         middle = middle.expand(shape)
-    if not torch.isfinite(middle).all():
+    if not all_finite(middle):
         raise DomainError(f"{kind} center is not finite at index {first_index(~torch.isfinite(middle))}")
     shape, batch = resolve_shape(middle, shape, name=f"{kind} center")
     middle = flatten(middle, shape, batch).clone()

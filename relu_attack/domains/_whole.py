@@ -91,6 +91,8 @@ def read_fixed(
 
 def whole_bounds(kind: str, low: Tensor, high: Tensor, integer: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Round the bounds (..., inputs) of integer inputs inward; raise `DomainError` where nothing whole is between."""
+    if not integer:
+        return low.clone(), high.clone()
     index = list(integer)
     # Adding 0 turns -0 into 0.
     inner_low, inner_high = torch.ceil(low[..., index]) + 0.0, torch.floor(high[..., index]) + 0.0

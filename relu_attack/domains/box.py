@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
 from relu_attack.domains import _whole
 from relu_attack.domains.base import Domain, Inequalities, flatten, resolve_shape, uniform
 from relu_attack.errors import DomainError
@@ -76,7 +76,7 @@ class Box(Domain):
                 f"Box lower has shape {tuple(low.shape)} but upper has shape {tuple(high.shape)}; they must match"
             ) from None
         for name, bound in (("lower", low), ("upper", high)):
-            if not torch.isfinite(bound).all():
+            if not all_finite(bound):
                 index = first_index(~torch.isfinite(bound))
                 raise DomainError(f"Box {name} is not finite at index {index}; every bound must be a number")
         if (low > high).any():

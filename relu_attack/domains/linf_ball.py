@@ -62,6 +62,7 @@ class LInfBall(Box):
 
 def _step_from(center: Tensor, step: Tensor) -> Tensor:
     """Return center + step, rounded toward the center."""
-    moved = (center.double() + step.double()).to(center.dtype)
-    beyond = (moved.double() - center.double()).abs() > step.double().abs()
+    exact, length = center.double(), step.double()
+    moved = (exact + length).to(center.dtype)
+    beyond = (moved.double() - exact).abs_() > length.abs()
     return torch.where(beyond, torch.nextafter(moved, center), moved)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.domains import Domain
-from relu_attack.network import Network, with_excess
+from relu_attack.network import Evaluation, Network, with_excess
 from relu_attack.problem import Problem
 
 # Points of the set by which penalties are scaled, and how many times the variation of the objective the largest
@@ -80,6 +80,13 @@ class Prepared:
     def batch(self) -> int:
         """Number of rows: problems times restarts."""
         return self.problem.problems * self.restarts
+
+    def judge(self, evaluation: Evaluation) -> tuple[Tensor, Tensor | None]:
+        """Return the value of each walker (batch, 1), and the rows (batch, outputs) whose gradient it is to follow.
+
+        No rows are needed where the network's one output is the objective itself.
+        """
+        return evaluation.outputs, None
 
     def by_problem(self, rows: Tensor) -> Tensor:
         """Reshape rows (batch, ...) to (problems, restarts, ...)."""

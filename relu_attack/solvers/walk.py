@@ -102,9 +102,10 @@ class Walk(ABC):
         """Evaluate the current points and move along the gradient."""
         network, workspace = self.prepared.network, self._workspace
         evaluation = network.forward(self.x, workspace=workspace)
-        self._value_columns[self._slot].copy_(evaluation.outputs)
+        values, objective = self.prepared.judge(evaluation)
+        self._value_columns[self._slot].copy_(values)
         self._unread += 1
-        gradient = network.gradient(evaluation.preactivations, workspace=workspace)
+        gradient = network.gradient(evaluation.preactivations, objective, workspace=workspace)
         if self._unread == len(self._points):
             self._keep_best()
         following = (self._slot + 1) % len(self._points)

@@ -1,0 +1,170 @@
+"""`worst_case`: for each sample of a batch, the input of its set on which a classifier does worst."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack._checks import ArrayLike
+from relu_attack.errors import OptionError
+from relu_attack.robustness.answer import WorstCase
+from relu_attack.robustness.certificate import certified_margins
+from relu_attack.robustness.classifier import Classifier, evaluating
+from relu_attack.robustness.rounds import Search, Worst
+from relu_attack.robustness.samples import Classes, Clip, Sets, read_labels, read_samples, read_targets
+from relu_attack.robustness.walkers import METHODS
+from relu_attack.solvers import Budget
+
+RESTARTS, STEPS = 10, 40
+
+
+def worst_case(
+    model: nn.Module,
+    x: ArrayLike,
+    label: Classes,
+    radius: ArrayLike,
+    *,
+    norm: str = "linf",
+    clip: Clip | None = (0.0, 1.0),
+    targets: Classes | str = "all",
+    method: str = "steepest_ascent",
+    restarts: int | None = None,
+    steps: int = STEPS,
+    time_limit: float | None = None,
+    seed: int = 0,
+    until_broken: bool = True,
+    certify: bool = False,
+    normalize: tuple[ArrayLike, ArrayLike] | None = None,
+) -> WorstCase:
+    """Search, for each sample of a batch, the input near it on which a classifier does worst.
+
+    Parameters
+    ----------
+    model
+        A classifier with an exact form here, see `ReLUOptimizer`; it is run in evaluation mode, and left in its own.
+    x
+        Samples, shape (samples, \\*shape of one), such as images in [0, 1].
+    label
+        The right class of each, shape (samples,), or one for all.
+    radius
+        How far an input may be from its sample: one number, or one a sample. With 0 the sample itself is the answer.
+    norm
+        In which norm: ``"linf"``, ``"l2"`` or ``"l1"``.
+    clip
+        The range of all inputs, numbers or tensors of the shape of a sample; None for no limits.
+    targets
+        The classes that the search goes for: ``"all"`` wrong ones, the ``"runner_up"`` at the sample, or classes of
+        your own, (samples,) or (samples, k). They direct the search; the margin is over all wrong classes in any case.
+    method
+        ``"steepest_ascent"``, or one of the walks of `maximize`: ``"gradient_walk"``, ``"ppga"``, ``"ppga_lr"``.
+    restarts
+        Walkers for each sample, 10 by default; with a `time_limit`, as many as there is time.
+    steps
+        Points that each of them visits; where there are others, the first does a quarter and the second half of them.
+    time_limit
+        Seconds, the certificate counted; no limit by default. The first walkers, of a part of the samples, end their
+        walk in any case.
+    seed
+        Makes the search repeat on the same machine with the same number of threads, unless the time ends it.
+    until_broken
+        Whether a sample leaves the batch as soon as it is broken, or proven safe, so that the others have the time.
+        False searches the worst margin of every sample.
+    certify
+        Whether to bound the margins from above by CROWN first.
+    normalize
+        Pair (mean, std), numbers or one a channel, where the model takes ``(x - mean) / std``. `x`, `radius` and `clip`
+        are in the scale before that.
+
+    Returns
+    -------
+    WorstCase
+        Inputs, margins and what is known of them. Ctrl-C returns the worst so far.
+
+    Raises
+    ------
+    UnsupportedModuleError, ModelError, DomainError, ObjectiveError, OptionError
+        When the model has no exact form here, or an argument cannot be used; a radius that is negative or NaN among
+        them.
+
+    Notes
+    -----
+    A failed search proves nothing: only `certified_margin` does.
+
+    Walkers go in rounds of 1, 1, 2, 4, ... for each sample. Some go for all wrong classes at once, by the gradient of
+    the cross-entropy; the others for one class each, by that of its margin, most of them for the classes that came
+    closest so far (Gowal et al., An Alternative Surrogate Loss for PGD-based Adversarial Testing, arXiv 1910.09338).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> import relu_attack as ra
+    >>> model = nn.Sequential(nn.Linear(2, 2, bias=False))
+    >>> _ = nn.init.eye_(model[0].weight)
+    >>> x, label = torch.tensor([[0.75, 0.25], [1.0, 0.0]]), torch.tensor([0, 0])
+    >>> worst = ra.worst_case(model, x, label, radius=0.375, certify=True)
+    >>> worst.success, worst.x[0], worst.certified_margin < 0
+    (tensor([ True, False]), tensor([0.3750, 0.6250]), tensor([False,  True]))
+    """
+    budget = _read_options(method, restarts, steps, time_limit, seed)
+    if restarts is None and time_limit is None:
+        restarts = RESTARTS
+    # Tensors made under a caller's inference mode could not be used outside it.
+    with torch.inference_mode(False), torch.no_grad(), evaluating(model):
+        samples = read_samples(x)
+        sets = Sets.around(samples, radius, norm, clip)
+        classifier = Classifier.create(model, samples, normalize)
+        labels = read_labels(label, len(samples), classifier.classes, samples.device)
+        logits = classifier.logits(sets.project(sets.center))
+        worst = Worst.at_samples(sets, labels, logits)
+        clean_margin = worst.margin.clone()
+        dtype = torch.promote_types(samples.dtype, classifier.dtype)
+        search = Search(
+            classifier=classifier,
+            sets=sets,
+            label=labels,
+            chosen=read_targets(targets, labels, logits),
+            network=classifier.network.to(
+                device=classifier.device, dtype=dtype if dtype == torch.float64 else torch.float32
+            ),
+            begin=METHODS[method],
+            restarts=restarts,
+            steps=steps,
+            seed=seed,
+            until_broken=until_broken,
+            budget=budget,
+        )
+        certified = certified_margins(classifier.network, sets, labels) if certify else None
+        status, evaluations = search.run(worst, _waiting(sets, worst, certified, until_broken))
+        return WorstCase(
+            x=worst.x.view_as(samples),
+            margin=worst.margin,
+            success=worst.margin > 0,
+            target=worst.target,
+            clean_margin=clean_margin,
+            certified_margin=None if certified is None else torch.maximum(certified, worst.margin),
+            status=status,
+            evaluations=evaluations,
+            runtime=budget.elapsed(),
+        )
+
+
+def _waiting(sets: Sets, worst: Worst, certified: Tensor | None, until_broken: bool) -> Tensor:
+    """Return for which samples there is something to search, boolean, shape (samples,)."""
+    waiting = sets.radius > 0
+    if until_broken:
+        waiting = waiting & (worst.margin <= 0)
+        if certified is not None:
+            waiting = waiting & (certified >= 0)
+    return waiting
+
+
+def _read_options(method: str, restarts: int | None, steps: int, time_limit: float | None, seed: int) -> Budget:
+    if not isinstance(method, str) or method not in METHODS:
+        raise OptionError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
+    for name, value, least in (("restarts", restarts, 1), ("steps", steps, 1), ("seed", seed, 0)):
+        if value is None and name == "restarts":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**62:
+            raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return Budget(iterations=1, time_limit=time_limit)

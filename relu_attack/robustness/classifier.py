@@ -1,0 +1,155 @@
+"""The user's classifier: run as it is for values, and as a chain for the search and for proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack._checks import ArrayLike, all_finite, as_tensor
+from relu_attack.errors import ModelError, OptionError, SolverError
+from relu_attack.network import Network, lower
+from relu_attack.network.lowering.agreement import check_agreement
+
+# Images of one forward pass of the model.
+_AT_ONCE = 1024
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Keep a model in evaluation mode for a while, and give each of its modules its own mode back."""
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@dataclass(frozen=True, eq=False)
+class Normalization:
+    """The map ``x -> (x - mean) / std`` before a model, each of shape (channels, 1, ...), float64."""
+
+    mean: Tensor
+    std: Tensor
+
+    @staticmethod
+    def read(normalize: tuple[ArrayLike, ArrayLike], shape: tuple[int, ...]) -> Normalization:
+        """Read numbers or one number a channel, the first dimension of `shape`.
+
+        Raises
+        ------
+        OptionError
+            When they are no such numbers, or a deviation is not above 0.
+        """
+        if not isinstance(normalize, tuple | list) or len(normalize) != 2:
+            raise OptionError(f"normalize must be a pair (mean, std), got {type(normalize).__name__}")
+        parts = []
+        for name, value in zip(("mean", "std"), normalize, strict=True):
+            numbers = as_tensor(value, name=f"normalize {name}", error=OptionError, numbers=torch.float64)
+            numbers = numbers.to("cpu", torch.float64).flatten()
+            if len(numbers) not in (1, shape[0]):
+                raise OptionError(
+                    f"normalize {name} has {len(numbers)} numbers, but samples {shape} have {shape[0]} channels"
+                )
+            if not bool(torch.isfinite(numbers).all()) or (name == "std" and not bool((numbers > 0).all())):
+                wanted = "positive numbers" if name == "std" else "numbers"
+                raise OptionError(f"normalize {name} must be {wanted}, got {numbers.tolist()}")
+            parts.append(numbers.view(-1, *[1] * (len(shape) - 1)))
+        return Normalization(*parts)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return the normalized samples, in their own dtype."""
+        return (x - self.mean.to(x.device, x.dtype)) / self.std.to(x.device, x.dtype)
+
+    def undo(self, x: Tensor) -> Tensor:
+        """Return the samples before they were normalized."""
+        return x * self.std.to(x.device, x.dtype) + self.mean.to(x.device, x.dtype)
+
+    def fold(self, network: Network, shape: tuple[int, ...]) -> Network:
+        """Return a network of normalized inputs as one of the inputs before."""
+        scale, shift = (1 / self.std).expand(shape).flatten(), (-self.mean / self.std).expand(shape).flatten()
+        return network.substitute(scale, shift)
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A model with its chain over the inputs of the user, before they are normalized.
+
+    Attributes
+    ----------
+    model
+        The model, in evaluation mode.
+    shape
+        Shape of one sample.
+    normalization
+        What comes before the model; None for nothing.
+    network
+        The chain in float64 on the CPU.
+    device, dtype
+        Where and in what the model computes.
+    """
+
+    model: nn.Module
+    shape: tuple[int, ...]
+    normalization: Normalization | None
+    network: Network
+    device: torch.device
+    dtype: torch.dtype
+
+    @staticmethod
+    def create(model: nn.Module, x: Tensor, normalize: tuple[ArrayLike, ArrayLike] | None) -> Classifier:
+        """Lower a model in evaluation mode for samples `x` (samples, \\*shape), and check the chain at the first.
+
+        Raises
+        ------
+        UnsupportedModuleError, ModelError, OptionError
+            When the model has no exact form here or is no classifier, or `normalize` does not fit.
+        """
+        shape = tuple(x.shape[1:])
+        normalization = None if normalize is None else Normalization.read(normalize, shape)
+        network = lower(model, shape).network
+        first = x[:1].to("cpu", torch.float64)
+        check_agreement(model, network, first if normalization is None else normalization.apply(first), shape)
+        if len(network.output_shape) != 1 or network.outputs < 2:
+            raise ModelError(
+                f"the model returns shape (samples, {', '.join(map(str, network.output_shape))}); "
+                "a classifier returns (samples, classes) with two classes or more"
+            )
+        if normalization is not None:
+            network = normalization.fold(network, shape)
+        parameter = next(model.parameters(), x)
+        return Classifier(model, shape, normalization, network, parameter.device, parameter.dtype)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.network.outputs
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Run the model itself on samples (samples, \\*shape) or flat ones.
+
+        Returns
+        -------
+        Tensor
+            Float64, shape (samples, classes), on the device of `x`.
+
+        Raises
+        ------
+        SolverError
+            When a logit is NaN or infinite.
+        """
+        parts = []
+        for part in x.view(len(x), *self.shape).split(_AT_ONCE):
+            samples = part.to(self.device, self.dtype)
+            parts.append(self.model(samples if self.normalization is None else self.normalization.apply(samples)))
+        found = torch.cat(parts).to(x.device, torch.float64)
+        if not all_finite(found):
+            raise SolverError(f"the model answers NaN or infinity within the sets: it overflows {self.dtype}")
+        return found

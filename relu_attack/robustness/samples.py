@@ -1,0 +1,184 @@
+"""The question: samples with their labels, the set around each, and the classes to go for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
+from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall
+from relu_attack.errors import DomainError, ObjectiveError, OptionError
+
+BALLS: dict[str, type[LInfBall] | type[L2Ball] | type[L1Ball]] = {"linf": LInfBall, "l2": L2Ball, "l1": L1Ball}
+Clip: TypeAlias = "tuple[ArrayLike, ArrayLike]"
+Classes: TypeAlias = "int | Sequence[int] | Sequence[Sequence[int]] | Tensor"
+
+
+def read_samples(x: ArrayLike) -> Tensor:
+    """Return samples (samples, \\*shape), contiguous and detached.
+
+    Raises
+    ------
+    DomainError
+        When they are no batch of real, finite numbers; whole numbers are refused, since their scale is unknown.
+    """
+    numbers = torch.as_tensor(x) if isinstance(x, np.ndarray) else x
+    if isinstance(numbers, Tensor) and not numbers.is_floating_point():
+        raise DomainError(f"x has dtype {numbers.dtype}; give floating-point samples, such as pixels divided by 255")
+    samples = as_tensor(x, name="x", error=DomainError).contiguous()
+    if samples.dim() < 2 or samples.numel() == 0:
+        raise DomainError(f"x has shape {tuple(samples.shape)}; give a batch of samples, (samples, *shape of one)")
+    if not all_finite(samples):
+        raise DomainError(f"x is not finite at index {first_index(~torch.isfinite(samples))}")
+    return samples
+
+
+def read_labels(label: Classes, samples: int, classes: int, device: torch.device) -> Tensor:
+    """Return the label of each sample, int64, shape (samples,); a single one holds for all.
+
+    Raises
+    ------
+    ObjectiveError
+        When a label is none of the classes, or their number is not that of the samples.
+    """
+    labels = _read_classes(label, "label", classes, device)
+    if labels.dim() > 1 or labels.numel() not in (1, samples):
+        raise ObjectiveError(f"label has shape {tuple(labels.shape)} for {samples} samples; give one class for each")
+    return labels.expand(samples)
+
+
+def read_targets(targets: Classes | str, labels: Tensor, logits: Tensor) -> Tensor:
+    """Return which classes the search goes for, boolean, shape (samples, classes).
+
+    Parameters
+    ----------
+    targets
+        ``"all"``, every wrong class; ``"runner_up"``, the wrong class with the largest logit; or classes: one for all
+        samples, (samples,), or several for each sample, (samples, k).
+    labels, logits
+        Shapes (samples,) and (samples, classes).
+
+    Raises
+    ------
+    ObjectiveError
+        When they are none of these, or a target is the sample's label.
+    """
+    count, classes = logits.shape
+    chosen = torch.zeros(count, classes, dtype=torch.bool, device=labels.device)
+    if isinstance(targets, str):
+        if targets == "all":
+            return ~chosen.scatter(1, labels[:, None], True)
+        if targets != "runner_up":
+            raise ObjectiveError(f"targets is {targets!r}; it must be 'all', 'runner_up' or classes")
+        return chosen.scatter_(1, logits.scatter(1, labels[:, None], -torch.inf).argmax(1, keepdim=True), True)
+    wanted = _read_classes(targets, "targets", classes, labels.device)
+    if wanted.dim() > 2 or (wanted.dim() > 0 and len(wanted) != count):
+        raise ObjectiveError(
+            f"targets has shape {tuple(wanted.shape)} for {count} samples; give one class, (samples,) or (samples, k)"
+        )
+    chosen.scatter_(1, wanted.reshape(-1, 1 if wanted.dim() < 2 else wanted.shape[1]).expand(count, -1), True)
+    same = chosen.gather(1, labels[:, None])[:, 0]
+    if bool(same.any()):
+        raise ObjectiveError(f"the target of sample {first_index(same)} is its label; they must differ")
+    return chosen
+
+
+def _read_classes(value: Classes, name: str, classes: int, device: torch.device) -> Tensor:
+    try:
+        index = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ObjectiveError(f"{name} must be classes as whole numbers, got {type(value).__name__}") from None
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool or index.numel() == 0:
+        raise ObjectiveError(f"{name} must be classes as whole numbers, got {index.numel()} of {index.dtype}")
+    index = index.to(device, torch.int64)
+    wrong = (index < 0) | (index >= classes)
+    if bool(wrong.any()):
+        raise ObjectiveError(
+            f"{name} {int(index[wrong][0])} is out of range; the model has {classes} classes, 0 to {classes - 1}"
+        )
+    return index
+
+
+def _read_radius(radius: ArrayLike, x: Tensor) -> Tensor:
+    """Return the radius in the dtype of the samples, rounded down where it must be."""
+    exact = as_tensor(radius, name="radius", error=DomainError, numbers=torch.float64).to(x.device)
+    rounded = exact.to(x.dtype)
+    return torch.where(rounded.double() > exact.double(), torch.nextafter(rounded, 0 * rounded), rounded)
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """The set around each sample: a ball of its own radius within the clip box.
+
+    Attributes
+    ----------
+    norm
+        A name in `BALLS`.
+    shape
+        Shape of one sample.
+    center
+        The flat samples, shape (samples, inputs), in the dtype of the answer.
+    radius
+        Shape (samples,).
+    low, high
+        Each of shape (samples, inputs): the bounds of the set itself for the maximum norm; of the clip box for the
+        other norms, infinite where there is none.
+    """
+
+    norm: str
+    shape: tuple[int, ...]
+    center: Tensor
+    radius: Tensor
+    low: Tensor
+    high: Tensor
+
+    @staticmethod
+    def around(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None) -> Sets:
+        """Build the sets around samples (samples, \\*shape).
+
+        Raises
+        ------
+        OptionError, DomainError
+            For an unknown norm; for a radius that is negative, NaN or of a wrong number, and a sample whose ball does
+            not meet the clip box.
+        """
+        if not isinstance(norm, str) or norm not in BALLS:
+            raise OptionError(f"norm is {norm!r}; it must be one of {', '.join(BALLS)}")
+        shape = tuple(x.shape[1:])
+        size = _read_radius(radius, x)
+        ball = BALLS[norm](x, size, clip=clip, shape=shape)
+        if isinstance(ball, LInfBall):
+            size = size.expand(len(x))
+            return Sets(norm, shape, x.flatten(1), size, ball.lower[:, 0], ball.upper[:, 0])
+        low, high = ball.clip_low[:, 0], ball.clip_high[:, 0]
+        return Sets(norm, shape, ball.center_point[:, 0], ball.radius[:, 0], low, high)
+
+    @cached_property
+    def domain(self) -> Domain:
+        """The sets as one batch."""
+        if self.norm == "linf":
+            return Box(self.low, self.high, shape=self.shape)
+        return BALLS[self.norm](self.center, self.radius, clip=(self.low, self.high), shape=self.shape)
+
+    def project(self, points: Tensor) -> Tensor:
+        """Return the nearest point of its set for each row (samples, inputs), in the dtype of the answer."""
+        points = points.to(self.center.device, self.center.dtype)
+        if self.norm == "linf":
+            return torch.clamp(points, self.low, self.high)
+        return self.domain.project(points[:, None])[:, 0]
+
+    def at(self, index: Tensor) -> Sets:
+        """Return the sets of some samples."""
+        parts = (part[index] for part in (self.center, self.radius, self.low, self.high))
+        return Sets(self.norm, self.shape, *parts)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Sets:
+        """Return the sets on another device and in another dtype, rounded, for walking in it."""
+        parts = (part.to(device, dtype) for part in (self.center, self.radius, self.low, self.high))
+        return Sets(self.norm, self.shape, *parts)

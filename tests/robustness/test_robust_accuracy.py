@@ -1,0 +1,92 @@
+"""`robust_accuracy`: three shares that are in order, and a record from which it goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import relu_attack as ra
+from tests.problems import random_network
+
+Batches = list[tuple[Tensor, Tensor]]
+
+
+def model() -> nn.Sequential:
+    return random_network(5, 12, 3, seed=0)
+
+
+def batches() -> Batches:
+    x = torch.rand(12, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    label = model()(x).argmax(1)
+    label[:2] = (label[:2] + 1) % 3
+    return list(zip(x.split(5), label.split(5), strict=True))
+
+
+def interrupted_before(number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    yield from batches()[:number]
+    raise KeyboardInterrupt
+
+
+def test_certified_attacked_and_clean_are_in_order_and_come_from_the_margins() -> None:
+    found = ra.robust_accuracy(model(), batches(), 0.02, progress=False)
+    assert found.certified is not None
+    assert found.certified_margin is not None
+    assert 0 < found.certified <= found.attacked <= found.clean == pytest.approx(10 / 12)
+    assert (found.samples, found.complete) == (12, True)
+    assert found.attacked == float((found.margin <= 0).double().mean())
+    assert bool((found.clean_margin <= found.margin).all())
+    assert bool((found.margin <= found.certified_margin).all())
+    parts = [ra.worst_case(model(), x, label, 0.02, certify=True).margin for x, label in batches()]
+    assert torch.equal(found.margin, torch.cat(parts))
+
+
+def test_options_are_those_of_worst_case() -> None:
+    found = ra.robust_accuracy(model(), batches(), 0.02, certify=False, norm="l2", steps=5, restarts=2, progress=False)
+    assert found.certified is None
+    with pytest.raises(TypeError, match="momentum"):
+        ra.robust_accuracy(model(), batches(), 0.02, momentum=0.9, progress=False)
+    with pytest.raises(ra.OptionError, match="radius must be one number"):
+        ra.robust_accuracy(model(), batches(), torch.tensor([0.1]), progress=False)  # type: ignore[arg-type]
+    with pytest.raises(ra.OptionError, match="loader yields no batch"):
+        ra.robust_accuracy(model(), [], 0.02, progress=False)
+
+
+def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    first = ra.robust_accuracy(model(), interrupted_before(2), 0.02, resume=record, progress=False)
+    assert (first.samples, first.complete) == (10, False)
+    assert "so far" in str(first)
+    whole = ra.robust_accuracy(model(), batches(), 0.02, resume=record, progress=False)
+    fresh = ra.robust_accuracy(model(), batches(), 0.02, progress=False)
+    assert torch.equal(whole.margin, fresh.margin)
+    assert str(whole) == str(fresh)
+    # What is known already is not searched again: this margin is nobody's.
+    record.write_text(record.read_text().replace(repr(float(fresh.margin[0])), "-123.0"))
+    known = ra.robust_accuracy(model(), batches(), 0.02, resume=record, progress=False)
+    assert float(known.margin.min()) == -123.0
+
+
+def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    ra.robust_accuracy(model(), batches(), 0.02, resume=record, progress=False)
+    with pytest.raises(ra.OptionError, match="another model, radius or options"):
+        ra.robust_accuracy(model(), batches(), 0.03, resume=record, progress=False)
+    other = model()
+    with torch.no_grad():
+        other[0].bias += 0.1
+    with pytest.raises(ra.OptionError, match="another model, radius or options"):
+        ra.robust_accuracy(other, batches(), 0.02, resume=record, progress=False)
+    with pytest.raises(ra.OptionError, match="other samples in batch 0"):
+        ra.robust_accuracy(model(), batches()[::-1], 0.02, resume=record, progress=False)
+    record.write_text("[1, 2")
+    with pytest.raises(ra.FileFormatError, match="is no record of robust_accuracy"):
+        ra.robust_accuracy(model(), batches(), 0.02, resume=record, progress=False)
+
+
+def test_the_bar_shows_the_accuracies(capsys: pytest.CaptureFixture[str]) -> None:
+    ra.robust_accuracy(model(), batches(), 0.02, steps=4, restarts=1)
+    shown = capsys.readouterr().err
+    assert "robust accuracy" in shown
+    assert "attacked" in shown
