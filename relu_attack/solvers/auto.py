@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import upper_bound
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
@@ -104,7 +103,7 @@ def auto(
     begin anew where the best are recombined. Where inputs or units are few an exact method follows.
     Where regions are too large for programs, or the set has no linear rows, the walks go on alone.
     """
-    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="steps")
+    incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
     with torch.inference_mode():
         search = _Search.create(incumbents, options, settings, make_walk)
     status = Status.FEASIBLE

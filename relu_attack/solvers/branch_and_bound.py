@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import upper_bound
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
@@ -92,7 +91,7 @@ def branch_and_bound(
     units go on descending from box to half (`descend_mixture`). Few inputs are split; with many no number of splits
     makes boxes small, and units are split instead, as in beta-CROWN (Wang et al., 2103.06624).
     """
-    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="batches of boxes")
+    incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="batches of boxes")
     each, status = settings_for_each(problem, settings), Status.FEASIBLE
     try:
         for index, own in enumerate(each):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike
+from relu_attack.bounds import upper_bound
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import Status, Trace
@@ -37,6 +40,13 @@ class Settings:
             raise OptionError(f"restarts must be a whole number of at least 1, got {self.restarts!r}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise OptionError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}")
+
+    def upper_bound(self, problem: Problem) -> Tensor:
+        """Return certified upper bounds (problems,) by the method asked for; programs take half of the time at most."""
+        left = self.budget.left()
+        return upper_bound(
+            problem, self.bound, deadline=time.perf_counter() + left / 2 if math.isfinite(left) else None
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from relu_attack.bounds import lp_tightened, upper_bound
+from relu_attack.bounds import lp_tightened
 from relu_attack.bounds.milp_tightened import milp_tightened
 from relu_attack.encodings import Ranges, encode, tighten_root
 from relu_attack.errors import OptionError
@@ -121,7 +121,7 @@ def milp(
     programs, each stopped after its part of the time. Cuts of the ideal formulation of single units (Anderson et al.,
     1811.01988) are added where they lower the root's bound.
     """
-    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="incumbents")
+    incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="incumbents")
     search = _Search(incumbents, options, settings_for_each(problem, settings), walk, polish, stop)
     status = Status.FEASIBLE
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from relu_attack.bounds import upper_bound
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.solvers.incumbents import Incumbents
@@ -27,7 +26,7 @@ def walk_in_turns(
     """
     if source not in sources:
         raise OptionError(f"source is {source!r}; it must be one of {', '.join(sources)}")
-    incumbents = Incumbents(problem, settings, upper_bound(problem, settings.bound), unit="programs")
+    incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="programs")
     each = enumerate(settings_for_each(problem, settings))
     return incumbents.take_turns(
         [walk(incumbents, index, own, sources[source]) for index, own in each], settings.budget

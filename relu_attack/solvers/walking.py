@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import upper_bound
 from relu_attack.errors import SolverError
 from relu_attack.problem import Problem
 from relu_attack.solvers.loop import run
@@ -23,7 +22,7 @@ _FINALISTS = 4
 def search(problem: Problem, options: WalkOptions, settings: Settings, *, walk_class: type[Walk]) -> Answer:
     """Walk by one of the gradient walks within a budget."""
     with torch.inference_mode():
-        upper = upper_bound(problem, settings.bound)
+        upper = settings.upper_bound(problem)
         prepared = Prepared.create(
             problem,
             restarts=settings.restarts,
