@@ -270,4 +270,6 @@ def bound_mixtures(relaxed: Relaxed, mixture: Mixture, own: Tensor, plain: Tenso
         coefficients, added = relaxed.halfspaces.add(faces, coefficients, largest)
         constant = constant + added + 2 * torch.finfo(constant.dtype).eps * (constant.abs() + added.abs())
     value = box_support(relaxed.lower, relaxed.upper)(coefficients) + constant
-    return torch.nextafter(value, torch.full_like(value, torch.inf)).nan_to_num(nan=torch.inf), directions
+    return torch.nextafter(value, torch.full_like(value, torch.inf)).nan_to_num(
+        nan=torch.inf, posinf=torch.inf
+    ), directions

@@ -86,7 +86,7 @@ _EXACT = {"branch_and_bound": _branched, "milp": _programmed}
 _AUTO = partial(auto, make_walk=_make_walk, make_climb=_make_climb, exact=_EXACT)
 _LP_WALK, _MILP_WALK = partial(lp_walk, sources=_SOURCES), partial(milp_walk, sources=_SOURCES)
 _MILP = partial(milp, walk=_walked, polish=_polished)
-_BRANCH_AND_BOUND = partial(branch_and_bound, walk=_walked)
+_BRANCH_AND_BOUND = partial(branch_and_bound, walk=_walked, polish=_polished)
 
 METHODS: dict[str, Method] = {
     "auto": Method(_AUTO, AutoOptions, time_limit=10.0, paths="none"),

@@ -14,6 +14,7 @@ from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
 from relu_attack.solvers.box_search import SPLITS, BoxSearch
 from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.closing import has_rows
 from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.method import Answer, Settings
 from relu_attack.solvers.rows import Rows
@@ -24,6 +25,8 @@ _STEPS = 200
 
 Walk = Callable[[Problem, Settings], Tensor]
 """Returns an input (inputs,) of a single problem to compare with, within the budget of its settings."""
+Polish = Callable[[Problem, Tensor, float], Tensor]
+"""Takes a single problem, an input (inputs,), float64, and seconds; returns an input, as the best of its region."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ class BranchAndBoundOptions:
     split
         At what boxes are split: ``"inputs"``, ``"units"``, or ``"auto"`` for inputs where they are few.
     walk_share
-        Share of the time limit for the walk that finds the first incumbent.
+        Share of the time limit for the walk that finds the first incumbent, and for what polishes it.
     gap
         Relative gap at which a problem is solved.
     """
@@ -64,7 +67,12 @@ class BranchAndBoundOptions:
 
 
 def branch_and_bound(
-    problem: Problem, options: BranchAndBoundOptions, settings: Settings, *, walk: Walk | None = None
+    problem: Problem,
+    options: BranchAndBoundOptions,
+    settings: Settings,
+    *,
+    walk: Walk | None = None,
+    polish: Polish | None = None,
 ) -> Answer:
     """Maximize by splitting the set into boxes until no box can hold more than the best point.
 
@@ -78,6 +86,8 @@ def branch_and_bound(
         Budget, sense and start; an iteration is a batch of boxes.
     walk
         Finds the first incumbent.
+    polish
+        Applied to what the walk found, on sets with linear rows: boxes close only down to the best point.
 
     Returns
     -------
@@ -100,7 +110,7 @@ def branch_and_bound(
                 seconds=left if math.isfinite(left) else None, iterations=settings.budget.iterations
             )
             with torch.inference_mode():
-                stopped = _solve(incumbents, index, options, own, part, walk)
+                stopped = _solve(incumbents, index, options, own, part, walk, polish)
             status = stopped or status
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
@@ -114,6 +124,7 @@ def _solve(
     settings: Settings,
     budget: Budget,
     walk: Walk | None,
+    polish: Polish | None,
 ) -> Status | None:
     """Solve one problem; return why it was stopped, or None."""
     problem = incumbents.single(index)
@@ -132,6 +143,9 @@ def _solve(
         short = budget.part(seconds=seconds, iterations=None if timed else _STEPS)
         with incumbents.keeping(index, "walk"):
             x = walk(problem, replace(settings, budget=short, progress=False))
+        if polish is not None and has_rows(problem):
+            x = polish(problem, x.double().cpu(), options.walk_share * budget.left())
+        incumbents.offer(index, x[None], "walk")
         search.offer(x[None].double())
     while True:
         incumbents.offer(index, search.x[None], "branch_and_bound")

@@ -100,4 +100,5 @@ class Rows:
             over = mixed / first
             found = self.threshold + over + 4 * eps * (over.abs() + abs(self.threshold))
             found = torch.where(first > 0, found, torch.where(mixed < 0, -torch.inf, torch.inf))
-        return torch.nextafter(found, torch.full_like(found, torch.inf))
+        raised = torch.nextafter(found, torch.full_like(found, torch.inf))
+        return torch.where(found == -torch.inf, found, raised)
