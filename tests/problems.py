@@ -118,7 +118,7 @@ def hats() -> KnownProblem:
         objective=Output(0),
         maximum=5.0,
         source="hats do not overlap, so the sum is largest at the tallest of each input",
-        swing=0.2,
+        swing=0.25,
     )
 
 
