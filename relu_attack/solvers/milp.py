@@ -25,6 +25,8 @@ from relu_attack.solvers.starts import settings_for_each
 _RESERVE = 0.2
 # Seconds a coefficient in which HiGHS sets up a mixed-integer program and looks at no clock: 5 for a million, doubled.
 _SETUP = 1e-5
+# The same of one round of cuts at the root: 31 for half a million. At most half of the time is kept back for one.
+_CUT_ROUND = 6e-5
 # Steps of the walk where there is no time limit to share.
 _STEPS = 1000
 
@@ -186,6 +188,7 @@ class _Search:
         left = budget.left() - _RESERVE
         if left < max(_SETUP * encoding.program.matrix.nnz, 1e-3):
             return
+        left -= min(_CUT_ROUND * encoding.program.matrix.nnz, left / 2)
 
         def report(progress: Progress) -> None:
             if progress.x is not None:
