@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -219,17 +218,12 @@ def deal(walkers: range, promise: Tensor, chosen: Tensor) -> Tensor:
     order = promise.masked_fill(~chosen, -torch.inf).argsort(dim=1, descending=True, stable=True)
     count = chosen.sum(1)
     dealt = []
-    single = itertools.count(1)
-    for number in range(walkers.stop):
-        rank = None
-        if number % 4:
-            turn = next(single)
-            rank = (turn & -turn).bit_length() - 1
-        if number not in walkers:
-            continue
-        if rank is None:
+    for number in walkers:
+        if number % 4 == 0:
             dealt.append(chosen)
-        else:
-            place = order.gather(1, (torch.full_like(count, rank) % count)[:, None])
-            dealt.append(torch.zeros_like(chosen).scatter_(1, place, True))
+            continue
+        turn = number - number // 4  # its place among the walkers that go for one class
+        rank = (turn & -turn).bit_length() - 1
+        place = order.gather(1, (torch.full_like(count, rank) % count)[:, None])
+        dealt.append(torch.zeros_like(chosen).scatter_(1, place, True))
     return torch.stack(dealt, 1)
