@@ -146,7 +146,9 @@ def certify(networks: list[str], folder: Path, path: Path) -> None:
             assert worst.certified_margin is not None
             attacked = worst.margin
             for peer in available():
-                attacked = torch.maximum(attacked, margins(model, peer.make(model, radius)(x, label).detach(), label))
+                with torch.enable_grad():
+                    moved = peer.make(model, radius)(x, label).detach()
+                attacked = torch.maximum(attacked, margins(model, moved, label))
             row = {
                 "network": network,
                 "radius": radius,
