@@ -158,6 +158,7 @@ def certify(networks: list[str], folder: Path, path: Path) -> None:
                 "certified": _share(worst.certified_margin < 0),
                 "attacked_below_certified": int((attacked > worst.certified_margin + 1e-5).sum()),
                 "safe_but_broken": int(((attacked > 0) & (worst.certified_margin < 0)).sum()),
+                "machine": machine(),
                 "commit": commit(),
             }
             append_row(path, row)
@@ -188,8 +189,9 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=list(RADII), default=list(RADII))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--certify", action="store_true")
-    parser.add_argument("--output", type=Path, default=RESULTS / "worst_case.csv")
+    parser.add_argument("--output", type=Path, help="worst_case.csv or worst_case_certified.csv among the results")
     options = parser.parse_args()
+    options.output = options.output or RESULTS / f"worst_case{'_certified' if options.certify else ''}.csv"
     torch.set_num_threads(1)
     with torch.no_grad():
         if options.certify:

@@ -10,13 +10,14 @@ from relu_attack.bounds import bound_rows, upper_bound
 from relu_attack.domains import Box
 from relu_attack.errors import DomainError
 from relu_attack.problem import Problem
+from relu_attack.solvers.box_search import MOST_INPUTS
 from relu_attack.solvers.incumbents import Incumbents
 
 # How many times as long as CROWN its slopes take to descend, at most: 4 to 70 times on random networks.
 _DESCENT = 60
-# Branch and bound is tried up to so many inputs, which it then splits, or so many units that can change their side: a
-# random network of 50 inputs and 50 units is closed to 1e-3 in 10 s, one of 100 and 100 is not.
-_SPLIT_INPUTS, _SPLIT_UNITS = 12, 60
+# Units that can change their side up to which branch and bound is tried where it splits them: a random network of 50
+# inputs and 50 units is closed to 1e-3 in 10 s, one of 100 and 100 is not.
+_SPLIT_UNITS = 60
 # Most inputs with which CROWN maximizes over other sets than boxes.
 _SET_INPUTS = 100
 
@@ -67,7 +68,7 @@ def exact_method(problem: Problem, *, units: int, dimension: int) -> str | None:
     """
     domain, unstable = problem.domain, _unstable_units(problem)
     programmed = has_rows(problem.single(0)) and unstable <= units and min(unstable, domain.inputs) <= dimension
-    branched = domain.inputs <= _SPLIT_INPUTS or unstable <= _SPLIT_UNITS
+    branched = domain.inputs <= MOST_INPUTS or unstable <= _SPLIT_UNITS
     boxes = isinstance(domain, Box) and not domain.integer
     if programmed and not (branched and boxes and unstable > dimension):
         return "milp"
