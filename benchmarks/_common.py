@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import relu_attack
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -40,8 +42,10 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """Name the commit that is measured."""
-    answer = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    """Name the commit that is measured: that of the package which is imported, wherever the benchmark itself lies."""
+    folder = Path(relu_attack.__file__).parent
+    command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or "unknown"
 
 

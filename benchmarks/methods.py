@@ -44,25 +44,25 @@ def improvements(result: ra.Result) -> str:
     return " ".join(pairs)
 
 
-def measure(network: Network, method: str, arguments: argparse.Namespace) -> dict[str, object]:
-    """Run one method on one network."""
+def measure(network: Network, method: str, seconds: float, workers: int) -> dict[str, object]:
+    """Run one method on one network for some seconds."""
     seed, inputs, width, depth = network
     torch.set_num_threads(1)
     optimizer = ra.ReLUOptimizer(random_network(seed, inputs, width, depth), ra.Box(0.0, 1.0, shape=(inputs,)))
-    result = optimizer.maximize(method, time_limit=SECONDS[method], seed=0)
+    result = optimizer.maximize(method, time_limit=seconds, seed=0)
     return {
         "seed": seed, "inputs": inputs, "width": width, "depth": depth, "method": method,
         "value": f"{float(result.value):.9g}", "bound": f"{float(result.bound):.6g}",
         "certified": bool(result.certified), "seconds": round(result.runtime, 2), "steps": result.iterations,
         "status": result.status.name, "found_by": result.found_by[0], "trace": improvements(result),
-        "time_limit": SECONDS[method], "threads": 1, "workers": arguments.workers, "commit": arguments.commit,
+        "time_limit": seconds, "threads": 1, "workers": workers, "commit": commit(),
         "machine": machine(),
     }  # fmt: skip
 
 
-def _work(job: tuple[Network, list[str], argparse.Namespace]) -> list[dict[str, object]]:
-    network, methods, arguments = job
-    return [measure(network, method, arguments) for method in methods]
+def _work(job: tuple[Network, list[str], int]) -> list[dict[str, object]]:
+    network, methods, workers = job
+    return [measure(network, method, SECONDS[method], workers) for method in methods]
 
 
 def run(path: Path, arguments: argparse.Namespace) -> None:
@@ -72,7 +72,7 @@ def run(path: Path, arguments: argparse.Namespace) -> None:
     for seed, size in itertools.product(arguments.seeds, SIZES):
         missing = [method for method in arguments.methods if method not in done.get((seed, *size), {})]
         if missing:
-            jobs.append(((seed, *size), missing, arguments))
+            jobs.append(((seed, *size), missing, arguments.workers))
     context = multiprocessing.get_context("spawn")
     with context.Pool(arguments.workers) as pool:
         for rows in pool.imap_unordered(_work, jobs):
@@ -190,7 +190,6 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="draw how the loss scales, and measure nothing")
     parser.add_argument("--output", type=Path, default=RESULTS / "methods.csv")
     arguments = parser.parse_args()
-    arguments.commit = commit()
     if not (arguments.summary or arguments.figure):
         run(arguments.output, arguments)
     rows = grouped(arguments.output)

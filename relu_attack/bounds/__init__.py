@@ -70,18 +70,12 @@ def _one_by_one(bound: _ByPrograms) -> Method:
     return bound_each
 
 
-def _lp_tightened(problem: Problem, *, deadline: float | None) -> Bounds:
-    """Begin with the ranges of CROWN: where programs fail numerically the bounds are still inside those of `lp`."""
-    known = crown(problem.network, problem.domain, problem.objective)
-    return lp_tightened(problem, deadline=deadline, improve=known)
-
-
 BOUNDS: dict[str, Method] = {
     "interval": _together(_interval),
     "crown": _together(crown),
     "alpha_crown": _together(alpha_crown),
     "lp": _one_by_one(lp),
-    "lp_tightened": _one_by_one(_lp_tightened),
+    "lp_tightened": _one_by_one(lp_tightened),
 }
 
 IN_FLOAT32 = ("interval", "crown", "alpha_crown")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 
 import torch
@@ -24,7 +26,14 @@ MEMORY_LIMIT = 2**22
 _COPIES = 2
 
 
-def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: int = MEMORY_LIMIT) -> Bounds:
+def crown(
+    network: Network,
+    domain: Domain,
+    objective: Tensor,
+    *,
+    memory_limit: int = MEMORY_LIMIT,
+    deadline: float | None = None,
+) -> Bounds:
     """Bound ``objective . f(x)`` and every preactivation over sets, sound to rounding.
 
     Parameters
@@ -37,6 +46,9 @@ def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: 
         Rows over the outputs, in the dtype of the network: (rows, outputs) for all sets, or (P, rows, outputs).
     memory_limit
         Bytes that back-substitution may take at a time; boxes and rows are taken in turns that stay below it.
+    deadline
+        A reading of `time.perf_counter` after which no layer is begun, and the ranges that are left are those of
+        intervals; none by default.
 
     Returns
     -------
@@ -65,12 +77,13 @@ def crown(network: Network, domain: Domain, objective: Tensor, *, memory_limit: 
     """
     lower, upper = bounding_ends(domain, network.dtype)
     support = set_support(domain, network.dtype)
-    ranges, steps = bound_layers(network, lower, upper, support, memory_limit=memory_limit)
+    ranges, steps = bound_layers(network, lower, upper, support, deadline=deadline, memory_limit=memory_limit)
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
     found = objective_range(network.output, low, high, objective)
-    rows, constant = objective.expand(len(lower), -1, -1), found[0].new_zeros(()).expand_as(found[0])
-    after = (Map.create(network.output, low, high),)
-    found = intersect(found, both_sides(steps, support, rows, constant, after=after, memory_limit=memory_limit))
+    if _before(deadline):
+        rows, constant = objective.expand(len(lower), -1, -1), found[0].new_zeros(()).expand_as(found[0])
+        after = (Map.create(network.output, low, high),)
+        found = intersect(found, both_sides(steps, support, rows, constant, after=after, memory_limit=memory_limit))
     return Bounds(*found, tuple(ranges), method="crown", sound=True)
 
 
@@ -83,6 +96,7 @@ def bound_layers(
     known: Sequence[Range] | None = None,
     substituted: bool = True,
     descent: Descent | None = None,
+    deadline: float | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[list[Range], list[Step]]:
     """Bound the preactivations of every layer over sets in boxes (boxes, inputs), each by lines through those below.
@@ -101,7 +115,7 @@ def bound_layers(
         Whether to back-substitute; without it ranges are those of intervals, within the known ones.
     descent
         How the lower slopes descend for each bound; those of the relaxations when not given.
-    memory_limit
+    deadline, memory_limit
         As for `crown`.
 
     Returns
@@ -116,13 +130,17 @@ def bound_layers(
         if known is not None:
             found = intersect(found, known[index])
         # Over boxes intervals are exact in the first layer.
-        if substituted and (steps or not isinstance(support, BoxSupport)):
+        if substituted and (steps or not isinstance(support, BoxSupport)) and _before(deadline):
             chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
             found = _bound_units(layer.affine, steps, support, found, chosen, descent, memory_limit)
         steps.append(Step(Map.create(layer.affine, lower, upper), relax(layer.slope, *found)))
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
     return ranges, steps
+
+
+def _before(deadline: float | None) -> bool:
+    return time.perf_counter() < (math.inf if deadline is None else deadline)
 
 
 def _bound_units(

@@ -8,6 +8,7 @@ import time
 import torch
 
 from relu_attack.bounds.base import Bounds
+from relu_attack.bounds.crown import crown, intersect
 from relu_attack.bounds.interval import activation_range, affine_range, objective_range
 from relu_attack.bounds.relaxed_rows import Range, RelaxedRows, has_program
 from relu_attack.domains import Domain
@@ -16,11 +17,11 @@ from relu_attack.problem import Problem
 
 # Share of the time that is kept for the one program of the objective.
 _KEPT = 0.1
+# Share of the time after which CROWN begins no layer.
+_CROWN = 0.5
 
 
-def lp_tightened(
-    problem: Problem, *, deadline: float | None = None, only_unstable: bool = True, improve: Bounds | None = None
-) -> Bounds:
+def lp_tightened(problem: Problem, *, deadline: float | None = None, only_unstable: bool = True) -> Bounds:
     """Bound objectives and every preactivation over one set, layer by layer.
 
     Parameters
@@ -30,19 +31,17 @@ def lp_tightened(
     deadline
         A reading of `time.perf_counter` after which no program is started and the one that runs is stopped; none by
         default. The layers and the objective share the time; what is done of one by then is kept, and the layers above
-        get interval bounds from it.
+        get interval bounds from it, within those of `crown`, which begins no layer in the second half of the time.
     only_unstable
         Whether to leave units alone that are known not to switch: an exact model does not use their ranges. Else every
         unit gets two programs.
-    improve
-        Bounds that hold already; the answer is nowhere wider.
 
     Returns
     -------
     Bounds
-        Ranges of shape (1, problems) for the objectives and (1, units) for the layers, never wider than interval bounds
-        and certified: each end is rebuilt from the multipliers of its program by weak duality. Above a layer with an
-        infinite range, or one beyond 1e10, there are no programs.
+        Ranges of shape (1, problems) for the objectives and (1, units) for the layers, never wider than those of
+        `crown` and certified: each end is rebuilt from the multipliers of its program by weak duality. Where a program
+        fails numerically, and above a layer with an infinite range, or one beyond 1e10, the ends are `crown`'s.
 
     Raises
     ------
@@ -78,12 +77,13 @@ def lp_tightened(
         )
     network, objective = problem.network, problem.objective
     domain = problem.domain.to(device="cpu", dtype=torch.float64)
-    box, limit = domain.bounding_box(), math.inf if deadline is None else deadline
+    began, limit = time.perf_counter(), math.inf if deadline is None else deadline
+    known = crown(network, domain, objective, deadline=began + _CROWN * (limit - began))
+    box = domain.bounding_box()
     lower, upper = (end.reshape(1, -1) for end in (box.lower, box.upper))
     ranges: list[Range] = []
     for index, layer in enumerate(network.layers):
-        found = affine_range(layer.affine, lower, upper)
-        found = found if improve is None else _intersect(found, improve.layers[index])
+        found = intersect(affine_range(layer.affine, lower, upper), known.layers[index])
         chosen = torch.full_like(layer.slope, bool(index) or not _is_box(domain), dtype=torch.bool)
         if only_unstable:
             chosen &= (found[0][0] < 0) & (found[1][0] > 0) & (layer.slope < 1)
@@ -95,8 +95,7 @@ def lp_tightened(
             found = rows.tighten(found, chosen, share, until_stable=only_unstable)
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
-    found = objective_range(network.output, lower, upper, objective)
-    found = found if improve is None else _intersect(found, (improve.lower, improve.upper))
+    found = intersect(objective_range(network.output, lower, upper, objective), (known.lower, known.upper))
     if has_program(ranges) and time.perf_counter() < limit:
         rows = RelaxedRows.of_objective(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0], objective)
         found = rows.tighten(found, torch.ones(len(objective), dtype=torch.bool), limit, until_stable=False)
@@ -106,7 +105,3 @@ def lp_tightened(
 def _is_box(domain: Domain) -> bool:
     rows = domain.inequalities()
     return len(rows.matrix) == 0 and len(rows.equality_matrix) == 0 and not domain.one_hot
-
-
-def _intersect(one: Range, other: Range) -> Range:
-    return torch.maximum(one[0], other[0]), torch.minimum(one[1], other[1])
