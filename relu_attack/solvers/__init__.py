@@ -15,16 +15,17 @@ from torch import Tensor
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import Result, Status
+from relu_attack.solvers.annealing import Annealing
 from relu_attack.solvers.auto import AutoOptions, auto
 from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, branch_and_bound
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.conclusion import conclude
+from relu_attack.solvers.crossing import Crossing
 from relu_attack.solvers.gradient_walk import GradientWalk
 from relu_attack.solvers.lp_walk import Climber, LPWalkOptions, lp_walk
 from relu_attack.solvers.method import Answer, Interrupted, Method, Settings, Starts
 from relu_attack.solvers.milp import MILPOptions, milp
 from relu_attack.solvers.milp_walk import MILPWalkOptions, milp_walk
-from relu_attack.solvers.pattern_perturbation import PatternPerturbation
 from relu_attack.solvers.perturbation import PerturbationOptions
 from relu_attack.solvers.ppga import PPGA
 from relu_attack.solvers.ppga_lr import PPGALR, PPGALROptions
@@ -54,7 +55,7 @@ _SOURCES: dict[str, Starts] = {
 
 
 def _make_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Walk:
-    return PPGALR(prepared, starts, PPGALROptions(), generator, perturbation=PatternPerturbation)
+    return Annealing(prepared, starts, PerturbationOptions(), generator, perturbation=Crossing)
 
 
 def _make_climb(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor], Tensor]:

@@ -1,4 +1,4 @@
-"""Auto: gradient walks, recombination, linear programs, bounds and an exact method, each where it pays."""
+"""Auto: gradient walks, linear programs, bounds and an exact method, each where it pays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.loop import run
 from relu_attack.solvers.method import Answer, Settings
 from relu_attack.solvers.prepared import Prepared
-from relu_attack.solvers.recombination import recombine
 from relu_attack.solvers.recorder import Recorder
 from relu_attack.solvers.starts import starting_points
 from relu_attack.solvers.walk import Walk
@@ -53,8 +52,6 @@ class AutoOptions:
         Into how many rounds of walking the time limit is cut.
     program_share
         Most of the time that linear programs may take before the exact method.
-    recombined
-        Share of the walkers that begin anew after each round, at recombinations of the best.
     exact_units, exact_dimension
         The exact program is tried up to this number of units that change their side over the set, where that number
         or the number of inputs, which together limit how many linear regions there are, is at most `exact_dimension`.
@@ -69,7 +66,6 @@ class AutoOptions:
 
     rounds: int = 20
     program_share: float = 0.2
-    recombined: float = 0.4
     exact_units: int = 250
     exact_dimension: int = 30
     exact_after: float = 0.25
@@ -83,7 +79,7 @@ class AutoOptions:
             least = 1 if name == "rounds" else 0
             if not isinstance(value, int) or value < least:
                 raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
-        for name in ("program_share", "recombined", "exact_after", "bound_share"):
+        for name in ("program_share", "exact_after", "bound_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 
@@ -99,8 +95,8 @@ def auto(
 ) -> Answer:
     """Search by all parts in turn; the answer is the best that any of them found, and says which.
 
-    A round walks all walkers by gradients, climbs from the best of them over linear regions, and lets the weakest
-    begin anew where the best are recombined. Where inputs or units are few an exact method follows.
+    A round walks all walkers by gradients and climbs from the best of them over linear regions; the weakest walker goes
+    on from where that leads. Where inputs or units are few an exact method follows.
     Where regions are too large for programs, or the set has no linear rows, the walks go on alone.
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
@@ -121,7 +117,6 @@ class _Search:
     options: AutoOptions
     settings: Settings
     walk: Walk
-    generator: torch.Generator
     climbs: list[Callable[[Tensor], Tensor]] = field(default_factory=list)
     climbing: list[float] = field(default_factory=list)
     fading: list[float] = field(default_factory=list)
@@ -141,7 +136,7 @@ class _Search:
         starts = starting_points(
             prepared, kind=settings.starts, x0=settings.x0, generator=generator, seed=settings.seed
         )
-        return _Search(incumbents, options, settings, make_walk(prepared, starts, generator), generator)
+        return _Search(incumbents, options, settings, make_walk(prepared, starts, generator))
 
     @property
     def problems(self) -> range:
@@ -169,7 +164,6 @@ class _Search:
             if budget.elapsed() >= exact_at:
                 self._close(exact)
                 exact_at = math.inf
-            recombine(self.walk, self.options.recombined, self.generator)
         return Status.FEASIBLE
 
     def _programs_fit(self) -> bool:
@@ -212,7 +206,7 @@ class _Search:
         with torch.inference_mode():
             points = finalists(self.walk)
         for index in self.problems:
-            self.incumbents.offer(index, points[index].clone(), "ppga_lr")
+            self.incumbents.offer(index, points[index].clone(), "annealing")
 
     def _left(self) -> float:
         budget = self.settings.budget

@@ -32,12 +32,15 @@ class PatternPerturbation(Perturbation):
 
     def _better_of_two(self) -> Tensor:
         """Return for each walker its best point or that of a random walker of its problem, whichever is better."""
-        prepared = self._prepared
-        values, points = prepared.by_problem(self.best_value), prepared.by_problem(self.best_x)
+        other, value = self._others()
+        return torch.where((value > self.best_value)[:, None], other, self.best_x)
+
+    def _others(self) -> tuple[Tensor, Tensor]:
+        """Return for each walker the best point of a random walker of its problem (batch, inputs), and its value."""
+        values, points = (self._prepared.by_problem(part) for part in (self.best_value, self.best_x))
         drawn = torch.randint(values.shape[1], values.shape, generator=self._generator, device=values.device)
-        better = values.gather(1, drawn) > values
         other = points.gather(1, drawn[:, :, None].expand_as(points))
-        return torch.where(better[:, :, None], other, points).view_as(self.best_x)
+        return other.view_as(self.best_x), values.gather(1, drawn).view_as(self.best_value)
 
     def _towards_other_patterns(self, points: Tensor) -> Tensor:
         network = self._prepared.network

@@ -119,9 +119,7 @@ class PPGALR(Walk):
 
     def best_of_walkers(self) -> tuple[Tensor, Tensor]:
         x, value = super().best_of_walkers()
-        before = self.prepared.by_problem(self._perturbation.best_value)
-        points = torch.where((before > value)[:, :, None], self.prepared.by_problem(self._perturbation.best_x), x)
-        return points, torch.maximum(before, value)
+        return self._perturbation.or_best(x, value)
 
     def restart(self, chosen: Tensor, points: Tensor) -> None:
         super().restart(chosen, points)

@@ -29,7 +29,7 @@ def test_it_is_as_good_as_the_exact_program(domain: Any) -> None:
     optimizer = ReLUOptimizer(model(), domain)
     result, proven = optimizer.maximize(iterations=200, seed=0), optimizer.maximize("milp", iterations=50)
     assert float(result.value) == pytest.approx(float(proven.value), rel=1e-6)
-    assert result.found_by[0] in ("ppga_lr", "lp_walk", "milp")
+    assert result.found_by[0] in ("annealing", "lp_walk", "milp")
     assert float(result.integrality) == 0.0
     assert float(result.violation) <= 1e-9
 
@@ -55,7 +55,7 @@ def test_each_problem_of_a_batch_has_its_own_answer() -> None:
 
 def test_a_set_without_linear_rows_is_left_to_the_walks() -> None:
     result = ReLUOptimizer(model(), L2Ball(torch.full((3,), 0.5), 0.4)).maximize(iterations=200)
-    assert result.found_by == ("ppga_lr",)
+    assert result.found_by == ("annealing",)
 
 
 def test_minimizing_finds_the_minimum() -> None:

@@ -1,0 +1,130 @@
+"""Annealed ascent: a schedule of steps that ends at the top of the better basin, and children between two parents."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from relu_attack import Box, Output
+from relu_attack.network import lower
+from relu_attack.problem import Problem
+from relu_attack.solvers.annealing import Annealing
+from relu_attack.solvers.crossing import Crossing
+from relu_attack.solvers.pattern_perturbation import PatternPerturbation
+from relu_attack.solvers.perturbation import PerturbationOptions
+from relu_attack.solvers.ppga_lr import PPGALR, PPGALROptions
+from relu_attack.solvers.prepared import Prepared
+from relu_attack.solvers.walk import Walk
+from tests.problems import network, random_network
+
+WALKERS, INPUTS = 16, 4
+
+
+def prepared(model: torch.nn.Module, box: Box, restarts: int = WALKERS) -> Prepared:
+    problem = Problem.create(lower(model, box.shape).network, box, Output(0))
+    return Prepared.create(problem, restarts=restarts, device=torch.device("cpu"), dtype=torch.float64, normalized=True)
+
+
+def annealing(problem: Prepared, starts: Tensor | None = None) -> Annealing:
+    starts = problem.sample(torch.Generator().manual_seed(1)) if starts is None else starts
+    return Annealing(problem, starts, PerturbationOptions(), torch.Generator().manual_seed(0), perturbation=Crossing)
+
+
+def walk_on(walk: Walk, steps: int) -> None:
+    for step in range(1, steps + 1):
+        walk.step()
+        if step % walk.options.window == 0:
+            walk.review()
+    walk.keep_incumbents()
+
+
+def wide() -> Prepared:
+    return prepared(random_network(INPUTS, 16, 1, seed=0), Box(0.0, 1.0, shape=(INPUTS,)))
+
+
+def test_steps_fall_geometrically_to_the_last_one() -> None:
+    walk = annealing(wide())
+    lengths = []
+    for _ in range(21):
+        lengths.append(walk._steps[0].item())
+        walk.step()
+    ratios = [after / before for before, after in itertools.pairwise(lengths)]
+    assert ratios == pytest.approx([ratios[0]] * 20)
+    assert lengths[0] / lengths[-1] == pytest.approx(3.0 / 3e-3)
+
+
+def test_excursions_grow_to_a_hundred_steps() -> None:
+    walk, ends = annealing(wide()), []
+    for step in range(1, 350):
+        walk.step()
+        before = walk._lengths.clone()
+        if step % 10 == 0:
+            walk.review()
+            begun = walk._factors[0].item()
+            if not ends or begun != ends[-1][1]:
+                ends.append((step, begun))
+        assert bool((walk._lengths >= before).all())
+    steps = [step for step, _ in ends[1:]]
+    assert steps == [20, 60, 140, 240, 340]
+
+
+def test_long_first_steps_pass_over_a_narrow_top_that_stops_a_walk_of_short_ones() -> None:
+    """A narrow hat of height 1 on the left, a wide one of height 3 on the right, and a slight slope below both."""
+    corners, slopes = [-0.001, 0.05, 0.1, 0.3, 0.65, 1.0], [20.2, -40.0, 20.0, 60 / 7, -120 / 7, 60 / 7]
+    hats = network(([[1.0]] * 6, [-corner for corner in corners]), ([slopes], [0.0]))
+    problem = prepared(hats, Box(0.0, 1.0, shape=(1,)))
+    starts = torch.linspace(0.01, 0.09, WALKERS, dtype=torch.float64)[:, None]
+    short = PPGALROptions(step=0.01, longest_step=0.02)
+    climbing = PPGALR(problem, starts, short, torch.Generator().manual_seed(0))
+    annealed = annealing(problem, starts)
+    for walk in (climbing, annealed):
+        for _ in range(20):
+            walk.step()
+    assert 0.9 <= float(climbing.best_of_walkers()[1].median()) <= 1.02
+    assert float(annealed.best_of_walkers()[1].median()) == pytest.approx(3.13, abs=0.05)
+
+
+def test_points_lie_in_the_set_and_a_seed_repeats_the_walk() -> None:
+    problem = wide()
+    one, other = annealing(problem), annealing(problem)
+    walk_on(one, 250)
+    walk_on(other, 250)
+    assert torch.equal(one.incumbent_x, other.incumbent_x)
+    points, values = one.best_of_walkers()
+    assert bool(((points >= 0) & (points <= 1)).all())
+    assert torch.allclose(values, problem.network.forward(points[0]).outputs[:, 0])
+
+
+def test_walkers_that_are_put_somewhere_go_on_from_there() -> None:
+    problem = wide()
+    walk = annealing(problem)
+    walk_on(walk, 100)
+    chosen = torch.zeros(WALKERS, dtype=torch.bool)
+    chosen[3] = True
+    target = torch.full((WALKERS, INPUTS), 0.25, dtype=torch.float64)
+    before = walk.x.clone()
+    walk.restart(chosen, target)
+    assert torch.equal(walk.x[3], target[3])
+    assert torch.equal(walk.x[4:], before[4:])
+
+
+def test_children_lie_between_their_parents_of_one_problem_and_every_second_walker_has_none() -> None:
+    model = random_network(2, 4, 1, seed=0)
+    boxes = Box(torch.zeros(2, 2), torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
+    problem = prepared(model, boxes, restarts=8)
+    sender = Crossing(problem, PerturbationOptions(), torch.Generator().manual_seed(0))
+    # The best points of each problem lie on a line of its own: x = y in the first, y = 1/2 in the second.
+    along = torch.linspace(0.1, 0.9, 8, dtype=torch.float64)
+    points = torch.cat([torch.stack([along, along], 1), torch.stack([along, torch.full_like(along, 0.5)], 1)])
+    values = torch.arange(16.0, dtype=torch.float64)
+    starts = sender.next_starts(torch.ones(16, dtype=torch.bool), points, values)
+    alone = PatternPerturbation(problem, PerturbationOptions(), torch.Generator().manual_seed(0))
+    assert torch.equal(starts[1::2], alone.next_starts(torch.ones(16, dtype=torch.bool), points, values)[1::2])
+    on_first = torch.isclose(starts[:8, 0], starts[:8, 1])
+    on_second = torch.isclose(starts[8:, 1], torch.full((8,), 0.5, dtype=torch.float64))
+    assert bool(on_first[::2].any())
+    assert bool(on_second[::2].any())
+    assert bool((starts[:8][on_first] >= 0.1 - 1e-12).all())
+    assert bool((starts[:8][on_first] <= 0.9 + 1e-12).all())
+    assert bool(torch.isfinite(starts).all())
