@@ -91,9 +91,10 @@ def test_what_is_known_of_a_sample_is_told(radius: float, words: str) -> None:
     assert plot_worst_case(found).axes[1].get_title().splitlines()[1].startswith(words)
 
 
-def test_without_a_certificate_an_unbroken_sample_is_not_called_safe() -> None:
+@pytest.mark.parametrize("certified", [None, torch.tensor([0.5])])
+def test_an_unbroken_sample_without_a_proof_is_not_called_safe(certified: torch.Tensor | None) -> None:
     found = scored((4, 4), samples=1, radius=1e-6)
-    uncertain = dataclasses.replace(found, worst=dataclasses.replace(found.worst, certified_margin=None))
+    uncertain = dataclasses.replace(found, worst=dataclasses.replace(found.worst, certified_margin=certified))
     assert plot_worst_case(uncertain).axes[1].get_title().splitlines()[1].startswith("not broken, margin -")
 
 
