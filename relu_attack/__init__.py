@@ -12,11 +12,21 @@ from relu_attack.errors import (
     SolverError,
     UnsupportedModuleError,
 )
-from relu_attack.io import load_model, load_result, save_model, save_result, verify_files
+from relu_attack.io import (
+    load_accuracies,
+    load_model,
+    load_result,
+    load_worst_case,
+    save_accuracies,
+    save_model,
+    save_result,
+    save_worst_case,
+    verify_files,
+)
 from relu_attack.objectives import Linear, Margin, Objective, Output
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
-from relu_attack.robustness import RobustAccuracy, WorstCase, robust_accuracy, worst_case
+from relu_attack.robustness import RobustAccuracy, ScoredWorstCase, WorstCase, robust_accuracy, worst_case
 from relu_attack.specification import Specification
 from relu_attack.verification import check_bounds, verify
 
@@ -44,6 +54,7 @@ __all__ = [
     "ReLUOptimizer",
     "Result",
     "RobustAccuracy",
+    "ScoredWorstCase",
     "SolverError",
     "Specification",
     "Status",
@@ -54,13 +65,17 @@ __all__ = [
     "WorstCase",
     "bounds",
     "check_bounds",
+    "load_accuracies",
     "load_model",
     "load_result",
+    "load_worst_case",
     "maximize",
     "minimize",
     "robust_accuracy",
+    "save_accuracies",
     "save_model",
     "save_result",
+    "save_worst_case",
     "verify",
     "verify_files",
     "worst_case",

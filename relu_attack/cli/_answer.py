@@ -84,30 +84,32 @@ class Answer:
             given = self.configuration.model_dump(
                 include={"seed", "restarts", "iterations", "time_limit", "options", "threads"}
             )
-            save_result(self.result, output.result, settings={"sense": self.sense, **given})
+            words = {"name": self.configuration.objective.name, "unit": self.configuration.objective.unit}
+            save_result(self.result, output.result, settings={"sense": self.sense, "objective": words, **given})
             files += [output.result.with_name(f"{output.result.name}{suffix}") for suffix in (".json", ".safetensors")]
         return [path.resolve() for path in files]
 
     def _draw_images(self, report: ImagesReport) -> Any:
         from relu_attack.plots.images import plot_images
+        from relu_attack.plots.scores import read_names
 
-        domain, worst = self.configuration.domain, self.result.x
+        domain, objective, worst = self.configuration.domain, self.configuration.objective, self.result.x.cpu()
         if not isinstance(domain, BallSection):
             raise ConfigError("the configuration", ["report: kind images needs a ball as the domain"])
         clean = torch.as_tensor(domain.center).broadcast_to(worst.shape)
+        scores = self.optimizer.problem.network.forward(torch.stack([clean, worst]).flatten(1).double()).outputs
+        names = read_names(report.classes, scores.shape[1])
+        before, after = (names[int(row.argmax())] for row in scores)
         return plot_images(
             clean,
             worst,
-            clean_label=f"clean: {self._prediction(clean, report)}",
-            worst_label=f"worst case: {self._prediction(worst, report)}",
-            title=f"{self.configuration.objective.name}: {float(self.result.value):.4g}",
+            scores=(scores[0], scores[1]),
+            label=None if objective.margin is None else objective.margin.label,
+            names=names,
+            clean_label=f"clean: taken for {before}",
+            worst_label=f"worst case: taken for {after}",
+            title=f"{objective.name}: {float(self.result.value):.4g}",
         )
-
-    def _prediction(self, x: torch.Tensor, report: ImagesReport) -> str:
-        scores = self.optimizer.problem.network.forward(x.reshape(1, -1).double()).outputs[0]
-        first, second = (int(index) for index in scores.topk(2).indices)
-        names = report.classes or [str(index) for index in range(len(scores))]
-        return f"{names[first]} ({float(scores[first]):.2f}), then {names[second]} ({float(scores[second]):.2f})"
 
     def _lines(self) -> tuple[Line, ...] | None:
         """Return the output constraints in words; None where a recipe tells them."""

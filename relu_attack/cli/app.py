@@ -10,6 +10,7 @@ from relu_attack.cli.bounds import bounds
 from relu_attack.cli.compare import compare
 from relu_attack.cli.info import info
 from relu_attack.cli.optimize import Sense, command
+from relu_attack.cli.plot import plot
 from relu_attack.cli.verify import verify
 from relu_attack.cli.verify_all import verify_all
 
@@ -30,6 +31,7 @@ for sense, purpose in PURPOSES.items():
 app.command("bounds")(bounds)
 app.command("compare")(compare)
 app.command("info")(info)
+app.command("plot")(plot)
 app.command("verify")(verify)
 app.command("verify-all")(verify_all)
 

@@ -73,7 +73,7 @@ def _draw_bound(axes: Axes, result: Result) -> None:
     if not torch.isfinite(result.bound):
         return
     height = float(result.trace.values.max() - result.trace.values.min())
-    label = f"certified bound {bound:.5g}"
+    label = f"{'certified bound' if bool(result.certified) else 'bound, not certified,'} {bound:.5g}"
     if abs(bound - value) <= _FAR * height:
         axes.axhline(bound, color="C3", linestyle="--", label=label)
     else:

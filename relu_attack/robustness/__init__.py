@@ -4,5 +4,6 @@ from relu_attack.robustness.accuracy import RobustAccuracy, robust_accuracy
 from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.attack import worst_case
 from relu_attack.robustness.classifier import Normalization
+from relu_attack.robustness.scores import ScoredWorstCase
 
-__all__ = ["Normalization", "RobustAccuracy", "WorstCase", "robust_accuracy", "worst_case"]
+__all__ = ["Normalization", "RobustAccuracy", "ScoredWorstCase", "WorstCase", "robust_accuracy", "worst_case"]

@@ -122,17 +122,18 @@ def robust_accuracy(
                 margins = Margins(worst.clean_margin, worst.margin, worst.certified_margin).to_cpu()
                 record.add(number, x, label, margins)
             done.append(margins)
-            bar.set_postfix_str(str(_summarize(done, complete=True)), refresh=False)
+            bar.set_postfix_str(str(summarize(done, complete=True)), refresh=False)
     except KeyboardInterrupt:
         complete = False
     finally:
         bar.close()
     if not done and complete:
         raise OptionError("loader yields no batch; at least one is needed")
-    return _summarize(done, complete=complete)
+    return summarize(done, complete=complete)
 
 
-def _summarize(done: list[Margins], *, complete: bool) -> RobustAccuracy:
+def summarize(done: list[Margins], *, complete: bool) -> RobustAccuracy:
+    """Return the accuracies of the batches that are done."""
     none = torch.zeros(0, dtype=torch.float64)
     clean, worst = (torch.cat([none, *parts]) for parts in ([one.clean for one in done], [one.worst for one in done]))
     bounds = [one.certified for one in done if one.certified is not None]

@@ -47,13 +47,13 @@ class Worst:
     @staticmethod
     def at_samples(sets: Sets, label: Tensor, logits: Tensor) -> Worst:
         """Begin with the samples themselves, or the nearest points of their sets, and the logits there."""
-        margins = _margins(logits, label)
+        margins = class_margins(logits, label)
         margin, target = margins.max(1)
         return Worst(sets.project(sets.center), margin, margins, target)
 
     def offer(self, index: Tensor, points: Tensor, logits: Tensor, label: Tensor) -> None:
         """Take points (chosen, inputs) of some samples over where they are worse."""
-        margins = _margins(logits, label[index])
+        margins = class_margins(logits, label[index])
         margin, target = margins.max(1)
         better = margin > self.margin[index]
         chosen = index[better]
@@ -61,7 +61,8 @@ class Worst:
         self.promise[index] = torch.maximum(self.promise[index], margins)
 
 
-def _margins(logits: Tensor, label: Tensor) -> Tensor:
+def class_margins(logits: Tensor, label: Tensor) -> Tensor:
+    """Return the margin of each class, minus infinity for the label, shape (samples, classes)."""
     place = label[:, None]
     return (logits - logits.gather(1, place)).scatter_(1, place, -torch.inf)
 

@@ -50,6 +50,11 @@ def test_a_near_bound_is_a_line() -> None:
     assert "certified bound 4" in legend(axes)
 
 
+def test_a_bound_that_is_not_certified_is_not_called_so() -> None:
+    uncertain = dataclasses.replace(result(4.0), certified=torch.tensor(False))
+    assert "bound, not certified, 4" in legend(plot_trace(uncertain).axes[0])
+
+
 @pytest.mark.parametrize(("bound", "side"), [(400.0, "above"), (-400.0, "below")])
 def test_a_far_bound_is_told_in_words_and_does_not_flatten_the_curve(bound: float, side: str) -> None:
     (axes,) = plot_trace(result(bound)).axes
