@@ -38,7 +38,7 @@ class AdversarialTraining(Callback):
     norm, clip, normalize
         As in `worst_case`.
     method, restarts, steps
-        As in `worst_case`; one walker of 10 steps by default.
+        As in `worst_case`; one walker of 4 steps by default.
     seed
         Of the first batch; each later one adds 1.
     network, keys
@@ -72,7 +72,7 @@ class AdversarialTraining(Callback):
         normalize: tuple[ArrayLike, ArrayLike] | None = None,
         method: str = "steepest_ascent",
         restarts: int = 1,
-        steps: int = 10,
+        steps: int = 4,
         seed: int = 0,
         network: NetworkOf = "model",
         keys: Keys = (0, 1),

@@ -1,7 +1,7 @@
 """Draw how the worst case of a classifier of digits develops in training, with and without adversarial training.
 
 python scripts/reproduce/worst_case_training.py            # draws the committed measurements
-python scripts/reproduce/worst_case_training.py --measure  # trains again first, about two minutes; needs the extra train
+python scripts/reproduce/worst_case_training.py --measure  # trains again first; needs the extra train
 
 The trainings are configs/training/worst_case.yaml and configs/training/adversarial_training.yaml.
 """
@@ -53,10 +53,14 @@ def draw(loss: Axes, worst: Axes, rows: list[dict[str, str]]) -> None:
         worst.plot(epochs, bounds, label=f"{training}: certified bound", linestyle="--", mfc="white", **style)
         worst.fill_between(epochs, values, bounds, color=color, alpha=0.12, linewidth=0)
     worst.axhline(0, color="grey", linewidth=0.8)
-    worst.annotate("wrong", (1, 0), xytext=(0, 3), textcoords="offset points", color="grey")
-    worst.annotate("right", (1, 0), xytext=(0, -12), textcoords="offset points", color="grey")
+    for text, offset in (("a wrong digit is ahead", 4), ("the right digit is ahead", -13)):
+        worst.annotate(text, (20, 0), xytext=(0, offset), textcoords="offset points", color="dimgrey", ha="right")
     loss.set(title="Loss on validation data", xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
-    worst.set(title="Worst case near 100 images", xlabel="epoch", ylabel="mean margin of a wrong digit (logits)")
+    worst.set(
+        title="Worst case within 0.05 of 100 images",
+        xlabel="epoch",
+        ylabel="mean margin of the best wrong digit (logits)",
+    )
     for axes in (loss, worst):
         axes.set_xticks(range(0, 21, 5))
         axes.legend(fontsize=9)
