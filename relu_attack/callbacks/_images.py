@@ -19,14 +19,13 @@ def log_images(trainer: Trainer, name: str, x: Tensor, most: int) -> None:
     name
         Of the picture.
     x
-        Inputs in [0, 1], shape (1 or 3, height, width), or several of them; others are not sent.
+        Inputs in [0, 1], shape (inputs, 1 or 3, height, width); others are not sent.
     most
         How many are sent.
     """
-    images = x if x.dim() == 4 else x[None]
-    if images.dim() != 4 or images.shape[1] not in (1, 3) or not most:
+    if x.dim() != 4 or x.shape[1] not in (1, 3) or not most:
         return
-    shown = images[:most].detach().float().clamp(0, 1)
+    shown = x[:most].detach().float().clamp(0, 1)
     for logger in trainer.loggers:
         log_image = getattr(type(logger), "log_image", None)  # some loggers answer to any name
         add_images = getattr(getattr(logger, "experiment", None), "add_images", None)

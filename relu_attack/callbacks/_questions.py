@@ -30,7 +30,7 @@ class Answer:
     Attributes
     ----------
     x
-        On the CPU, in the shape of one input, or (problems, \\*shape).
+        On the CPU, shape (problems, \\*shape of one input).
     value
         At each of them, by a forward pass, float64, shape (problems,).
     bound
@@ -104,7 +104,8 @@ class OverDomain(Question):
         bound = result.bound
         if not bool(result.certified.all()):  # the word of a mixed-integer solver is no proof
             bound = torch.where(result.certified, bound, optimizer.bounds(self.bounds)[1])
-        return Answer(result.x.cpu(), result.value.reshape(-1).cpu(), bound.reshape(-1).cpu())
+        x = result.x if result.value.dim() else result.x[None]
+        return Answer(x.cpu(), result.value.reshape(-1).cpu(), bound.reshape(-1).cpu())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

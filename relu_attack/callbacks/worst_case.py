@@ -77,7 +77,7 @@ class WorstCaseMonitor(Monitor[Answer]):
     Attributes
     ----------
     worst_inputs : Tensor or None
-        The inputs of the last search, on the CPU, in the shape of one input, or (problems or samples, \\*shape).
+        The inputs of the last search, on the CPU, shape (problems or samples, \\*shape of one input).
     answer : Answer or None
         The last search as a whole: `x`, and `value` and `bound` of each problem or sample.
 

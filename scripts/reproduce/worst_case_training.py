@@ -53,8 +53,9 @@ def draw(loss: Axes, worst: Axes, rows: list[dict[str, str]]) -> None:
         worst.plot(epochs, bounds, label=f"{training}: certified bound", linestyle="--", mfc="white", **style)
         worst.fill_between(epochs, values, bounds, color=color, alpha=0.12, linewidth=0)
     worst.axhline(0, color="grey", linewidth=0.8)
-    for text, offset in (("a wrong digit is ahead", 4), ("the right digit is ahead", -13)):
-        worst.annotate(text, (20, 0), xytext=(0, offset), textcoords="offset points", color="dimgrey", ha="right")
+    small = {"textcoords": "offset points", "color": "dimgrey", "ha": "right", "fontsize": 9}
+    for text, offset in (("wrong digit ahead", 4), ("right digit ahead", -12)):
+        worst.annotate(text, (20, 0), xytext=(0, offset), **small)
     loss.set(title="Loss on validation data", xlabel="epoch", ylabel="cross-entropy", ylim=(0, None))
     worst.set(
         title="Worst case within 0.05 of 100 images",

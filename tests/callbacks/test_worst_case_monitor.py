@@ -48,7 +48,7 @@ def test_over_a_domain_it_logs_what_a_direct_call_finds_with_the_same_weights() 
         x0 = result.x
     assert monitor.worst_inputs is not None
     assert x0 is not None
-    assert torch.equal(monitor.worst_inputs, x0)
+    assert torch.equal(monitor.worst_inputs, x0[None])
 
 
 @pytest.mark.parametrize("reduction", ["max", "mean"])
@@ -77,7 +77,7 @@ def test_given_samples_are_taken_as_they_are_and_all_of_fewer_than_asked_for() -
 def test_what_validation_under_inference_mode_leaves_behind_can_be_used() -> None:
     monitor = near_samples(samples=5)
     net = Classifier()
-    trainer(monitor, inference_mode=True).fit(net, collated(shuffle=True), collated(24))
+    trainer(monitor, inference_mode=True).validate(net, collated(24), verbose=False)
     assert monitor.worst_inputs is not None
     assert not monitor.worst_inputs.is_inference()
     assert not monitor._samples.get()[0].is_inference()  # type: ignore[union-attr]
@@ -207,7 +207,12 @@ def test_worst_inputs_that_are_images_go_to_the_loggers_that_take_them(kind: typ
 
 def test_inputs_that_are_no_images_are_sent_to_no_logger() -> None:
     board = Board()
-    for x, most in ((torch.zeros(3, 16), 8), (torch.zeros(2, 5, 4, 4), 8), (torch.zeros(1, 4, 4), 0)):
+    for x, most in (
+        (torch.zeros(3, 16), 8),
+        (torch.zeros(2, 5, 4, 4), 8),
+        (torch.zeros(3, 4, 4), 8),
+        (torch.zeros(2, 1, 4, 4), 0),
+    ):
         log_images(trainer(logger=board), "inputs", x, most)
     assert board.sent == []
 
