@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=RESULTS / "callbacks.csv")
     options = parser.parse_args()
+    measured = commit()  # what this process has loaded, whatever is committed while it runs
     torch.set_num_threads(1)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".* does not have many workers")
@@ -158,7 +159,7 @@ def main() -> None:
                 "threads": 1,
                 "lightning": lightning.__version__,
                 "machine": machine(),
-                "commit": commit(),
+                "commit": measured,
                 "command": "python benchmarks/callbacks.py",
             }
             append_row(options.output, row)
