@@ -11,7 +11,7 @@ from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.certificate import certified_margins
 from relu_attack.robustness.classifier import Classifier, evaluating
 from relu_attack.robustness.rounds import Search, Worst
-from relu_attack.robustness.samples import Classes, Clip, Sets, read_labels, read_samples, read_targets
+from relu_attack.robustness.samples import Classes, Clip, Sets, read_labels, read_points, read_samples, read_targets
 from relu_attack.robustness.walkers import METHODS
 from relu_attack.solvers import Budget
 
@@ -32,6 +32,7 @@ def worst_case(
     steps: int = STEPS,
     time_limit: float | None = None,
     seed: int = 0,
+    x0: ArrayLike | None = None,
     until_broken: bool = True,
     certify: bool = False,
     normalize: tuple[ArrayLike, ArrayLike] | None = None,
@@ -66,6 +67,9 @@ def worst_case(
         walk in any case.
     seed
         Makes the search repeat on the same machine with the same number of threads, unless the time ends it.
+    x0
+        A point for each sample, in the shape of `x`, that is looked at before anything is searched, such as the answer
+        for an earlier state of the model; those outside their set are projected, with a warning.
     until_broken
         Whether a sample leaves the batch as soon as it is broken, or proven safe, so that the others have the time.
         False searches the worst margin of every sample.
@@ -106,7 +110,7 @@ def worst_case(
     >>> worst.success, worst.x[0], worst.certified_margin < 0
     (tensor([ True, False]), tensor([0.3750, 0.6250]), tensor([False,  True]))
     """
-    budget = _read_options(method, restarts, steps, time_limit, seed)
+    budget = read_options(method, restarts, steps, time_limit, seed)
     if restarts is None and time_limit is None:
         restarts = RESTARTS
     # Tensors made under a caller's inference mode could not be used outside it.
@@ -118,6 +122,9 @@ def worst_case(
         logits = classifier.logits(sets.project(sets.center))
         worst = Worst.at_samples(sets, labels, logits)
         clean_margin = worst.margin.clone()
+        if x0 is not None:
+            points = read_points(x0, sets)
+            worst.offer(torch.arange(len(samples), device=samples.device), points, classifier.logits(points), labels)
         dtype = torch.promote_types(samples.dtype, classifier.dtype)
         search = Search(
             classifier=classifier,
@@ -159,7 +166,8 @@ def _waiting(sets: Sets, worst: Worst, certified: Tensor | None, until_broken: b
     return waiting
 
 
-def _read_options(method: str, restarts: int | None, steps: int, time_limit: float | None, seed: int) -> Budget:
+def read_options(method: str, restarts: int | None, steps: int, time_limit: float | None, seed: int) -> Budget:
+    """Check options of `worst_case`, and return what it may spend; raise `OptionError` for one that cannot be used."""
     if not isinstance(method, str) or method not in METHODS:
         raise OptionError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
     for name, value, least in (("restarts", restarts, 1), ("steps", steps, 1), ("seed", seed, 0)):

@@ -32,6 +32,27 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
+def read_pair(normalize: tuple[ArrayLike, ArrayLike]) -> tuple[Tensor, Tensor]:
+    """Read means and deviations, each float64 of shape (1 or channels,).
+
+    Raises
+    ------
+    OptionError
+        When they are no pair of finite numbers, or a deviation is not above 0.
+    """
+    if not isinstance(normalize, tuple | list) or len(normalize) != 2:
+        raise OptionError(f"normalize must be a pair (mean, std), got {type(normalize).__name__}")
+    parts = []
+    for name, value in zip(("mean", "std"), normalize, strict=True):
+        numbers = as_tensor(value, name=f"normalize {name}", error=OptionError, numbers=torch.float64)
+        numbers = numbers.to("cpu", torch.float64).flatten()
+        if not bool(torch.isfinite(numbers).all()) or (name == "std" and not bool((numbers > 0).all())):
+            wanted = "positive numbers" if name == "std" else "numbers"
+            raise OptionError(f"normalize {name} must be {wanted}, got {numbers.tolist()}")
+        parts.append(numbers)
+    return parts[0], parts[1]
+
+
 @dataclass(frozen=True, eq=False)
 class Normalization:
     """The map ``x -> (x - mean) / std`` before a model, each of shape (channels, 1, ...), float64."""
@@ -48,19 +69,12 @@ class Normalization:
         OptionError
             When they are no such numbers, or a deviation is not above 0.
         """
-        if not isinstance(normalize, tuple | list) or len(normalize) != 2:
-            raise OptionError(f"normalize must be a pair (mean, std), got {type(normalize).__name__}")
         parts = []
-        for name, value in zip(("mean", "std"), normalize, strict=True):
-            numbers = as_tensor(value, name=f"normalize {name}", error=OptionError, numbers=torch.float64)
-            numbers = numbers.to("cpu", torch.float64).flatten()
+        for name, numbers in zip(("mean", "std"), read_pair(normalize), strict=True):
             if len(numbers) not in (1, shape[0]):
                 raise OptionError(
                     f"normalize {name} has {len(numbers)} numbers, but samples {shape} have {shape[0]} channels"
                 )
-            if not bool(torch.isfinite(numbers).all()) or (name == "std" and not bool((numbers > 0).all())):
-                wanted = "positive numbers" if name == "std" else "numbers"
-                raise OptionError(f"normalize {name} must be {wanted}, got {numbers.tolist()}")
             parts.append(numbers.view(-1, *[1] * (len(shape) - 1)))
         return Normalization(*parts)
 

@@ -11,13 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
+from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index, warn
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall
 from relu_attack.errors import DomainError, ObjectiveError, OptionError
 
-BALLS: dict[str, type[LInfBall] | type[L2Ball] | type[L1Ball]] = {"linf": LInfBall, "l2": L2Ball, "l1": L1Ball}
+Ball: TypeAlias = "type[LInfBall] | type[L2Ball] | type[L1Ball]"
+BALLS: dict[str, Ball] = {"linf": LInfBall, "l2": L2Ball, "l1": L1Ball}
 Clip: TypeAlias = "tuple[ArrayLike, ArrayLike]"
 Classes: TypeAlias = "int | Sequence[int] | Sequence[Sequence[int]] | Tensor"
+
+
+def find_ball(norm: str) -> Ball:
+    """Return the ball of a norm; raise `OptionError` with the list of norms if there is none."""
+    if not isinstance(norm, str) or norm not in BALLS:
+        raise OptionError(f"norm is {norm!r}; it must be one of {', '.join(BALLS)}")
+    return BALLS[norm]
 
 
 def read_samples(x: ArrayLike) -> Tensor:
@@ -148,11 +156,10 @@ class Sets:
             For an unknown norm; for a radius that is negative, NaN or of a wrong number, and a sample whose ball does
             not meet the clip box.
         """
-        if not isinstance(norm, str) or norm not in BALLS:
-            raise OptionError(f"norm is {norm!r}; it must be one of {', '.join(BALLS)}")
+        kind = find_ball(norm)
         shape = tuple(x.shape[1:])
         size = _read_radius(radius, x)
-        ball = BALLS[norm](x, size, clip=clip, shape=shape)
+        ball = kind(x, size, clip=clip, shape=shape)
         if isinstance(ball, LInfBall):
             size = size.expand(len(x))
             return Sets(norm, shape, x.flatten(1), size, ball.lower[:, 0], ball.upper[:, 0])
@@ -182,3 +189,24 @@ class Sets:
         """Return the sets on another device and in another dtype, rounded, for walking in it."""
         parts = (part.to(device, dtype) for part in (self.center, self.radius, self.low, self.high))
         return Sets(self.norm, self.shape, *parts)
+
+
+def read_points(x0: ArrayLike, sets: Sets) -> Tensor:
+    """Return a point of its set for each sample, (samples, inputs); what lies outside is projected, with a warning.
+
+    Raises
+    ------
+    DomainError
+        When they are not one finite point for each sample.
+    """
+    given = as_tensor(x0, name="x0", error=DomainError)
+    expected = (len(sets.center), *sets.shape)
+    if tuple(given.shape) != expected:
+        raise DomainError(f"x0 has shape {tuple(given.shape)}; give one point for each sample, shape {expected}")
+    if not all_finite(given):
+        raise DomainError(f"x0 is not finite at index {first_index(~torch.isfinite(given))}")
+    points = given.flatten(1).to(sets.center.device, sets.center.dtype)
+    outside = ~sets.domain.contains(points[:, None], tolerance=1e-6)
+    if bool(outside.any()):
+        warn(f"{int(outside.sum())} of {len(points)} points of x0 lie outside their set and are projected onto it")
+    return sets.project(points)

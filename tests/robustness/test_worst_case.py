@@ -133,6 +133,23 @@ def test_a_radius_of_zero_returns_the_sample() -> None:
     assert not torch.equal(some.x[1::2], x[1::2])
 
 
+@every_norm
+def test_a_search_from_an_earlier_answer_is_never_behind_it(norm: str) -> None:
+    model, x = classifier(), samples()
+    label = answers(model, x)
+    found = ra.worst_case(model, x, label, 0.3, norm=norm, until_broken=False)
+    again = ra.worst_case(model, x, label, 0.3, norm=norm, until_broken=False, restarts=1, steps=1, x0=found.x)
+    assert bool((again.margin >= found.margin - 1e-12).all())
+    assert torch.equal(again.clean_margin, found.clean_margin), "the clean margin is that of the sample"
+
+
+def test_points_to_begin_from_are_brought_into_their_sets() -> None:
+    model, x = classifier(), samples()
+    with pytest.warns(UserWarning, match="7 of 7 points of x0 lie outside their set"):
+        worst = ra.worst_case(model, x, answers(model, x), 0.1, x0=x + 0.5, steps=1, restarts=1, until_broken=False)
+    assert bool((distance(worst.x, x, "linf") <= 0.1).all())
+
+
 def test_samples_that_are_broken_already_are_left_as_they_are_unless_the_worst_is_wanted() -> None:
     model, x = classifier(), samples()
     wrong = (answers(model, x) + 1) % 4
@@ -288,6 +305,8 @@ def test_classes_that_came_closer_get_more_walkers() -> None:
         ({"x": torch.full((7, 6), float("nan"))}, ra.DomainError, "x is not finite at index"),
         ({"x": torch.zeros(6)}, ra.DomainError, "give a batch of samples"),
         ({"x": torch.zeros(7, 5)}, ra.ReLUAttackError, "5"),
+        ({"x0": torch.zeros(7, 5)}, ra.DomainError, "x0 has shape"),
+        ({"x0": torch.full((7, 6), float("nan"))}, ra.DomainError, "x0 is not finite at index"),
         ({"model": nn.Sequential(nn.Linear(6, 1))}, ra.ModelError, "two classes or more"),
         ({"model": nn.Sequential(nn.Linear(6, 2), nn.GELU())}, ra.UnsupportedModuleError, "GELU"),
         ({"model": "net"}, ra.ModelError, "model must be an nn.Module"),

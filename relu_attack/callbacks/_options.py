@@ -1,0 +1,87 @@
+"""Options of callbacks, checked when a callback is made and not hours later."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack._checks import ArrayLike, as_tensor
+from relu_attack.errors import DomainError, OptionError
+from relu_attack.result import Status
+from relu_attack.robustness import WorstCase, worst_case
+from relu_attack.robustness.attack import STEPS, read_options
+from relu_attack.robustness.classifier import read_pair
+from relu_attack.robustness.samples import Clip, find_ball
+
+
+def check_whole(name: str, value: int, least: int) -> None:
+    """Raise `OptionError` unless the value is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def check_number(name: str, value: float) -> None:
+    """Raise `OptionError` unless the value is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise OptionError(f"{name} must be a finite number, got {value!r}")
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Return the options that are not None; the others are left to the default of what is called."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attack:
+    """How a callback calls `worst_case`, which says what each option means."""
+
+    radius: float
+    norm: str
+    clip: Clip | None
+    normalize: tuple[ArrayLike, ArrayLike] | None
+    method: str
+    restarts: int | None
+    steps: int | None
+    time_limit: float | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_number("radius", self.radius)
+        if self.radius <= 0:
+            raise OptionError(f"radius must be above 0, got {self.radius!r}")
+        find_ball(self.norm)
+        _check_clip(self.clip)
+        if self.normalize is not None:
+            read_pair(self.normalize)
+        steps = STEPS if self.steps is None else self.steps
+        read_options(self.method, self.restarts, steps, self.time_limit, self.seed)
+
+    def options(self) -> dict[str, Any]:
+        """Return all but the radius as keyword arguments of `worst_case`."""
+        fixed = {"norm": self.norm, "clip": self.clip, "method": self.method, "seed": self.seed}
+        limits = given(restarts=self.restarts, steps=self.steps, time_limit=self.time_limit)
+        return {**fixed, **limits, **given(normalize=self.normalize)}
+
+    def __call__(self, model: nn.Module, x: Tensor, label: Tensor, **changes: Any) -> WorstCase:
+        """Search the worst margin of every sample; a Ctrl-C during the search is raised again, to end the training."""
+        arguments = {"radius": self.radius, "until_broken": False, **self.options(), **changes}
+        worst = worst_case(model, x, label, **arguments)
+        if worst.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        return worst
+
+
+def _check_clip(clip: Clip | None) -> None:
+    if clip is None:
+        return
+    if not isinstance(clip, tuple | list) or len(clip) != 2:
+        raise DomainError(f"clip must be a pair (low, high), got {type(clip).__name__}")
+    low, high = (as_tensor(end, name="clip", error=DomainError, numbers=torch.float64) for end in clip)
+    if low.dim() and high.dim() and low.shape != high.shape:
+        raise DomainError(f"the ends of clip have shapes {tuple(low.shape)} and {tuple(high.shape)}; give the same")
+    if not bool((low <= high).all()):
+        raise DomainError("clip is empty: low must not be above high or NaN")

@@ -1,0 +1,122 @@
+"""The two questions of `WorstCaseMonitor`: over one set, or near each of some samples."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack.api import ReLUOptimizer
+from relu_attack.bounds import BOUNDS
+from relu_attack.callbacks._batch import Samples
+from relu_attack.callbacks._options import Attack, check_whole, given
+from relu_attack.domains import Domain
+from relu_attack.errors import OptionError
+from relu_attack.objectives import Objective
+from relu_attack.result import Status
+from relu_attack.solvers import find_method
+
+SECONDS = 1.0
+"""Time for a search over a set that is given neither steps nor a time limit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The worst inputs found and what is known of them.
+
+    Attributes
+    ----------
+    x
+        On the CPU, shape (problems, \\*shape of one input).
+    value
+        At each of them, by a forward pass, float64, shape (problems,).
+    bound
+        No input of each set has a larger value, in real arithmetic; float64, shape (problems,).
+    """
+
+    x: Tensor
+    value: Tensor
+    bound: Tensor
+
+    def reduced(self, reduction: str) -> tuple[float, float]:
+        """Return the largest or the mean value, and a bound on it."""
+        if reduction == "max":
+            return float(self.value.amax()), float(self.bound.amax())
+        value, bound = (math.fsum(numbers.tolist()) / len(numbers) for numbers in (self.value, self.bound))
+        # Sum and division are rounded, by less than two steps together; a bound is rounded up.
+        return value, math.nextafter(math.nextafter(bound, math.inf), math.inf)
+
+
+class Question(ABC):
+    """What is searched."""
+
+    @abstractmethod
+    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> Answer:
+        """Search from the inputs of the last answer, with the seed of this turn."""
+
+    def check(self, model: nn.Module) -> None:  # noqa: B027
+        """Raise where the model does not fit; a question that cannot tell beforehand does nothing."""
+
+
+def check_domain(domain: Domain, objective: Objective | None, bounds: str) -> None:
+    """Raise `OptionError` unless these are a set, an objective or None, and the name of a method of bounds."""
+    if not isinstance(domain, Domain):
+        raise OptionError(f"domain must be a Box, a ball or a Polytope, got {type(domain).__name__}")
+    if objective is not None and not isinstance(objective, Objective):
+        raise OptionError(f"objective must be an Output, a Linear or a Margin, got {type(objective).__name__}")
+    if not isinstance(bounds, str) or bounds not in BOUNDS:
+        raise OptionError(f"bounds is {bounds!r}; it must be one of {', '.join(BOUNDS)}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OverDomain(Question):
+    """The input of a set with the largest objective, by `ReLUOptimizer.maximize`."""
+
+    domain: Domain
+    objective: Objective | None
+    method: str
+    restarts: int | None
+    steps: int | None
+    time_limit: float | None
+    bounds: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_domain(self.domain, self.objective, self.bounds)
+        find_method(self.method).budget(iterations=self.steps, time_limit=self.time_limit)
+        if self.restarts is not None:
+            check_whole("restarts", self.restarts, 1)
+        check_whole("seed", self.seed, 0)
+
+    def check(self, model: nn.Module) -> None:
+        ReLUOptimizer(model, self.domain, self.objective)
+
+    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> Answer:
+        optimizer = ReLUOptimizer(model, self.domain, self.objective)
+        time_limit = SECONDS if self.steps is None and self.time_limit is None else self.time_limit
+        limits = given(restarts=self.restarts, iterations=self.steps, time_limit=time_limit)
+        result = optimizer.maximize(self.method, seed=self.seed + turn, x0=x0, bound=self.bounds, **limits)
+        if result.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        bound = result.bound
+        if not bool(result.certified.all()):  # the word of a mixed-integer solver is no proof
+            bound = torch.where(result.certified, bound, optimizer.bounds(self.bounds)[1])
+        x = result.x if result.value.dim() else result.x[None]
+        return Answer(x.cpu(), result.value.reshape(-1).cpu(), bound.reshape(-1).cpu())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NearSamples(Question):
+    """The input near each sample with the largest margin of a wrong class, by `worst_case`."""
+
+    attack: Attack
+    samples: Samples
+
+    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> Answer:
+        x, label = self.samples.get()
+        worst = replace(self.attack, seed=self.attack.seed + turn)(model, x, label, x0=x0, certify=True)
+        assert worst.certified_margin is not None
+        return Answer(worst.x.cpu(), worst.margin.cpu(), worst.certified_margin.cpu())
