@@ -67,8 +67,9 @@ class Convolution(Weighted):
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         convolve = functional.conv1d if len(self.input_shape) == 2 else functional.conv2d
         image = x.reshape(-1, *self.input_shape)
-        result = convolve(image, self.weight, None, self.stride, self.padding, self.dilation, self.groups).flatten(1)
-        return result if bias is None else result.add_(bias)
+        if bias is not None and len(bias) != len(self.weight):  # a number for each place, not only for each channel
+            return self.apply(x).add_(bias)
+        return convolve(image, self.weight, bias, self.stride, self.padding, self.dilation, self.groups).flatten(1)
 
     @property
     def _folds(self) -> bool:
