@@ -115,20 +115,35 @@ class Layer:
         mask = _narrow(self.slopes) == 1
         return mask.expand(self.slopes.shape) if bool(mask.any()) else None
 
+    @cached_property
+    def _floor(self) -> Tensor | None:
+        """The least value of each unit where no slope is between 0 and 1, shaped as `slopes`; else None.
+
+        With it the activation and its derivative need no product and no memory for one.
+        """
+        slopes = _narrow(self.slopes)
+        if not bool(((slopes == 0) | (slopes == 1)).all()):
+            return None
+        return torch.where(slopes == 1, -torch.inf, 0.0).to(slopes.dtype).expand(self.slopes.shape)
+
     def activate(self, preactivation: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Return ``max(z, slope z)``."""
         if self.is_relu:
             return torch.clamp_min(preactivation, 0.0, out=out)
         shaped = self._shape(preactivation)
-        return torch.maximum(shaped, shaped * self.slopes, out=None if out is None else self._shape(out)).flatten(1)
+        other = shaped * self.slopes if self._floor is None else self._floor
+        return torch.maximum(shaped, other, out=None if out is None else self._shape(out)).flatten(1)
 
     def rescale(self, rows: Tensor, pattern: Tensor, *, out: Tensor) -> Tensor:
         """Return `rows` times the derivative of the activation, where `pattern` > 0 marks active units."""
         if self.is_relu:
             _threshold_backward(rows, pattern, 0.0, grad_input=out)
             return out
-        shaped = self._shape(rows)
-        torch.where(self._shape(pattern) > 0, shaped, shaped * self.slopes, out=self._shape(out))
+        shaped, signs = self._shape(rows), self._shape(pattern)
+        if self._floor is None:
+            torch.where(signs > 0, shaped, shaped * self.slopes, out=self._shape(out))
+        else:
+            torch.where(signs > self._floor, shaped, shaped.new_zeros(()), out=self._shape(out))
         return out
 
     def _shape(self, rows: Tensor) -> Tensor:
@@ -372,13 +387,13 @@ class Network:
         """
         return tuple(self.rates(pattern, direction))
 
-    def rates(self, pattern: Sequence[Tensor], direction: Tensor) -> Iterator[Tensor]:
-        """Yield what `tangent` returns, layer by layer, so that one need not hold it all."""
+    def rates(self, pattern: Sequence[Tensor], direction: Tensor, *, in_place: bool = False) -> Iterator[Tensor]:
+        """Yield what `tangent` returns, layer by layer; `in_place` each is overwritten when the next is asked for."""
         for layer, signs in zip(self.layers, pattern, strict=True):
             rate = layer.affine.operator.apply(direction)
             yield rate
             signs = signs if signs.dtype == rate.dtype else signs.to(rate.dtype)
-            direction = layer.rescale(rate, signs.expand_as(rate), out=torch.empty_like(rate))
+            direction = layer.rescale(rate, signs.expand_as(rate), out=rate if in_place else torch.empty_like(rate))
         yield self.output.operator.apply(direction)
 
 

@@ -67,10 +67,9 @@ def wall_times(network: Network, preactivations: Sequence[Tensor], direction: Te
     It is the least of its `breakpoint_times`, and holds those of one layer at a time.
     """
     nearest = direction.new_full((direction.shape[0], 1), torch.inf)
-    rates = network.rates(preactivations, direction)
+    rates = network.rates(preactivations, direction, in_place=True)
     for layer, preactivation, rate in zip(network.layers, preactivations, rates, strict=False):
-        times = _switching_times(layer, preactivation, preactivation, rate)
-        nearest = torch.minimum(nearest, times.amin(1, keepdim=True))
+        nearest = torch.minimum(nearest, _switching_times(layer, preactivation, preactivation, rate).amin(1, True))
     return nearest
 
 

@@ -57,11 +57,12 @@ class Widened(LinearOperator):
         return self.outputs
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the rows of each block and their numbers in float64."""
+        """Yield the rows of each block and their numbers in float64, in a buffer that the next block overwrites."""
         count = max(_BLOCK // self.inputs, 1)
+        buffer = self.weight.new_empty(min(count, self.outputs), self.inputs, dtype=torch.float64)
         for start in range(0, self.outputs, count):
-            rows = slice(start, start + count)
-            wide = self.weight[rows].double()
+            rows = slice(start, min(start + count, self.outputs))
+            wide = buffer[: rows.stop - start].copy_(self.weight[rows])
             yield rows, wide.abs_() if self.of_magnitudes else wide
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
