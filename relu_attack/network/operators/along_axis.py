@@ -130,17 +130,16 @@ class AlongAxis(LinearOperator):
         result = rows.new_empty(len(source), to, self.after)
         if sum(len(range(to)[target]) for target, fresh, _ in parts if fresh) < to:
             result.zero_()
-        for target, fresh, terms in parts:
+        for target, fresh, ((value, place), *terms) in parts:
             into = result[:, target]
-            pieces = [(value, source[:, place]) for value, place in terms]
-            if fresh and len(pieces) > 1 and pieces[0][0] == 1:
-                (_, first), (value, second), *pieces = pieces
-                torch.add(first, second, alpha=value, out=into)
-            elif fresh:
-                (value, first), *pieces = pieces
-                torch.mul(first, value, out=into)
-            for value, piece in pieces:
-                into.add_(piece, alpha=value)
+            if not fresh:
+                into.add_(source[:, place], alpha=value)
+            elif value == 1:
+                into.copy_(source[:, place])
+            else:
+                into.copy_(source[:, place]).mul_(value)
+            for value, place in terms:
+                into.add_(source[:, place], alpha=value)
         return result.view(len(rows), -1)
 
     def absolute(self) -> AlongAxis:
