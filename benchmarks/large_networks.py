@@ -15,7 +15,6 @@ import ctypes
 import functools
 import gc
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -74,19 +73,16 @@ def forget_peak() -> float:
     return resident()
 
 
-def timed(step: Callable[[], None], steps: int = STEPS) -> dict[str, float]:
-    """Return the seconds of a step, and the peak of memory above what was resident before the first, in MiB."""
+def memory(step: Callable[[], None], steps: int) -> dict[str, float]:
+    """Return the peak of memory above what was resident before the first step, in MiB."""
     before = forget_peak()
-    seconds = []
     for _ in range(steps):
-        began = time.perf_counter()
         step()
-        seconds.append(time.perf_counter() - began)
-    return {"mb": resident("VmHWM") - before, "s": statistics.median(seconds), "mean_s": statistics.mean(seconds)}
+    return {"mb": resident("VmHWM") - before}
 
 
-def autograd(name: str, samples: int, *, weights: bool) -> dict[str, float]:
-    """Measure the model's own forward and backward pass of a margin, to its input or to its weights as well."""
+def autograd_step(name: str, samples: int, *, weights: bool) -> Callable[[], None]:
+    """Return the model's own forward and backward pass of a margin, to its input or to its weights as well."""
     model = build(name).requires_grad_(weights)
     x = image().expand(samples, -1, -1, -1).clone().requires_grad_()
 
@@ -96,7 +92,7 @@ def autograd(name: str, samples: int, *, weights: bool) -> dict[str, float]:
         x.grad = None
         model.zero_grad()
 
-    return timed(step, STEPS // 2)
+    return step
 
 
 def optimizer_of(model: nn.Module) -> ra.ReLUOptimizer:
@@ -123,21 +119,40 @@ def lowering(name: str, samples: int) -> dict[str, float]:
     }
 
 
-def walk(name: str, samples: int, *, method: str) -> dict[str, float]:
-    """Measure steps of a walk, and what its copy of the network adds."""
-    model = build(name)
-    model(image()[None])
-    optimizer = optimizer_of(model)
+def walk_step(optimizer: ra.ReLUOptimizer, samples: int, method: str) -> tuple[Callable[[], None], float]:
+    """Return the step of a walk, and the memory of its copy of the network in MiB."""
     before = forget_peak()
-    device = torch.device("cpu")
     with torch.inference_mode():
         prepared = Prepared.create(
-            optimizer.problem, restarts=samples, device=device, dtype=torch.float32, normalized=True
+            optimizer.problem, restarts=samples, device=torch.device("cpu"), dtype=torch.float32, normalized=True
         )
         kept = forget_peak() - before
         starts = prepared.sample(torch.Generator().manual_seed(0))
         walkers = WALKS[method](prepared, starts, make_options(method, {}), torch.Generator().manual_seed(0))
-        return timed(walkers.step) | {"kept_mb": kept}
+    return torch.inference_mode()(walkers.step), kept
+
+
+def walk(name: str, samples: int, *, method: str) -> dict[str, float]:
+    """Measure the memory of a walk, and of its copy of the network."""
+    model = build(name)
+    model(image()[None])
+    step, kept = walk_step(optimizer_of(model), samples, method)
+    return memory(step, STEPS) | {"kept_mb": kept}
+
+
+def times(name: str, samples: int) -> dict[str, float]:
+    """Time the three in turn, so that a busy machine disturbs all alike: seconds of a step."""
+    optimizer = optimizer_of(build(name))
+    entries = {"autograd": autograd_step(name, samples, weights=False)}
+    entries |= {method: walk_step(optimizer, samples, method)[0] for method in WALKS}
+    seconds = dict.fromkeys(entries, 0.0)
+    entries["autograd"]()
+    for _ in range(STEPS):
+        for entry, step in entries.items():
+            began = time.perf_counter()
+            step()
+            seconds[entry] += time.perf_counter() - began
+    return {entry: total / STEPS for entry, total in seconds.items()}
 
 
 def call(name: str, samples: int) -> dict[str, float]:
@@ -153,13 +168,15 @@ def call(name: str, samples: int) -> dict[str, float]:
 
 
 NUMBERS: dict[str, Callable[[str, int], dict[str, float]]] = {
-    "autograd": lambda name, samples: autograd(name, samples, weights=False),
-    "training": lambda name, samples: autograd(name, samples, weights=True),
     "lowering": lowering,
+    "call": call,
+    "autograd": lambda name, samples: memory(autograd_step(name, samples, weights=False), 3),
+    "training": lambda name, samples: memory(autograd_step(name, samples, weights=True), 3),
     "gradient_walk": lambda name, samples: walk(name, samples, method="gradient_walk"),
     "ppga_lr": lambda name, samples: walk(name, samples, method="ppga_lr"),
-    "call": call,
+    "times": times,
 }
+PER_NETWORK = ("lowering", "call")
 
 
 @functools.cache
@@ -175,19 +192,18 @@ def in_a_process(name: str, number: str, samples: int) -> dict[str, float]:
 
 def measure(name: str, samples: int) -> dict[str, object]:
     """Return a row of the table."""
-    found = {number: in_a_process(name, number, samples) for number in NUMBERS if number != "lowering"}
-    found["lowering"] = dict(in_a_process(name, "lowering", 1))
-    row: dict[str, object] = {"network": name, "samples": samples, "units": int(found["lowering"].pop("units"))}
-    row |= {"model_mb": round(found["lowering"].pop("model_mb")), "lowering_s": round(found["lowering"]["s"], 2)}
-    row |= {"lowering_peak_mb": round(found["lowering"]["mb"]), "snapshot_mb": round(found["lowering"]["kept_mb"])}
-    row["walk_copy_mb"] = round(found["gradient_walk"]["kept_mb"])
-    for number in ("autograd", "training", "gradient_walk", "ppga_lr"):
-        row[f"{number}_mb"] = round(found[number]["mb"], 1)
-        row[f"{number}_s"] = round(found[number]["mean_s"], 4)
+    found = {number: in_a_process(name, number, 1 if number in PER_NETWORK else samples) for number in NUMBERS}
+    lowered, seconds = found["lowering"], found["times"]
+    row: dict[str, object] = {"network": name, "samples": samples, "units": int(lowered["units"])}
+    row |= {"model_mb": round(lowered["model_mb"]), "lowering_s": round(lowered["s"], 2)}
+    row |= {"lowering_peak_mb": round(lowered["mb"]), "snapshot_mb": round(lowered["kept_mb"])}
+    row |= {"walk_copy_mb": round(found["ppga_lr"]["kept_mb"])}
+    row |= {f"{number}_mb": round(found[number]["mb"], 1) for number in ("autograd", "training", *WALKS)}
+    row |= {f"{number}_s": round(seconds[number], 4) for number in ("autograd", *WALKS)}
     row |= {"call_mb": round(found["call"]["mb"]), "call_s": round(found["call"]["s"], 2)}
     for number in WALKS:
-        for unit, key in (("mb", "mb"), ("s", "mean_s")):
-            row[f"{number}/autograd {unit}"] = round(found[number][key] / found["autograd"][key], 3)
+        row[f"{number}/autograd memory"] = round(found[number]["mb"] / found["autograd"]["mb"], 3)
+        row[f"{number}/autograd time"] = round(seconds[number] / seconds["autograd"], 3)
     return row
 
 
