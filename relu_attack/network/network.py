@@ -134,8 +134,9 @@ class Layer:
         other = shaped * self.slopes if self._floor is None else self._floor
         return torch.maximum(shaped, other, out=None if out is None else self._shape(out)).flatten(1)
 
-    def rescale(self, rows: Tensor, pattern: Tensor, *, out: Tensor) -> Tensor:
+    def rescale(self, rows: Tensor, pattern: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Return `rows` times the derivative of the activation, where `pattern` > 0 marks active units."""
+        out = torch.empty_like(rows, memory_format=torch.contiguous_format) if out is None else out
         if self.is_relu:
             _threshold_backward(rows, pattern, 0.0, grad_input=out)
             return out
@@ -393,7 +394,7 @@ class Network:
             rate = layer.affine.operator.apply(direction)
             yield rate
             signs = signs if signs.dtype == rate.dtype else signs.to(rate.dtype)
-            direction = layer.rescale(rate, signs.expand_as(rate), out=rate if in_place else torch.empty_like(rate))
+            direction = layer.rescale(rate, signs.expand_as(rate), out=rate if in_place else None)
         yield self.output.operator.apply(direction)
 
 

@@ -66,9 +66,8 @@ def _play(windows: Windows, builder: Builder, axis: int) -> tuple[Windows, int]:
     sums += [(winner, unit[place], 1.0) for winner, place in enumerate(alone, len(pairs))]
     _along(sums, len(pairs) + len(alone), builder, axis)
 
-    winner = {pair: game for game, pair in enumerate(pairs)} | {
-        (place,): len(pairs) + i for i, place in enumerate(alone)
-    }
+    winner: dict[tuple[int, ...], int] = {pair: game for game, pair in enumerate(pairs)}
+    winner |= {(place,): index for index, place in enumerate(alone, len(pairs))}
     following = [[winner[tuple(window[i : i + 2])] for i in range(0, len(window), 2)] for window in windows]
     return following, before * len(passing) * after
 
