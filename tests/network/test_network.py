@@ -99,12 +99,18 @@ def storage(tensors: Iterable[Tensor | None]) -> int:
 
 @pytest.mark.parametrize("in_place", [False, True])
 def test_a_workspace_holds_the_preactivations_and_three_buffers_of_the_widest_layer(in_place: bool) -> None:
-    widths = [3, *[20, 5, 40] * 10, 2]
-    weights = [torch.ones(after, before) for before, after in itertools.pairwise(widths)]
-    network = dense_chain(weights, [torch.zeros(width) for width in widths[1:]])
-    workspace = Workspace(network, 4, in_place=in_place)
+    widths, batch = [3, *[20, 5, 40] * 10, 2], 4
+    weights = [points((after, before), batch=1)[0] for before, after in itertools.pairwise(widths)]
+    network = dense_chain(weights, [weight.new_zeros(len(weight)) for weight in weights])
+    workspace = Workspace(network, batch, in_place=in_place)
     held = storage([*workspace.preactivations, *workspace.activations, *workspace.sensitivities])
-    assert held <= 4 * (network.units + (2 if in_place else 3) * max(widths))
+    assert held <= batch * (network.units + (2 if in_place else 3) * max(widths))
+    for first, second in itertools.pairwise(workspace.sensitivities):
+        assert storage([first, second]) > storage([first]), "a product would write to what it reads"
+    x, objective = points((3,), batch=batch), objectives(batch, 2)
+    evaluation = network.forward(x, workspace=workspace)
+    found = network.gradient(evaluation.preactivations, objective, workspace=workspace)
+    assert torch.equal(found, network.gradient(network.forward(x).pattern, objective))
 
 
 def test_a_workspace_has_no_buffers_for_operators_that_return_tensors_of_their_own() -> None:
