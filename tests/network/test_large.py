@@ -9,7 +9,7 @@ from relu_attack._torchvision import import_torchvision
 from relu_attack.bounds import interval
 from relu_attack.network import Network, dense_chain, lower
 from relu_attack.network.lowering import linear
-from relu_attack.network.operators import Dense, Widened
+from relu_attack.network.operators import Dense, Widened, widened
 
 RADIUS = 8 / 255
 
@@ -67,6 +67,7 @@ def test_worst_case_rises_over_the_sample_and_its_margin_is_the_model_s(model: n
 def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Sequential, Network, Network]:
     """Return a model, its chain with matrices in their own precision, and its chain with copies in float64."""
     monkeypatch.setattr(linear, "_LARGE", 30)
+    monkeypatch.setattr(widened, "_BLOCK", 16)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 3))
     kept = lower(model, (5,)).network
@@ -109,7 +110,7 @@ def test_values_gradients_and_bounds_are_those_of_a_copy_in_float64(
         torch.testing.assert_close(kept.gradient(ours.pattern, rows), copies.gradient(theirs.pattern, rows))
     found, wanted = (interval(network, x - 0.1, x + 0.1, objective) for network in (kept, copies))
     torch.testing.assert_close(found.upper, wanted.upper, rtol=0, atol=1e-13)
+    box = ra.Box(0.0, 1.0, shape=(5,))
     for method in ("crown", "alpha_crown", "lp"):
-        box = ra.Box(0.0, 1.0, shape=(5,))
-        ends = (ra.bounds(pair[0], box, method)[1],)
-        assert bool((ends[0] >= copies.forward(x).outputs.amax(0)).all())
+        _, upper = ra.bounds(pair[0], box, method)
+        assert bool((upper >= copies.forward(x).outputs.amax(0)).all())

@@ -164,6 +164,12 @@ def test_a_widened_matrix_is_in_float64_what_a_copy_would_be_and_in_float32_the_
     kept, copy = Widened(weight), Dense(weight.double())
     torch.testing.assert_close(kept.apply(x, bias=y[0]), copy.apply(x, bias=y[0]), rtol=0, atol=1e-14)
     torch.testing.assert_close(kept.transpose(y), copy.transpose(y), rtol=0, atol=1e-14)
+    # Autograd comes back to every block.
+    x.requires_grad_(), y.requires_grad_()
+    (forth,) = torch.autograd.grad(kept.apply(x).sum(), x)
+    (back,) = torch.autograd.grad(kept.transpose(y).sum(), y)
+    torch.testing.assert_close(forth, copy.weight.sum(0).expand(3, -1))
+    torch.testing.assert_close(back, copy.weight.sum(1).expand(3, -1))
     single = kept.to(dtype=torch.float32)
     assert isinstance(single, Dense)
     assert single.weight.data_ptr() == weight.data_ptr()

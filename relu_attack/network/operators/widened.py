@@ -57,12 +57,16 @@ class Widened(LinearOperator):
         return self.outputs
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the rows of each block and their numbers in float64, in a buffer that the next block overwrites."""
+        """Yield the rows of each block and their numbers in float64.
+
+        They share a buffer, which the next block overwrites, unless autograd may have to come back to them.
+        """
         count = max(_BLOCK // self.inputs, 1)
-        buffer = self.weight.new_empty(min(count, self.outputs), self.inputs, dtype=torch.float64)
+        shared = None if torch.is_grad_enabled() else self.weight.new_empty(count, self.inputs, dtype=torch.float64)
         for start in range(0, self.outputs, count):
             rows = slice(start, min(start + count, self.outputs))
-            wide = buffer[: rows.stop - start].copy_(self.weight[rows])
+            numbers = self.weight[rows]
+            wide = numbers.double() if shared is None else shared[: len(numbers)].copy_(numbers)
             yield rows, wide.abs_() if self.of_magnitudes else wide
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
