@@ -99,6 +99,6 @@ class Problem:
             most, relative to its scale; 0 without constraints.
         """
         flat = points.reshape(-1, self.network.inputs).to("cpu", torch.float64)
-        outputs = self.network.forward(flat).outputs.view(self.problems, -1, self.network.outputs)
+        outputs = self.network.values(flat).view(self.problems, -1, self.network.outputs)
         value = (outputs * self.objective[:, None]).sum(-1)
         return value, torch.zeros_like(value) if self.constraints is None else self.constraints.violation(outputs)

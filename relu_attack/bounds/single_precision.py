@@ -10,7 +10,7 @@ from torch import Tensor
 from relu_attack.domains import Box, Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
-from relu_attack.network.operators import Composition, Dense, Diagonal, LinearOperator
+from relu_attack.network.operators import Composition, Dense, Diagonal, LinearOperator, Widened
 
 
 def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> tuple[Network, Box, Tensor]:
@@ -65,6 +65,8 @@ def _numbers(network: Network) -> Iterator[tuple[str, Tensor]]:
 def _weights(operator: LinearOperator, place: str) -> Iterator[Tensor]:
     if isinstance(operator, Dense | Diagonal):
         yield operator.weight
+    elif isinstance(operator, Widened):
+        return  # it is of float32
     elif isinstance(operator, Composition):
         for part in operator.operators:
             yield from _weights(part, place)

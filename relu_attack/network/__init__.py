@@ -3,7 +3,7 @@
 from relu_attack.network.lowering import Lowering, lower
 from relu_attack.network.network import Affine, Evaluation, Layer, Network, Workspace, dense_chain, identity
 from relu_attack.network.penalty import with_excess
-from relu_attack.network.region import Region, breakpoint_times, ray, region
+from relu_attack.network.region import Region, breakpoint_times, ray, region, wall_times
 
 __all__ = [
     "Affine",
@@ -19,5 +19,6 @@ __all__ = [
     "lower",
     "ray",
     "region",
+    "wall_times",
     "with_excess",
 ]

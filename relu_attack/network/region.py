@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.network.network import Network
+from relu_attack.network.network import Layer, Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +52,33 @@ def breakpoint_times(
     Tensor
         Shape (batch, all units): time from now, at least 0; infinite for a unit that moves away from zero.
     """
-    times = []
-    for layer, preactivation, signs, rate in zip(network.layers, preactivations, pattern, rates, strict=False):
-        approaching = torch.where(signs > 0, rate < 0, rate > 0)
-        if layer.passes is not None:
-            approaching &= ~layer.passes
-        times.append(torch.where(approaching, -preactivation / rate, torch.inf))
+    times = [
+        _switching_times(layer, preactivation, signs, rate)
+        for layer, preactivation, signs, rate in zip(network.layers, preactivations, pattern, rates, strict=False)
+    ]
     if not times:
         return rates[-1].new_full((rates[-1].shape[0], 1), torch.inf)
-    return torch.cat(times, 1).clamp_min(0)
+    return torch.cat(times, 1)
+
+
+def wall_times(network: Network, preactivations: Sequence[Tensor], direction: Tensor) -> Tensor:
+    """Return when a walker along `direction` (batch, inputs) meets the wall of its linear region, shape (batch, 1).
+
+    It is the least of its `breakpoint_times`, and holds those of one layer at a time.
+    """
+    nearest = direction.new_full((direction.shape[0], 1), torch.inf)
+    rates = network.rates(preactivations, direction, in_place=True)
+    for layer, preactivation, rate in zip(network.layers, preactivations, rates, strict=False):
+        nearest = torch.minimum(nearest, _switching_times(layer, preactivation, preactivation, rate).amin(1, True))
+    return nearest
+
+
+def _switching_times(layer: Layer, preactivation: Tensor, signs: Tensor, rate: Tensor) -> Tensor:
+    """Return `breakpoint_times` of one layer, shape (batch, units)."""
+    never = torch.where(signs > 0, rate < 0, rate > 0).logical_not_()
+    if layer.passes is not None:
+        never.view(-1, *layer.passes.shape).logical_or_(layer.passes)
+    return (preactivation / rate).neg_().masked_fill_(never, torch.inf).clamp_min_(0)
 
 
 def ray(network: Network, x: Tensor, direction: Tensor, *, count: int = 1) -> Tensor:

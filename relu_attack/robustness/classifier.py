@@ -14,8 +14,8 @@ from relu_attack.errors import ModelError, OptionError, SolverError
 from relu_attack.network import Network, lower
 from relu_attack.network.lowering.agreement import check_agreement
 
-# Images of one forward pass of the model.
-_AT_ONCE = 1024
+# Samples of one forward pass of the model at most, and numbers in them: few large images have many activations.
+_AT_ONCE, _NUMBERS = 1024, 2**22
 
 
 @contextmanager
@@ -160,7 +160,8 @@ class Classifier:
             When a logit is NaN or infinite.
         """
         parts = []
-        for part in x.view(len(x), *self.shape).split(_AT_ONCE):
+        count = max(min(_AT_ONCE, _NUMBERS // self.network.inputs), 1)
+        for part in x.view(len(x), *self.shape).split(count):
             samples = part.to(self.device, self.dtype)
             parts.append(self.model(samples if self.normalization is None else self.normalization.apply(samples)))
         found = torch.cat(parts).to(x.device, torch.float64)

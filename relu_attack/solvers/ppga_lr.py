@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.errors import OptionError
-from relu_attack.network import Evaluation, breakpoint_times
+from relu_attack.network import Evaluation, wall_times
 from relu_attack.solvers.perturbation import Perturbation, PerturbationOptions
 from relu_attack.solvers.prepared import Prepared
 from relu_attack.solvers.walk import Walk
@@ -97,10 +97,8 @@ class PPGALR(Walk):
 
     def _to_wall(self, evaluation: Evaluation, after: Tensor) -> None:
         """Lengthen the steps to `after` that end inside their linear region to its wall and a little beyond."""
-        network, pattern = self.prepared.network, evaluation.preactivations
         direction = after - self.x
-        rates = network.tangent(pattern, direction)
-        wall = breakpoint_times(network, pattern, pattern, rates).amin(1, keepdim=True)
+        wall = wall_times(self.prepared.network, evaluation.preactivations, direction)
         # A step of zero length, or one that meets no wall, is left as it is.
         longer = (wall > 1) & torch.isfinite(wall)
         self._steps = torch.where(longer, (self._steps * wall).clamp_max(self._lr.longest_step), self._steps)

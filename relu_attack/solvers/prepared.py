@@ -128,7 +128,7 @@ def _taxed(problem: Problem) -> tuple[Network, Tensor]:
     matrix, upper = constraints.matrix / scale[:, None], constraints.upper / scale - _MARGIN
     domain = problem.domain.to(device="cpu", dtype=torch.float64)
     points = domain.sample(_SAMPLES, generator=torch.Generator().manual_seed(0)).reshape(-1, domain.inputs)
-    outputs = problem.network.forward(points).outputs
+    outputs = problem.network.values(points)
     values = outputs @ problem.objective.T
     width = values.amax(0) - values.amin(0)
     rows = outputs @ matrix.T

@@ -13,8 +13,10 @@ from relu_attack.errors import OptionError
 from relu_attack.network import Evaluation, Workspace
 from relu_attack.solvers.prepared import Prepared
 
-# Points that a walk keeps before it looks for the best of them; more cost memory and gain no time.
-_MOST_SLOTS = 10
+# Points that a walk keeps before it looks for the best of them; more cost memory and gain no time. Large points, with
+# which a step takes long in any case, are fewer: at most so many numbers, but where one is, and where it goes.
+_MOST_SLOTS, _LEAST_SLOTS = 10, 2
+_NUMBERS = {"cpu": 2**21, "cuda": 2**25}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,8 @@ class Walk(ABC):
         self.generator = generator
         self._workspace = Workspace(prepared.network, prepared.batch, in_place=not self.looks_at_walls)
         self._unit = float(torch.linalg.vector_norm(prepared.widths.double(), dim=-1).mean())
-        slots = min(options.window, _MOST_SLOTS)
+        most = _NUMBERS.get(starts.device.type, _NUMBERS["cuda"]) // starts.numel()
+        slots = max(min(options.window, most, _MOST_SLOTS), _LEAST_SLOTS)
         self._points = starts.repeat(slots, 1, 1)
         self._values = torch.full((slots, prepared.batch), -torch.inf, dtype=starts.dtype, device=starts.device)
         # Views made once: on small networks each indexing would cost as much as a product.

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network import lower
-from relu_attack.network.operators import Sparse
+from relu_attack.network.operators import Convolution, Diagonal, Sparse
 from tests.network.support import assert_lowers, points
 
 
@@ -32,8 +34,14 @@ def test_average_pooling_with_a_divisor_and_a_window_that_is_no_square(ceil_mode
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 8])
 def test_adaptive_average_pooling_to_sizes_that_divide_and_that_do_not(size: int) -> None:
     lowering = assert_lowers(nn.AdaptiveAvgPool1d(size), (2, 6))
-    assert isinstance(lowering.network.output.operator, Sparse)
+    assert isinstance(lowering.network.output.operator, Diagonal if size == 6 else Sparse)
     assert_lowers(nn.AdaptiveAvgPool2d(size), (2, 6, 5))
+
+
+def test_adaptive_average_pooling_to_the_size_that_is_there_vanishes() -> None:
+    lowering = assert_lowers(nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d((3, None))), (1, 5, 6))
+    assert lowering.notes[1] == "model[1]: AdaptiveAvgPool2d vanishes, its windows see one entry each"
+    assert isinstance(lowering.network.output.operator, Convolution)
 
 
 @pytest.mark.parametrize("size", [(3, None), (None, 1), (2, 5)])
@@ -63,6 +71,46 @@ def test_max_pooling(kernel: int, stride: int | None, padding: int, dilation: in
 
 def test_max_pooling_with_a_window_that_is_no_square() -> None:
     assert_lowers(nn.MaxPool2d((3, 2), (2, 1), (1, 0), (1, 2)), (2, 5, 7))
+
+
+@st.composite
+def max_pools(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
+    dimensions = draw(st.sampled_from([1, 2]))
+    kernel, stride, dilation, padding, sizes = ([] for _ in range(5))
+    for _ in range(dimensions):
+        kernel.append(draw(st.integers(1, 5)))
+        stride.append(draw(st.integers(1, 5)))
+        dilation.append(draw(st.integers(1, 2)))
+        padding.append(draw(st.integers(0, kernel[-1] // 2)))
+        sizes.append(draw(st.integers(max(dilation[-1] * (kernel[-1] - 1) + 1 - 2 * padding[-1], 2), 12)))
+    module = (nn.MaxPool1d, nn.MaxPool2d)[dimensions - 1]
+    arguments = (tuple(numbers) for numbers in (kernel, stride, padding, dilation))
+    return module(*arguments, ceil_mode=draw(st.booleans())), (draw(st.integers(1, 3)), *sizes)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(max_pools())
+def test_any_max_pooling_is_that_of_torch_and_so_is_its_gradient(case: tuple[nn.Module, tuple[int, ...]]) -> None:
+    module, shape = case
+    try:
+        module(torch.zeros(1, *shape))
+    except RuntimeError:  # torch asks for more: that no window is in the padding
+        assume(False)
+    assert_lowers(module, shape)
+
+
+def test_max_pooling_takes_no_memory_for_the_size_of_its_image() -> None:
+    network = lower(nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.MaxPool2d(2)), (1, 64, 64)).network
+    for layer in network.layers:
+        assert layer.slopes.untyped_storage().nbytes() <= 8 * 64
+        assert layer.affine.constants.untyped_storage().nbytes() <= 8 * 64
+    single = network.to(dtype=torch.float32)
+    assert all(layer.slopes.untyped_storage().nbytes() <= 4 * 64 for layer in single.layers)
+
+
+def test_max_pooling_leaves_out_what_no_window_sees() -> None:
+    network = lower(nn.MaxPool2d(2, stride=3), (1, 5, 5)).network
+    assert [int((layer.slope == 0).sum()) for layer in network.layers] == [2 * 4, 2 * 2]
 
 
 def test_max_pooling_of_negative_values_never_takes_the_padding() -> None:

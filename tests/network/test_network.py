@@ -1,5 +1,8 @@
 """The kernels of the chain against autograd, on networks of every kind of layer."""
 
+import itertools
+from collections.abc import Iterable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -86,6 +89,52 @@ def test_a_workspace_is_reused_and_changes_nothing(case: tuple[nn.Module, tuple[
         assert torch.equal(fresh.outputs, reused.outputs)
         gradient = network.gradient(fresh.pattern, objective)
         assert torch.equal(gradient, network.gradient(reused.preactivations, objective, workspace=workspace))
+
+
+def storage(tensors: Iterable[Tensor | None]) -> int:
+    """Return how many numbers the tensors hold in memory, what they share counted once."""
+    held = {tensor.untyped_storage().data_ptr(): tensor for tensor in tensors if tensor is not None}
+    return sum(tensor.untyped_storage().nbytes() // tensor.element_size() for tensor in held.values())
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_workspace_holds_the_preactivations_and_three_buffers_of_the_widest_layer(in_place: bool) -> None:
+    widths, batch = [3, *[20, 5, 40] * 10, 2], 4
+    weights = [points((after, before), batch=1)[0] for before, after in itertools.pairwise(widths)]
+    network = dense_chain(weights, [weight.new_zeros(len(weight)) for weight in weights])
+    workspace = Workspace(network, batch, in_place=in_place)
+    held = storage([*workspace.preactivations, *workspace.activations, *workspace.sensitivities])
+    assert held <= batch * (network.units + (2 if in_place else 3) * max(widths))
+    for first, second in itertools.pairwise(workspace.sensitivities):
+        assert storage([first, second]) > storage([first]), "a product would write to what it reads"
+    x, objective = points((3,), batch=batch), objectives(batch, 2)
+    evaluation = network.forward(x, workspace=workspace)
+    found = network.gradient(evaluation.preactivations, objective, workspace=workspace)
+    assert torch.equal(found, network.gradient(network.forward(x).pattern, objective))
+
+
+def test_a_workspace_has_no_buffers_for_operators_that_return_tensors_of_their_own() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 1))
+    workspace = Workspace(lower(model, (1, 6, 6)).network, 3, in_place=True)
+    assert storage([*workspace.preactivations, *workspace.sensitivities]) <= 3 * 8
+
+
+def test_values_are_the_outputs_of_a_forward_pass(case: tuple[nn.Module, tuple[int, ...], Network]) -> None:
+    _, shape, network = case
+    x = points(shape).flatten(1)
+    before = x.clone()
+    assert torch.equal(network.values(x), network.forward(x).outputs)
+    assert torch.equal(x, before)
+
+
+def test_rates_in_place_are_the_tangent(case: tuple[nn.Module, tuple[int, ...], Network]) -> None:
+    _, shape, network = case
+    x, direction = points(shape).flatten(1), points(shape, seed=5).flatten(1)
+    signs = network.forward(x).preactivations
+    for rate, expected in zip(
+        network.rates(signs, direction, in_place=True), network.tangent(signs, direction), strict=True
+    ):
+        assert torch.equal(rate, expected)
 
 
 def test_one_objective_for_each_problem_folds_into_the_last_map(

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from relu_attack.errors import OptionError
 from relu_attack.network.operators import (
+    AlongAxis,
     Composition,
     Convolution,
     Dense,
@@ -14,8 +15,12 @@ from relu_attack.network.operators import (
     LinearOperator,
     PerProblem,
     Sparse,
+    Widened,
     compose,
+    convolution,
+    widened,
 )
+from relu_attack.network.operators.along_axis import Run
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
 
@@ -49,6 +54,14 @@ OPERATORS: dict[str, LinearOperator] = {
     "composition": Composition(
         (sparse(60, 10), conv2d, Diagonal(normal(conv2d.outputs)), Dense(normal(3, conv2d.outputs)))
     ),
+    "along an axis": AlongAxis.from_entries(
+        [(0, 0, 1.0), (1, 2, 1.0), (0, 1, -1.0), (1, 3, -1.0), (2, 1, 1.0), (3, 3, 1.0)], (5, 4), before=2, after=3
+    ),
+    "along an axis, out of step": AlongAxis.from_entries(
+        [(3, 0, 0.5), (0, 2, -2.0), (1, 2, -2.0), (2, 5, 1.0), (0, 4, 1.0), (3, 4, 3.0)], (4, 7), before=3, after=1
+    ),
+    "widened": Widened(normal(5, 4).float()),
+    "widened magnitudes": Widened(normal(5, 4).float(), of_magnitudes=True),
     "one problem": PerProblem(normal(1, 5)),
 }
 
@@ -124,6 +137,44 @@ def test_entries_of_a_composition_of_sparse_maps_stay_sparse() -> None:
     assert bool((rows < 7).all())
 
 
+@pytest.mark.parametrize("stride", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("padding", [(0, 0), (2, 1)])
+@pytest.mark.parametrize("dilation", [(1, 1), (1, 2)])
+def test_a_convolution_of_a_large_image_is_a_sum_over_the_places_of_its_kernel(
+    stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator = Convolution(normal(4, 3, 3, 2), (3, 8, 9), stride, padding, dilation)
+    x, by_channel, by_place = normal(2, operator.inputs), normal(4), normal(operator.outputs)
+    expected = [operator.apply(x, bias=bias) for bias in (None, by_channel, by_place)]
+    monkeypatch.setattr(convolution, "_MOST_IN_WINDOWS", 0)
+    for bias, wanted in zip((None, by_channel, by_place), expected, strict=True):
+        torch.testing.assert_close(operator.apply(x, bias=bias), wanted, rtol=0, atol=1e-12)
+
+
+def test_regular_entries_are_few_runs() -> None:
+    pairs = [(row, 2 * row + side, sign) for side, sign in ((0, 1.0), (1, -1.0)) for row in range(100)]
+    assert len(AlongAxis.from_entries(pairs, (100, 200), before=1, after=1).runs) == 2
+
+
+def test_a_widened_matrix_is_in_float64_what_a_copy_would_be_and_in_float32_the_same_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(widened, "_BLOCK", 8)  # two rows at once, and one that is left over
+    weight, x, y = normal(5, 4).float(), normal(3, 4), normal(3, 5)
+    kept, copy = Widened(weight), Dense(weight.double())
+    torch.testing.assert_close(kept.apply(x, bias=y[0]), copy.apply(x, bias=y[0]), rtol=0, atol=1e-14)
+    torch.testing.assert_close(kept.transpose(y), copy.transpose(y), rtol=0, atol=1e-14)
+    # Autograd comes back to every block.
+    x.requires_grad_(), y.requires_grad_()
+    (forth,) = torch.autograd.grad(kept.apply(x).sum(), x)
+    (back,) = torch.autograd.grad(kept.transpose(y).sum(), y)
+    torch.testing.assert_close(forth, copy.weight.sum(0).expand(3, -1))
+    torch.testing.assert_close(back, copy.weight.sum(1).expand(3, -1))
+    single = kept.to(dtype=torch.float32)
+    assert isinstance(single, Dense)
+    assert single.weight.data_ptr() == weight.data_ptr()
+
+
 def test_rows_of_several_problems_have_no_entries_of_one_matrix() -> None:
     with pytest.raises(OptionError, match="rows of 3 problems are no one matrix; take one problem at a time"):
         PerProblem(normal(3, 5)).entries()
@@ -141,6 +192,9 @@ def test_absolute_is_entry_by_entry_and_an_upper_bound_for_a_composition(operato
 def test_is_finite_sees_one_bad_coefficient(operator: LinearOperator, bad: float) -> None:
     assert operator.is_finite()
     first = operator.operators[1] if isinstance(operator, Composition) else operator
+    if isinstance(first, AlongAxis):
+        assert not AlongAxis((Run(bad, 1, 0, 0), *first.runs[1:]), first.shape, first.before, first.after).is_finite()
+        return
     coefficients = "values" if isinstance(first, Sparse) else "weight"
     spoilt: Tensor = vars(first)[coefficients]
     kept = spoilt.flatten()[-1].item()

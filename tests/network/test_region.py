@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from relu_attack.network import Network, breakpoint_times, dense_chain, lower, ray, region
+from relu_attack.network import Network, breakpoint_times, dense_chain, lower, ray, region, wall_times
 from tests.network.support import lively, points
 
 MODELS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
@@ -115,6 +115,14 @@ def test_a_ray_that_starts_on_a_wall_counts_it_when_it_crosses_it() -> None:
     network = dense_chain([torch.eye(1), torch.ones(1, 1)], [torch.zeros(1), torch.zeros(1)])
     start = torch.zeros(2, 1)
     assert ray(network, start, torch.tensor([[1.0], [-1.0]])).tolist() == [[0.0], [torch.inf]]
+
+
+def test_the_time_to_the_wall_is_the_first_of_the_times_of_all_units(network: Network) -> None:
+    x, direction = points(network.input_shape).flatten(1), points(network.input_shape, seed=1).flatten(1)
+    evaluation = network.forward(x)
+    rates = network.tangent(evaluation.pattern, direction)
+    times = breakpoint_times(network, evaluation.preactivations, evaluation.pattern, rates)
+    assert torch.equal(wall_times(network, evaluation.preactivations, direction), times.amin(1, keepdim=True))
 
 
 def test_the_units_that_pass_their_value_never_switch() -> None:

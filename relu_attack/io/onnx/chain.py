@@ -25,7 +25,7 @@ class Chain(Builder):
         joined = None if self._pending is None else _join(self._pending.operator, operator)
         super().affine(operator, bias, shape)
         if joined is not None and self._pending is not None:
-            self._pending = Affine(joined, self._pending.bias)
+            self._pending = Affine(joined, self._pending.constants)
 
     def select(self, source: Tensor) -> None:
         """Append a selection of entries: the value takes the shape of `source`, which holds their places."""

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
-from relu_attack._checks import first_index
+from relu_attack._checks import all_finite, first_index
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network.lowering import (
     activation,
@@ -132,8 +132,6 @@ def _check(module: nn.Module, path: str) -> None:
             raise ModelError(f"{where} has a {name} without data (device meta); load the weights first")
         if tensor.is_complex():
             raise ModelError(f"{where} has a {name} of complex numbers; weights must be real")
-        bad = ~torch.isfinite(tensor)
-        if bool(bad.any()):
-            raise ModelError(
-                f"{where} has a {name} that is NaN or infinite at index {first_index(bad)}; train or load it again"
-            )
+        if not all_finite(tensor):
+            index = first_index(~torch.isfinite(tensor))
+            raise ModelError(f"{where} has a {name} that is NaN or infinite at index {index}; train or load it again")

@@ -13,7 +13,7 @@ from relu_attack.network.operators import Diagonal, Sparse
 
 def lower_relu(module: nn.ReLU, builder: Builder) -> None:
     """Lower ``nn.ReLU``."""
-    builder.activate(torch.zeros(builder.size, dtype=torch.float64))
+    builder.activate(torch.zeros((), dtype=torch.float64).expand(builder.size))
     builder.note(f"ReLU, {builder.size} units")
 
 

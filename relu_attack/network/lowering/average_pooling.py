@@ -11,7 +11,7 @@ from relu_attack.network.lowering.windows import (
     adaptive,
     check_rank,
     per_dimension,
-    pooling_table,
+    pooling_windows,
     product,
 )
 from relu_attack.network.operators import Sparse
@@ -19,7 +19,8 @@ from relu_attack.network.operators import Sparse
 
 def lower_average_pool(module: nn.AvgPool1d | nn.AvgPool2d, builder: Builder) -> None:
     """Lower ``nn.AvgPool1d`` and ``nn.AvgPool2d``."""
-    table, shape = pooling_table(module, builder, dimensions=2 if isinstance(module, nn.AvgPool2d) else 1)
+    tables, shape = pooling_windows(module, builder, dimensions=2 if isinstance(module, nn.AvgPool2d) else 1)
+    table = product(tables, builder.shape)
     counted = table >= (PADDING if module.count_include_pad else 0)
     divisor = counted.sum(1)
     if isinstance(module, nn.AvgPool2d) and module.divisor_override is not None:
@@ -37,6 +38,9 @@ def lower_adaptive_average_pool(module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPoo
     windows = [size if number is None else number for number, size in zip(requested, sizes, strict=True)]
     if min(windows) < 1:
         raise builder.refuse(module, f"has output_size={target}; every size must be at least 1")
+    if windows == list(sizes):
+        builder.note(f"{type(module).__name__} vanishes, its windows see one entry each")
+        return
     tables = [adaptive(size, number) for size, number in zip(sizes, windows, strict=True)]
     table = product(tables, builder.shape)
     _average(module, builder, table, (table >= 0).sum(1), (*builder.shape[:-dimensions], *windows))

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from relu_attack._checks import all_finite
 from relu_attack.errors import ModelError
 from relu_attack.network.network import Affine, Layer, Network, identity
 from relu_attack.network.operators import LinearOperator
@@ -56,23 +57,23 @@ class Builder:
         operator
             The linear half, float64 on the CPU.
         bias
-            Shape (outputs,); None for zero.
+            The numbers that are added, in the order of the outputs, of any shape, see `Affine`; None for zero.
         shape
             Shape of one row of the result; unchanged when not given.
         """
-        if not operator.is_finite() or (bias is not None and not bool(torch.isfinite(bias).all())):
+        if not operator.is_finite() or (bias is not None and not all_finite(bias)):
             raise ModelError(f"{self.path} has a coefficient that is NaN or infinite; train or load the model again")
         if bias is None:
-            bias = torch.zeros(operator.outputs, dtype=torch.float64)
+            bias = torch.zeros((), dtype=torch.float64).expand(operator.outputs)
         step = Affine(operator, bias)
         self._pending = step if self._pending is None else step.after(self._pending)
         self.shape = self.shape if shape is None else shape
 
     def activate(self, slope: Tensor) -> None:
-        """Append the activation ``max(z, slope z)``, `slope` of shape (units,) with entries in [0, 1]."""
+        """Append the activation ``max(z, slope z)``: slopes in [0, 1] in the order of the units, of any shape."""
         if not bool(((slope >= 0) & (slope <= 1)).all()):
             raise ModelError(f"{self.path} has a slope outside [0, 1]; its rule must rescale it")
-        self._layers.append(Layer(self._pending or identity(slope.shape[0]), slope))
+        self._layers.append(Layer(self._pending or identity(slope.numel()), slope))
         self._pending = None
 
     def reshape(self, shape: tuple[int, ...]) -> None:

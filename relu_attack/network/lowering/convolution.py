@@ -33,8 +33,7 @@ def lower_convolution(module: nn.Conv1d | nn.Conv2d, builder: Builder) -> None:
         raise builder.refuse(
             module, f"has a kernel that is larger than its padded input, which comes from a value of shape {before}"
         )
-    positions = operator.outputs // module.out_channels
-    bias = None if module.bias is None else exact(module.bias).repeat_interleave(positions)
+    bias = None if module.bias is None else exact(module.bias)[:, None].expand(-1, operator.outputs // len(module.bias))
     builder.affine(operator, bias, operator.output_shape)
     builder.note(f"{name} {before} -> {builder.shape}")
 

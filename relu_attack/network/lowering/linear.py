@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from relu_attack.network.lowering.builder import Builder, Rule, exact
-from relu_attack.network.operators import Dense
+from relu_attack.network.operators import Dense, LinearOperator, Widened
+
+# From this many numbers on, 32 MiB in float64, a matrix of float32 is kept as it is.
+_LARGE = 2**22
 
 
 def lower_linear(module: nn.Linear, builder: Builder) -> None:
@@ -17,8 +21,15 @@ def lower_linear(module: nn.Linear, builder: Builder) -> None:
             "put an nn.Flatten before it or correct the input's shape",
         )
     bias = None if module.bias is None else exact(module.bias)
-    builder.affine(Dense(exact(module.weight)), bias, (*builder.shape[:-1], module.out_features))
+    builder.affine(dense(module.weight), bias, (*builder.shape[:-1], module.out_features))
     builder.note(f"Linear {module.in_features} -> {module.out_features}")
+
+
+def dense(weight: Tensor) -> LinearOperator:
+    """Copy the matrix of a layer: to float64, unless it is large and its own precision is less."""
+    if weight.numel() < _LARGE or weight.dtype == torch.float64:
+        return Dense(exact(weight))
+    return Widened(weight.detach().to("cpu", torch.float32, copy=True))
 
 
 RULES: dict[type[nn.Module], Rule] = {nn.Linear: lower_linear}

@@ -2,74 +2,101 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from relu_attack.errors import UnsupportedModuleError
 from relu_attack.network.lowering.builder import Builder, Rule
-from relu_attack.network.lowering.windows import pooling_table
-from relu_attack.network.operators import Sparse
+from relu_attack.network.lowering.windows import pooling_windows
+from relu_attack.network.operators import AlongAxis
+
+Windows = list[list[int]]
+"""The places along one dimension that each window sees."""
 
 
 def lower_max_pool(module: nn.MaxPool1d | nn.MaxPool2d, builder: Builder) -> None:
-    """Lower ``nn.MaxPool1d`` and ``nn.MaxPool2d``; padding never wins, so its places are left out."""
+    """Lower ``nn.MaxPool1d`` and ``nn.MaxPool2d``, one dimension after the other: the maximum of maxima.
+
+    Padding never wins, so its places are left out.
+    """
     name = type(module).__name__
     if module.return_indices:
         raise UnsupportedModuleError(f"{builder.path} is {name} with return_indices=True; supported: False")
-    table, shape = pooling_table(
+    tables, _ = pooling_windows(
         module, builder, dimensions=2 if isinstance(module, nn.MaxPool2d) else 1, dilation=module.dilation
     )
-    table = table.clamp_min(-1).sort(1, descending=True).values  # real places first, so that only the ends are ragged
+    seen = [[[place for place in row if place >= 0] for row in table.tolist()] for table in tables]
+    first = len(builder.shape) - len(seen)
+    # What no window sees along the later dimensions need not play along the earlier ones.
+    for axis, windows in enumerate(seen[1:], first + 1):
+        kept = sorted({place for window in windows for place in window})
+        _select(kept, builder, axis)
+        seen[axis - first] = [[kept.index(place) for place in window] for window in windows]
     rounds = passed = 0
-    while table.shape[1] > 1:
-        table, passing = _play(table, builder)
-        rounds, passed = rounds + 1, passed + passing
-    winners, ones = table.flatten(), torch.ones(table.shape[0], dtype=torch.float64)
-    rows = torch.arange(winners.shape[0])
-    builder.affine(
-        Sparse.from_triplets(rows, winners, ones, outputs=winners.shape[0], inputs=builder.size), None, shape
-    )
+    for axis, windows in enumerate(seen, first):
+        while max(map(len, windows)) > 1:
+            windows, passing = _play(windows, builder, axis)
+            rounds, passed = rounds + 1, passed + passing
+        _select([winner for (winner,) in windows], builder, axis)
     builder.note(f"{name}: {rounds} rounds of pairwise maxima, {passed} pass-through units")
 
 
-def _play(table: Tensor, builder: Builder) -> tuple[Tensor, int]:
-    """Play one round and return the table of its winners and the number of units that pass a value through.
+def _play(windows: Windows, builder: Builder, axis: int) -> tuple[Windows, int]:
+    """Play one round along a dimension and return the windows over its winners and the number of units that pass.
 
     A pair that several windows share is played once.
     """
-    if table.shape[1] % 2:
-        table = torch.cat([table, torch.full_like(table[:, :1], -1)], 1)
-    entries, first, second = builder.size, table[:, 0::2], table[:, 1::2]
-    played, alone = second >= 0, (first >= 0) & (second < 0)
-    pairs, pair_of_place = torch.unique(first[played] * entries + second[played], return_inverse=True)
-    single, single_of_place = torch.unique(first[alone], return_inverse=True)
-    left, right = pairs // entries, pairs % entries
-    passing, place_of_passing = torch.unique(torch.cat([right, single]), return_inverse=True)
+    pairs = list(dict.fromkeys((one[0], one[1]) for one in _in_pairs(windows) if len(one) == 2))
+    alone = list(dict.fromkeys(one[0] for one in _in_pairs(windows) if len(one) == 1))
+    passing = list(dict.fromkeys([*(right for _, right in pairs), *alone]))
+    games, unit = range(len(pairs)), {place: len(pairs) + index for index, place in enumerate(passing)}
+    before, _, after = _around(builder, axis)
 
-    count, units = pairs.shape[0], pairs.shape[0] + passing.shape[0]
-    games, ones = torch.arange(count), torch.ones(count, dtype=torch.float64)
-    differences = Sparse.from_triplets(
-        torch.cat([games, games, torch.arange(count, units)]),
-        torch.cat([left, right, passing]),
-        torch.cat([ones, -ones, torch.ones(units - count, dtype=torch.float64)]),
-        outputs=units,
-        inputs=entries,
-    )
-    builder.affine(differences, None, (units,))
-    builder.activate(torch.cat([torch.zeros_like(ones), torch.ones(units - count, dtype=torch.float64)]))
-    winners = place_of_passing.shape[0]
-    sums = Sparse.from_triplets(
-        torch.cat([games, torch.arange(winners)]),
-        torch.cat([games, count + place_of_passing]),
-        torch.ones(count + winners, dtype=torch.float64),
-        outputs=winners,
-        inputs=units,
-    )
-    builder.affine(sums, None, (winners,))
+    differences = [(game, pairs[game][0], 1.0) for game in games]
+    differences += [(game, pairs[game][1], -1.0) for game in games]
+    differences += [(unit[place], place, 1.0) for place in passing]
+    _along(differences, len(pairs) + len(passing), builder, axis)
+    slopes = torch.tensor([0.0] * len(pairs) + [1.0] * len(passing), dtype=torch.float64)
+    builder.activate(slopes[:, None].expand(before, -1, after))
 
-    following = torch.full_like(first, -1)
-    following[played], following[alone] = pair_of_place, count + single_of_place
-    return following, passing.shape[0]
+    sums = [(game, game, 1.0) for game in games] + [(game, unit[pairs[game][1]], 1.0) for game in games]
+    sums += [(winner, unit[place], 1.0) for winner, place in enumerate(alone, len(pairs))]
+    _along(sums, len(pairs) + len(alone), builder, axis)
+
+    winner: dict[tuple[int, ...], int] = {pair: game for game, pair in enumerate(pairs)}
+    winner |= {(place,): index for index, place in enumerate(alone, len(pairs))}
+    following = [[winner[tuple(window[i : i + 2])] for i in range(0, len(window), 2)] for window in windows]
+    return following, before * len(passing) * after
+
+
+def _in_pairs(windows: Windows) -> Iterator[list[int]]:
+    """Yield the first pair of every window, then the second, ...; a last one that is alone is yielded alone.
+
+    In this order what is at one place of all windows is evenly spaced.
+    """
+    for place in range(0, max(map(len, windows)), 2):
+        yield from (window[place : place + 2] for window in windows if len(window) > place)
+
+
+def _select(places: list[int], builder: Builder, axis: int) -> None:
+    """Keep the entries at some places along a dimension, in this order."""
+    if places != list(range(builder.shape[axis])):
+        _along([(row, place, 1.0) for row, place in enumerate(places)], len(places), builder, axis)
+
+
+def _along(entries: list[tuple[int, int, float]], rows: int, builder: Builder, axis: int) -> None:
+    """Append a small matrix along a dimension."""
+    before, size, after = _around(builder, axis)
+    operator = AlongAxis.from_entries(entries, (rows, size), before=before, after=after)
+    builder.affine(operator, None, (*builder.shape[:axis], rows, *builder.shape[axis + 1 :]))
+
+
+def _around(builder: Builder, axis: int) -> tuple[int, int, int]:
+    """Return the number of entries before a dimension, its size, and the number of entries after it."""
+    return math.prod(builder.shape[:axis]), builder.shape[axis], math.prod(builder.shape[axis + 1 :])
 
 
 RULES: dict[type[nn.Module], Rule] = {nn.MaxPool1d: lower_max_pool, nn.MaxPool2d: lower_max_pool}

@@ -63,14 +63,14 @@ def product(tables: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
     return joined
 
 
-def pooling_table(
+def pooling_windows(
     module: nn.AvgPool1d | nn.AvgPool2d | nn.MaxPool1d | nn.MaxPool2d,
     builder: Builder,
     *,
     dimensions: int,
     dilation: int | Sequence[int] = 1,
-) -> tuple[Tensor, tuple[int, ...]]:
-    """Return the table of a pooling module with a kernel, and the shape of its result.
+) -> tuple[list[Tensor], tuple[int, ...]]:
+    """Return the table of a pooling module for each dimension that it pools, and the shape of its result.
 
     Raises
     ------
@@ -97,10 +97,9 @@ def pooling_table(
         raise builder.refuse(
             module, f"has a window {tuple(reaches)} that is larger than a value of shape {builder.shape}"
         )
-    table = product(tables, builder.shape)
-    if bool((table < 0).all(1).any()):
+    if any(bool((table < 0).all(1).any()) for table in tables):
         raise builder.refuse(module, f"has a window that sees padding only, on a value of shape {builder.shape}")
-    return table, shape
+    return tables, shape
 
 
 def check_rank(module: nn.Module, builder: Builder, *, dimensions: int) -> None:

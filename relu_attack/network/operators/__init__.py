@@ -4,10 +4,23 @@ An operator maps flat rows ``(batch, inputs)`` to flat rows ``(batch, outputs)``
 `LinearOperator` declares, so a new kind of layer needs one new operator at most.
 """
 
+from relu_attack.network.operators.along_axis import AlongAxis
 from relu_attack.network.operators.base import LinearOperator
 from relu_attack.network.operators.composition import Composition, compose
 from relu_attack.network.operators.convolution import Convolution
 from relu_attack.network.operators.dense import Dense, Diagonal, PerProblem
 from relu_attack.network.operators.sparse import Sparse
+from relu_attack.network.operators.widened import Widened
 
-__all__ = ["Composition", "Convolution", "Dense", "Diagonal", "LinearOperator", "PerProblem", "Sparse", "compose"]
+__all__ = [
+    "AlongAxis",
+    "Composition",
+    "Convolution",
+    "Dense",
+    "Diagonal",
+    "LinearOperator",
+    "PerProblem",
+    "Sparse",
+    "Widened",
+    "compose",
+]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
+
+from relu_attack._checks import all_finite
 
 WeightedType = TypeVar("WeightedType", bound="Weighted")
 
 
 class LinearOperator(ABC):
     """A linear map A between flat vectors."""
+
+    fills: ClassVar[bool] = False
+    """Whether `apply` and `transpose` write to `out`; the others return a tensor of their own."""
 
     @property
     @abstractmethod
@@ -94,4 +99,4 @@ class Weighted(LinearOperator):
         return self.with_weight(self.weight.to(device=device, dtype=dtype))
 
     def is_finite(self) -> bool:
-        return bool(torch.isfinite(self.weight).all())
+        return all_finite(self.weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,9 @@ from torch.nn import functional, grad
 from relu_attack.network.operators.base import Weighted
 
 _IMAGE_CHANNELS = 3
+
+# Numbers in a table of all windows at most: 64 MiB in float64.
+_MOST_IN_WINDOWS = 2**23
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +71,32 @@ class Convolution(Weighted):
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         convolve = functional.conv1d if len(self.input_shape) == 2 else functional.conv2d
         image = x.reshape(-1, *self.input_shape)
-        result = convolve(image, self.weight, None, self.stride, self.padding, self.dilation, self.groups).flatten(1)
-        return result if bias is None else result.add_(bias)
+        if bias is not None and len(bias) != len(self.weight):  # a number for each place, not only for each channel
+            return self.apply(x).add_(bias)
+        if self._spares_windows:
+            result = self._by_places(image)
+            return result.flatten(1) if bias is None else result.add_(bias[:, None]).flatten(1)
+        return convolve(image, self.weight, bias, self.stride, self.padding, self.dilation, self.groups).flatten(1)
+
+    @property
+    def _spares_windows(self) -> bool:
+        """Whether there is to be no table of all windows, which torch makes on a CPU in float64."""
+        if self.weight.dtype != torch.float64 or self.weight.device.type != "cpu" or self.groups != 1:
+            return False
+        return len(self.input_shape) == 3 and self.terms * math.prod(self.output_shape[1:]) > _MOST_IN_WINDOWS
+
+    def _by_places(self, image: Tensor) -> Tensor:
+        """Return the convolution as a sum of one product for each place of the kernel, (batch, channels, places)."""
+        (high, wide), (down, right) = self.padding, self.stride
+        padded = functional.pad(image, (wide, wide, high, high))
+        _, rows, columns = self.output_shape
+        result = image.new_zeros(len(image), len(self.weight), rows * columns)
+        for row, column in itertools.product(*map(range, self.weight.shape[2:])):
+            top, left = row * self.dilation[0], column * self.dilation[1]
+            seen = padded[:, :, top::down, left::right][:, :, :rows, :columns]
+            weight = self.weight[:, :, row, column].expand(len(image), -1, -1)
+            result.baddbmm_(weight, seen.flatten(2))
+        return result
 
     @property
     def _folds(self) -> bool:

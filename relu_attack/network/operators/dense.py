@@ -22,6 +22,8 @@ class Dense(Weighted):
         Shape (outputs, inputs).
     """
 
+    fills = True
+
     @property
     def inputs(self) -> int:
         return self.weight.shape[1]
@@ -67,6 +69,8 @@ class Diagonal(Weighted):
     weight
         The scales, shape (inputs,).
     """
+
+    fills = True
 
     @property
     def inputs(self) -> int:
