@@ -10,7 +10,7 @@ from torch import Tensor
 from relu_attack.domains import Box, Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
-from relu_attack.network.operators import Composition, Dense, Diagonal, LinearOperator
+from relu_attack.network.operators import Composition, Dense, Diagonal, LinearOperator, Selection, Stacked, Summed
 
 
 def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> tuple[Network, Box, Tensor]:
@@ -65,10 +65,10 @@ def _numbers(network: Network) -> Iterator[tuple[str, Tensor]]:
 def _weights(operator: LinearOperator, place: str) -> Iterator[Tensor]:
     if isinstance(operator, Dense | Diagonal):
         yield operator.weight
-    elif isinstance(operator, Composition):
+    elif isinstance(operator, Composition | Stacked | Summed):
         for part in operator.operators:
             yield from _weights(part, place)
-    else:
+    elif not isinstance(operator, Selection):
         raise OptionError(
             f"{place} is a {type(operator).__name__.lower()}; bounds in float32 are for dense layers, take float64"
         )

@@ -8,6 +8,23 @@ from relu_attack.network.operators.base import LinearOperator
 from relu_attack.network.operators.composition import Composition, compose
 from relu_attack.network.operators.convolution import Convolution
 from relu_attack.network.operators.dense import Dense, Diagonal, PerProblem
+from relu_attack.network.operators.selection import Selection
 from relu_attack.network.operators.sparse import Sparse
+from relu_attack.network.operators.stacked import Stacked, stack
+from relu_attack.network.operators.summed import Summed, add
 
-__all__ = ["Composition", "Convolution", "Dense", "Diagonal", "LinearOperator", "PerProblem", "Sparse", "compose"]
+__all__ = [
+    "Composition",
+    "Convolution",
+    "Dense",
+    "Diagonal",
+    "LinearOperator",
+    "PerProblem",
+    "Selection",
+    "Sparse",
+    "Stacked",
+    "Summed",
+    "add",
+    "compose",
+    "stack",
+]
