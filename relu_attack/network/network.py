@@ -12,7 +12,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from relu_attack.network.operators import Dense, Diagonal, LinearOperator, PerProblem, compose
+from relu_attack.network.operators import (
+    Dense,
+    Diagonal,
+    LinearOperator,
+    PerProblem,
+    Selection,
+    compose,
+)
 
 _threshold_backward = torch.ops.aten.threshold_backward.grad_input
 
@@ -298,7 +305,7 @@ class Network:
 
 def identity(size: int, *, dtype: torch.dtype = torch.float64) -> Affine:
     """Return the affine map that changes nothing."""
-    return Affine(Diagonal(torch.ones(size, dtype=dtype)), torch.zeros(size, dtype=dtype))
+    return Affine(Selection(0, size, size), torch.zeros(size, dtype=dtype))
 
 
 def dense_chain(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Network:

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from relu_attack.errors import ModelError
+from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network.network import Affine, Layer, Network, identity
-from relu_attack.network.operators import LinearOperator
+from relu_attack.network.operators import Diagonal, LinearOperator, Selection, Sparse, add, stack
+
+
+@dataclass(eq=False)
+class Lane:
+    """A value on its way through the layers.
+
+    Attributes
+    ----------
+    shape
+        Shape of one row, without the batch dimension.
+    affine
+        What gives it from the last hidden layer, or from the input. Lanes with the same map, the very object, hold
+        the same numbers.
+    memory
+        Stands for the memory of the value in the model: lanes with the same one change together when an operation works
+        in place.
+    """
+
+    shape: tuple[int, ...]
+    affine: Affine
+    memory: object
 
 
 @dataclass
 class Builder:
     """Collects affine maps and activations while the modules of a model are walked in order.
+
+    Rules see one current value. Others that are needed later are lanes beside it: each activation passes them on, by
+    units of slope 1, from when they are kept until they are dropped.
 
     Attributes
     ----------
@@ -33,10 +58,12 @@ class Builder:
     path: str = "model"
     notes: list[str] = field(default_factory=list)
     _layers: list[Layer] = field(default_factory=list)
-    _pending: Affine | None = None
+    _kept: list[Lane] = field(default_factory=list)
+    _passed: int = 0
 
     def __post_init__(self) -> None:
         self._input_shape = self.shape
+        self._pending, self._memory = identity(self.size), object()
 
     @property
     def size(self) -> int:
@@ -44,9 +71,14 @@ class Builder:
         return math.prod(self.shape)
 
     @property
+    def places(self) -> Tensor:
+        """The place of each entry of the current value in its row, in the value's shape."""
+        return torch.arange(self.size).reshape(self.shape)
+
+    @property
     def follows_map(self) -> bool:
         """Whether an affine map stands since the last activation, so that the next one folds into it."""
-        return self._pending is not None
+        return not isinstance(self._pending.operator, Selection)
 
     def affine(self, operator: LinearOperator, bias: Tensor | None, shape: tuple[int, ...] | None = None) -> None:
         """Append an affine map.
@@ -64,24 +96,90 @@ class Builder:
             raise ModelError(f"{self.path} has a coefficient that is NaN or infinite; train or load the model again")
         if bias is None:
             bias = torch.zeros(operator.outputs, dtype=torch.float64)
-        step = Affine(operator, bias)
-        self._pending = step if self._pending is None else step.after(self._pending)
-        self.shape = self.shape if shape is None else shape
+        self._go_on(Affine(operator, bias).after(self._pending), self.shape if shape is None else shape)
+
+    def scale(self, factor: float) -> None:
+        """Multiply every entry by a number."""
+        self.affine(Diagonal(torch.full((self.size,), factor, dtype=torch.float64)), None)
 
     def activate(self, slope: Tensor) -> None:
         """Append the activation ``max(z, slope z)``, `slope` of shape (units,) with entries in [0, 1]."""
         if not bool(((slope >= 0) & (slope <= 1)).all()):
             raise ModelError(f"{self.path} has a slope outside [0, 1]; its rule must rescale it")
-        self._layers.append(Layer(self._pending or identity(slope.shape[0]), slope))
-        self._pending = None
+        # The last lane first: the value that it holds is the most likely to have operators in common with this one.
+        others = list({id(lane.affine): lane.affine for lane in reversed(self._kept)}.values())
+        maps = [self._pending, *others]
+        sizes = [each.operator.outputs for each in maps]
+        width, passed = sum(sizes), sum(sizes[1:])
+        joined = Affine(stack([each.operator for each in maps]), torch.cat([each.bias for each in maps]))
+        self._layers.append(Layer(joined, torch.cat([slope, slope.new_ones(passed)])))
+        self._passed += passed
+        nothing = [torch.zeros(size, dtype=torch.float64) for size in sizes]
+        starts = itertools.accumulate(sizes, initial=0)
+        current, *moved = (
+            Affine(Selection(start, len(bias), width), bias) for start, bias in zip(starts, nothing, strict=False)
+        )
+        after = dict(zip(map(id, others), moved, strict=True))
+        for lane in self._kept:
+            lane.affine = after[id(lane.affine)]
+        self._go_on(current, self.shape)
 
     def reshape(self, shape: tuple[int, ...]) -> None:
         """Give the entries of a row another shape, in the same order."""
         self.shape = shape
 
+    def select(self, source: Tensor) -> None:
+        """Append a selection of entries: the value takes the shape of `source`, which holds their places."""
+        shape, places = tuple(source.shape), source.flatten()
+        count = places.shape[0]
+        if count == self.size and bool((places == torch.arange(count)).all()):
+            self.reshape(shape)
+            return
+        ones = torch.ones(count, dtype=torch.float64)
+        operator = Sparse.from_triplets(torch.arange(count), places, ones, outputs=count, inputs=self.size)
+        memory = self._memory
+        self.affine(operator, None, shape)
+        self._memory = memory  # in the model it may be a view
+
+    def lane(self) -> Lane:
+        """Return the current value as a lane."""
+        return Lane(self.shape, self._pending, self._memory)
+
+    def keep(self, lane: Lane) -> None:
+        """Pass a lane on from here."""
+        self._kept.append(lane)
+
+    def drop(self, lane: Lane) -> None:
+        """Pass a lane on no longer: what comes next is the last to take it."""
+        self._kept.remove(lane)
+
+    def resume(self, lane: Lane) -> None:
+        """Go on from a lane."""
+        self.shape, self._pending, self._memory = lane.shape, lane.affine, lane.memory
+
+    def overwrite(self) -> None:
+        """Say that what comes next works in place; refuse it where a lane would change with the current value."""
+        if any(lane.memory is self._memory for lane in self._kept):
+            raise UnsupportedModuleError(
+                f"{self.path} works in place on a value that is used again, which changes it there too; "
+                "supported: the same out of place (inplace=False, x = x + y)"
+            )
+
+    def add(self, lane: Lane) -> None:
+        """Add a lane of the same shape to the current value."""
+        operator = self._add(self._pending.operator, lane.affine.operator)
+        self._go_on(Affine(operator, self._pending.bias + lane.affine.bias), self.shape)
+
+    def join(self, lanes: Sequence[Lane], shape: tuple[int, ...]) -> None:
+        """Make the entries of several lanes, one lane after the other, the current value."""
+        operator = stack([lane.affine.operator for lane in lanes])
+        self._go_on(Affine(operator, torch.cat([lane.affine.bias for lane in lanes])), shape)
+
     def note(self, text: str) -> None:
         """Record what was done with the current module."""
-        self.notes.append(f"{self.path}: {text}")
+        beside = f"; {self._passed} more pass other values on" if self._passed else ""
+        self.notes.append(f"{self.path}: {text}{beside}")
+        self._passed = 0
 
     def refuse(self, module: nn.Module, reason: str) -> ModelError:
         """Return the error that names the place and the class, for a rule to raise."""
@@ -89,8 +187,14 @@ class Builder:
 
     def build(self) -> Network:
         """Return the finished chain."""
-        output = self._pending or identity(self.size)
-        return Network(tuple(self._layers), output, self._input_shape, self.shape)
+        return Network(tuple(self._layers), self._pending, self._input_shape, self.shape)
+
+    @staticmethod
+    def _add(first: LinearOperator, second: LinearOperator) -> LinearOperator:
+        return add(first, second)
+
+    def _go_on(self, pending: Affine, shape: tuple[int, ...]) -> None:
+        self.shape, self._pending, self._memory = shape, pending, object()
 
 
 # The table that holds a rule vouches for the class of its module.
