@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -121,6 +121,23 @@ def split_shared(operators: Sequence[LinearOperator]) -> tuple[tuple[LinearOpera
     width = shared[-1].outputs if shared else operators[0].inputs
     whole = Selection(0, width, width)
     return shared, [compose_all((whole, *step[count:])) for step in steps]
+
+
+def sum_of_transposes(operators: Iterable[tuple[LinearOperator, Tensor]], zeros: Tensor) -> Tensor:
+    """Add up ``A' y`` for several operators of the same inputs, into `zeros` of shape (batch, inputs).
+
+    What an operator selects first is where its part is added, and nowhere else.
+    """
+    for operator, rows in operators:
+        first, *rest = steps_of(operator)
+        if isinstance(first, Selection):
+            part = zeros.narrow(1, first.start, first.size)
+        else:
+            part, rest = zeros, [first, *rest]
+        for step in reversed(rest):
+            rows = step.transpose(rows)
+        part.add_(rows)
+    return zeros
 
 
 def as_sparse(operator: LinearOperator) -> Sparse:

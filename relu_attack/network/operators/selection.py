@@ -13,9 +13,7 @@ from relu_attack.network.operators.base import LinearOperator
 
 @dataclass(frozen=True, eq=False)
 class Selection(LinearOperator):
-    """The entries from `start` on, `size` of them; the identity where those are all.
-
-    It has no coefficients, and without a bias what it returns is a view of what it is given.
+    """The entries from `start` on, `size` of them; the identity where those are all. It has no coefficients.
 
     Parameters
     ----------
@@ -52,7 +50,7 @@ class Selection(LinearOperator):
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         stretch = x.narrow(1, self.start, self.size)
-        return stretch if bias is None else torch.add(stretch, bias, out=out)
+        return stretch.clone() if bias is None else torch.add(stretch, bias, out=out)
 
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return functional.pad(y, (self.start, self.length - self.start - self.size))

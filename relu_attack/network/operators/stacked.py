@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from relu_attack.network.operators.base import LinearOperator
-from relu_attack.network.operators.composition import compose_all, split_shared, steps_of
+from relu_attack.network.operators.composition import compose_all, split_shared, steps_of, sum_of_transposes
 from relu_attack.network.operators.dense import Dense
 
 
@@ -52,7 +51,7 @@ class Stacked(LinearOperator):
 
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         parts = zip(self.operators, y.split(self._sizes, 1), strict=True)
-        return reduce(torch.add, (operator.transpose(part) for operator, part in parts))
+        return sum_of_transposes(parts, y.new_zeros(len(y), self.inputs))
 
     def entries(self) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns, values, before = [], [], [], 0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.network.operators.base import LinearOperator
-from relu_attack.network.operators.composition import as_sparse, compose_all, split_shared
+from relu_attack.network.operators.composition import as_sparse, compose_all, split_shared, sum_of_transposes
 from relu_attack.network.operators.dense import Dense
 from relu_attack.network.operators.sparse import Sparse
 
@@ -46,7 +46,7 @@ class Summed(LinearOperator):
         return reduce(torch.add, (operator.apply(x) for operator in others), total)
 
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
-        return reduce(torch.add, (operator.transpose(y) for operator in self.operators))
+        return sum_of_transposes(((operator, y) for operator in self.operators), y.new_zeros(len(y), self.inputs))
 
     def entries(self) -> tuple[Tensor, Tensor, Tensor]:
         parts = zip(*(as_sparse(operator).entries() for operator in self.operators), strict=True)
