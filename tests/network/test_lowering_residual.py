@@ -122,11 +122,6 @@ def test_what_two_values_have_in_common_is_computed_once() -> None:
     assert maps(layer.affine.operator) == 1
 
 
-def test_two_dense_branches_of_one_value_are_one_matrix() -> None:
-    model = on_vectors(lambda self, x: self.a(x) + self.b(x), a=nn.Linear(4, 3), b=nn.Linear(4, 3))
-    assert isinstance(assert_lowers(model, (4,)).network.output.operator, Dense)
-
-
 SCALE = torch.tensor([1.0, -2.0, 0.5, 3.0], dtype=torch.float64)
 ON_VECTORS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "sum of a value and itself": lambda self, x: x + x,
@@ -166,6 +161,8 @@ ON_IMAGES: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "whole average": lambda self, x: F.avg_pool2d(x, x.shape[-1]).flatten(1),
     "F.pad": lambda self, x: F.pad(x[:, :, ::2, 1], (1, 0, 0, 2), value=0.5),
     "F.pad of channels": lambda self, x: F.pad(x, (0, 0, 0, 0, 1, 1)),
+    "torch.cat of columns": lambda self, x: torch.cat([x, F.relu(x), x[:, :, :, 1:]], -1),
+    "torch.cat of rows": lambda self, x: torch.cat([x, F.relu(x)], dim=2),
     "torch.cat of channels": lambda self, x: torch.cat((F.relu(x), x[:, :1]), 1),
     "scale of channels": lambda self, x: x * self.layer.bias.view(1, -1, 1, 1) + self.layer.bias[:, None, None],
 }

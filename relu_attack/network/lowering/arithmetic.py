@@ -78,18 +78,18 @@ def lower_negation(call: Call, builder: Builder, value: Any) -> None:
 
 
 def lower_concatenation(call: Call, builder: Builder, tensors: Any, dim: Any = 0) -> None:
-    """Lower ``torch.cat`` along the first dimension after the batch."""
+    """Lower ``torch.cat`` along a dimension after the batch."""
     if not isinstance(tensors, list | tuple) or not all(isinstance(lane, Lane) for lane in tensors):
         raise call.unsupported(" on other things than values that depend on the input")
     shapes = [lane.shape for lane in tensors]
-    if len({(len(shape), *shape[1:]) for shape in shapes}) != 1 or not shapes[0]:
-        raise call.wrong(f" on values of shapes {', '.join(map(str, shapes))}, which do not fit")
-    if dim not in (1, -len(shapes[0])):
-        raise call.unsupported(
-            f" along dimension {dim} of values of shapes {', '.join(map(str, shapes))}; supported: 1"
-        )
-    builder.join(tensors, (sum(shape[0] for shape in shapes), *shapes[0][1:]))
-    builder.note(f"{call.name}, {len(shapes)} values -> {builder.shape}")
+    shown, rank = ", ".join(map(str, shapes)), len(shapes[0])
+    place = dim + rank if dim < 0 else dim - 1
+    if not 0 <= place < rank:
+        raise call.unsupported(f" along dimension {dim} of values of shapes {shown}; supported: one after the batch")
+    if len({(len(shape), *shape[:place], *shape[place + 1 :]) for shape in shapes}) != 1:
+        raise call.wrong(f" on values of shapes {shown}, which do not fit")
+    builder.join(tensors, place)
+    builder.note(f"concatenation of {len(shapes)} values, {builder.shape}")
 
 
 def _overwrite(call: Call, builder: Builder, value: Any) -> None:

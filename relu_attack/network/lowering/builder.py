@@ -167,13 +167,16 @@ class Builder:
 
     def add(self, lane: Lane) -> None:
         """Add a lane of the same shape to the current value."""
-        operator = self._add(self._pending.operator, lane.affine.operator)
+        operator = add(self._pending.operator, lane.affine.operator)
         self._go_on(Affine(operator, self._pending.bias + lane.affine.bias), self.shape)
 
-    def join(self, lanes: Sequence[Lane], shape: tuple[int, ...]) -> None:
-        """Make the entries of several lanes, one lane after the other, the current value."""
+    def join(self, lanes: Sequence[Lane], dimension: int) -> None:
+        """Make several lanes, one after the other along a dimension, the current value."""
+        sizes = [math.prod(lane.shape) for lane in lanes]
         operator = stack([lane.affine.operator for lane in lanes])
-        self._go_on(Affine(operator, torch.cat([lane.affine.bias for lane in lanes])), shape)
+        self._go_on(Affine(operator, torch.cat([lane.affine.bias for lane in lanes])), (sum(sizes),))
+        parts = zip(self.places.split(sizes), lanes, strict=True)
+        self.select(torch.cat([part.reshape(lane.shape) for part, lane in parts], dimension))
 
     def note(self, text: str) -> None:
         """Record what was done with the current module."""
@@ -188,10 +191,6 @@ class Builder:
     def build(self) -> Network:
         """Return the finished chain."""
         return Network(tuple(self._layers), self._pending, self._input_shape, self.shape)
-
-    @staticmethod
-    def _add(first: LinearOperator, second: LinearOperator) -> LinearOperator:
-        return add(first, second)
 
     def _go_on(self, pending: Affine, shape: tuple[int, ...]) -> None:
         self.shape, self._pending, self._memory = shape, pending, object()

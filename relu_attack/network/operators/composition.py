@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
@@ -80,9 +79,9 @@ def compose(first: LinearOperator, second: LinearOperator) -> LinearOperator:
         return first
     if isinstance(first, Composition):
         tail = compose(first.operators[-1], second)
-        return _chain(*first.operators[:-1], tail)
+        return chain(*first.operators[:-1], tail)
     if isinstance(second, Composition):
-        return _chain(compose(first, second.operators[0]), *second.operators[1:])
+        return chain(compose(first, second.operators[0]), *second.operators[1:])
     folded = None
     if isinstance(first, Diagonal):
         folded = _fold_scale_before(first.weight, second)
@@ -96,12 +95,7 @@ def compose(first: LinearOperator, second: LinearOperator) -> LinearOperator:
         product = second.after(first)
         if product.stored <= first.stored + second.stored:
             folded = product
-    return _chain(first, second) if folded is None else folded
-
-
-def compose_all(operators: Sequence[LinearOperator]) -> LinearOperator:
-    """Return operators one after the other, the first one first, folded as `compose` does."""
-    return reduce(compose, operators)
+    return chain(first, second) if folded is None else folded
 
 
 def steps_of(operator: LinearOperator) -> tuple[LinearOperator, ...]:
@@ -119,8 +113,13 @@ def split_shared(operators: Sequence[LinearOperator]) -> tuple[tuple[LinearOpera
         count += 1
     shared = steps[0][:count]
     width = shared[-1].outputs if shared else operators[0].inputs
-    whole = Selection(0, width, width)
-    return shared, [compose_all((whole, *step[count:])) for step in steps]
+    return shared, [chain(*step[count:]) if step[count:] else Selection(0, width, width) for step in steps]
+
+
+def chain(*operators: LinearOperator) -> LinearOperator:
+    """Return operators one after the other, the first one first, as they are."""
+    flat = tuple(step for operator in operators for step in steps_of(operator))
+    return flat[0] if len(flat) == 1 else Composition(flat)
 
 
 def sum_of_transposes(operators: Iterable[tuple[LinearOperator, Tensor]], zeros: Tensor) -> Tensor:
@@ -144,13 +143,6 @@ def as_sparse(operator: LinearOperator) -> Sparse:
     """Return an operator as a sparse matrix, float64 on the CPU."""
     rows, columns, values = (part.cpu() for part in operator.entries())
     return Sparse.from_triplets(rows, columns, values.double(), outputs=operator.outputs, inputs=operator.inputs)
-
-
-def _chain(*operators: LinearOperator) -> Composition:
-    flat: list[LinearOperator] = []
-    for operator in operators:
-        flat.extend(steps_of(operator))
-    return Composition(tuple(flat))
 
 
 def _fold_scale_before(scale: Tensor, operator: LinearOperator) -> LinearOperator | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.network.operators.base import LinearOperator
-from relu_attack.network.operators.composition import compose_all, split_shared, steps_of, sum_of_transposes
+from relu_attack.network.operators.composition import chain, split_shared, steps_of, sum_of_transposes
 from relu_attack.network.operators.dense import Dense
 
 
@@ -81,7 +81,7 @@ def stack(operators: Sequence[LinearOperator]) -> LinearOperator:
     if len(operators) == 1:
         return operators[0]
     shared, rests = split_shared(operators)
-    return compose_all((*shared, _join(rests)))
+    return chain(*shared, _join(rests))
 
 
 def _join(operators: Sequence[LinearOperator]) -> LinearOperator:

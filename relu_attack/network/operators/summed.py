@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.network.operators.base import LinearOperator
-from relu_attack.network.operators.composition import as_sparse, compose_all, split_shared, sum_of_transposes
-from relu_attack.network.operators.dense import Dense
+from relu_attack.network.operators.composition import as_sparse, chain, split_shared, sum_of_transposes
 from relu_attack.network.operators.sparse import Sparse
 
 
@@ -64,9 +63,7 @@ class Summed(LinearOperator):
 
 
 def add(first: LinearOperator, second: LinearOperator) -> LinearOperator:
-    """Return the sum, one matrix for dense operators; what they begin with in common is applied once."""
+    """Return the sum, in which nothing is rounded beforehand; what both begin with is applied once."""
     shared, rests = split_shared((first, second))
     flat = [part for rest in rests for part in (rest.operators if isinstance(rest, Summed) else (rest,))]
-    weights = [part.weight for part in flat if isinstance(part, Dense)]
-    joined = Dense(sum(weights[1:], weights[0])) if len(weights) == len(flat) else Summed(tuple(flat))
-    return compose_all((*shared, joined))
+    return chain(*shared, Summed(tuple(flat)))
