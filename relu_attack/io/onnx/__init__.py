@@ -225,16 +225,17 @@ def _walk(graph: Graph, chain: Chain) -> None:
             sizes = lanes[node.input[0]].shape[attributes.get("start", 0) : attributes.get("end")]
             known[node.output[0]] = np.array(sizes, dtype=np.int64)
         else:
-            constants = {place: known[name] for place, name in enumerate(node.input) if name in known}
             chain.path = where
+            for name in {node.input[place] for place in places}:
+                if last[name] == index:
+                    chain.drop(lanes[name])
+            constants = {place: known[name] for place, name in enumerate(node.input) if name in known}
             values = [lanes[node.input[place]] for place in places]
-            for name in {node.input[place] for place in places if last[node.input[place]] == index}:
-                chain.drop(lanes[name])
+            chain.resume(values[0])
             read = Node(node.op_type, where, places[0], constants, attributes)
             if _takes_several(node, places):
                 SEVERAL[node.op_type](read, chain, values)
             else:
-                chain.resume(values[0])
                 RULES[node.op_type](read, chain)
             lanes[node.output[0]] = chain.lane()
             if node.output[0] in last:

@@ -108,17 +108,13 @@ class Builder:
             raise ModelError(f"{self.path} has a slope outside [0, 1]; its rule must rescale it")
         # The last lane first: the value that it holds is the most likely to have operators in common with this one.
         others = list({id(lane.affine): lane.affine for lane in reversed(self._kept)}.values())
-        maps = [self._pending, *others]
-        sizes = [each.operator.outputs for each in maps]
+        sizes = [each.operator.outputs for each in (self._pending, *others)]
         width, passed = sum(sizes), sum(sizes[1:])
-        joined = Affine(stack([each.operator for each in maps]), torch.cat([each.bias for each in maps]))
-        self._layers.append(Layer(joined, torch.cat([slope, slope.new_ones(passed)])))
+        slopes = torch.cat([slope, slope.new_ones(passed)]) if passed else slope
+        self._layers.append(Layer(_side_by_side([self._pending, *others]), slopes))
         self._passed += passed
-        nothing = [torch.zeros(size, dtype=torch.float64) for size in sizes]
-        starts = itertools.accumulate(sizes, initial=0)
-        current, *moved = (
-            Affine(Selection(start, len(bias), width), bias) for start, bias in zip(starts, nothing, strict=False)
-        )
+        starts = itertools.accumulate(sizes[:-1], initial=0)
+        current, *moved = (_stretch(start, size, width) for start, size in zip(starts, sizes, strict=True))
         after = dict(zip(map(id, others), moved, strict=True))
         for lane in self._kept:
             lane.affine = after[id(lane.affine)]
@@ -173,8 +169,7 @@ class Builder:
     def join(self, lanes: Sequence[Lane], dimension: int) -> None:
         """Make several lanes, one after the other along a dimension, the current value."""
         sizes = [math.prod(lane.shape) for lane in lanes]
-        operator = stack([lane.affine.operator for lane in lanes])
-        self._go_on(Affine(operator, torch.cat([lane.affine.bias for lane in lanes])), (sum(sizes),))
+        self._go_on(_side_by_side([lane.affine for lane in lanes]), (sum(sizes),))
         parts = zip(self.places.split(sizes), lanes, strict=True)
         self.select(torch.cat([part.reshape(lane.shape) for part, lane in parts], dimension))
 
@@ -194,6 +189,18 @@ class Builder:
 
     def _go_on(self, pending: Affine, shape: tuple[int, ...]) -> None:
         self.shape, self._pending, self._memory = shape, pending, object()
+
+
+def _side_by_side(maps: Sequence[Affine]) -> Affine:
+    """Return maps of the same input as one, their outputs one after the other."""
+    if len(maps) == 1:
+        return maps[0]
+    return Affine(stack([each.operator for each in maps]), torch.cat([each.bias for each in maps]))
+
+
+def _stretch(start: int, size: int, length: int) -> Affine:
+    """Return the map that takes a stretch of what a layer holds."""
+    return Affine(Selection(start, size, length), torch.zeros((), dtype=torch.float64).expand(size))
 
 
 # The table that holds a rule vouches for the class of its module.
