@@ -305,7 +305,7 @@ class Network:
 
 def identity(size: int, *, dtype: torch.dtype = torch.float64) -> Affine:
     """Return the affine map that changes nothing."""
-    return Affine(Selection(0, size, size), torch.zeros(size, dtype=dtype))
+    return Affine(Selection(0, size, size), torch.zeros((), dtype=dtype).expand(size))
 
 
 def dense_chain(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Network:
