@@ -159,6 +159,9 @@ ON_IMAGES: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "F.avg_pool2d": lambda self, x: F.avg_pool2d(x, 2, stride=1, count_include_pad=False),
     "F.adaptive_avg_pool2d": lambda self, x: F.adaptive_avg_pool2d(x, (2, None)),
     "whole average": lambda self, x: F.avg_pool2d(x, x.shape[-1]).flatten(1),
+    "squeeze": lambda self, x: F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(dim=2),
+    "squeeze of nothing": lambda self, x: torch.squeeze(x, 2),
+    "unsqueeze": lambda self, x: torch.unsqueeze(x.flatten(1), 1).unsqueeze(-1),
     "F.pad": lambda self, x: F.pad(x[:, :, ::2, 1], (1, 0, 0, 2), value=0.5),
     "F.pad of channels": lambda self, x: F.pad(x, (0, 0, 0, 0, 1, 1)),
     "torch.cat of columns": lambda self, x: torch.cat([x, F.relu(x), x[:, :, :, 1:]], -1),
@@ -287,6 +290,14 @@ REFUSED: dict[str, tuple[Callable[[nn.Module, Tensor], object], str]] = {
     "view of the batch": (lambda self, x: x.view(-1), r"calls view\(-1,\) on a value of shape \(batch, \*\(4,\)\)"),
     "view that may move the batch": (lambda self, x: x.view(-1, 2), r"calls view\(-1, 2\) on a value of shape"),
     "view to two unknowns": (lambda self, x: x.view(-1, -1, 2), r"calls view\(-1, -1, 2\) on a value of shape"),
+    "squeeze of everything": (
+        lambda self, x: x.squeeze(),
+        "calls squeeze with arguments that have no form here",
+    ),
+    "unsqueeze of the batch": (
+        lambda self, x: x.unsqueeze(0),
+        "calls unsqueeze along dimension 0; supported: one",
+    ),
     "row of the batch": (lambda self, x: x[0], r"calls getitem with 0; supported: slices and numbers after"),
     "sum of a value over the batch": (
         lambda self, x: x / x.size(0),

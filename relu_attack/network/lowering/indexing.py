@@ -45,6 +45,33 @@ def lower_view(call: Call, builder: Builder, value: Any, *sizes: Any) -> None:
     builder.note(f"{call.name} {before} -> {builder.shape}")
 
 
+def lower_squeeze(call: Call, builder: Builder, value: Any, dim: Any) -> None:
+    """Lower ``squeeze`` of one dimension after the batch."""
+    shape = call.lane(value).shape
+    place = _place(call, dim, len(shape))
+    builder.resume(value)
+    if shape[place] == 1:
+        builder.reshape((*shape[:place], *shape[place + 1 :]))
+    builder.note(f"{call.name} {shape} -> {builder.shape}")
+
+
+def lower_unsqueeze(call: Call, builder: Builder, value: Any, dim: Any) -> None:
+    """Lower ``unsqueeze`` after the batch."""
+    shape = call.lane(value).shape
+    place = _place(call, dim, len(shape) + 1)
+    builder.resume(value)
+    builder.reshape((*shape[:place], 1, *shape[place:]))
+    builder.note(f"{call.name} {shape} -> {builder.shape}")
+
+
+def _place(call: Call, dim: object, rank: int) -> int:
+    """Return which dimension after the batch `dim` is, of `rank` of them."""
+    place = (dim + rank if dim < 0 else dim - 1) if isinstance(dim, int) else -1
+    if not 0 <= place < rank:
+        raise call.unsupported(f" along dimension {dim}; supported: one after the batch, up to {rank}")
+    return place
+
+
 def lower_index(call: Call, builder: Builder, value: Any, index: Any) -> None:
     """Lower ``value[:, ...]`` with slices and numbers, as long as it keeps the batch dimension."""
     first, *others = index if isinstance(index, tuple) else (index,)
@@ -64,4 +91,9 @@ def lower_index(call: Call, builder: Builder, value: Any, index: Any) -> None:
 KEEP_BATCH = ("view", "reshape", torch.reshape)
 """What gives a value other sizes after that of the batch."""
 
-RULES: dict[object, CallRule] = {**dict.fromkeys(KEEP_BATCH, lower_view), operator.getitem: lower_index}
+RULES: dict[object, CallRule] = {
+    **dict.fromkeys(KEEP_BATCH, lower_view),
+    **dict.fromkeys((torch.squeeze, "squeeze"), lower_squeeze),
+    **dict.fromkeys((torch.unsqueeze, "unsqueeze"), lower_unsqueeze),
+    operator.getitem: lower_index,
+}

@@ -64,6 +64,10 @@ def trace(
     ------
     UnsupportedModuleError
         For a forward that does other things, depending on the values, than call functions and modules.
+
+    Notes
+    -----
+    While it runs, torch.fx stands in for the calls of all modules, in other threads too.
     """
     root, tracer = _Call(module), _Tracer(path, is_leaf, check)
     try:
