@@ -284,7 +284,7 @@ REFUSED: dict[str, tuple[Callable[[nn.Module, Tensor], object], str]] = {
     "sum of shapes": (lambda self, x: x + x[:, :1], r"calls add on values of shapes \(4,\) and \(1,\)"),
     "concatenation of the batch": (
         lambda self, x: torch.cat([x, x]),
-        r"calls cat along dimension 0 of values of shapes",
+        "calls cat along dimension 0; supported: one after",
     ),
     "concatenation with a constant": (lambda self, x: torch.cat([x, SCALE[None]], 1), "calls cat on other things than"),
     "view of the batch": (lambda self, x: x.view(-1), r"calls view\(-1,\) on a value of shape \(batch, \*\(4,\)\)"),

@@ -82,12 +82,9 @@ def lower_concatenation(call: Call, builder: Builder, tensors: Any, dim: Any = 0
     if not isinstance(tensors, list | tuple) or not all(isinstance(lane, Lane) for lane in tensors):
         raise call.unsupported(" on other things than values that depend on the input")
     shapes = [lane.shape for lane in tensors]
-    shown, rank = ", ".join(map(str, shapes)), len(shapes[0])
-    place = dim + rank if dim < 0 else dim - 1
-    if not 0 <= place < rank:
-        raise call.unsupported(f" along dimension {dim} of values of shapes {shown}; supported: one after the batch")
+    place = call.place(dim, len(shapes[0]))
     if len({(len(shape), *shape[:place], *shape[place + 1 :]) for shape in shapes}) != 1:
-        raise call.wrong(f" on values of shapes {shown}, which do not fit")
+        raise call.wrong(f" on values of shapes {', '.join(map(str, shapes))}, which do not fit")
     builder.join(tensors, place)
     builder.note(f"concatenation of {len(shapes)} values, {builder.shape}")
 

@@ -46,6 +46,13 @@ class Call:
             raise self.unsupported(f" on a {type(value).__name__} in place of a value that depends on the input")
         return value
 
+    def place(self, dim: object, rank: int) -> int:
+        """Return which of the `rank` dimensions after the batch `dim` is."""
+        place = (dim + rank if dim < 0 else dim - 1) if isinstance(dim, int) else -1
+        if not 0 <= place < rank:
+            raise self.unsupported(f" along dimension {dim}; supported: one after the batch, up to {rank}")
+        return place
+
     def unsupported(self, reason: str) -> UnsupportedModuleError:
         """Return the error of a call that has no form here, for a rule to raise."""
         return UnsupportedModuleError(f"{self.path} ({self.owner}) calls {self.name}{reason}")

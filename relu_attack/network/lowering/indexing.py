@@ -48,7 +48,7 @@ def lower_view(call: Call, builder: Builder, value: Any, *sizes: Any) -> None:
 def lower_squeeze(call: Call, builder: Builder, value: Any, dim: Any) -> None:
     """Lower ``squeeze`` of one dimension after the batch."""
     shape = call.lane(value).shape
-    place = _place(call, dim, len(shape))
+    place = call.place(dim, len(shape))
     builder.resume(value)
     if shape[place] == 1:
         builder.reshape((*shape[:place], *shape[place + 1 :]))
@@ -58,18 +58,10 @@ def lower_squeeze(call: Call, builder: Builder, value: Any, dim: Any) -> None:
 def lower_unsqueeze(call: Call, builder: Builder, value: Any, dim: Any) -> None:
     """Lower ``unsqueeze`` after the batch."""
     shape = call.lane(value).shape
-    place = _place(call, dim, len(shape) + 1)
+    place = call.place(dim, len(shape) + 1)
     builder.resume(value)
     builder.reshape((*shape[:place], 1, *shape[place:]))
     builder.note(f"{call.name} {shape} -> {builder.shape}")
-
-
-def _place(call: Call, dim: object, rank: int) -> int:
-    """Return which dimension after the batch `dim` is, of `rank` of them."""
-    place = (dim + rank if dim < 0 else dim - 1) if isinstance(dim, int) else -1
-    if not 0 <= place < rank:
-        raise call.unsupported(f" along dimension {dim}; supported: one after the batch, up to {rank}")
-    return place
 
 
 def lower_index(call: Call, builder: Builder, value: Any, index: Any) -> None:
