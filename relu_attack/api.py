@@ -27,8 +27,8 @@ class ReLUOptimizer:
     Parameters
     ----------
     model
-        An ``nn.Sequential`` of supported modules, in evaluation mode where that matters. Its weights are copied:
-        later training does not change this optimizer.
+        An ``nn.Sequential`` of supported modules, or a module whose own forward calls such, as residual networks do; in
+        evaluation mode where that matters. Its weights are copied: later training does not change this optimizer.
     domain
         The set of inputs, or a batch of sets.
     objective

@@ -18,11 +18,11 @@ def fractions(values: Tensor) -> list[Fraction]:
 
 @dataclass(frozen=True)
 class Layer:
-    """An affine map, and the slope below zero of the activation that follows; 1 for none."""
+    """An affine map, and the slope below zero of the activation of each unit that follows; 1 for none."""
 
     weight: Matrix
     bias: Vector
-    slope: Fraction
+    slope: Vector
 
     def apply(self, x: Sequence[Fraction]) -> Vector:
         """Return ``weight x + bias``."""
@@ -32,7 +32,7 @@ class Layer:
 
     def activate(self, values: Vector) -> Vector:
         """Return ``max(z, slope z)``."""
-        return [max(value, self.slope * value) for value in values]
+        return [max(value, slope * value) for value, slope in zip(values, self.slope, strict=True)]
 
 
 def layers_of(model: nn.Sequential, objective: Tensor | None = None) -> list[Layer]:
@@ -42,7 +42,7 @@ def layers_of(model: nn.Sequential, objective: Tensor | None = None) -> list[Lay
         linear, after = model[index], model[index + 1] if index + 1 < len(model) else nn.Identity()
         slopes = {nn.ReLU: 0.0, nn.LeakyReLU: getattr(after, "negative_slope", 0.0), nn.Identity: 1.0}
         weight = [fractions(row) for row in linear.weight]
-        layers.append(Layer(weight, fractions(linear.bias), Fraction(slopes[type(after)])))
+        layers.append(Layer(weight, fractions(linear.bias), [Fraction(slopes[type(after)])] * len(weight)))
     if objective is not None:
         row, last = fractions(objective), layers.pop()
         weight = [
@@ -50,8 +50,27 @@ def layers_of(model: nn.Sequential, objective: Tensor | None = None) -> list[Lay
             for column in zip(*last.weight, strict=True)
         ]
         bias = sum((c * b for c, b in zip(row, last.bias, strict=True)), Fraction(0))
-        layers.append(Layer([weight], [bias], Fraction(1)))
+        layers.append(Layer([weight], [bias], [Fraction(1)]))
     return layers
+
+
+def residual_layers(stem: nn.Linear, first: nn.Linear, second: nn.Linear, head: nn.Linear) -> list[Layer]:
+    """Return the layers of ``head(relu(x + second(relu(first(x)))))`` with ``x = relu(stem(input))``.
+
+    Units of slope 1 pass x on.
+    """
+    width = stem.out_features
+    zeros, ones = [Fraction(0)] * width, [Fraction(1)] * width
+    unit = [[Fraction(int(row == column)) for column in range(width)] for row in range(width)]
+    weights = [[fractions(row) for row in layer.weight] for layer in (stem, first, second, head)]
+    biases = [fractions(layer.bias) for layer in (stem, first, second, head)]
+    joined = [row + passed for row, passed in zip(weights[2], unit, strict=True)]
+    return [
+        Layer(weights[0], biases[0], zeros),
+        Layer(weights[1] + unit, biases[1] + zeros, zeros + ones),
+        Layer(joined, biases[2], zeros),
+        Layer(weights[3], biases[3], [Fraction(1)] * head.out_features),
+    ]
 
 
 def forward(layers: list[Layer], x: Tensor) -> Vector:
@@ -101,8 +120,8 @@ def maximum(layers: list[Layer], lower: Tensor, upper: Tensor) -> Fraction:
     cells = [(corners, corners)]
     for layer in layers:
         cells = [(polygon, [layer.apply(at) for at in activations]) for polygon, activations in cells]
-        if layer.slope < 1:
-            for unit in range(len(layer.bias)):
+        for unit, slope in enumerate(layer.slope):
+            if slope < 1:
                 cells = [part for cell in cells for part in _split(*cell, unit)]
         cells = [(polygon, [layer.activate(at) for at in values]) for polygon, values in cells]
     return max(at[0] for _, outputs in cells for at in outputs)

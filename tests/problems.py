@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from relu_attack import Box, Domain, L1Ball, L2Ball, Linear, LInfBall, Margin, Objective, Output, Polytope
 from tests import exact
@@ -25,7 +26,7 @@ class KnownProblem:
     """
 
     name: str
-    model: nn.Sequential
+    model: nn.Module
     domain: Domain
     objective: Objective
     maximum: float
@@ -171,6 +172,39 @@ def enumerated(seed: int) -> KnownProblem:
     )
 
 
+class Residual(nn.Module):
+    """The block of a residual network, ``relu(skip(x) + second(relu(first(x))))``."""
+
+    def __init__(self, first: nn.Module, second: nn.Module, skip: nn.Module | None = None) -> None:
+        super().__init__()
+        self.first, self.second, self.skip = first, second, skip or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.skip(x) + self.second(torch.relu(self.first(x))))
+
+
+def residual_network(*, width: int = 4, seed: int) -> nn.Sequential:
+    """Return a network of two inputs, one residual block and one output in float64."""
+    stem, _, first, _, second, _, head = random_network(2, width, width, width, 1, seed=seed)
+    return nn.Sequential(stem, nn.ReLU(), Residual(first, second), head)
+
+
+def enumerated_residual(seed: int) -> KnownProblem:
+    """Return a residual network of two inputs, solved by visiting every linear region in exact arithmetic."""
+    model = residual_network(seed=seed)
+    layers = exact.residual_layers(model[0], model[2].first, model[2].second, model[3])
+    domain = box([-1.0, -0.5], [1.0, 1.5])
+    return KnownProblem(
+        name=f"residual network {seed}",
+        model=model,
+        domain=domain,
+        objective=Output(0),
+        maximum=float(exact.maximum(layers, domain.lower, domain.upper)),
+        source="every linear region, in fractions",
+        swing=2e-2,
+    )
+
+
 PROBLEMS = [
     absolute_value(),
     affine_maximum(),
@@ -179,4 +213,5 @@ PROBLEMS = [
     margin(),
     *linear_problems(),
     *(enumerated(seed) for seed in range(6)),
+    *(enumerated_residual(seed) for seed in range(2)),
 ]

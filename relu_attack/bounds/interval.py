@@ -78,7 +78,7 @@ def objective_range(output: Affine, lower: Tensor, upper: Tensor, objective: Ten
         (rows @ vector[..., None])[..., 0]
         for rows, vector in ((folded, center), (folded.abs(), radius), (magnitude, size))
     )
-    terms = output.operator.terms + outputs + folded.shape[-1]
+    terms = output.operator.transpose_terms + outputs + folded.shape[-1]
     return _widen(middle + constant, spread, error + constant_magnitude, terms)
 
 

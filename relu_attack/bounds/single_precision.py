@@ -10,7 +10,16 @@ from torch import Tensor
 from relu_attack.domains import Box, Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
-from relu_attack.network.operators import Composition, Dense, Diagonal, LinearOperator, Widened
+from relu_attack.network.operators import (
+    Composition,
+    Dense,
+    Diagonal,
+    LinearOperator,
+    Selection,
+    Stacked,
+    Summed,
+    Widened,
+)
 
 
 def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> tuple[Network, Box, Tensor]:
@@ -65,12 +74,10 @@ def _numbers(network: Network) -> Iterator[tuple[str, Tensor]]:
 def _weights(operator: LinearOperator, place: str) -> Iterator[Tensor]:
     if isinstance(operator, Dense | Diagonal):
         yield operator.weight
-    elif isinstance(operator, Widened):
-        return  # it is of float32
-    elif isinstance(operator, Composition):
+    elif isinstance(operator, Composition | Stacked | Summed):
         for part in operator.operators:
             yield from _weights(part, place)
-    else:
+    elif not isinstance(operator, Selection | Widened):  # one has no numbers, the other's are of float32
         raise OptionError(
             f"{place} is a {type(operator).__name__.lower()}; bounds in float32 are for dense layers, take float64"
         )

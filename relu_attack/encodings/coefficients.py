@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from relu_attack.network import Affine
-from relu_attack.network.operators import Composition, LinearOperator
+from relu_attack.network.operators import LinearOperator
 
 _UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
 
@@ -38,7 +38,7 @@ def row_error(affine: Affine, size: Tensor, scaled: NDArray[np.bool_]) -> NDArra
 
     They are not where operators are folded into one matrix, and in the rows that are `scaled` (outputs,).
     """
-    folded = isinstance(affine.operator, Composition)
+    folded = affine.operator.rounds_entries
     if not folded and not scaled.any():
         return np.zeros(len(scaled))
     return np.where(scaled | folded, folding_error(affine, size).numpy(), 0.0)

@@ -12,7 +12,16 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from relu_attack.network.operators import Composition, Convolution, Dense, Diagonal, LinearOperator, PerProblem, compose
+from relu_attack.network.operators import (
+    Composition,
+    Convolution,
+    Dense,
+    Diagonal,
+    LinearOperator,
+    PerProblem,
+    Selection,
+    compose,
+)
 
 # Numbers of a layer that are evaluated at once, where nothing else of a pass is asked for.
 _NUMBERS = 2**22
@@ -400,7 +409,7 @@ class Network:
 
 def identity(size: int, *, dtype: torch.dtype = torch.float64) -> Affine:
     """Return the affine map that changes nothing."""
-    return Affine(Diagonal(torch.ones(size, dtype=dtype)), torch.zeros(size, dtype=dtype))
+    return Affine(Selection(0, size, size), torch.zeros((), dtype=dtype).expand(size))
 
 
 def dense_chain(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Network:

@@ -44,7 +44,7 @@ def verify(
     Parameters
     ----------
     model
-        An ``nn.Sequential`` of supported modules in evaluation mode, or a model from `relu_attack.io.read_onnx`.
+        A model as `ReLUOptimizer` takes it, in evaluation mode, or one from `relu_attack.io.read_onnx`.
     domain
         One set of inputs.
     specification

@@ -44,6 +44,13 @@ def test_a_model_alone(folder: Path) -> None:
     assert "--config" in done.stdout
 
 
+def test_values_that_skip_layers_are_counted_where_they_are_passed_on() -> None:
+    done = call("tests.network.residual:small_resnet", "--shape", "1,8,8")
+    assert done.exit_code == 0, done.output
+    assert "model[2]: ReLU, 128 units; 128 more pass other values on" in done.stdout
+    assert "model[2]: sum of two values, (2, 8, 8)" in done.stdout
+
+
 @pytest.mark.parametrize("arguments", [["question.yaml"], ["model.safetensors", "--config", "question.yaml"]])
 def test_stable_units_over_a_set(folder: Path, arguments: list[str]) -> None:
     names = [argument if argument.startswith("-") else str(folder / argument) for argument in arguments]

@@ -1,4 +1,4 @@
-"""ONNX graphs for tests: written by hand, or chains of nodes that hypothesis draws."""
+"""ONNX graphs for tests: written by hand, or chains of nodes with skips that hypothesis draws."""
 
 import math
 from collections.abc import Sequence
@@ -218,15 +218,38 @@ def image(chain: Drawing) -> None:
         chain.append(kind, [chain.name], (1, channels, *result), **attributes)
 
 
+def skip(chain: Drawing) -> None:
+    """Append a branch and a node that joins it with the value before it: a sum, a difference or a concatenation."""
+    name, shape = chain.name, chain.shape
+    activation(chain)
+    if chain.pick(True, False):
+        arithmetic(chain)
+    kind = chain.pick("Add", "Sub", "Concat")
+    names, shapes = [name, chain.name], [shape, chain.shape]
+    if chain.pick(True, False):
+        names, shapes = names[::-1], shapes[::-1]
+    if kind != "Concat":
+        chain.append(kind, names, np.broadcast_shapes(*shapes))
+        return
+    first, second = shapes
+    rank = len(shape)
+    fitting = [
+        axis for axis in range(1, rank) if first[:axis] + first[axis + 1 :] == second[:axis] + second[axis + 1 :]
+    ]
+    if len(first) == len(second) and fitting:
+        axis = chain.pick(*fitting)
+        joined = (*first[:axis], first[axis] + second[axis], *first[axis + 1 :])
+        chain.append(kind, names, joined, axis=chain.pick(axis, axis - rank))
+
+
 @st.composite
 def chains(draw: st.DrawFn) -> tuple[Any, tuple[int, ...]]:
-    """Draw a model whose nodes stand in a row, and the shape of its input."""
+    """Draw a model whose nodes stand in a row, with branches beside it, and the shape of its input."""
     rank = draw(st.integers(2, 4))
     shape = (1, *(draw(st.integers(1, 5)) for _ in range(rank - 1)))
     chain = Drawing(draw, shape)
-    for step in draw(
-        st.lists(st.sampled_from([arithmetic, matmul, gemm, activation, reshaping, image, image]), max_size=7)
-    ):
+    steps = [arithmetic, matmul, gemm, activation, reshaping, image, image, skip, skip]
+    for step in draw(st.lists(st.sampled_from(steps), max_size=7)):
         if math.prod(chain.shape) <= 400:
             step(chain)
     proto = model(chain.nodes, [draw(st.sampled_from([1, "batch"])), *shape[1:]], chain.constants, output=chain.name)

@@ -137,6 +137,29 @@ def test_shape_of_the_value_is_a_constant(tmp_path: Path) -> None:
     assert_same(model(nodes, ["n", 2, 3], constants), (1, 2, 3), tmp_path)
 
 
+def test_values_that_skip_nodes_are_passed_on(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Add", ["b", "a"], ["c"]),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Concat", ["d", "x", "d"], ["y"], axis=1),
+    ]
+    layers = assert_same(model(nodes, [1, 3], {"w": eighths(3, 3)}), (1, 3), tmp_path).network.layers
+    assert [int(layer.slope.sum()) for layer in layers] == [6, 3]
+
+
+def test_values_of_shapes_that_broadcast_are_added(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["a"]),
+        helper.make_node("Sub", ["a", "x"], ["b"]),
+        helper.make_node("Shape", ["a"], ["sizes"]),
+        helper.make_node("Reshape", ["a", "sizes"], ["c"]),
+        helper.make_node("Add", ["b", "c"], ["y"]),
+    ]
+    assert_same(model(nodes, [1, 2, 3, 2]), (1, 2, 3, 2), tmp_path)
+
+
 def test_what_the_output_does_not_need_may_be_anything(tmp_path: Path) -> None:
     nodes = [helper.make_node("Softmax", ["x"], ["unused"]), helper.make_node("Relu", ["x"], ["y"])]
     assert_same(model(nodes, [1, 3]), (1, 3), tmp_path)

@@ -38,19 +38,31 @@ def test_every_node_without_a_form_is_named(tmp_path: Path) -> None:
     ]
     proto = model(nodes, [1, 3], {"w": ONES, "one": ONES[0]})
     assert raised(UnsupportedModuleError, proto, tmp_path) == (
-        ": no exact form here for node 'gate' (Sigmoid); 'swish' (Mul) of two values that depend on the input (a skip "
-        "connection or a product of them); 'inverse' (Div) whose input 1 depends on the network's input; 'e' "
-        "(my.own.Custom); 'y' (Softmax); supported: Add, AveragePool, BatchNormalization, Constant, Conv, Div, "
+        ": no exact form here for node 'gate' (Sigmoid); 'swish' (Mul) of 2 values that depend on the "
+        "input; 'inverse' (Div) whose input 1 depends on the network's input; 'e' "
+        "(my.own.Custom); 'y' (Softmax); supported: Add, AveragePool, BatchNormalization, Concat, Constant, Conv, Div, "
         "Dropout, Flatten, Gemm, GlobalAveragePool, Identity, LeakyRelu, MatMul, MaxPool, Mul, Relu, Reshape, "
         "Squeeze, Sub, Transpose, Unsqueeze"
     )
 
 
-def test_skip_connection_is_refused_by_name(tmp_path: Path) -> None:
-    nodes = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Add", ["a", "x"], ["y"], name="residual")]
-    assert "'residual' (Add) of two values that depend on the input" in raised(
-        UnsupportedModuleError, model(nodes, [1, 3]), tmp_path
-    )
+def test_values_and_constants_side_by_side_are_refused_by_name(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Concat", ["a", "w"], ["y"], name="wide", axis=0)]
+    proto = model(nodes, [1, 3], {"w": ONES})
+    assert "'wide' (Concat) of a value and a constant" in raised(UnsupportedModuleError, proto, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (("Add", {}), "adds values of shapes (1, 2) and (1, 3), which do not fit"),
+        (("Concat", {"axis": 0}), "has axis=0, along which values of shapes (1, 2), (1, 3) do not fit"),
+        (("Concat", {"axis": 2}), "has axis=2, along which values of shapes (1, 2), (1, 3) do not fit"),
+    ],
+)
+def test_values_that_do_not_fit_each_other(node: tuple[str, dict[str, Any]], message: str, tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node(node[0], ["a", "x"], ["y"], **node[1])]
+    assert message in raised(ModelError, model(nodes, [1, 3], {"w": ONES[:, :2]}), tmp_path)
 
 
 def test_second_output_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network import lower
-from relu_attack.network.operators import Convolution, Diagonal, Sparse
+from relu_attack.network.operators import Convolution, Selection, Sparse
 from tests.network.support import assert_lowers, points
 
 
@@ -34,7 +34,7 @@ def test_average_pooling_with_a_divisor_and_a_window_that_is_no_square(ceil_mode
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 8])
 def test_adaptive_average_pooling_to_sizes_that_divide_and_that_do_not(size: int) -> None:
     lowering = assert_lowers(nn.AdaptiveAvgPool1d(size), (2, 6))
-    assert isinstance(lowering.network.output.operator, Diagonal if size == 6 else Sparse)
+    assert isinstance(lowering.network.output.operator, Selection if size == 6 else Sparse)
     assert_lowers(nn.AdaptiveAvgPool2d(size), (2, 6, 5))
 
 

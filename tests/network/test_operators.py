@@ -14,10 +14,15 @@ from relu_attack.network.operators import (
     Diagonal,
     LinearOperator,
     PerProblem,
+    Selection,
     Sparse,
+    Stacked,
+    Summed,
     Widened,
+    add,
     compose,
     convolution,
+    stack,
     widened,
 )
 from relu_attack.network.operators.along_axis import Run
@@ -63,6 +68,21 @@ OPERATORS: dict[str, LinearOperator] = {
     "widened": Widened(normal(5, 4).float()),
     "widened magnitudes": Widened(normal(5, 4).float(), of_magnitudes=True),
     "one problem": PerProblem(normal(1, 5)),
+    "selection": Selection(2, 3, 7),
+    "selection of everything": Selection(0, 4, 4),
+    "stacked": Stacked((Dense(normal(3, 6)), Selection(1, 4, 6), sparse(4, 6))),
+    "stacked images": Stacked((conv2d, Selection(0, 60, 60))),
+    "summed": Summed((Dense(normal(4, 6)), Selection(1, 4, 6), sparse(4, 6))),
+    "sum of two selections": Summed((Selection(0, 4, 9), Selection(5, 4, 9))),
+    "summed images": Summed(
+        (
+            Composition((Selection(5, 60, 70), conv2d)),
+            Composition((sparse(60, 70), conv2d, Diagonal(normal(conv2d.outputs)))),
+        )
+    ),
+    "composition of what is summed and stacked": Composition(
+        (Summed((Dense(normal(4, 6)), sparse(4, 6))), Stacked((Diagonal(normal(4)), Selection(1, 2, 4), sparse(3, 4))))
+    ),
 }
 
 
@@ -180,18 +200,28 @@ def test_rows_of_several_problems_have_no_entries_of_one_matrix() -> None:
         PerProblem(normal(3, 5)).entries()
 
 
-def test_absolute_is_entry_by_entry_and_an_upper_bound_for_a_composition(operator: LinearOperator) -> None:
+def test_absolute_is_entry_by_entry_and_an_upper_bound_for_a_composition_or_a_sum(operator: LinearOperator) -> None:
     absolute, expected = operator.absolute().matrix(), operator.matrix().abs()
-    if isinstance(operator, Composition):
+    if isinstance(operator, Composition | Summed):
         assert bool((absolute >= expected - 1e-12).all())
     else:
         assert torch.equal(absolute, expected)
 
 
+def coefficients_of(operator: LinearOperator) -> list[LinearOperator]:
+    """Return the parts of an operator that hold coefficients."""
+    if isinstance(operator, Composition | Stacked | Summed):
+        return [part for each in operator.operators for part in coefficients_of(each)]
+    return [] if isinstance(operator, Selection) else [operator]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_is_finite_sees_one_bad_coefficient(operator: LinearOperator, bad: float) -> None:
     assert operator.is_finite()
-    first = operator.operators[1] if isinstance(operator, Composition) else operator
+    parts = coefficients_of(operator)
+    if not parts:
+        pytest.skip("it has no coefficients")
+    first = parts[-1]
     if isinstance(first, AlongAxis):
         assert not AlongAxis((Run(bad, 1, 0, 0), *first.runs[1:]), first.shape, first.before, first.after).is_finite()
         return
@@ -290,6 +320,65 @@ def test_compose_is_the_product_and_folds_where_it_is_no_more_work(
     if isinstance(composed, Composition):
         assert len(composed.operators) == 2
         assert not any(isinstance(operator, Composition) for operator in composed.operators)
+
+
+def test_what_is_returned_is_no_view_of_what_is_given(operator: LinearOperator) -> None:
+    x, y = normal(2, operator.inputs), normal(2, operator.outputs, seed=1)
+    operator.apply(x).fill_(7.0)
+    operator.transpose(y).fill_(7.0)
+    assert torch.equal(x, normal(2, operator.inputs))
+    assert torch.equal(y, normal(2, operator.outputs, seed=1))
+
+
+def test_the_selection_of_everything_vanishes() -> None:
+    whole = Selection(0, 5, 5)
+    dense = Dense(normal(3, 5))
+    assert compose(whole, dense) is dense
+    assert compose(dense, Selection(0, 3, 3)) is dense
+
+
+LONG = Composition((sparse(8, 5), Dense(normal(6, 8, seed=1))))
+JOINS: dict[str, tuple[tuple[LinearOperator, ...], type[LinearOperator]]] = {
+    "dense": ((Dense(normal(4, 5)), Dense(normal(4, 5, seed=1))), LinearOperator),
+    "dense and selection": ((Dense(normal(4, 5)), Selection(1, 4, 5)), LinearOperator),
+    "stacked": ((Stacked((Selection(1, 2, 5), Selection(0, 2, 5))), Dense(normal(4, 5))), LinearOperator),
+    "summed": ((Summed((Selection(1, 4, 5), sparse(4, 5))), Selection(0, 4, 5)), LinearOperator),
+    "the same": ((LONG, LONG), Composition),
+    "the same at first": ((compose(LONG, sparse(4, 6)), compose(LONG, Selection(1, 4, 6))), Composition),
+    "one of them longer": ((LONG, compose(LONG, sparse(6, 6))), Composition),
+}
+
+
+@pytest.mark.parametrize(("operators", "kind"), JOINS.values(), ids=JOINS.keys())
+def test_what_is_stacked_or_added_is_so_and_common_steps_are_taken_once(
+    operators: tuple[LinearOperator, ...], kind: type[LinearOperator]
+) -> None:
+    matrices = [operator.matrix() for operator in operators]
+    for joined, expected in (
+        (stack(operators), torch.cat(matrices)),
+        (stack((*operators, Selection(0, 2, 5))), torch.cat([*matrices, Selection(0, 2, 5).matrix()])),
+        (add(*operators), sum(matrices)),
+    ):
+        torch.testing.assert_close(joined.matrix(), expected)
+        assert coefficients_of(joined).count(LONG.operators[1]) <= 1
+    assert isinstance(stack(operators), kind)
+    assert isinstance(add(*operators), kind)
+
+
+def test_joined_operators_are_flat() -> None:
+    first, second, third = Dense(normal(4, 5)), Selection(1, 4, 5), sparse(4, 5)
+    stacked, summed = stack((stack((first, second)), third)), add(add(first, second), third)
+    assert isinstance(stacked, Stacked)
+    assert isinstance(summed, Summed)
+    assert stacked.operators == summed.operators == (first, second, third)
+
+
+def test_entries_are_coefficients_or_rounded() -> None:
+    exact = Stacked((Dense(normal(3, 5)), Selection(0, 2, 5)))
+    assert not exact.rounds_entries
+    for rounded in (Composition((exact, Dense(normal(2, 5)))), Summed((exact, exact))):
+        assert rounded.rounds_entries
+        assert Stacked((exact, rounded)).rounds_entries
 
 
 def test_a_padded_grouped_convolution_folds_a_scale_of_its_inputs() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from relu_attack.io.onnx.graph import Graph, label, read_graph
 from relu_attack.io.onnx.node import Node
 from relu_attack.io.onnx.runtime import Runtime, start_runtime
 from relu_attack.network import Network
+from relu_attack.network.lowering.builder import Lane
 from relu_attack.verification import Original
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ RULES: dict[str, Callable[[Node, Chain], None]] = {
     **pooling.RULES,
     **reshaping.RULES,
 }
+SEVERAL: dict[str, Callable[[Node, Chain, Sequence[Lane]], None]] = {**arithmetic.SEVERAL, **reshaping.SEVERAL}
+"""Nodes all inputs of which may depend on the input of the network: where skip connections end."""
+
 EITHER_SIDE = ("Add", "Sub", "Mul", "MatMul", "Gemm")
 """Nodes in which the value may stand second as well; in the others it stands first."""
-
 
 DTYPES = {"FLOAT": torch.float32, "DOUBLE": torch.float64, "FLOAT16": torch.float16}
 
@@ -171,7 +174,7 @@ def _check(graph: Graph) -> None:
     if lacking:
         raise ModelError(f"{graph.path}: {'; '.join(lacking)}, which neither the file nor a node before it gives")
     if refused:
-        supported = ", ".join(sorted({*RULES, "Constant"}))
+        supported = ", ".join(sorted({*RULES, *SEVERAL, "Constant"}))
         raise UnsupportedModuleError(
             f"{graph.path}: no exact form here for node {'; '.join(refused)}; supported: {supported}"
         )
@@ -181,10 +184,14 @@ def _check(graph: Graph) -> None:
 
 def _reason(node: onnx.NodeProto, places: list[int], taken: set[str]) -> str | None:
     """Return why a node on the way from the input has no form here, "" for its type, or None."""
-    if node.domain not in ("", "ai.onnx") or node.op_type not in RULES:
+    if node.domain not in ("", "ai.onnx") or not (node.op_type in RULES or node.op_type in SEVERAL):
         return ""
+    if _takes_several(node, places):
+        return None
     if len(places) > 1:
-        return " of two values that depend on the input (a skip connection or a product of them)"
+        return f" of {len(places)} values that depend on the input"
+    if node.op_type not in RULES:
+        return " of a value and a constant"
     if places[0] and not (node.op_type in EITHER_SIDE and places[0] == 1):
         return f" whose input {places[0]} depends on the network's input"
     if taken.intersection(node.output[1:]):
@@ -192,26 +199,45 @@ def _reason(node: onnx.NodeProto, places: list[int], taken: set[str]) -> str | N
     return None
 
 
+def _takes_several(node: onnx.NodeProto, places: list[int]) -> bool:
+    return node.op_type in SEVERAL and len(places) == len(node.input)
+
+
 def _walk(graph: Graph, chain: Chain) -> None:
     import onnx
 
     taken = {name for node in graph.nodes for name in node.input}
     known = {name: stored(graph.initializers[name], str(graph.path)) for name in taken.intersection(graph.initializers)}
-    shapes = {graph.input_name: chain.shape}
-    for node in graph.nodes:
+    last = {name: index for index, node in enumerate(graph.nodes) if node.op_type != "Shape" for name in node.input}
+    last[graph.output_name] = len(graph.nodes)
+    lanes = {graph.input_name: chain.lane()}
+    chain.keep(lanes[graph.input_name])
+    for index, node in enumerate(graph.nodes):
         where = graph.where(node)
         try:
             attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
         except ValueError as reason:
             raise ModelError(f"{where} has an attribute without a value: {reason}") from None
-        places = [place for place, name in enumerate(node.input) if name in shapes]
+        places = [place for place, name in enumerate(node.input) if name in lanes]
         if not places:
             known.update(zip(node.output, evaluate(node, known, graph.opsets, where), strict=False))
         elif node.op_type == "Shape":
-            sizes = shapes[node.input[0]][attributes.get("start", 0) : attributes.get("end")]
+            sizes = lanes[node.input[0]].shape[attributes.get("start", 0) : attributes.get("end")]
             known[node.output[0]] = np.array(sizes, dtype=np.int64)
         else:
-            constants = {place: known[name] for place, name in enumerate(node.input) if name in known}
             chain.path = where
-            RULES[node.op_type](Node(node.op_type, where, places[0], constants, attributes), chain)
-            shapes[node.output[0]] = chain.shape
+            for name in {node.input[place] for place in places}:
+                if last[name] == index:
+                    chain.drop(lanes[name])
+            constants = {place: known[name] for place, name in enumerate(node.input) if name in known}
+            values = [lanes[node.input[place]] for place in places]
+            chain.resume(values[0])
+            read = Node(node.op_type, where, places[0], constants, attributes)
+            if _takes_several(node, places):
+                SEVERAL[node.op_type](read, chain, values)
+            else:
+                RULES[node.op_type](read, chain)
+            lanes[node.output[0]] = chain.lane()
+            if node.output[0] in last:
+                chain.keep(lanes[node.output[0]])
+    chain.resume(lanes[graph.output_name])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from relu_attack.io.onnx.chain import Chain
 from relu_attack.io.onnx.node import Node
+from relu_attack.network.lowering.builder import Lane
 from relu_attack.network.operators import Diagonal
 
 
@@ -41,4 +44,25 @@ def lower_arithmetic(node: Node, chain: Chain) -> None:
     chain.note(f"{chain.size} entries")
 
 
+def lower_sum(node: Node, chain: Chain, lanes: Sequence[Lane]) -> None:
+    """Lower ``Add`` and ``Sub`` of two values, of shapes that broadcast."""
+    try:
+        shape = np.broadcast_shapes(*(lane.shape for lane in lanes))
+    except ValueError:
+        raise node.wrong(f"adds values of shapes {lanes[0].shape} and {lanes[1].shape}, which do not fit") from None
+    first, second = (_expanded(chain, lane, shape) for lane in lanes)
+    chain.resume(second)
+    if node.kind == "Sub":
+        chain.scale(-1.0)
+    chain.add(first)
+    chain.note(f"two values, {chain.size} entries")
+
+
+def _expanded(chain: Chain, lane: Lane, shape: tuple[int, ...]) -> Lane:
+    chain.resume(lane)
+    chain.select(chain.places.expand(shape))
+    return chain.lane()
+
+
+SEVERAL = {"Add": lower_sum, "Sub": lower_sum}
 RULES = dict.fromkeys(("Add", "Sub", "Mul", "Div"), lower_arithmetic)

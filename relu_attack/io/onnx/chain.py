@@ -22,26 +22,10 @@ class Chain(Builder):
 
     def affine(self, operator: LinearOperator, bias: Tensor | None, shape: tuple[int, ...] | None = None) -> None:
         """Append an affine map, as `Builder.affine` does."""
-        joined = None if self._pending is None else _join(self._pending.operator, operator)
+        joined = _join(self._pending.operator, operator)
         super().affine(operator, bias, shape)
-        if joined is not None and self._pending is not None:
+        if joined is not None:
             self._pending = Affine(joined, self._pending.constants)
-
-    def select(self, source: Tensor) -> None:
-        """Append a selection of entries: the value takes the shape of `source`, which holds their places."""
-        shape, places = tuple(source.shape), source.flatten()
-        count = places.shape[0]
-        if count == self.size and bool((places == torch.arange(count)).all()):
-            self.reshape(shape)
-            return
-        ones = torch.ones(count, dtype=torch.float64)
-        operator = Sparse.from_triplets(torch.arange(count), places, ones, outputs=count, inputs=self.size)
-        self.affine(operator, None, shape)
-
-    @property
-    def places(self) -> Tensor:
-        """The place of each entry of the value in its row, in the value's shape."""
-        return torch.arange(self.size).reshape(self.shape)
 
     @contextmanager
     def without_batch(self, node: Node, *, dimensions: range) -> Iterator[None]:

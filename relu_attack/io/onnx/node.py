@@ -15,7 +15,7 @@ from relu_attack.errors import ModelError, UnsupportedModuleError
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A node with one value that depends on the network's input; its other inputs are constants.
+    """A node with values that depend on the network's input, most often one; its other inputs are constants.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Node:
     where
         File, name and type, for messages.
     place
-        Where among its inputs the value stands.
+        Where among its inputs the value stands, or the first of several.
     constants
         Its other inputs, by their places.
     attributes

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from relu_attack.io.onnx.chain import Chain
 from relu_attack.io.onnx.node import Node
+from relu_attack.network.lowering.builder import Lane
 
 
 def lower_identity(node: Node, chain: Chain) -> None:
@@ -71,6 +73,17 @@ def lower_transpose(node: Node, chain: Chain) -> None:
     chain.note(f"{before} -> {chain.shape}")
 
 
+def lower_concatenation(node: Node, chain: Chain, lanes: Sequence[Lane]) -> None:
+    """Lower ``Concat``."""
+    shapes = [lane.shape for lane in lanes]
+    rank, axis = len(shapes[0]), int(node.number("axis", 0))
+    place = axis % rank if -rank <= axis < rank else rank
+    if len({(len(shape), *shape[:place], *shape[place + 1 :]) for shape in shapes}) != 1 or place == rank:
+        raise node.wrong(f"has axis={axis}, along which values of shapes {', '.join(map(str, shapes))} do not fit")
+    chain.join(lanes, place)
+    chain.note(f"{len(lanes)} values -> {chain.shape}")
+
+
 def _reshape(node: Node, chain: Chain, shape: tuple[int, ...]) -> None:
     if min(shape, default=1) < 1 or math.prod(shape) != chain.size:
         raise node.wrong(f"gives a value of shape {chain.shape} the shape {shape}, which does not come out even")
@@ -78,6 +91,7 @@ def _reshape(node: Node, chain: Chain, shape: tuple[int, ...]) -> None:
     chain.reshape(shape)
 
 
+SEVERAL = {"Concat": lower_concatenation}
 RULES = {
     "Identity": lower_identity,
     "Dropout": lower_identity,

@@ -1,9 +1,10 @@
-"""From ``nn.Sequential`` to the chain: one file for each family of modules, one table of rules."""
+"""From a torch module to the chain: one file for each family of modules, one table of rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import nn
@@ -24,6 +25,8 @@ from relu_attack.network.lowering import (
     reshaping,
 )
 from relu_attack.network.lowering.builder import Builder, Rule
+from relu_attack.network.lowering.graph import lower_graph
+from relu_attack.network.lowering.tracing import trace
 from relu_attack.network.network import Network
 
 RULES: dict[type[nn.Module], Rule] = {
@@ -48,7 +51,7 @@ class Lowering:
     network
         The chain, in float64 on the CPU.
     notes
-        One line for each module: where it stands and what became of it.
+        One line for each module, and each function that a forward calls: where it stands and what became of it.
     """
 
     network: Network
@@ -61,19 +64,20 @@ def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
     Parameters
     ----------
     model
-        An ``nn.Sequential``, nested or not, or a single supported module, in evaluation mode where that matters.
+        An ``nn.Sequential``, nested or not, a single supported module, or a module whose own forward calls supported
+        modules and functions, such as a residual block; in evaluation mode where that matters.
     input_shape
         Shape of one input without the batch dimension.
 
     Returns
     -------
     Lowering
-        The chain and what was done with each module.
+        The chain and what was done with each module. Values that skip layers pass them by units of slope 1.
 
     Raises
     ------
     UnsupportedModuleError
-        For a module that has no exact form here; it names the place, the class and what is supported.
+        For a module or function that has no exact form here; it names the place, the class and what is supported.
     ModelError
         For a weight that is not finite, a shape that does not fit, or a layer in training mode.
 
@@ -102,18 +106,35 @@ def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
 def _walk(module: nn.Module, builder: Builder, path: str) -> None:
     builder.path = path
     _check(module, path)
-    kind = type(module)
-    if isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward:
+    if _is_sequence(module):
         for index, child in enumerate(module):
             _walk(child, builder, f"{path}[{index}]")
         return
+    rule = _find_rule(module)
+    if rule is not None:
+        rule(module, builder)
+    elif _is_leaf(module):
+        supported = ", ".join(sorted({supported.__name__ for supported in RULES} | {"Sequential"}))
+        raise UnsupportedModuleError(
+            f"{path} is {type(module).__name__}, which has no exact form here; supported: {supported}"
+        )
+    else:
+        lower_graph(trace(module, path, is_leaf=_is_leaf, check=_check), builder, _walk)
+
+
+def _is_sequence(module: nn.Module) -> TypeGuard[nn.Sequential]:
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def _find_rule(module: nn.Module) -> Rule | None:
     # A subclass may compute something else, unless it inherits the very same forward.
-    known = next((base for base in kind.__mro__ if base in RULES), None)
-    if known is not None and kind.forward is known.forward:
-        RULES[known](module, builder)
-        return
-    supported = ", ".join(sorted({supported.__name__ for supported in RULES} | {"Sequential"}))
-    raise UnsupportedModuleError(f"{path} is {kind.__name__}, which has no exact form here; supported: {supported}")
+    known = next((base for base in type(module).__mro__ if base in RULES), None)
+    return RULES[known] if known is not None and type(module).forward is known.forward else None
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    """Whether a module is lowered as it is, and its forward not looked into; torch's own have a rule or none."""
+    return _is_sequence(module) or _find_rule(module) is not None or type(module).__module__.startswith("torch.nn.")
 
 
 def _check(module: nn.Module, path: str) -> None:

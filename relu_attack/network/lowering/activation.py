@@ -13,6 +13,8 @@ from relu_attack.network.operators import Diagonal, Sparse
 
 def lower_relu(module: nn.ReLU, builder: Builder) -> None:
     """Lower ``nn.ReLU``."""
+    if module.inplace:
+        builder.overwrite()
     builder.activate(torch.zeros((), dtype=torch.float64).expand(builder.size))
     builder.note(f"ReLU, {builder.size} units")
 
@@ -21,6 +23,8 @@ def lower_leaky_relu(module: nn.LeakyReLU, builder: Builder) -> None:
     """Lower ``nn.LeakyReLU``."""
     if not math.isfinite(module.negative_slope):
         raise builder.refuse(module, f"has a negative_slope of {module.negative_slope}; it must be a finite number")
+    if module.inplace:
+        builder.overwrite()
     slope = torch.full((builder.size,), float(module.negative_slope), dtype=torch.float64)
     builder.note(f"LeakyReLU, {_leak(slope, builder)} units of slope {module.negative_slope:g}")
 
@@ -42,6 +46,8 @@ def lower_hardtanh(module: nn.Hardtanh, builder: Builder) -> None:
     The form ``high - relu((high - low) - relu(z - low))`` keeps interval bounds within [low, high] and loses
     no digits to a large z, which the sum of two units side by side would.
     """
+    if module.inplace:
+        builder.overwrite()
     low, high = float(module.min_val), float(module.max_val)
     ones = torch.ones(builder.size, dtype=torch.float64)
     builder.affine(Diagonal(ones), -low * ones)

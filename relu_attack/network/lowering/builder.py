@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -11,14 +12,38 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import all_finite
-from relu_attack.errors import ModelError
+from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network.network import Affine, Layer, Network, identity
-from relu_attack.network.operators import LinearOperator
+from relu_attack.network.operators import Diagonal, LinearOperator, Selection, Sparse, add, stack
+
+
+@dataclass(eq=False)
+class Lane:
+    """A value on its way through the layers.
+
+    Attributes
+    ----------
+    shape
+        Shape of one row, without the batch dimension.
+    affine
+        What gives it from the last hidden layer, or from the input. Lanes with the same map, the very object, hold
+        the same numbers.
+    memory
+        Stands for the memory of the value in the model: lanes with the same one change together when an operation works
+        in place.
+    """
+
+    shape: tuple[int, ...]
+    affine: Affine
+    memory: object
 
 
 @dataclass
 class Builder:
     """Collects affine maps and activations while the modules of a model are walked in order.
+
+    Rules see one current value. Others that are needed later are lanes beside it: each activation passes them on, by
+    units of slope 1, from when they are kept until they are dropped.
 
     Attributes
     ----------
@@ -34,10 +59,12 @@ class Builder:
     path: str = "model"
     notes: list[str] = field(default_factory=list)
     _layers: list[Layer] = field(default_factory=list)
-    _pending: Affine | None = None
+    _kept: list[Lane] = field(default_factory=list)
+    _passed: int = 0
 
     def __post_init__(self) -> None:
         self._input_shape = self.shape
+        self._pending, self._memory = identity(self.size), object()
 
     @property
     def size(self) -> int:
@@ -45,9 +72,14 @@ class Builder:
         return math.prod(self.shape)
 
     @property
+    def places(self) -> Tensor:
+        """The place of each entry of the current value in its row, in the value's shape."""
+        return torch.arange(self.size).reshape(self.shape)
+
+    @property
     def follows_map(self) -> bool:
         """Whether an affine map stands since the last activation, so that the next one folds into it."""
-        return self._pending is not None
+        return not isinstance(self._pending.operator, Selection)
 
     def affine(self, operator: LinearOperator, bias: Tensor | None, shape: tuple[int, ...] | None = None) -> None:
         """Append an affine map.
@@ -65,24 +97,88 @@ class Builder:
             raise ModelError(f"{self.path} has a coefficient that is NaN or infinite; train or load the model again")
         if bias is None:
             bias = torch.zeros((), dtype=torch.float64).expand(operator.outputs)
-        step = Affine(operator, bias)
-        self._pending = step if self._pending is None else step.after(self._pending)
-        self.shape = self.shape if shape is None else shape
+        self._go_on(Affine(operator, bias).after(self._pending), self.shape if shape is None else shape)
+
+    def scale(self, factor: float) -> None:
+        """Multiply every entry by a number."""
+        self.affine(Diagonal(torch.full((self.size,), factor, dtype=torch.float64)), None)
 
     def activate(self, slope: Tensor) -> None:
         """Append the activation ``max(z, slope z)``: slopes in [0, 1] in the order of the units, of any shape."""
         if not bool(((slope >= 0) & (slope <= 1)).all()):
             raise ModelError(f"{self.path} has a slope outside [0, 1]; its rule must rescale it")
-        self._layers.append(Layer(self._pending or identity(slope.numel()), slope))
-        self._pending = None
+        # The last lane first: the value that it holds is the most likely to have operators in common with this one.
+        others = list({id(lane.affine): lane.affine for lane in reversed(self._kept)}.values())
+        sizes = [each.operator.outputs for each in (self._pending, *others)]
+        width, passed = sum(sizes), sum(sizes[1:])
+        slopes = torch.cat([slope.flatten(), slope.new_ones(passed)]) if passed else slope
+        self._layers.append(Layer(_side_by_side([self._pending, *others]), slopes))
+        self._passed += passed
+        starts = itertools.accumulate(sizes[:-1], initial=0)
+        current, *moved = (_stretch(start, size, width) for start, size in zip(starts, sizes, strict=True))
+        after = dict(zip(map(id, others), moved, strict=True))
+        for lane in self._kept:
+            lane.affine = after[id(lane.affine)]
+        self._go_on(current, self.shape)
 
     def reshape(self, shape: tuple[int, ...]) -> None:
         """Give the entries of a row another shape, in the same order."""
         self.shape = shape
 
+    def select(self, source: Tensor) -> None:
+        """Append a selection of entries: the value takes the shape of `source`, which holds their places."""
+        shape, places = tuple(source.shape), source.flatten()
+        count = places.shape[0]
+        if count == self.size and bool((places == torch.arange(count)).all()):
+            self.reshape(shape)
+            return
+        ones = torch.ones(count, dtype=torch.float64)
+        operator = Sparse.from_triplets(torch.arange(count), places, ones, outputs=count, inputs=self.size)
+        memory = self._memory
+        self.affine(operator, None, shape)
+        self._memory = memory  # in the model it may be a view
+
+    def lane(self) -> Lane:
+        """Return the current value as a lane."""
+        return Lane(self.shape, self._pending, self._memory)
+
+    def keep(self, lane: Lane) -> None:
+        """Pass a lane on from here."""
+        self._kept.append(lane)
+
+    def drop(self, lane: Lane) -> None:
+        """Pass a lane on no longer: what comes next is the last to take it."""
+        self._kept.remove(lane)
+
+    def resume(self, lane: Lane) -> None:
+        """Go on from a lane."""
+        self.shape, self._pending, self._memory = lane.shape, lane.affine, lane.memory
+
+    def overwrite(self) -> None:
+        """Say that what comes next works in place; refuse it where a lane would change with the current value."""
+        if any(lane.memory is self._memory for lane in self._kept):
+            raise UnsupportedModuleError(
+                f"{self.path} works in place on a value that is used again, which changes it there too; "
+                "supported: the same out of place (inplace=False, x = x + y)"
+            )
+
+    def add(self, lane: Lane) -> None:
+        """Add a lane of the same shape to the current value."""
+        operator = add(self._pending.operator, lane.affine.operator)
+        self._go_on(Affine(operator, self._pending.bias + lane.affine.bias), self.shape)
+
+    def join(self, lanes: Sequence[Lane], dimension: int) -> None:
+        """Make several lanes, one after the other along a dimension, the current value."""
+        sizes = [math.prod(lane.shape) for lane in lanes]
+        self._go_on(_side_by_side([lane.affine for lane in lanes]), (sum(sizes),))
+        parts = zip(self.places.split(sizes), lanes, strict=True)
+        self.select(torch.cat([part.reshape(lane.shape) for part, lane in parts], dimension))
+
     def note(self, text: str) -> None:
         """Record what was done with the current module."""
-        self.notes.append(f"{self.path}: {text}")
+        beside = f"; {self._passed} more pass other values on" if self._passed else ""
+        self.notes.append(f"{self.path}: {text}{beside}")
+        self._passed = 0
 
     def refuse(self, module: nn.Module, reason: str) -> ModelError:
         """Return the error that names the place and the class, for a rule to raise."""
@@ -90,8 +186,22 @@ class Builder:
 
     def build(self) -> Network:
         """Return the finished chain."""
-        output = self._pending or identity(self.size)
-        return Network(tuple(self._layers), output, self._input_shape, self.shape)
+        return Network(tuple(self._layers), self._pending, self._input_shape, self.shape)
+
+    def _go_on(self, pending: Affine, shape: tuple[int, ...]) -> None:
+        self.shape, self._pending, self._memory = shape, pending, object()
+
+
+def _side_by_side(maps: Sequence[Affine]) -> Affine:
+    """Return maps of the same input as one, their outputs one after the other."""
+    if len(maps) == 1:
+        return maps[0]
+    return Affine(stack([each.operator for each in maps]), torch.cat([each.bias for each in maps]))
+
+
+def _stretch(start: int, size: int, length: int) -> Affine:
+    """Return the map that takes a stretch of what a layer holds."""
+    return Affine(Selection(start, size, length), torch.zeros((), dtype=torch.float64).expand(size))
 
 
 # The table that holds a rule vouches for the class of its module.

@@ -41,8 +41,8 @@ def pad(shape: tuple[int, ...], widths: Sequence[int]) -> tuple[Sparse, Tensor, 
     return operator, source < 0, tuple(padded.shape)
 
 
-def lower_padding(module: nn.ConstantPad1d | nn.ConstantPad2d, builder: Builder) -> None:
-    """Lower ``nn.ConstantPad1d``, ``nn.ConstantPad2d`` and their zero forms."""
+def lower_padding(module: nn.ConstantPad1d | nn.ConstantPad2d | nn.ConstantPad3d, builder: Builder) -> None:
+    """Lower ``nn.ConstantPad1d``, ``nn.ConstantPad2d``, ``nn.ConstantPad3d`` and their zero forms."""
     widths = module.padding
     before = builder.shape
     if len(before) < len(widths) // 2:
@@ -56,5 +56,5 @@ def lower_padding(module: nn.ConstantPad1d | nn.ConstantPad2d, builder: Builder)
 
 
 RULES: dict[type[nn.Module], Rule] = dict.fromkeys(
-    (nn.ConstantPad1d, nn.ConstantPad2d, nn.ZeroPad1d, nn.ZeroPad2d), lower_padding
+    (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d), lower_padding
 )

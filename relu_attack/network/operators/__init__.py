@@ -9,7 +9,10 @@ from relu_attack.network.operators.base import LinearOperator
 from relu_attack.network.operators.composition import Composition, compose
 from relu_attack.network.operators.convolution import Convolution
 from relu_attack.network.operators.dense import Dense, Diagonal, PerProblem
+from relu_attack.network.operators.selection import Selection
 from relu_attack.network.operators.sparse import Sparse
+from relu_attack.network.operators.stacked import Stacked, stack
+from relu_attack.network.operators.summed import Summed, add
 from relu_attack.network.operators.widened import Widened
 
 __all__ = [
@@ -20,7 +23,12 @@ __all__ = [
     "Diagonal",
     "LinearOperator",
     "PerProblem",
+    "Selection",
     "Sparse",
+    "Stacked",
+    "Summed",
     "Widened",
+    "add",
     "compose",
+    "stack",
 ]

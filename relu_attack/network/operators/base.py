@@ -50,7 +50,10 @@ class LinearOperator(ABC):
 
     @abstractmethod
     def absolute(self) -> LinearOperator:
-        """Return the operator |A|, entry by entry; for a composition an upper bound of it, |A2| |A1|."""
+        """Return the operator |A|, entry by entry.
+
+        For a composition it is an upper bound of that, |A2| |A1|, and for a sum |A1| + |A2|.
+        """
 
     @abstractmethod
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LinearOperator:
@@ -66,6 +69,11 @@ class LinearOperator(ABC):
 
         Places that are zero by the kind of the operator are left out, so a convolution stays sparse.
         """
+
+    @property
+    def rounds_entries(self) -> bool:
+        """Whether `entries` are sums or products of coefficients, which are rounded, and not the coefficients."""
+        return False
 
     def rows_of(self, index: Tensor, *, dtype: torch.dtype) -> Tensor:
         """Return the rows of A, which has coefficients of `dtype`, that `index` (...) names, shape (..., inputs)."""

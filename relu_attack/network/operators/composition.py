@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from relu_attack.network.operators.base import LinearOperator
 from relu_attack.network.operators.convolution import Convolution
 from relu_attack.network.operators.dense import Dense, Diagonal
+from relu_attack.network.operators.selection import Selection
 from relu_attack.network.operators.sparse import Sparse
 
 
@@ -35,6 +37,10 @@ class Composition(LinearOperator):
     def transpose_terms(self) -> int:
         return sum(operator.transpose_terms for operator in self.operators)
 
+    @property
+    def rounds_entries(self) -> bool:
+        return True
+
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         for operator in self.operators[:-1]:
             x = operator.apply(x)
@@ -50,10 +56,7 @@ class Composition(LinearOperator):
         if dense is not None:  # then so is the product
             few = torch.eye(min(self.outputs, self.inputs), dtype=dense.dtype, device=dense.device)
             return Dense(self.transpose(few) if self.outputs <= self.inputs else self.apply(few).T).entries()
-        product, *others = (
-            Sparse.from_triplets(*operator.entries(), outputs=operator.outputs, inputs=operator.inputs)
-            for operator in self.operators
-        )
+        product, *others = map(as_sparse, self.operators)
         for operator in others:
             product = operator.after(product)
         return product.entries()
@@ -70,11 +73,15 @@ class Composition(LinearOperator):
 
 def compose(first: LinearOperator, second: LinearOperator) -> LinearOperator:
     """Return `second` after `first`, folded into one operator where that is not more work."""
+    if isinstance(first, Selection) and first.is_identity:
+        return second
+    if isinstance(second, Selection) and second.is_identity:
+        return first
     if isinstance(first, Composition):
         tail = compose(first.operators[-1], second)
-        return _chain(*first.operators[:-1], tail)
+        return chain(*first.operators[:-1], tail)
     if isinstance(second, Composition):
-        return _chain(compose(first, second.operators[0]), *second.operators[1:])
+        return chain(compose(first, second.operators[0]), *second.operators[1:])
     folded = None
     if isinstance(first, Diagonal):
         folded = _fold_scale_before(first.weight, second)
@@ -88,14 +95,54 @@ def compose(first: LinearOperator, second: LinearOperator) -> LinearOperator:
         product = second.after(first)
         if product.stored <= first.stored + second.stored:
             folded = product
-    return _chain(first, second) if folded is None else folded
+    return chain(first, second) if folded is None else folded
 
 
-def _chain(*operators: LinearOperator) -> Composition:
-    flat: list[LinearOperator] = []
-    for operator in operators:
-        flat.extend(operator.operators if isinstance(operator, Composition) else [operator])
-    return Composition(tuple(flat))
+def steps_of(operator: LinearOperator) -> tuple[LinearOperator, ...]:
+    """Return the operators that are applied one after the other, one for a plain operator."""
+    return operator.operators if isinstance(operator, Composition) else (operator,)
+
+
+def split_shared(operators: Sequence[LinearOperator]) -> tuple[tuple[LinearOperator, ...], list[LinearOperator]]:
+    """Return the operators, the very objects, that all begin with, and what follows on them in each."""
+    steps = [steps_of(operator) for operator in operators]
+    count = 0
+    for same in zip(*steps, strict=False):
+        if any(step is not same[0] for step in same):
+            break
+        count += 1
+    shared = steps[0][:count]
+    width = shared[-1].outputs if shared else operators[0].inputs
+    return shared, [chain(*step[count:]) if step[count:] else Selection(0, width, width) for step in steps]
+
+
+def chain(*operators: LinearOperator) -> LinearOperator:
+    """Return operators one after the other, the first one first, as they are."""
+    flat = tuple(step for operator in operators for step in steps_of(operator))
+    return flat[0] if len(flat) == 1 else Composition(flat)
+
+
+def sum_of_transposes(operators: Iterable[tuple[LinearOperator, Tensor]], zeros: Tensor) -> Tensor:
+    """Add up ``A' y`` for several operators of the same inputs, into `zeros` of shape (batch, inputs).
+
+    What an operator selects first is where its part is added, and nowhere else.
+    """
+    for operator, rows in operators:
+        first, *rest = steps_of(operator)
+        if isinstance(first, Selection):
+            part = zeros.narrow(1, first.start, first.size)
+        else:
+            part, rest = zeros, [first, *rest]
+        for step in reversed(rest):
+            rows = step.transpose(rows)
+        part.add_(rows)
+    return zeros
+
+
+def as_sparse(operator: LinearOperator) -> Sparse:
+    """Return an operator as a sparse matrix, float64 on the CPU."""
+    rows, columns, values = (part.cpu() for part in operator.entries())
+    return Sparse.from_triplets(rows, columns, values.double(), outputs=operator.outputs, inputs=operator.inputs)
 
 
 def _fold_scale_before(scale: Tensor, operator: LinearOperator) -> LinearOperator | None:
