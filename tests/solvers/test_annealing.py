@@ -1,6 +1,6 @@
 """Annealed ascent: a schedule of steps that ends at the top of the better basin, and children between two parents."""
 
-import itertools
+import math
 
 import pytest
 import torch
@@ -43,15 +43,14 @@ def wide() -> Prepared:
     return prepared(random_network(INPUTS, 16, 1, seed=0), Box(0.0, 1.0, shape=(INPUTS,)))
 
 
-def test_steps_fall_geometrically_to_the_last_one() -> None:
+def test_the_logarithm_of_the_steps_falls_with_the_square_of_the_time() -> None:
     walk = annealing(wide())
-    lengths = []
+    steps = []
     for _ in range(21):
-        lengths.append(walk._steps[0].item())
+        steps.append(walk._steps[0].item())
         walk.step()
-    ratios = [after / before for before, after in itertools.pairwise(lengths)]
-    assert ratios == pytest.approx([ratios[0]] * 20)
-    assert lengths[0] / lengths[-1] == pytest.approx(3.0 / 3e-3)
+    fall = math.log(3e-3 / 3.0)
+    assert [math.log(step / 3.0) for step in steps] == pytest.approx([fall * (t / 20) ** 2 for t in range(21)])
 
 
 def test_excursions_grow_to_a_hundred_steps() -> None:
@@ -61,7 +60,7 @@ def test_excursions_grow_to_a_hundred_steps() -> None:
         before = walk._lengths.clone()
         if step % 10 == 0:
             walk.review()
-            begun = walk._factors[0].item()
+            begun = walk._bends[0].item()
             if not ends or begun != ends[-1][1]:
                 ends.append((step, begun))
         assert bool((walk._lengths >= before).all())

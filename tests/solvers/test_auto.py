@@ -112,7 +112,7 @@ def test_a_convolutional_network_is_climbed_as_well() -> None:
         nn.Linear(6, 1),
     ).double()
     optimizer = ReLUOptimizer(model, Box(0.0, 1.0, shape=(1, 4, 4)))
-    result, proven = optimizer.maximize(iterations=200, seed=0), optimizer.maximize("milp", iterations=500)
+    result, proven = optimizer.maximize(iterations=500, seed=0), optimizer.maximize("milp", iterations=500)
     assert proven.status is Status.OPTIMAL
     assert float(result.value) == pytest.approx(float(proven.value), rel=1e-6)
     assert result.x.shape == (1, 4, 4)
