@@ -192,9 +192,10 @@ def overflowing() -> nn.Sequential:
     return model.half()
 
 
-class Doubled(nn.Sequential):
+class Squared(nn.Sequential):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 2 * super().forward(x)
+        y = super().forward(x)
+        return y * y
 
 
 class Called(nn.Sequential):
@@ -225,7 +226,7 @@ NORM_IN_TRAINING = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).train()
             ra.UnsupportedModuleError,
             r"model\[1\]\[1\]\[1\] is GELU, which has no exact form here; supported: .*Linear.*ReLU",
         ),
-        (Doubled(nn.Linear(2, 1)), ra.UnsupportedModuleError, "model is Doubled"),
+        (Squared(nn.Linear(2, 1)), ra.UnsupportedModuleError, r"model \(Squared\) calls mul on two values that depend on"),
         (nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)).train(), ra.ModelError, r"model\[1\] .*training mode.*eval"),
         (NORM_IN_TRAINING, ra.ModelError, r"model\[1\] .*training mode.*eval"),
         (hooked(), ra.ModelError, r"model\[1\] \(ReLU\) has forward hooks, which may change values; remove them"),

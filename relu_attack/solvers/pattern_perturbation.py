@@ -44,6 +44,8 @@ class PatternPerturbation(Perturbation):
 
     def _towards_other_patterns(self, points: Tensor) -> Tensor:
         network = self._prepared.network
+        if not network.layers:  # there is no other pattern
+            return points
         noise = self._log_uniform(_NOISE)
         disturbed = []
         for preactivation in network.forward(points).preactivations:

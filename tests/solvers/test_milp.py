@@ -27,6 +27,10 @@ DEFAULTS = MILPOptions()
 POLYHEDRAL = [known for known in PROBLEMS if not isinstance(known.domain, L2Ball)]
 
 
+def named(name: str) -> KnownProblem:
+    return next(known for known in PROBLEMS if known.name == name)
+
+
 def problem_of(known: KnownProblem) -> Problem:
     return make_problem(known.model, known.domain, known.objective)
 
@@ -86,7 +90,7 @@ def test_the_known_maximum(known: KnownProblem) -> None:
 
 
 def test_a_batch_of_problems() -> None:
-    known = PROBLEMS[-1]
+    known = named("random network 5")
     lower, upper = known.domain.lower, known.domain.upper
     batch = make_problem(known.model, Box(torch.stack([lower, lower]), torch.stack([upper, 0.5 * upper])))
     result = run(batch)
@@ -125,7 +129,7 @@ def test_the_walk_has_its_part_of_the_time() -> None:
 
 
 def test_incumbents_are_written_down_and_get_better() -> None:
-    problem = problem_of(PROBLEMS[-1])
+    problem = problem_of(named("random network 5"))
     result = run(problem)
     values = result.trace.values[:, 0]
     assert bool((values.diff() >= 0).all())
@@ -207,10 +211,10 @@ def test_a_bound_that_the_walk_beats_is_not_believed(monkeypatch: pytest.MonkeyP
         return replace(honest(*arguments, **options), bound=-1.0, x=None, certified=False)
 
     monkeypatch.setattr(module, "solve", lying)
-    known = problem_of(next(known for known in PROBLEMS if known.name == "random network 0"))
-    result = run(known, MILPOptions(cut_rounds=0))
+    known = named("random network 0")
+    result = run(problem_of(known), MILPOptions(cut_rounds=0))
     assert bool(result.certified)
-    assert float(result.bound) >= PROBLEMS[-6].maximum
+    assert float(result.bound) >= known.maximum
 
 
 def test_branching_narrows_ranges_and_keeps_what_happens() -> None:
