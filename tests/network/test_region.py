@@ -67,8 +67,8 @@ def test_the_breakpoints_of_a_ray_agree_with_bisection(network: Network, device:
         finite = row[torch.isfinite(row)]
         if finite.numel() == 0:
             continue
-        # Walls at one place, as where the winner of a pool of zeros becomes active, are one change of the pattern. Others
-        # closer than the grid would count as one for the bisection; there are none at these seeds.
+        # Walls at one place, as where the winner of a pool of zeros becomes active, are one change of the pattern. So
+        # would be others closer than the grid; there are none at these seeds.
         places = finite[finite.diff(prepend=finite.new_tensor([-1.0])) > 1e-12]
         end = float(finite[-1]) * (1 + 1e-6)
         torch.testing.assert_close(places, torch.tensor(bisected_breakpoints(network, start, way, end)).double())
