@@ -10,16 +10,7 @@ from torch import Tensor
 from relu_attack.domains import Box, Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
-from relu_attack.network.operators import (
-    Composition,
-    Dense,
-    Diagonal,
-    LinearOperator,
-    Selection,
-    Stacked,
-    Summed,
-    Widened,
-)
+from relu_attack.network.operators import Combined, Dense, Diagonal, LinearOperator, Selection, Widened
 
 
 def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> tuple[Network, Box, Tensor]:
@@ -74,7 +65,7 @@ def _numbers(network: Network) -> Iterator[tuple[str, Tensor]]:
 def _weights(operator: LinearOperator, place: str) -> Iterator[Tensor]:
     if isinstance(operator, Dense | Diagonal):
         yield operator.weight
-    elif isinstance(operator, Composition | Stacked | Summed):
+    elif isinstance(operator, Combined):
         for part in operator.operators:
             yield from _weights(part, place)
     elif not isinstance(operator, Selection | Widened):  # one has no numbers, the other's are of float32

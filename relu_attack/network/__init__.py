@@ -1,7 +1,8 @@
 """The intermediate form of a model and its kernels: forward, pattern, gradient, tangent, ray, region."""
 
+from relu_attack.network.layers import Affine, Layer, identity
 from relu_attack.network.lowering import Lowering, lower
-from relu_attack.network.network import Affine, Evaluation, Layer, Network, Workspace, dense_chain, identity
+from relu_attack.network.network import Evaluation, Network, Workspace, dense_chain
 from relu_attack.network.penalty import with_excess
 from relu_attack.network.region import Region, breakpoint_times, ray, region, wall_times
 

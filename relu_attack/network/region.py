@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.network.network import Layer, Network
+from relu_attack.network.layers import Layer
+from relu_attack.network.network import Network
 
 
 @dataclass(frozen=True, eq=False)

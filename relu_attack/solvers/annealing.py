@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from relu_attack.solvers.perturbation import Perturbation, PerturbationOptions
+from relu_attack.solvers.perturbed_walk import PerturbedWalk
 from relu_attack.solvers.prepared import Prepared
-from relu_attack.solvers.walk import Walk
 
 # Lengths of steps over the diagonal of the set: the first of a walker's first excursion, the range, log-uniform, of the
 # first of its later ones, and the last of each. A step of several diagonals ends at a vertex of the set.
@@ -17,7 +17,7 @@ _FIRST, _LATER, _LAST = 3.0, (0.1, 1.0), 3e-3
 _SHORTEST, _LONGEST = 20, 100
 
 
-class Annealing(Walk):
+class Annealing(PerturbedWalk):
     """A walk whose step follows a schedule and not what is gained: long steps choose the basin, short ones its top.
 
     Walkers that go up at every step end at the first top on their way. A normalized step of a fixed length overshoots
@@ -28,10 +28,8 @@ class Annealing(Walk):
 
     Parameters
     ----------
-    prepared, starts, options, generator
-        As for every walk; the `step` and `tolerance` of the options are not used.
-    perturbation
-        Keeps the best point of each walker and says where its next excursion begins.
+    prepared, starts, options, generator, perturbation
+        As for every `PerturbedWalk`; the `step` and `tolerance` of the options are not used.
     """
 
     def __init__(
@@ -43,8 +41,7 @@ class Annealing(Walk):
         *,
         perturbation: type[Perturbation] = Perturbation,
     ) -> None:
-        super().__init__(prepared, starts, options, generator)
-        self._perturbation = perturbation(prepared, options, generator)
+        super().__init__(prepared, starts, options, generator, perturbation=perturbation)
         self._steps = torch.full_like(self.x[:, :1], _FIRST)
         self._lengths = torch.full_like(self._steps, _SHORTEST)
         self._factors = self._first_factors()
@@ -73,14 +70,6 @@ class Annealing(Walk):
         self._begin(ended)
         return ended[:, 0]
 
-    def best_of_walkers(self) -> tuple[Tensor, Tensor]:
-        x, value = super().best_of_walkers()
-        return self._perturbation.or_best(x, value)
-
     def restart(self, chosen: Tensor, points: Tensor) -> None:
         super().restart(chosen, points)
-        self._perturbation.forget(chosen)
         self._begin(chosen[:, None])
-
-    def _next_starts(self, ended: Tensor) -> Tensor:
-        return self._perturbation.next_starts(ended, self.excursion_x, self.excursion_value)

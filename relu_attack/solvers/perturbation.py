@@ -58,11 +58,6 @@ class Perturbation:
         self.best_x = self._radii.new_zeros(prepared.batch, network.inputs)
         self.best_value = torch.full_like(self._radii[:, 0], -torch.inf)
 
-    def or_best(self, points: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return points (problems, restarts, inputs) and values (problems, restarts), the best so far where better."""
-        before, kept = self._prepared.by_problem(self.best_value), self._prepared.by_problem(self.best_x)
-        return torch.where((before > values)[:, :, None], kept, points), torch.maximum(before, values)
-
     def forget(self, chosen: Tensor) -> None:
         """Forget the best points of the walkers that are `chosen` (batch,)."""
         self.best_value.masked_fill_(chosen, -torch.inf)

@@ -10,8 +10,8 @@ from torch import Tensor
 from relu_attack.errors import OptionError
 from relu_attack.network import Evaluation, wall_times
 from relu_attack.solvers.perturbation import Perturbation, PerturbationOptions
+from relu_attack.solvers.perturbed_walk import PerturbedWalk
 from relu_attack.solvers.prepared import Prepared
-from relu_attack.solvers.walk import Walk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class PPGALROptions(PerturbationOptions):
             )
 
 
-class PPGALR(Walk):
+class PPGALR(PerturbedWalk):
     """PPGA with a linear-region valve and a step length for each walker.
 
     Named after arXiv 2512.24295, whose full text was not at hand: this definition is ours.
@@ -73,9 +73,8 @@ class PPGALR(Walk):
         *,
         perturbation: type[Perturbation] = Perturbation,
     ) -> None:
-        super().__init__(prepared, starts, options, generator)
+        super().__init__(prepared, starts, options, generator, perturbation=perturbation)
         self._lr = options
-        self._perturbation = perturbation(prepared, options, generator)
         self._steps = self._draw_steps()
         self._age = 0
 
@@ -115,14 +114,6 @@ class PPGALR(Walk):
         self._move(trimmed, self.excursion_x)
         return ended[:, 0]
 
-    def best_of_walkers(self) -> tuple[Tensor, Tensor]:
-        x, value = super().best_of_walkers()
-        return self._perturbation.or_best(x, value)
-
     def restart(self, chosen: Tensor, points: Tensor) -> None:
         super().restart(chosen, points)
-        self._perturbation.forget(chosen)
         self._steps = torch.where(chosen[:, None], self._draw_steps(), self._steps)
-
-    def _next_starts(self, ended: Tensor) -> Tensor:
-        return self._perturbation.next_starts(ended, self.excursion_x, self.excursion_value)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from relu_attack._checks import all_finite
 from relu_attack.errors import ModelError, UnsupportedModuleError
-from relu_attack.network.network import Affine, Layer, Network, identity
+from relu_attack.network.layers import Affine, Layer, identity
+from relu_attack.network.network import Network
 from relu_attack.network.operators import Diagonal, LinearOperator, Selection, Sparse, add, stack
 
 

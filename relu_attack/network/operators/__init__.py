@@ -5,7 +5,7 @@ An operator maps flat rows ``(batch, inputs)`` to flat rows ``(batch, outputs)``
 """
 
 from relu_attack.network.operators.along_axis import AlongAxis
-from relu_attack.network.operators.base import LinearOperator
+from relu_attack.network.operators.base import Combined, LinearOperator
 from relu_attack.network.operators.composition import Composition, compose
 from relu_attack.network.operators.convolution import Convolution
 from relu_attack.network.operators.dense import Dense, Diagonal, PerProblem
@@ -17,6 +17,7 @@ from relu_attack.network.operators.widened import Widened
 
 __all__ = [
     "AlongAxis",
+    "Combined",
     "Composition",
     "Convolution",
     "Dense",

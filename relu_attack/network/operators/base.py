@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeVar
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from relu_attack._checks import all_finite
 
 WeightedType = TypeVar("WeightedType", bound="Weighted")
+CombinedType = TypeVar("CombinedType", bound="Combined")
 
 
 class LinearOperator(ABC):
@@ -108,3 +110,32 @@ class Weighted(LinearOperator):
 
     def is_finite(self) -> bool:
         return all_finite(self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Combined(LinearOperator):
+    """An operator made of others, the first of which takes the row that goes in."""
+
+    operators: tuple[LinearOperator, ...]
+
+    @property
+    def inputs(self) -> int:
+        return self.operators[0].inputs
+
+    @property
+    def transpose_terms(self) -> int:
+        return sum(operator.transpose_terms for operator in self.operators)
+
+    def _each(self: CombinedType, change: Callable[[LinearOperator], LinearOperator]) -> CombinedType:
+        return replace(self, operators=tuple(change(operator) for operator in self.operators))
+
+    def absolute(self: CombinedType) -> CombinedType:
+        return self._each(lambda operator: operator.absolute())
+
+    def to(
+        self: CombinedType, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> CombinedType:
+        return self._each(lambda operator: operator.to(device=device, dtype=dtype))
+
+    def is_finite(self) -> bool:
+        return all(operator.is_finite() for operator in self.operators)

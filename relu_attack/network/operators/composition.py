@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.network.operators.base import LinearOperator
+from relu_attack.network.operators.base import Combined, LinearOperator
 from relu_attack.network.operators.convolution import Convolution
 from relu_attack.network.operators.dense import Dense, Diagonal
 from relu_attack.network.operators.selection import Selection
@@ -16,14 +16,8 @@ from relu_attack.network.operators.sparse import Sparse
 
 
 @dataclass(frozen=True, eq=False)
-class Composition(LinearOperator):
+class Composition(Combined):
     """Operators applied one after the other, the first one first."""
-
-    operators: tuple[LinearOperator, ...]
-
-    @property
-    def inputs(self) -> int:
-        return self.operators[0].inputs
 
     @property
     def outputs(self) -> int:
@@ -32,10 +26,6 @@ class Composition(LinearOperator):
     @property
     def terms(self) -> int:
         return sum(operator.terms for operator in self.operators)
-
-    @property
-    def transpose_terms(self) -> int:
-        return sum(operator.transpose_terms for operator in self.operators)
 
     @property
     def rounds_entries(self) -> bool:
@@ -60,15 +50,6 @@ class Composition(LinearOperator):
         for operator in others:
             product = operator.after(product)
         return product.entries()
-
-    def absolute(self) -> Composition:
-        return Composition(tuple(operator.absolute() for operator in self.operators))
-
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Composition:
-        return Composition(tuple(operator.to(device=device, dtype=dtype) for operator in self.operators))
-
-    def is_finite(self) -> bool:
-        return all(operator.is_finite() for operator in self.operators)
 
 
 def compose(first: LinearOperator, second: LinearOperator) -> LinearOperator:

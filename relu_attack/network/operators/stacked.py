@@ -9,20 +9,14 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from relu_attack.network.operators.base import LinearOperator
+from relu_attack.network.operators.base import Combined, LinearOperator
 from relu_attack.network.operators.composition import chain, split_shared, steps_of, sum_of_transposes
 from relu_attack.network.operators.dense import Dense
 
 
 @dataclass(frozen=True, eq=False)
-class Stacked(LinearOperator):
+class Stacked(Combined):
     """Operators on the same input, their outputs one after the other. Make it with `stack`."""
-
-    operators: tuple[LinearOperator, ...]
-
-    @property
-    def inputs(self) -> int:
-        return self.operators[0].inputs
 
     @property
     def outputs(self) -> int:
@@ -35,10 +29,6 @@ class Stacked(LinearOperator):
     @property
     def terms(self) -> int:
         return max(operator.terms for operator in self.operators)
-
-    @property
-    def transpose_terms(self) -> int:
-        return sum(operator.transpose_terms for operator in self.operators)
 
     @property
     def rounds_entries(self) -> bool:
@@ -62,15 +52,6 @@ class Stacked(LinearOperator):
             values.append(value.cpu().double())
             before += operator.outputs
         return torch.cat(rows), torch.cat(columns), torch.cat(values)
-
-    def absolute(self) -> Stacked:
-        return Stacked(tuple(operator.absolute() for operator in self.operators))
-
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Stacked:
-        return Stacked(tuple(operator.to(device=device, dtype=dtype) for operator in self.operators))
-
-    def is_finite(self) -> bool:
-        return all(operator.is_finite() for operator in self.operators)
 
 
 def stack(operators: Sequence[LinearOperator]) -> LinearOperator:

@@ -8,20 +8,14 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from relu_attack.network.operators.base import LinearOperator
+from relu_attack.network.operators.base import Combined, LinearOperator
 from relu_attack.network.operators.composition import as_sparse, chain, split_shared, sum_of_transposes
 from relu_attack.network.operators.sparse import Sparse
 
 
 @dataclass(frozen=True, eq=False)
-class Summed(LinearOperator):
+class Summed(Combined):
     """The sum of operators of the same inputs and outputs. Make it with `add`."""
-
-    operators: tuple[LinearOperator, ...]
-
-    @property
-    def inputs(self) -> int:
-        return self.operators[0].inputs
 
     @property
     def outputs(self) -> int:
@@ -30,10 +24,6 @@ class Summed(LinearOperator):
     @property
     def terms(self) -> int:
         return sum(operator.terms for operator in self.operators)
-
-    @property
-    def transpose_terms(self) -> int:
-        return sum(operator.transpose_terms for operator in self.operators)
 
     @property
     def rounds_entries(self) -> bool:
@@ -51,15 +41,6 @@ class Summed(LinearOperator):
         parts = zip(*(as_sparse(operator).entries() for operator in self.operators), strict=True)
         rows, columns, values = (torch.cat(part) for part in parts)
         return Sparse.from_triplets(rows, columns, values, outputs=self.outputs, inputs=self.inputs).entries()
-
-    def absolute(self) -> Summed:
-        return Summed(tuple(operator.absolute() for operator in self.operators))
-
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Summed:
-        return Summed(tuple(operator.to(device=device, dtype=dtype) for operator in self.operators))
-
-    def is_finite(self) -> bool:
-        return all(operator.is_finite() for operator in self.operators)
 
 
 def add(first: LinearOperator, second: LinearOperator) -> LinearOperator:
