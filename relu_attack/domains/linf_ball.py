@@ -62,7 +62,9 @@ class LInfBall(Box):
 
 def _step_from(center: Tensor, step: Tensor) -> Tensor:
     """Return center + step, rounded toward the center."""
-    exact, length = center.double(), step.double()
-    moved = (exact + length).to(center.dtype)
-    beyond = (moved.double() - exact).abs_() > length.abs()
-    return torch.where(beyond, torch.nextafter(moved, center), moved)
+    moved = center + step
+    # What was rounded off, exactly (Knuth's TwoSum); NaN where the sum overflows.
+    way = moved - center
+    rest = (step - way).add_(center - (moved - way))
+    short = torch.where(step < 0, rest <= 0, rest >= 0)
+    return torch.where(short, moved, torch.nextafter(moved, center))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -125,7 +126,7 @@ class Search:
         """
         evaluations = 0
         generator = torch.Generator().manual_seed(self.seed)
-        unit = BALLS[self.sets.norm](torch.zeros(self.sets.center.shape[1], dtype=torch.float64), 1.0)
+        unit = _unit_ball(self.sets.norm, self.sets.center.shape[1])
         try:
             for walkers, share in rounds(self.restarts):
                 if not bool(waiting.any()):
@@ -164,6 +165,11 @@ class Search:
         points = sets.project(found)
         worst.offer(part, points, self.classifier.logits(points), self.label)
         return done
+
+
+@functools.lru_cache(maxsize=4)  # to check it takes as long as some steps on a small network
+def _unit_ball(norm: str, inputs: int) -> Domain:
+    return BALLS[norm](torch.zeros(inputs, dtype=torch.float64), 1.0)
 
 
 def _offsets(unit: Domain, walkers: range, generator: torch.Generator) -> Tensor:
