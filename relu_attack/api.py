@@ -108,7 +108,7 @@ class ReLUOptimizer:
         Parameters
         ----------
         method
-            ``"auto"``, the best of all in the time given; the walks ``"gradient_walk"``, ``"ppga"``, ``"ppga_lr"``,
+            ``"auto"``, a mix that is best in most cases; the walks ``"gradient_walk"``, ``"ppga"``, ``"ppga_lr"``,
             ``"lp_walk"``, ``"milp_walk"``; or ``"milp"``, exact.
         restarts
             Walkers for each problem, all in one batch.

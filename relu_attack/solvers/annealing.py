@@ -24,7 +24,7 @@ class Annealing(PerturbedWalk):
     narrow tops and settles in a wide one, which is the higher one more often, and as it falls it comes near the top.
     In subgradient methods it falls geometrically (Goffin, On convergence rates of subgradient optimization methods,
     Mathematical Programming 13, 1977); here its logarithm falls with the square of the time, as what decides is done
-    while it is long: ends from random starts are 0.3 to 0.5 % higher on a random network 1000-500x3-1.
+    while it is long: ends from random starts are 0.2 to 0.5 % higher on a random network 1000-500x3-1.
 
     Parameters
     ----------

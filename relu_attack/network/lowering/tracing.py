@@ -80,7 +80,7 @@ def trace(
         raise UnsupportedModuleError(
             f"{place} is {owner}, whose forward cannot be traced: {type(reason).__name__}: {said}; supported: modules "
             "and functions in a fixed order, without conditions and loops on values"
-        ) from None
+        ) from reason  # it may be a mistake in the forward, whose place the user wants to see
     return Trace(graph, root, path)
 
 
