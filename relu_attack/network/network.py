@@ -13,6 +13,7 @@ from torch import Tensor
 
 from relu_attack.network.layers import Affine, Layer
 from relu_attack.network.operators import Dense, Diagonal, PerProblem
+from relu_attack.network.operators.composition import steps_of
 
 # Numbers of a layer that are evaluated at once, where nothing else of a pass is asked for.
 _NUMBERS = 2**22
@@ -119,6 +120,12 @@ class Network:
     def units(self) -> int:
         """Number of hidden units."""
         return sum(layer.units for layer in self.layers)
+
+    @property
+    def products(self) -> int:
+        """Number of products in a forward pass of one point, at most."""
+        operators = [*(layer.affine.operator for layer in self.layers), self.output.operator]
+        return sum(step.outputs * step.terms for operator in operators for step in steps_of(operator))
 
     @property
     def dtype(self) -> torch.dtype:

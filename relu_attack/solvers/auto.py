@@ -32,8 +32,6 @@ Exact = Callable[[Problem, Tensor, Settings], Answer]
 
 # Steps of the walkers in a round when no time limit tells, and programs of one climb.
 _STEPS, _PROGRAMS = 200, 50
-# Seconds that a bound may take when no time limit tells.
-_BOUND_SECONDS = 1.0
 # Share of the time left that the exact method gets.
 _EXACT_SHARE = 0.9
 # Seconds of search before an exact method at the earliest: with less time it has no chance, and the walks have one.
@@ -197,9 +195,9 @@ class _Search:
 
     def _refine_bounds(self, per_step: float) -> None:
         limit = self.settings.budget.time_limit
-        seconds = _BOUND_SECONDS if limit is None else self.options.bound_share * limit
+        seconds = None if limit is None else self.options.bound_share * limit
         with torch.inference_mode():
-            refine_bounds(self.incumbents, seconds, per_step / self.walk.prepared.batch)
+            refine_bounds(self.incumbents, seconds=seconds, per_point=per_step / self.walk.prepared.batch)
 
     def offer_walkers(self) -> None:
         """Offer the best points of the walkers to the incumbents."""

@@ -15,6 +15,8 @@ from relu_attack.solvers.incumbents import Incumbents
 
 # How many times as long as CROWN its slopes take to descend, at most: 4 to 70 times on random networks.
 _DESCENT = 60
+# Products of CROWN, or of the descent of its slopes, where no time limit tells: seconds of one core.
+_BOUND_PRODUCTS = 3e9
 # Units that can change their side up to which branch and bound is tried where it splits them: a random network of 50
 # inputs and 50 units is closed to 1e-3 in 10 s, one of 100 and 100 is not.
 _SPLIT_UNITS = 60
@@ -22,31 +24,34 @@ _SPLIT_UNITS = 60
 _SET_INPUTS = 100
 
 
-def refine_bounds(incumbents: Incumbents, seconds: float, per_point: float) -> None:
-    """Bound all problems by CROWN and then with slopes that descend, each if it takes no more than `seconds`.
+def refine_bounds(incumbents: Incumbents, *, seconds: float | None, per_point: float) -> None:
+    """Bound all problems by CROWN and then with slopes that descend, each if it is expected to be worth its time.
 
     Parameters
     ----------
     incumbents
         Takes the bounds.
     seconds
-        What either may take.
+        What either may take. Without it no clock is read, so that the same search ends with the same bounds: the
+        products of the network tell then what a bound would take.
     per_point
         Seconds in which a gradient step takes one point through the network and back, in float32. A row of CROWN goes
         back only, through half of the layers in the mean, in float64, and a unit has two: as much work, which took
         a third of the time on random networks.
     """
-    problem = incumbents.problem
+    problem, timed = incumbents.problem, seconds is not None
     if not isinstance(problem.domain, Box) and problem.domain.inputs > _SET_INPUTS:
         return
-    expected = per_point * problem.network.units * problem.problems / 2
+    rows = problem.network.units * problem.problems / 2
+    expected = rows * (per_point if timed else problem.network.products)
+    limit = _BOUND_PRODUCTS if seconds is None else seconds
     for method in ("crown", "alpha_crown"):
-        if expected > seconds:
+        if expected > limit:
             return
         began = time.perf_counter()
         for index, upper in enumerate(upper_bound(problem, method).expand(problem.problems).tolist()):
             incumbents.bound(index, upper, certified=True)
-        expected = _DESCENT * (time.perf_counter() - began)
+        expected = _DESCENT * (time.perf_counter() - began if timed else expected)
 
 
 def exact_method(problem: Problem, *, units: int, dimension: int) -> str | None:

@@ -1,5 +1,7 @@
 """Auto: the best of its parts, on every kind of problem."""
 
+import itertools
+import time
 from typing import Any
 
 import pytest
@@ -51,6 +53,14 @@ def test_each_problem_of_a_batch_has_its_own_answer() -> None:
             "milp", iterations=50
         )
         assert float(result.value[index]) == pytest.approx(float(alone.value), rel=1e-6)
+
+
+def test_without_a_time_limit_a_slow_machine_finds_the_same_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    optimizer = ReLUOptimizer(model(), CUBE)
+    swift = optimizer.maximize(iterations=30)
+    readings = itertools.count(time.perf_counter(), 100.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(readings))
+    assert torch.equal(optimizer.maximize(iterations=30).bound, swift.bound)
 
 
 def test_a_set_without_linear_rows_is_left_to_the_walks() -> None:
