@@ -23,7 +23,10 @@ MARGIN = 2.0**-46
 
 @dataclass(frozen=True, kw_only=True)
 class BallNumbers:
-    """The checked numbers of a ball: `center` (inputs,) or (P, 1, inputs), `radius` () or (P, 1), clip bounds."""
+    """The checked numbers of a ball: `center` (inputs,) or (P, 1, inputs), `radius` () or (P, 1), clip bounds.
+
+    The center may share its memory with what the caller gave, and bounds are expanded views.
+    """
 
     center: Tensor
     radius: Tensor
@@ -45,7 +48,7 @@ def read_ball(
     if not all_finite(middle):
         raise DomainError(f"{kind} center is not finite at index {first_index(~torch.isfinite(middle))}")
     shape, batch = resolve_shape(middle, shape, name=f"{kind} center")
-    middle = flatten(middle, shape, batch).clone()
+    middle = flatten(middle, shape, batch)
     low, high = _read_clip(kind, (-torch.inf, torch.inf) if clip is None else clip, middle, shape, batch)
     return BallNumbers(
         center=middle, radius=_read_radius(kind, radius, middle, batch), low=low, high=high, shape=shape, batch=batch
@@ -81,12 +84,12 @@ def _read_clip(
             bound = flatten(bound, shape, sets)
         if torch.isnan(bound).any():
             raise DomainError(f"{kind} clip {name} is NaN at index {first_index(torch.isnan(bound).reshape(-1))}")
-        bounds.append(bound.expand_as(center))
-    low, high = bounds
-    if (low > high).any():
-        where = first_index((low > high).reshape(-1, low.shape[-1]).any(0))
+        bounds.append(bound.clone())
+    empty = bounds[0] > bounds[1]
+    if empty.any():
+        where = first_index(empty.expand_as(center).reshape(-1, center.shape[-1]).any(0))
         raise DomainError(f"{kind} clip is empty: low is above high at index {where}")
-    return low.clone(), high.clone()
+    return bounds[0].expand_as(center), bounds[1].expand_as(center)
 
 
 class ClippedBall(Domain):
@@ -101,7 +104,7 @@ class ClippedBall(Domain):
         kind = type(self).__name__
         numbers = read_ball(kind, center, radius, clip, shape)
         self.shape, self.batch = numbers.shape, numbers.batch
-        self.center_point, self.radius = numbers.center, numbers.radius
+        self.center_point, self.radius = numbers.center.clone(), numbers.radius
         self.clip_low, self.clip_high = numbers.low, numbers.high
         self._base_point = torch.clamp(self.center_point, self.clip_low, self.clip_high)
         distance = self._norm(self._base_point.double() - self.center_point.double())

@@ -46,8 +46,9 @@ class LInfBall(Box):
         self, center: ArrayLike, radius: ArrayLike, *, clip: Clip | None = None, shape: tuple[int, ...] | None = None
     ) -> None:
         ball = read_ball("LInfBall", center, radius, clip, shape)
-        lower = torch.maximum(_step_from(ball.center, -ball.radius.unsqueeze(-1)), ball.low)
-        upper = torch.minimum(_step_from(ball.center, ball.radius.unsqueeze(-1)), ball.high)
+        radius = ball.radius.unsqueeze(-1)
+        lower = torch.maximum(_step_from(ball.center, radius, -1), ball.low)
+        upper = torch.minimum(_step_from(ball.center, radius, 1), ball.high)
         if (lower > upper).any():
             place = torch.nonzero(lower > upper)[0]
             where = "" if ball.batch is None else f" of set {int(place[0])}"
@@ -60,11 +61,13 @@ class LInfBall(Box):
         super().__init__(lower, upper, shape=ball.shape)
 
 
-def _step_from(center: Tensor, step: Tensor) -> Tensor:
-    """Return center + step, rounded toward the center."""
+def _step_from(center: Tensor, radius: Tensor, sign: int) -> Tensor:
+    """Return center + sign radius, rounded toward the center."""
+    step = sign * radius
     moved = center + step
     # What was rounded off, exactly (Knuth's TwoSum); NaN where the sum overflows.
     way = moved - center
-    rest = (step - way).add_(center - (moved - way))
-    short = torch.where(step < 0, rest <= 0, rest >= 0)
+    rest = moved - way
+    rest = torch.sub(center, rest, out=rest).add_(torch.sub(step, way, out=way))
+    short = rest <= 0 if sign < 0 else rest >= 0
     return torch.where(short, moved, torch.nextafter(moved, center))

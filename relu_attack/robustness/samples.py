@@ -181,8 +181,10 @@ class Sets:
         return self.domain.project(points[:, None])[:, 0]
 
     def at(self, index: Tensor) -> Sets:
-        """Return the sets of some samples."""
-        parts = (part[index] for part in (self.center, self.radius, self.low, self.high))
+        """Return the sets of some samples, given in order; views, where none is left out between them."""
+        first, last = int(index[0]), int(index[-1])
+        rows = slice(first, last + 1) if last - first < len(index) else index
+        parts = (part[rows] for part in (self.center, self.radius, self.low, self.high))
         return Sets(self.norm, self.shape, *parts)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Sets:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -81,10 +82,10 @@ class Walk(ABC):
         self.options = options
         self.generator = generator
         self._workspace = Workspace(prepared.network, prepared.batch, in_place=not self.looks_at_walls)
-        self._unit = float(torch.linalg.vector_norm(prepared.widths.double(), dim=-1).mean())
         most = _NUMBERS.get(starts.device.type, _NUMBERS["cuda"]) // starts.numel()
         slots = max(min(options.window, most, _MOST_SLOTS), _LEAST_SLOTS)
-        self._points = starts.repeat(slots, 1, 1)
+        self._points = starts.new_empty(slots, *starts.shape)
+        self._points[0] = starts
         self._values = torch.full((slots, prepared.batch), -torch.inf, dtype=starts.dtype, device=starts.device)
         # Views made once: on small networks each indexing would cost as much as a product.
         self._rows, self._value_columns = self._points.unbind(0), self._values.unsqueeze(2).unbind(0)
@@ -95,6 +96,11 @@ class Walk(ABC):
         self._improved = torch.zeros_like(nothing, dtype=torch.bool)
         self.incumbent_x = prepared.by_problem(starts)[:, 0].clone()
         self.incumbent_value = prepared.by_problem(nothing)[:, 0].clone()
+
+    @cached_property
+    def _unit(self) -> float:
+        """The diagonal of the set, in the mean of a batch."""
+        return float(torch.linalg.vector_norm(self.prepared.widths.double(), dim=-1).mean())
 
     @property
     def x(self) -> Tensor:
@@ -173,9 +179,11 @@ class Walk(ABC):
     def keep_incumbents(self) -> None:
         """Take the best point of the excursions over as the incumbent of its problem where it is better."""
         self._keep_best()
-        values, index = self.prepared.by_problem(self.excursion_value).max(1)
-        points = self.prepared.by_problem(self.excursion_x)
-        points = points.gather(1, index[:, None, None].expand(-1, 1, points.shape[2]))[:, 0]
+        values, points = self.excursion_value, self.excursion_x
+        if self.prepared.restarts > 1:
+            values, index = self.prepared.by_problem(values).max(1)
+            points = self.prepared.by_problem(points)
+            points = points.gather(1, index[:, None, None].expand(-1, 1, points.shape[2]))[:, 0]
         better = values > self.incumbent_value
         self.incumbent_x = torch.where(better[:, None], points, self.incumbent_x)
         self.incumbent_value = torch.maximum(values, self.incumbent_value)
