@@ -1,5 +1,6 @@
 """The loop: why it ends, what it records, what it shows."""
 
+import gc
 import itertools
 import math
 import signal
@@ -93,7 +94,10 @@ def _stack(frame: FrameType | None) -> Iterator[str]:
 
 @contextmanager
 def interrupt_when_in(function: str) -> Iterator[None]:
-    """Send this process a real SIGINT, as Ctrl-C does, as soon as its main thread is inside that function."""
+    """Send this process a real SIGINT, as Ctrl-C does, as soon as its main thread is inside that function.
+
+    Python swallows what is raised while the garbage collector calls back, as it does for hypothesis; so it waits.
+    """
     main, ended = threading.main_thread().ident, threading.Event()
 
     def watch() -> None:
@@ -104,12 +108,14 @@ def interrupt_when_in(function: str) -> Iterator[None]:
             time.sleep(1e-3)
 
     thread = threading.Thread(target=watch)
+    gc.disable()
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
+        gc.enable()
 
 
 # What the methods spend their time in that are not walks alone.
