@@ -26,6 +26,8 @@ def plain_messages() -> Iterator[None]:
         except ReLUAttackError as reason:
             say(str(reason))
             raise typer.Exit(BAD_INPUT) from None
+        except BrokenPipeError:  # as in `relu-attack verify ... | head -1`; the command line's library ends quietly
+            raise
         except OSError as reason:
             say(f"{reason.filename or 'a file'}: {reason.strerror or reason}")
             raise typer.Exit(BAD_INPUT) from None

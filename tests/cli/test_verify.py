@@ -1,6 +1,9 @@
 """``relu-attack verify`` and ``verify-all``: the competition's words, witnesses, resuming, and bad instances."""
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,16 @@ def test_a_property_that_fails_is_sat_and_has_a_witness(folder: Path) -> None:
     x, y = read_witness(folder / "found.txt")
     assert 2.5 <= float(x) <= 3.0
     assert float(y) == float(x)
+
+
+def test_a_reader_that_has_read_enough_is_no_error_to_speak_of(folder: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = "from relu_attack.cli import main; main()"
+    arguments = [sys.executable, "-c", program, "verify", str(folder / "net.onnx"), str(folder / "holds.vnnlib")]
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(arguments, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize(
