@@ -92,7 +92,7 @@ class ReLUOptimizer:
         self,
         method: str = "auto",
         *,
-        restarts: int = 64,
+        restarts: int | None = None,
         iterations: int | None = None,
         time_limit: float | None = None,
         seed: int = 0,
@@ -111,7 +111,7 @@ class ReLUOptimizer:
             ``"auto"``, a mix that is best in most cases; the walks ``"gradient_walk"``, ``"ppga"``, ``"ppga_lr"``,
             ``"lp_walk"``, ``"milp_walk"``; or ``"milp"``, exact.
         restarts
-            Walkers for each problem, all in one batch.
+            Walkers for each problem, all in one batch; by default 32 of `auto` and 64 of the other methods.
         iterations
             Steps of each walker (`lp_walk`, `milp_walk`: programs).
         time_limit
@@ -142,9 +142,10 @@ class ReLUOptimizer:
         OptionError, DomainError
             For an option or an `x0` that cannot be used.
         """
+        chosen = find_method(method)
         settings = Settings(
-            budget=find_method(method).budget(iterations=iterations, time_limit=time_limit),
-            restarts=restarts,
+            budget=chosen.budget(iterations=iterations, time_limit=time_limit),
+            restarts=chosen.restarts if restarts is None else restarts,
             seed=seed,
             x0=x0,
             starts=starts,

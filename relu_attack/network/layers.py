@@ -140,6 +140,26 @@ class Layer:
             torch.where(signs > self._floor, shaped, shaped.new_zeros(()), out=self._shape(out))
         return out
 
+    def blend(self, rows: Tensor, preactivation: Tensor, width: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Return `rows` times a derivative that goes from one side to the other over a range of preactivations.
+
+        It is the mean of the derivative under uniform noise on the preactivation (Duchi, Bartlett and Wainwright,
+        Randomized smoothing for stochastic optimization, SIAM Journal on Optimization 22, 2012).
+
+        Parameters
+        ----------
+        rows, preactivation
+            Shape (batch, units).
+        width
+            Width of the range, centred on 0, shape (batch, 1), in root mean squares of the preactivations of the row.
+        """
+        spread = torch.linalg.vector_norm(preactivation, dim=1, keepdim=True).mul_(width / self.units**0.5)
+        slope = spread.clamp_min_(torch.finfo(spread.dtype).tiny ** 0.5).reciprocal_()
+        share = torch.addcmul(slope.new_full((), 0.5), preactivation, slope).clamp_(0.0, 1.0)
+        if not self.is_relu:
+            share = torch.lerp(self._shape(share), share.new_ones(()), self.slopes).flatten(1)
+        return torch.mul(rows, share, out=out)
+
     def _shape(self, rows: Tensor) -> Tensor:
         """Give rows (batch, units) the shape of the slopes."""
         return rows.view(-1, *self.slopes.shape)

@@ -204,7 +204,12 @@ class Network:
         return torch.cat(parts)
 
     def gradient(
-        self, pattern: Sequence[Tensor], objective: Tensor | None = None, *, workspace: Workspace | None = None
+        self,
+        pattern: Sequence[Tensor],
+        objective: Tensor | None = None,
+        *,
+        width: Tensor | None = None,
+        workspace: Workspace | None = None,
     ) -> Tensor:
         """Return the gradient of ``objective . f`` with respect to the input, by transposes.
 
@@ -214,6 +219,9 @@ class Network:
             One tensor a layer, shape (batch, units), positive where active.
         objective
             Shape (batch, outputs); not needed for a network with one output.
+        width
+            Shape (batch, 1): if given, `pattern` are preactivations, and units close to their breakpoint count in part,
+            as in `Layer.blend`.
         workspace
             Buffers to write to; fresh ones when not given.
 
@@ -235,7 +243,11 @@ class Network:
         for index in range(last, -1, -1):
             layer = self.layers[index]
             signs = pattern[index] if pattern[index].dtype == self.dtype else pattern[index].to(self.dtype)
-            sensitivity = layer.rescale(rows, signs, out=buffers.sensitivities[index] if index == last else rows)
+            out = buffers.sensitivities[index] if index == last else rows
+            if width is None:
+                sensitivity = layer.rescale(rows, signs, out=out)
+            else:
+                sensitivity = layer.blend(rows, signs, width, out=out)
             out = buffers.sensitivities[index - 1] if index else buffers.gradient
             rows = layer.affine.operator.transpose(sensitivity, out=out)
         return rows

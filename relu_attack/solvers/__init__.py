@@ -90,7 +90,7 @@ _MILP = partial(milp, walk=_walked, polish=_polished)
 _BRANCH_AND_BOUND = partial(branch_and_bound, walk=_walked, polish=_polished)
 
 METHODS: dict[str, Method] = {
-    "auto": Method(_AUTO, AutoOptions, time_limit=10.0, paths="none"),
+    "auto": Method(_AUTO, AutoOptions, time_limit=10.0, restarts=32, paths="none"),
     "gradient_walk": Method(partial(search, walk_class=GradientWalk), WalkOptions, iterations=1000),
     "ppga": Method(partial(search, walk_class=PPGA), PerturbationOptions, iterations=1000),
     "ppga_lr": Method(partial(search, walk_class=PPGALR), PPGALROptions, iterations=1000),

@@ -38,6 +38,9 @@ _EXACT_SHARE = 0.9
 _EARLIEST = 2.0
 # Walkers of a problem from which a round climbs at most.
 _CLIMBERS = 8
+# Diagonals of the set within which more than half of the walkers have gathered when they all begin anew, and the
+# share of the budget that must be left then, for a new crowd to come as far.
+_AGREEMENT, _RENEWABLE = 0.05, 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +162,7 @@ class _Search:
             self._walk_on()
             for index in self.open:
                 self._climb(index)
+            self._renew()
             if budget.elapsed() >= exact_at:
                 self._close(exact)
                 exact_at = math.inf
@@ -205,6 +209,18 @@ class _Search:
             points = finalists(self.walk)
         for index in self.problems:
             self.incumbents.offer(index, points[index].clone(), "annealing")
+
+    def _renew(self) -> None:
+        """Let the walkers of a problem begin anew that have gathered around one point: they find nothing new there.
+
+        Where no program climbs to the top of a linear region, they stay, and come nearer to it.
+        """
+        if not self.climbs or self.settings.budget.share_left(self.incumbents.steps) < _RENEWABLE:
+            return
+        with torch.inference_mode():
+            agreed = self.walk.agreed(_AGREEMENT)
+            if bool(agreed.any()):
+                self.walk.renew(agreed)
 
     def _left(self) -> float:
         budget = self.settings.budget

@@ -46,6 +46,12 @@ class Budget:
         """Return the seconds that are left, infinite without a time limit and never below 0."""
         return math.inf if self.time_limit is None else max(self.time_limit - self.elapsed(), 0.0)
 
+    def share_left(self, iterations: int) -> float:
+        """Return the share of the budget that is left after that many steps, by the limit that is nearer."""
+        steps = 0.0 if self.iterations is None else iterations / self.iterations
+        time = 0.0 if self.time_limit is None else self.elapsed() / self.time_limit
+        return max(1.0 - max(steps, time), 0.0)
+
     def part(self, *, seconds: float | None = None, iterations: int | None = None) -> Budget:
         """Return a budget for a part of the search: so many seconds from now, at most what is left, or steps."""
         now = self.elapsed()

@@ -118,6 +118,8 @@ class Method:
         The budget of a call that gives none.
     counts
         Whether iterations limit the method; where they do not, its time limit stands unless the call gives one.
+    restarts
+        Walkers of a call that gives no number.
     paths
         Of which problems it can record the path: ``"all"``, ``"single"`` or ``"none"``.
     """
@@ -127,6 +129,7 @@ class Method:
     iterations: int | None = None
     time_limit: float | None = None
     counts: bool = True
+    restarts: int = 64
     paths: str = "all"
 
     def budget(self, *, iterations: int | None, time_limit: float | None) -> Budget:

@@ -114,7 +114,7 @@ class Walk(ABC):
         values, objective = self.prepared.judge(evaluation)
         self._value_columns[self._slot].copy_(values)
         self._unread += 1
-        gradient = network.gradient(evaluation.preactivations, objective, workspace=workspace)
+        gradient = network.gradient(evaluation.preactivations, objective, width=self._smoothing(), workspace=workspace)
         if self._unread == len(self._points):
             self._keep_best()
         following = (self._slot + 1) % len(self._points)
@@ -125,6 +125,10 @@ class Walk(ABC):
         """Write the next points to `out` (batch, inputs), given the pass through the current ones."""
         self._ascend(gradient, out)
         self._project_(out)
+
+    def _smoothing(self) -> Tensor | None:
+        """Return over which width around its breakpoint a unit counts in part, as `Network.gradient` takes it."""
+        return None
 
     def _project_(self, points: Tensor) -> None:
         projected = self.prepared.project(points)
@@ -199,6 +203,23 @@ class Walk(ABC):
         self._move(chosen[:, None], points)
         self.excursion_value.masked_fill_(chosen, -torch.inf)
         self._window_value.masked_fill_(chosen, -torch.inf)
+
+    def renew(self, problems: Tensor) -> None:
+        """Begin anew at random points with all walkers of the chosen `problems` (problems,); incumbents stay."""
+        self.restart(problems.repeat_interleave(self.prepared.restarts), self.prepared.sample(self.generator))
+
+    def agreed(self, radius: float) -> Tensor:
+        """Return of which problems more than half of the walkers have their best points around one, shape (problems,).
+
+        That one is the best of them, and around it is within `radius`, in diagonals of the set.
+        """
+        points, values = self.best_of_walkers()
+        best = points[torch.arange(len(points), device=points.device), values.argmax(1)]
+        distance = torch.linalg.vector_norm(points - best[:, None], dim=2)
+        diagonal = torch.linalg.vector_norm(self.prepared.widths, dim=-1)
+        # The best one agrees with itself: a single walker says nothing.
+        near: Tensor = (distance <= radius * diagonal).sum(1)
+        return (2 * near > self.prepared.restarts) & (near > 1)
 
     def best_values(self) -> Tensor:
         """Return the value of each problem's incumbent, float64 on the CPU, shape (problems,)."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack.network import Network, Workspace, dense_chain, lower
+from relu_attack.network.layers import Layer, identity
 from relu_attack.network.operators import Convolution
 from tests.network.support import assert_close, lively, points
 
@@ -78,6 +79,29 @@ def test_a_pattern_may_be_given_as_the_preactivations(case: tuple[nn.Module, tup
     assert torch.equal(network.gradient(masks, objectives(4)), network.gradient(signs, objectives(4)))
     for first, second in zip(network.tangent(masks, direction), network.tangent(signs, direction), strict=True):
         assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+def test_a_blended_derivative_is_its_mean_under_noise_on_the_preactivation(slope: float) -> None:
+    layer = Layer(identity(5), torch.full((5,), slope, dtype=torch.float64))
+    preactivation = torch.tensor([[-2.0, -0.3, 0.1, 0.5, 4.0], [-0.1, 0.2, 0.3, -0.4, 0.5]], dtype=torch.float64)
+    rows = torch.tensor([[1.0, -2.0, 3.0, 4.0, 5.0]], dtype=torch.float64).expand(2, -1)
+    width = torch.tensor([[0.5], [3.0]], dtype=torch.float64)
+    spread = preactivation.square().mean(1, keepdim=True).sqrt()
+    noise = (torch.arange(10001, dtype=torch.float64) / 10000 - 0.5)[:, None, None] * width * spread
+    mean = torch.where(preactivation + noise > 0, 1.0, slope).mean(0)
+    assert_close(layer.blend(rows, preactivation, width), rows * mean, relative=1e-3)
+
+
+def test_a_gradient_over_a_narrow_range_is_the_gradient(case: tuple[nn.Module, tuple[int, ...], Network]) -> None:
+    _, shape, network = case
+    x, width = points(shape).flatten(1), torch.full((4, 1), 1e-9, dtype=torch.float64)
+    preactivations = network.forward(x).preactivations
+    narrow = network.gradient(preactivations, objectives(4), width=width)
+    assert_close(narrow, network.gradient(preactivations, objectives(4)), relative=1e-10)
+    if network.layers:
+        wide = network.gradient(preactivations, objectives(4), width=2 + width)
+        assert not torch.allclose(wide, narrow, rtol=1e-2)
 
 
 def test_a_workspace_is_reused_and_changes_nothing(case: tuple[nn.Module, tuple[int, ...], Network]) -> None:

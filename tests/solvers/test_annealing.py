@@ -108,6 +108,47 @@ def test_walkers_that_are_put_somewhere_go_on_from_there() -> None:
     assert torch.equal(walk.x[4:], before[4:])
 
 
+def test_the_smoothed_gradient_leads_to_higher_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = prepared(random_network(30, 60, 60, 1, seed=0), Box(0.0, 1.0, shape=(30,)), restarts=64)
+    smooth, rough = annealing(problem), annealing(problem)
+    monkeypatch.setattr(rough, "_smoothing", lambda: None)
+    for walk in (smooth, rough):
+        for _ in range(20):
+            walk.step()
+    assert float(smooth.best_of_walkers()[1].mean()) > 1.005 * float(rough.best_of_walkers()[1].mean())
+
+
+def test_walkers_agree_once_more_than_half_of_them_are_around_the_best() -> None:
+    boxes = Box(torch.zeros(3, 2), torch.tensor([[1.0, 1.0], [2.0, 2.0], [1.0, 1.0]]))
+    slope = network(([[1.0, 1.0]], [0.0]), ([[1.0]], [0.0]))
+    problem = prepared(slope, boxes, restarts=5)
+    high, low, spread = (torch.tensor([part], dtype=torch.float64) for part in ([0.9, 0.9], [0.1, 0.1], [0.89, 0.91]))
+    crowds = [[high, spread, spread, low, low], [high, spread, low, low, low], [low, low, low, low, high]]
+    starts = torch.cat([point for crowd in crowds for point in crowd])
+    walk = annealing(problem, problem.from_user(problem.to_user(problem.by_problem(starts))).flatten(0, 1))
+    walk.step()
+    assert walk.agreed(0.05).tolist() == [True, False, False]
+    alone = prepared(slope, Box(0.0, 1.0, shape=(2,)), restarts=1)
+    walk = annealing(alone)
+    walk.step()
+    assert walk.agreed(0.05).tolist() == [False]
+
+
+def test_walkers_that_begin_anew_begin_as_at_first_and_keep_the_incumbent() -> None:
+    boxes = Box(torch.zeros(2, INPUTS), torch.ones(2, INPUTS))
+    problem = prepared(random_network(INPUTS, 16, 1, seed=0), boxes)
+    walk = annealing(problem)
+    walk_on(walk, 200)
+    values, x = walk.incumbent_value.clone(), walk.x.clone()
+    walk.renew(torch.tensor([False, True]))
+    assert torch.equal(walk.incumbent_value, values)
+    assert torch.equal(walk.x[:WALKERS], x[:WALKERS])
+    assert walk.x[WALKERS:].std(0).min() > 0.1
+    assert bool((walk._steps[WALKERS:] == 3.0).all())
+    assert bool((walk._steps[:WALKERS] < 3.0).all())
+    assert bool(torch.isinf(walk.best_of_walkers()[1][1]).all())
+
+
 def test_children_lie_between_their_parents_of_one_problem_and_every_second_walker_has_none() -> None:
     model = random_network(2, 4, 1, seed=0)
     boxes = Box(torch.zeros(2, 2), torch.tensor([[1.0, 1.0], [2.0, 2.0]]))

@@ -6,11 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from relu_attack import Box, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
 from relu_attack.solvers import METHODS
+from relu_attack.solvers.annealing import Annealing
+from relu_attack.solvers.auto import AutoOptions, auto
+from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.closing import exact_method
+from relu_attack.solvers.crossing import Crossing
+from relu_attack.solvers.method import Settings
+from relu_attack.solvers.perturbation import PerturbationOptions
+from relu_attack.solvers.prepared import Prepared
 from tests.problems import random_network
 
 CUBE = Box(0.0, 1.0, shape=(3,))
@@ -61,6 +68,40 @@ def test_without_a_time_limit_a_slow_machine_finds_the_same_bound(monkeypatch: p
     readings = itertools.count(time.perf_counter(), 100.0)
     monkeypatch.setattr(time, "perf_counter", lambda: next(readings))
     assert torch.equal(optimizer.maximize(iterations=30).bound, swift.bound)
+
+
+class Counting(Annealing):
+    """Annealing that counts how often its walkers begin anew."""
+
+    renewals = 0
+
+    def renew(self, problems: Tensor) -> None:
+        self.renewals += 1
+        super().renew(problems)
+
+
+@pytest.mark.parametrize(
+    ("domain", "iterations", "renewed"),
+    [
+        (Box(0.0, 1.0, shape=(20,)), 1000, True),
+        (Box(0.0, 1.0, shape=(20,)), 200, False),  # the budget is spent once they agree
+        (L2Ball(torch.full((20,), 0.5), 2.0), 1000, False),  # no program climbs to the top that they agree on
+    ],
+)
+def test_walkers_that_agree_begin_anew_while_it_pays(domain: Any, iterations: int, renewed: bool) -> None:
+    made: list[Counting] = []
+
+    def make_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Counting:
+        made.append(Counting(prepared, starts, PerturbationOptions(), generator, perturbation=Crossing))
+        return made[-1]
+
+    problem = ReLUOptimizer(random_network(20, 20, 1, seed=5), domain).problem
+    settings = Settings(
+        budget=Budget(iterations=iterations), restarts=8, seed=0, x0=None, starts="random", bound="interval",
+        progress=False, record_path=False, device=torch.device("cpu"), dtype=torch.float32,
+    )  # fmt: skip
+    auto(problem, AutoOptions(), settings, make_walk=make_walk, make_climb=lambda problem, left: lambda x: x, exact={})
+    assert (made[0].renewals > 0) == renewed
 
 
 def test_a_set_without_linear_rows_is_left_to_the_walks() -> None:

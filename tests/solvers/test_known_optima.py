@@ -44,7 +44,7 @@ def test_methods_over_programs_refuse_a_set_without_rows(method: str) -> None:
 
 @every_problem
 def test_auto_reaches_the_maximum_of_every_problem(problem: KnownProblem) -> None:
-    assert_reached("auto", problem, iterations=200, swing=1e-5, slack=0.0)
+    assert_reached("auto", problem, iterations=400, swing=1e-5, slack=0.0)
 
 
 @every_problem

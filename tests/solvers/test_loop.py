@@ -45,6 +45,14 @@ def test_the_budget_is_iterations_or_seconds_or_a_default() -> None:
     assert Budget(iterations=7, time_limit=math.inf).spent(6) is None
 
 
+def test_the_share_that_is_left_of_a_budget_is_that_of_the_limit_that_is_nearer() -> None:
+    assert Budget(iterations=8).share_left(2) == 0.75
+    assert Budget(iterations=8).share_left(9) == 0.0
+    assert Budget(iterations=8, time_limit=1e9).share_left(2) == 0.75
+    assert Budget(time_limit=1e9).share_left(1000) == pytest.approx(1.0)
+    assert Budget(iterations=8, time_limit=1e-9).share_left(2) == 0.0
+
+
 @every_walk
 def test_a_run_ends_at_its_iterations(method: str) -> None:
     result = optimizer(problems=3).maximize(method, iterations=11, restarts=5)
