@@ -8,7 +8,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
-from relu_attack.robustness import worst_case
+from relu_attack.robustness import KeptModel, worst_case
 
 
 class FoolboxAttack:
@@ -81,7 +81,8 @@ class FoolboxAttack:
         """
         several = isinstance(epsilons, Sequence)
         radii = list(epsilons) if isinstance(epsilons, Sequence) else [epsilons]
-        worst = [worst_case(model, inputs, criterion, radius, norm=self.norm, **self._options) for radius in radii]
+        kept = KeptModel(model)
+        worst = [worst_case(kept, inputs, criterion, radius, norm=self.norm, **self._options) for radius in radii]
         if not several:
             return worst[0].x, worst[0].x.clone(), worst[0].success
         return [one.x for one in worst], [one.x.clone() for one in worst], torch.stack([one.success for one in worst])

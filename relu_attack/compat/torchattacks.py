@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_attack.robustness import Normalization, worst_case
+from relu_attack.robustness import KeptModel, Normalization, worst_case
 
 _ROUNDING = 1e-5
 
 
 class Attack:
-    """An attack that is called as those of torchattacks are.
+    """An attack that is called as those of torchattacks are; the model is read when it has changed since the last call.
 
     Parameters
     ----------
@@ -47,6 +47,7 @@ class Attack:
 
     def __init__(self, model: nn.Module, eps: float = 8 / 255, *, norm: str = "Linf", **options: Any) -> None:
         self.model, self.eps, self.norm = model, eps, norm
+        self._kept: KeptModel | None = None
         self._options = dict(options)
         self._normalize: tuple[Sequence[float], Sequence[float]] | None = None
 
@@ -59,13 +60,15 @@ class Attack:
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the worst inputs found, shape, device and dtype of the images (samples, channels, height, width)."""
+        if self._kept is None or self._kept.model is not self.model:
+            self._kept = KeptModel(self.model)
         norm = self.norm.lower() if isinstance(self.norm, str) else self.norm
         if self._normalize is None:
-            return worst_case(self.model, images, labels, self.eps, norm=norm, **self._options).x
+            return worst_case(self._kept, images, labels, self.eps, norm=norm, **self._options).x
         normalization = Normalization.read(self._normalize, tuple(images.shape[1:]))
         pixels = normalization.undo(images)
         whole = pixels.clamp(0, 1)
         # Undoing the normalization rounds; what is farther out than that is left for `worst_case` to see.
         pixels = torch.where((pixels - whole).abs() < _ROUNDING, whole, pixels)
-        worst = worst_case(self.model, pixels, labels, self.eps, norm=norm, normalize=self._normalize, **self._options)
+        worst = worst_case(self._kept, pixels, labels, self.eps, norm=norm, normalize=self._normalize, **self._options)
         return normalization.apply(worst.x)

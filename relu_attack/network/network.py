@@ -130,12 +130,12 @@ class Network:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the coefficients."""
-        return self.output.bias.dtype
+        return self.output.constants.dtype
 
     @property
     def device(self) -> torch.device:
         """Where the coefficients live."""
-        return self.output.bias.device
+        return self.output.constants.device
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Network:
         """Return the network on another device or in another dtype."""

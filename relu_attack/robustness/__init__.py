@@ -4,6 +4,15 @@ from relu_attack.robustness.accuracy import RobustAccuracy, robust_accuracy
 from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.attack import worst_case
 from relu_attack.robustness.classifier import Normalization
+from relu_attack.robustness.kept import KeptModel
 from relu_attack.robustness.scores import ScoredWorstCase
 
-__all__ = ["Normalization", "RobustAccuracy", "ScoredWorstCase", "WorstCase", "robust_accuracy", "worst_case"]
+__all__ = [
+    "KeptModel",
+    "Normalization",
+    "RobustAccuracy",
+    "ScoredWorstCase",
+    "WorstCase",
+    "robust_accuracy",
+    "worst_case",
+]

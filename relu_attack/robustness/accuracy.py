@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from relu_attack.errors import OptionError
 from relu_attack.result import Status
 from relu_attack.robustness.attack import worst_case
+from relu_attack.robustness.kept import KeptModel
 from relu_attack.robustness.record import Margins, Record
 
 
@@ -108,6 +109,7 @@ def robust_accuracy(
     if isinstance(radius, bool) or not isinstance(radius, int | float):
         raise OptionError(f"radius must be one number for all samples, got {type(radius).__name__}")
     record = Record.open(resume, model, {"radius": radius, "certify": certify, **options})
+    kept = KeptModel(model)
     done: list[Margins] = []
     complete = True
     bar = tqdm(loader, desc="robust accuracy", unit="batch", disable=not progress)
@@ -115,7 +117,7 @@ def robust_accuracy(
         for number, (x, label) in enumerate(bar):
             margins = record.find(number, x, label)
             if margins is None:
-                worst = worst_case(model, x, label, radius, certify=certify, **options)
+                worst = worst_case(kept, x, label, radius, certify=certify, **options)
                 if worst.status is Status.INTERRUPTED:
                     complete = False
                     break

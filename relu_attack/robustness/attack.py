@@ -9,7 +9,8 @@ from relu_attack._checks import ArrayLike
 from relu_attack.errors import OptionError
 from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.certificate import certified_margins
-from relu_attack.robustness.classifier import Classifier, evaluating
+from relu_attack.robustness.classifier import evaluating
+from relu_attack.robustness.kept import read_classifier
 from relu_attack.robustness.rounds import Search, Worst
 from relu_attack.robustness.samples import Classes, Clip, Sets, read_labels, read_points, read_samples, read_targets
 from relu_attack.robustness.walkers import METHODS
@@ -43,6 +44,7 @@ def worst_case(
     ----------
     model
         A classifier with an exact form here, see `ReLUOptimizer`; it is run in evaluation mode, and left in its own.
+        It is read at each call; in a `relu_attack.robustness.KeptModel` only when it has changed.
     x
         Samples, shape (samples, \\*shape of one), such as images in [0, 1].
     label
@@ -117,7 +119,7 @@ def worst_case(
     with torch.inference_mode(False), torch.no_grad(), evaluating(model):
         samples = read_samples(x)
         sets = Sets.around(samples, radius, norm, clip)
-        classifier = Classifier.create(model, samples, normalize)
+        classifier = read_classifier(model, samples, normalize, anew=certify)
         labels = read_labels(label, len(samples), classifier.classes, samples.device)
         logits = classifier.logits(sets.project(sets.center))
         worst = Worst.at_samples(sets, labels, logits)

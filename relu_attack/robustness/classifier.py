@@ -18,11 +18,16 @@ from relu_attack.network.lowering.agreement import check_agreement
 _AT_ONCE, _NUMBERS = 1024, 2**22
 
 
+def check_module(model: object) -> None:
+    """Raise `ModelError` for what is no torch module."""
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Keep a model in evaluation mode for a while, and give each of its modules its own mode back."""
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+    check_module(model)
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

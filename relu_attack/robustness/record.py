@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_attack.errors import FileFormatError, ModelError, OptionError
+from relu_attack.errors import FileFormatError, OptionError
+from relu_attack.robustness.classifier import check_module
 
 _FORMAT = "relu_attack robust accuracy 1"
 _FIELDS = ("clean", "worst", "certified")
@@ -116,8 +117,7 @@ def _is_batch(batch: Mapping[str, Any]) -> bool:
 
 
 def _digest(model: nn.Module, options: Mapping[str, Any]) -> str:
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+    check_module(model)
     digest = hashlib.sha256(str(model).encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())

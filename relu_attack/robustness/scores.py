@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from relu_attack._checks import ArrayLike
 from relu_attack.errors import OptionError
 from relu_attack.robustness.answer import WorstCase
-from relu_attack.robustness.classifier import Classifier, evaluating
+from relu_attack.robustness.classifier import evaluating
+from relu_attack.robustness.kept import read_classifier
 from relu_attack.robustness.rounds import class_margins
 from relu_attack.robustness.samples import Classes, read_labels, read_samples
 
@@ -86,7 +87,7 @@ class ScoredWorstCase:
                     f"the samples have shape {tuple(samples.shape)}, their worst cases {tuple(worst.x.shape)}; "
                     "they must be the same"
                 )
-            classifier = Classifier.create(model, samples, normalize)
+            classifier = read_classifier(model, samples, normalize, anew=False)
             labels = read_labels(label, len(samples), classifier.classes, samples.device)
             clean, moved = classifier.logits(samples), classifier.logits(worst.x)
         rounding = torch.finfo(classifier.dtype).eps ** 0.5 * (1 + float(moved.abs().max()))
