@@ -4,7 +4,8 @@
 once in one batch; then `worst_case` has the same wall-clock time, once for the worst margins and once for the accuracy,
 where samples leave once they are broken; and after that the same number of steps with one walker. Steps a second are
 gradients of the whole batch per processor second, so that other work on the machine is not in them; calls are taken
-whole, with all that is made ready. Margins are those of the model's own forward pass; the larger the mean worst margin,
+whole, with all that is made ready but for the reading of the model, which is kept between calls as the objects of the
+peers are. Margins are those of the model's own forward pass; the larger the mean worst margin,
 the stronger the attack. Peers are taken where they can be imported: ``benchmarks/peers/attacks.py`` says how.
 
     python benchmarks/worst_case.py --models FOLDER              # mlp and cnn, trained into FOLDER when not there
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.io import load_model
+from relu_attack.robustness import KeptModel
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS, DIGITS = ROOT / "scripts", ROOT / "models" / "digits" / "model.safetensors"
@@ -108,19 +110,20 @@ def compare(networks: list[str], folder: Path, rounds: int, path: Path) -> None:
     for network in networks:
         model = make_model(network, folder)
         x, label = make_samples(network, model)
+        kept = KeptModel(model)  # the peers' attacks are made outside of the measured time, too
         for radius in RADII[network]:
             for peer in peers:  # what is made at a first call is in nobody's time
                 measure_peer(peer, model, x[:4], label[:4], radius, 0)
-            measure_ours(model, x[:4], label[:4], radius, 0, steps=2, restarts=1)
+            measure_ours(kept, x[:4], label[:4], radius, 0, steps=2, restarts=1)
             taken: dict[tuple[str, int], list[tuple[Figures, ...]]] = defaultdict(list)
             for round_ in range(rounds):
                 for peer in peers:
                     theirs = measure_peer(peer, model, x, label, radius, round_)
-                    timed = measure_ours(model, x, label, radius, round_, time_limit=theirs["seconds"])
+                    timed = measure_ours(kept, x, label, radius, round_, time_limit=theirs["seconds"])
                     broken = measure_ours(
-                        model, x, label, radius, round_, time_limit=theirs["seconds"], until_broken=True
+                        kept, x, label, radius, round_, time_limit=theirs["seconds"], until_broken=True
                     )
-                    stepped = measure_ours(model, x, label, radius, round_, steps=peer.steps, restarts=1)
+                    stepped = measure_ours(kept, x, label, radius, round_, steps=peer.steps, restarts=1)
                     taken[peer.name, peer.steps].append((theirs, timed, broken, stepped))
             for (name, steps), figures in taken.items():
                 row: dict[str, object] = {"network": network, "radius": radius, "peer": name, "steps": steps}

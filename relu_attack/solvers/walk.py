@@ -84,6 +84,7 @@ class Walk(ABC):
         self._workspace = Workspace(prepared.network, prepared.batch, in_place=not self.looks_at_walls)
         most = _NUMBERS.get(starts.device.type, _NUMBERS["cuda"]) // starts.numel()
         slots = max(min(options.window, most, _MOST_SLOTS), _LEAST_SLOTS)
+        self._slots = slots
         self._points = starts.new_empty(slots, *starts.shape)
         self._points[0] = starts
         self._values = torch.full((slots, prepared.batch), -torch.inf, dtype=starts.dtype, device=starts.device)
@@ -115,9 +116,9 @@ class Walk(ABC):
         self._value_columns[self._slot].copy_(values)
         self._unread += 1
         gradient = network.gradient(evaluation.preactivations, objective, width=self._smoothing(), workspace=workspace)
-        if self._unread == len(self._points):
+        if self._unread == self._slots:
             self._keep_best()
-        following = (self._slot + 1) % len(self._points)
+        following = (self._slot + 1) % self._slots
         self._advance(evaluation, gradient, self._rows[following])
         self._slot = following
 
@@ -139,7 +140,7 @@ class Walk(ABC):
         """Take the best of the points that were not looked at yet over as the best of their excursions."""
         if self._unread == 0:
             return
-        slots = (torch.arange(self._unread, device=self.x.device) + self._first_unread) % len(self._points)
+        slots = (torch.arange(self._unread, device=self.x.device) + self._first_unread) % self._slots
         values = self._values[slots]
         before = torch.cat([self.excursion_value[None], values[:-1]]).amax(0)
         self._improved = values[-1] > before
@@ -148,7 +149,7 @@ class Walk(ABC):
         best = (slots[index], torch.arange(len(index), device=index.device))
         self.excursion_x = torch.where(better, self._points[best], self.excursion_x)
         self.excursion_value = torch.maximum(value, self.excursion_value)
-        self._first_unread = (self._first_unread + self._unread) % len(self._points)
+        self._first_unread = (self._first_unread + self._unread) % self._slots
         self._unread = 0
 
     def _ascend(self, gradient: Tensor, out: Tensor) -> None:
