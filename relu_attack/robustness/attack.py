@@ -133,9 +133,7 @@ def worst_case(
             sets=sets,
             label=labels,
             chosen=read_targets(targets, labels, logits),
-            network=classifier.network.to(
-                device=classifier.device, dtype=dtype if dtype == torch.float64 else torch.float32
-            ),
+            network=classifier.walking(dtype if dtype == torch.float64 else torch.float32),
             begin=METHODS[method],
             restarts=restarts,
             steps=steps,

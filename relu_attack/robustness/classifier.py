@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -121,6 +121,7 @@ class Classifier:
     network: Network
     device: torch.device
     dtype: torch.dtype
+    _walking: dict[torch.dtype, Network] = field(default_factory=dict, init=False, repr=False)
 
     @staticmethod
     def create(model: nn.Module, x: Tensor, normalize: tuple[ArrayLike, ArrayLike] | None) -> Classifier:
@@ -145,6 +146,12 @@ class Classifier:
             network = normalization.fold(network, shape)
         parameter = next(model.parameters(), x)
         return Classifier(model, shape, normalization, network, parameter.device, parameter.dtype)
+
+    def walking(self, dtype: torch.dtype) -> Network:
+        """Return the chain on the model's device in a precision to walk in; made once."""
+        if dtype not in self._walking:
+            self._walking[dtype] = self.network.to(device=self.device, dtype=dtype)
+        return self._walking[dtype]
 
     @property
     def classes(self) -> int:
