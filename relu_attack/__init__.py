@@ -1,34 +1,37 @@
 """Optimize over trained piecewise-linear networks: the best input of a set, its value, a bound and the gap."""
 
-from relu_attack.api import ReLUOptimizer, bounds, maximize, minimize
-from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
-from relu_attack.errors import (
-    DomainError,
-    FileFormatError,
-    ModelError,
-    ObjectiveError,
-    OptionError,
-    ReLUAttackError,
-    SolverError,
-    UnsupportedModuleError,
-)
-from relu_attack.io import (
-    load_accuracies,
-    load_model,
-    load_result,
-    load_worst_case,
-    save_accuracies,
-    save_model,
-    save_result,
-    save_worst_case,
-    verify_files,
-)
-from relu_attack.objectives import Linear, Margin, Objective, Output
-from relu_attack.output_constraints import OutputConstraints
-from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
-from relu_attack.robustness import RobustAccuracy, ScoredWorstCase, WorstCase, robust_accuracy, worst_case
-from relu_attack.specification import Specification
-from relu_attack.verification import check_bounds, verify
+from relu_attack._loading import without_collection
+
+with without_collection():
+    from relu_attack.api import ReLUOptimizer, bounds, maximize, minimize
+    from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
+    from relu_attack.errors import (
+        DomainError,
+        FileFormatError,
+        ModelError,
+        ObjectiveError,
+        OptionError,
+        ReLUAttackError,
+        SolverError,
+        UnsupportedModuleError,
+    )
+    from relu_attack.io import (
+        load_accuracies,
+        load_model,
+        load_result,
+        load_worst_case,
+        save_accuracies,
+        save_model,
+        save_result,
+        save_worst_case,
+        verify_files,
+    )
+    from relu_attack.objectives import Linear, Margin, Objective, Output
+    from relu_attack.output_constraints import OutputConstraints
+    from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
+    from relu_attack.robustness import RobustAccuracy, ScoredWorstCase, WorstCase, robust_accuracy, worst_case
+    from relu_attack.specification import Specification
+    from relu_attack.verification import check_bounds, verify
 
 __version__ = "0.1.0"
 

@@ -41,6 +41,16 @@ def test_import_takes_no_heavy_package_with_it() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_is_collected_again_once_the_package_is_loaded(collecting: bool) -> None:
+    state = "enable" if collecting else "disable"
+    program = (
+        f"import gc; gc.{state}(); import relu_attack, relu_attack.cli; print(gc.isenabled(), gc.get_freeze_count())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == [str(collecting), "0"], done.stderr
+
+
 def test_types_are_shipped() -> None:
     assert files("relu_attack").joinpath("py.typed").is_file()
 
