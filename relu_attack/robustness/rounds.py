@@ -21,7 +21,7 @@ from relu_attack.solvers import Budget
 # Walkers for a sample in one round at most, and numbers in the points of all walkers that walk at once: few enough to
 # stay near the processor, enough to fill a graphics card.
 _MOST_WALKERS = 8
-_NUMBERS = {"cpu": 2**18, "cuda": 2**25}
+_NUMBERS = {"cpu": 2**19, "cuda": 2**25}
 
 
 @dataclass(eq=False)
