@@ -11,7 +11,7 @@ from relu_attack.solvers.prepared import Prepared
 
 # Lengths of steps over the diagonal of the set: the first of a walker's first excursion, the range, log-uniform, of the
 # first of its later ones, and the last of each. A step of several diagonals ends at a vertex of the set.
-_FIRST, _LATER, _LAST = 3.0, (0.5, 2.0), 3e-3
+_FIRST, _LATER, _LAST = 3.0, (0.1, 1.0), 3e-3
 # Steps of the first excursion, so that a walk of few steps has ends as well, and of the longest; each has twice as many
 # as the one before.
 _SHORTEST, _LONGEST = 20, 100
