@@ -97,7 +97,7 @@ def auto(
     """Search by all parts in turn; the answer is the best that any of them found, and says which.
 
     A round walks all walkers by gradients and climbs from the best of them over linear regions; the weakest walker goes
-    on from where that leads. Where inputs or units are few an exact method follows.
+    on from where that leads, and all begin anew once they agree. Where inputs or units are few an exact method follows.
     Where regions are too large for programs, or the set has no linear rows, the walks go on alone.
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
