@@ -237,8 +237,9 @@ class Network:
         if objective is None and isinstance(operator, PerProblem):
             rows = operator.rows(batch)
         else:
-            one = torch.ones(batch, 1, dtype=self.dtype, device=self.device) if objective is None else objective
-            rows = operator.transpose(one)
+            if objective is None:
+                objective = torch.ones(batch, 1, dtype=self.dtype, device=self.device)
+            rows = operator.transpose(objective)
         last = len(self.layers) - 1
         for index in range(last, -1, -1):
             layer = self.layers[index]
