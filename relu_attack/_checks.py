@@ -1,5 +1,6 @@
 """Checks of values and shapes, shared by the rooms above."""
 
+import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -59,7 +60,7 @@ def as_tensor(
 
 def all_finite(numbers: Tensor) -> bool:
     """Tell whether no number is NaN or infinite; their sum, which takes one pass, tells it but for an overflow."""
-    return bool(torch.isfinite(numbers.sum())) or bool(torch.isfinite(numbers).all())
+    return math.isfinite(numbers.sum().item()) or bool(torch.isfinite(numbers).all())
 
 
 def first_index(mask: Tensor) -> str:

@@ -56,9 +56,8 @@ class LInfBall(Box):
                 f"LInfBall is empty: the center{where} is farther than the radius from the clip box "
                 f"at index {int(place[-1])}"
             )
-        if ball.batch is not None:
-            lower, upper = lower.squeeze(1), upper.squeeze(1)
-        super().__init__(lower, upper, shape=ball.shape)
+        # What a box checks of its bounds holds by now: they are finite, as a sum that overflows is rounded, too.
+        self.shape, self.batch, self.lower, self.upper = ball.shape, ball.batch, lower, upper
 
 
 def _step_from(center: Tensor, radius: Tensor, sign: int) -> Tensor:

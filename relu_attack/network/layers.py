@@ -122,7 +122,7 @@ class Layer:
     def activate(self, preactivation: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Return ``max(z, slope z)``."""
         if self.is_relu:
-            return torch.clamp_min(preactivation, 0.0, out=out)
+            return preactivation.relu_() if out is preactivation else torch.clamp_min(preactivation, 0.0, out=out)
         shaped = self._shape(preactivation)
         other = shaped * self.slopes if self._floor is None else self._floor
         return torch.maximum(shaped, other, out=None if out is None else self._shape(out)).flatten(1)

@@ -29,7 +29,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """Keep a model in evaluation mode for a while, and give each of its modules its own mode back."""
     check_module(model)
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    if training:
+        model.eval()
     try:
         yield
     finally:

@@ -83,6 +83,7 @@ class KeptModel(nn.Module):
         super().__init__()
         check_module(model)
         self.model: nn.Module = model.model if isinstance(model, KeptModel) else model
+        self.training = self.model.training  # else it would have to be put into evaluation mode at each call
         self._state: _State | None = None
         self._classifier: Classifier | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -26,17 +27,18 @@ class Move(ABC):
     """Length of the first move in radii: from anywhere in the ball to its far side."""
 
     def __init__(self, sets: Sets, walkers: int) -> None:
-        self._sets, self._walkers = sets, walkers
-        self._center, self._low, self._high = (part[:, None] for part in (sets.center, sets.low, sets.high))
-        self._radius = sets.radius[:, None, None]
+        self._walkers = walkers
+        parts = (sets.center, sets.low, sets.high, sets.radius[:, None])
+        # One walker for each sample needs no dimension of its own, nor three views at each step.
+        self._center, self._low, self._high, self._radius = (part if walkers == 1 else part[:, None] for part in parts)
 
     def _by_sample(self, rows: Tensor) -> Tensor:
-        return rows.view(len(self._center), self._walkers, -1)
+        return rows if self._walkers == 1 else rows.view(len(self._center), self._walkers, -1)
 
     def starts(self, offsets: Tensor) -> Tensor:
         """Return starts (P * walkers, inputs) from points (walkers, inputs) of the ball of radius 1 around 0."""
         points = torch.clamp(self._center + self._radius * offsets, self._low, self._high)
-        return points.flatten(0, 1)
+        return points.view(-1, points.shape[-1])
 
     def __call__(self, x: Tensor, gradient: Tensor, length: float, out: Tensor) -> None:
         """Move `x` (rows, inputs) by `length` radii; the gradient may be overwritten, the new points go to `out`."""
@@ -44,16 +46,17 @@ class Move(ABC):
 
     @abstractmethod
     def _move(self, x: Tensor, gradient: Tensor, length: float, out: Tensor) -> None:
-        """Do the same on views of shape (P, walkers, inputs)."""
+        """Do the same on views of shape (P, walkers, inputs), or (P, inputs) for one walker each."""
 
 
 class LInfMove(Move):
     """Each input by the same amount, along the sign of its gradient."""
 
-    def __init__(self, sets: Sets, walkers: int) -> None:
-        super().__init__(sets, walkers)
-        smallest, largest = float(sets.radius.amin()), float(sets.radius.amax())
-        self._common = smallest if smallest == largest else None
+    @cached_property
+    def _common(self) -> float | None:
+        """The radius of all sets, if it is one."""
+        smallest, largest = self._radius.aminmax()
+        return float(smallest) if smallest == largest else None
 
     def _move(self, x: Tensor, gradient: Tensor, length: float, out: Tensor) -> None:
         if self._common is None:

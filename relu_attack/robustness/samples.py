@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -137,6 +137,8 @@ class Sets:
     low, high
         Each of shape (samples, inputs): the bounds of the set itself for the maximum norm; of the clip box for the
         other norms, infinite where there is none.
+    known
+        The sets as one batch, where they are at hand.
     """
 
     norm: str
@@ -145,6 +147,7 @@ class Sets:
     radius: Tensor
     low: Tensor
     high: Tensor
+    known: Domain | None = None
 
     @staticmethod
     def around(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None) -> Sets:
@@ -162,13 +165,15 @@ class Sets:
         ball = kind(x, size, clip=clip, shape=shape)
         if isinstance(ball, LInfBall):
             size = size.expand(len(x))
-            return Sets(norm, shape, x.flatten(1), size, ball.lower[:, 0], ball.upper[:, 0])
+            return Sets(norm, shape, x.flatten(1), size, ball.lower[:, 0], ball.upper[:, 0], ball)
         low, high = ball.clip_low[:, 0], ball.clip_high[:, 0]
-        return Sets(norm, shape, ball.center_point[:, 0], ball.radius[:, 0], low, high)
+        return Sets(norm, shape, ball.center_point[:, 0], ball.radius[:, 0], low, high, ball)
 
     @cached_property
     def domain(self) -> Domain:
         """The sets as one batch."""
+        if self.known is not None:
+            return self.known
         if self.norm == "linf":
             return Box(self.low, self.high, shape=self.shape)
         return BALLS[self.norm](self.center, self.radius, clip=(self.low, self.high), shape=self.shape)
@@ -181,16 +186,22 @@ class Sets:
         return self.domain.project(points[:, None])[:, 0]
 
     def at(self, index: Tensor) -> Sets:
-        """Return the sets of some samples, given in order; views, where none is left out between them."""
+        """Return the sets of some samples, each once and in order; views, where none is left out between them."""
+        if len(index) == len(self.center):
+            return self
         first, last = int(index[0]), int(index[-1])
         rows = slice(first, last + 1) if last - first < len(index) else index
-        parts = (part[rows] for part in (self.center, self.radius, self.low, self.high))
-        return Sets(self.norm, self.shape, *parts)
+        return self._changed(lambda part: part[rows])
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Sets:
         """Return the sets on another device and in another dtype, rounded, for walking in it."""
-        parts = (part.to(device, dtype) for part in (self.center, self.radius, self.low, self.high))
-        return Sets(self.norm, self.shape, *parts)
+        if (self.center.device, self.center.dtype) == (device, dtype):
+            return self
+        return self._changed(lambda part: part.to(device, dtype))
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> Sets:
+        center, radius, low, high = (change(part) for part in (self.center, self.radius, self.low, self.high))
+        return Sets(self.norm, self.shape, center, radius, low, high)
 
 
 def read_points(x0: ArrayLike, sets: Sets) -> Tensor:

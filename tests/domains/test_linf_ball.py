@@ -32,3 +32,9 @@ def test_a_ball_that_misses_the_clip_box_is_refused() -> None:
         LInfBall(torch.tensor([[0.5, 0.5], [2.0, 0.5]]), 0.5, clip=(0.0, 1.0))
     with pytest.raises(DomainError, match=r"the center is farther .* at index 1"):
         LInfBall(torch.tensor([0.5, 3.0]), 0.5, clip=(0.0, 1.0))
+
+
+def test_a_ball_that_overflows_ends_at_the_largest_number() -> None:
+    most = torch.finfo(torch.float32).max
+    ball = LInfBall(torch.tensor([most, -most]), most)
+    assert (ball.lower.tolist(), ball.upper.tolist()) == ([0, -most], [most, 0])
