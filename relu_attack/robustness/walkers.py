@@ -171,9 +171,12 @@ def walk(walkers: Walk, steps: int, budget: Budget | None) -> tuple[int, Tensor]
     """
     done = 0
     while done < steps and (done == 0 or budget is None or budget.left() > 0):
-        walkers.step()
         done += 1
-        if done % walkers.options.window == 0 and done < steps:
+        if done == steps:  # from the last point no walker moves on
+            walkers.look()
+            break
+        walkers.step()
+        if done % walkers.options.window == 0:
             walkers.review()
     walkers.keep_incumbents()
     if not all_finite(walkers.incumbent_value):

@@ -110,17 +110,23 @@ class Walk(ABC):
 
     def step(self) -> None:
         """Evaluate the current points and move along the gradient."""
-        network, workspace = self.prepared.network, self._workspace
-        evaluation = network.forward(self.x, workspace=workspace)
-        values, objective = self.prepared.judge(evaluation)
-        self._value_columns[self._slot].copy_(values)
-        self._unread += 1
-        gradient = network.gradient(evaluation.preactivations, objective, width=self._smoothing(), workspace=workspace)
+        evaluation, objective = self.look()
+        gradient = self.prepared.network.gradient(
+            evaluation.preactivations, objective, width=self._smoothing(), workspace=self._workspace
+        )
         if self._unread == self._slots:
             self._keep_best()
         following = (self._slot + 1) % self._slots
         self._advance(evaluation, gradient, self._rows[following])
         self._slot = following
+
+    def look(self) -> tuple[Evaluation, Tensor | None]:
+        """Evaluate the current points and stay; return the pass and the rows whose gradient `step` would follow."""
+        evaluation = self.prepared.network.forward(self.x, workspace=self._workspace)
+        values, objective = self.prepared.judge(evaluation)
+        self._value_columns[self._slot].copy_(values)
+        self._unread += 1
+        return evaluation, objective
 
     def _advance(self, evaluation: Evaluation, gradient: Tensor, out: Tensor) -> None:
         """Write the next points to `out` (batch, inputs), given the pass through the current ones."""

@@ -97,6 +97,16 @@ def test_the_worst_case_of_a_linear_classifier_is_the_dual_norm(norm: str) -> No
     assert bool((worst.certified_margin >= exact - 1e-9).all())
 
 
+def test_the_last_point_of_a_walk_counts() -> None:
+    """From anywhere in a box the first step reaches the corner that is best for two classes of a linear classifier."""
+    model = nn.Linear(6, 2, dtype=torch.float64)
+    x, label = samples(), torch.zeros(7, dtype=torch.int64)
+    worst = ra.worst_case(model, x, label, 0.1, clip=None, steps=2, restarts=1, until_broken=False)
+    weight = (model.weight[1] - model.weight[0]).detach()
+    torch.testing.assert_close(worst.margin, margins(model, x, label) + 0.1 * weight.abs().sum())
+    assert worst.evaluations == 2 * len(x)
+
+
 def test_on_small_networks_it_finds_what_a_mixed_integer_program_proves_to_be_the_worst() -> None:
     model, x = random_network(3, 4, 3, seed=2), torch.rand(1, 3, generator=torch.Generator().manual_seed(0)).double()
     label = answers(model, x)
