@@ -83,8 +83,11 @@ class Contest(Prepared):
     def judge(self, evaluation: Evaluation) -> tuple[Tensor, Tensor | None]:
         """Return the value of each walker (batch, 1), and the rows (batch, classes) whose gradient it is to follow."""
         contenders = evaluation.outputs + self.allowed
-        value = contenders.amax(1, keepdim=True).sub_(evaluation.outputs.gather(1, self.label))
-        return value, torch.softmax(contenders, 1).sub_(self.own)
+        largest = contenders.amax(1, keepdim=True)
+        value = largest - evaluation.outputs.gather(1, self.label)
+        # Their softmax in its parts: of few classes, on a processor, they take a third of the time.
+        share = contenders.sub_(largest).exp_()
+        return value, share.div_(share.sum(1, keepdim=True)).sub_(self.own)
 
 
 class SteepestAscent(Walk):
