@@ -108,8 +108,8 @@ def robust_accuracy(
 
     if isinstance(radius, bool) or not isinstance(radius, int | float):
         raise OptionError(f"radius must be one number for all samples, got {type(radius).__name__}")
-    record = Record.open(resume, model, {"radius": radius, "certify": certify, **options})
     kept = KeptModel(model)
+    record = Record.open(resume, kept.model, {"radius": radius, "certify": certify, **options})
     done: list[Margins] = []
     complete = True
     bar = tqdm(loader, desc="robust accuracy", unit="batch", disable=not progress)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import relu_attack as ra
+from relu_attack.robustness import KeptModel
 from tests.problems import random_network
 
 Batches = list[tuple[Tensor, Tensor]]
@@ -66,6 +67,12 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     record.write_text(record.read_text().replace(repr(float(fresh.margin[0])), "-123.0"))
     known = ra.robust_accuracy(model(), batches(), 0.02, resume=record, progress=False)
     assert float(known.margin.min()) == -123.0
+
+
+def test_a_record_of_a_kept_model_is_one_of_the_model(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    ra.robust_accuracy(KeptModel(model()), interrupted_before(2), 0.02, resume=record, progress=False)
+    assert ra.robust_accuracy(model(), batches(), 0.02, resume=record, progress=False).complete
 
 
 def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
