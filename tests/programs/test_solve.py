@@ -1,9 +1,7 @@
-"""Programs with known optima, statuses, and solvers that are wrong."""
+"""Programs with known optima, and what each status means."""
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,91 +11,16 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from relu_attack.errors import OptionError
-from relu_attack.programs import Claim, PreparedProgram, Program, Solution, SolutionStatus, installed_solvers, solve
+from relu_attack.programs import PreparedProgram, Program, SolutionStatus, installed_solvers, solve
+from tests.programs.examples import INFINITY, assert_checked, diet, hard, knapsack, random_program
 
-INFINITY = math.inf
 LINEAR = ["HIGHS", "cvxpy:HIGHS", "CLARABEL"]
 MIXED_INTEGER = ["HIGHS", "cvxpy:HIGHS"]
-
-
-def diet() -> Program:
-    """max 3x + 5y - 7 with x <= 4, 2y <= 12, 3x + 2y <= 18, x, y >= 0 (Hillier, Lieberman): 29 at (2, 6)."""
-    return Program(
-        objective=[3, 5],
-        matrix=[[1, 0], [0, 2], [3, 2]],
-        row_lower=-INFINITY,
-        row_upper=[4, 12, 18],
-        lower=0,
-        upper=INFINITY,
-        constant=-7,
-    )
-
-
-def knapsack() -> Program:
-    """max 10a + 13b + 7c + 4d - 2 with 3a + 4b + 2c + 2d <= 6, binary: b and c, 18; the relaxation has 18.25."""
-    return Program(
-        objective=[10, 13, 7, 4],
-        matrix=[[3, 4, 2, 2]],
-        row_lower=-INFINITY,
-        row_upper=6,
-        lower=0,
-        upper=1,
-        integral=True,
-        constant=-2,
-    )
-
-
-def hard(*, feasible_at_once: bool) -> Program:
-    """Market split: 60 binaries in 6 equations with slack; with slack 0 no feasible point is in easy reach."""
-    rng = np.random.default_rng(0)
-    weights = rng.integers(0, 100, size=(6, 60)).astype(float)
-    half = np.floor(weights.sum(1) / 2)
-    low = np.full(6, -INFINITY) if feasible_at_once else half
-    return Program(
-        objective=weights.sum(0) + rng.uniform(size=60),
-        matrix=weights,
-        row_lower=low,
-        row_upper=half,
-        lower=0,
-        upper=1,
-        integral=True,
-        constant=1000.0,
-    )
 
 
 def needs_scip() -> None:
     if "SCIP" not in installed_solvers():
         pytest.skip("SCIP is not installed: pip install pyscipopt")
-
-
-def random_program(seed: int) -> Program:
-    rng = np.random.default_rng(seed)
-    rows, columns = int(rng.integers(1, 7)), int(rng.integers(1, 7))
-    matrix = rng.normal(size=(rows, columns)) * (rng.random((rows, columns)) < 0.7)
-    inside = rng.uniform(-1, 1, size=columns)
-    activity = matrix @ inside
-    low = activity - rng.choice([0.0, 0.5, INFINITY], size=rows)
-    high = activity + rng.choice([0.0, 0.5, INFINITY], size=rows)
-    return Program(
-        objective=rng.normal(size=columns),
-        matrix=matrix,
-        row_lower=low,
-        row_upper=high,
-        lower=-2 * np.ones(columns),
-        upper=np.full(columns, 3.0),
-        constant=float(rng.normal()),
-    )
-
-
-def assert_checked(program: Program, solution: Solution) -> None:
-    """What holds of every solution, whatever the solver did."""
-    if solution.x is not None:
-        assert program.violation(solution.x) <= 1e-6
-        assert program.integrality(solution.x) == 0
-        assert ((program.lower <= solution.x) & (solution.x <= program.upper)).all()
-        assert solution.value == program.value(solution.x)
-    else:
-        assert solution.value == -INFINITY
 
 
 @pytest.mark.parametrize("solver", LINEAR)
@@ -250,15 +173,6 @@ def test_a_time_limit_without_an_incumbent(solver: str) -> None:
     assert program.constant < solution.bound <= program.objective.sum() + program.constant + 1e-6
 
 
-def test_a_feasible_warm_start_is_never_lost_and_an_infeasible_one_is_no_answer() -> None:
-    program = knapsack()
-    assert solve(program, warm_start=[0, 1, 1, 0]).value == 18
-    forged = forged_solver(Claim(status=SolutionStatus.TIME_LIMIT))
-    assert solve(program, forged, warm_start=[1, 0, 0, 0]).value == 8
-    assert solve(program, forged, warm_start=[1, 1, 1, 1]).status is SolutionStatus.TIME_LIMIT_EMPTY
-    assert solve(program, forged, warm_start=[0.5, 0, 0, 0]).status is SolutionStatus.TIME_LIMIT_EMPTY
-
-
 def test_a_poor_warm_start_does_not_come_back_as_the_answer() -> None:
     # From (-1, 1, 0) HiGHS 1.16 returns that point, and beside it the bound of a better one that its presolve found.
     rows = np.array([[-0.62, -0.01, 0.0005], [0.06, 2.18, -0.28], [0.62, 0.01, -0.0005], [-0.06, -2.18, 0.28]])
@@ -284,183 +198,6 @@ def test_a_poor_warm_start_does_not_come_back_as_the_answer() -> None:
             solution = solve(program, warm_start=start)
             assert (solution.status, solution.value) == (SolutionStatus.OPTIMAL, pytest.approx(nearest.value))
     assert starts > 3
-
-
-def forged_solver(claim: Claim) -> Any:
-    def forged(
-        program: Program,
-        *,
-        time_limit: float | None,
-        warm_start: np.ndarray | None,
-        gap: float,
-        options: Mapping[str, Any],
-    ) -> Claim:
-        return claim
-
-    return forged
-
-
-OPTIMUM, DUALS = np.array([2.0, 6.0]), np.array([0.0, 1.5, 1.0])
-
-
-def test_an_honest_stub_is_believed() -> None:
-    solution = solve(diet(), forged_solver(Claim(status=SolutionStatus.OPTIMAL, x=OPTIMUM, duals=DUALS)))
-    assert (solution.status, solution.value, solution.solver) == (SolutionStatus.OPTIMAL, 29, "forged")
-
-
-@pytest.mark.parametrize("x", [[4.0, 6.0], [2.0, 6.1], [-0.1, 6.0], [math.nan, 6.0], [2.0]])
-def test_a_point_that_breaks_the_program_is_no_answer(x: list[float]) -> None:
-    solution = solve(diet(), forged_solver(Claim(status=SolutionStatus.OPTIMAL, x=np.array(x), duals=DUALS)))
-    assert (solution.status, solution.x, solution.value) == (SolutionStatus.NUMERICAL, None, -INFINITY)
-    assert solution.bound == pytest.approx(29)
-
-
-def test_a_poor_point_is_not_optimal() -> None:
-    claim = Claim(status=SolutionStatus.OPTIMAL, x=np.array([2.0, 5.9]), duals=DUALS, bound=28.5)
-    solution = solve(diet(), forged_solver(claim))
-    assert solution.status is SolutionStatus.NUMERICAL
-    assert solution.value == pytest.approx(28.5)
-    assert solution.bound == pytest.approx(29)
-
-
-@pytest.mark.parametrize("duals", [-DUALS, 2 * DUALS, DUALS[:2], DUALS * math.nan, None])
-def test_wrong_multipliers_do_not_lower_the_bound(duals: np.ndarray | None) -> None:
-    claim = Claim(status=SolutionStatus.OPTIMAL, x=OPTIMUM, duals=duals, bound=29)
-    solution = solve(diet(), forged_solver(claim))
-    assert solution.status is SolutionStatus.NUMERICAL
-    assert solution.value == 29
-    assert solution.bound >= 29.5
-
-
-def test_a_bound_that_a_feasible_point_beats_is_refused() -> None:
-    claim = Claim(status=SolutionStatus.OPTIMAL, x=np.array([0.0, 1.0, 1.0, 0.0]), bound=-18)
-    solution = solve(knapsack(), forged_solver(claim))
-    assert (solution.status, solution.value) == (SolutionStatus.NUMERICAL, 18)
-    assert solution.certified
-    assert solution.bound == pytest.approx(32)  # everything packed: what needs no solver
-
-
-def test_a_bound_above_what_is_proved_is_replaced() -> None:
-    claim = Claim(status=SolutionStatus.TIME_LIMIT, x=np.array([0.0, 1.0, 1.0, 0.0]), bound=1e9)
-    solution = solve(knapsack(), forged_solver(claim))
-    assert (solution.status, solution.certified) == (SolutionStatus.TIME_LIMIT, True)
-    assert solution.bound == pytest.approx(32)
-
-
-def test_false_claims_of_infeasible_and_unbounded_are_refuted() -> None:
-    infeasible = forged_solver(Claim(status=SolutionStatus.INFEASIBLE, ray=DUALS))
-    assert not solve(diet(), infeasible).certified
-    solution = solve(diet(), infeasible, warm_start=[1, 1])
-    assert (solution.status, solution.value) == (SolutionStatus.NUMERICAL, 1)
-    unbounded = solve(diet(), forged_solver(Claim(status=SolutionStatus.UNBOUNDED)))
-    assert unbounded.status is SolutionStatus.NUMERICAL
-
-
-def test_a_column_without_any_bound_has_an_estimate_for_a_bound() -> None:
-    # max x - z with x <= y + 0.1, y <= z: no row bounds a column alone, but their sum bounds the objective.
-    program = Program(
-        objective=[1, 0, -1],
-        matrix=[[1, -1, 0], [0, 1, -1]],
-        row_lower=-INFINITY,
-        row_upper=[0.1, 0],
-        lower=-INFINITY,
-        upper=INFINITY,
-    )
-    solution = solve(program)
-    assert (solution.status, solution.certified) == (SolutionStatus.OPTIMAL, False)
-    assert solution.bound == pytest.approx(0.1)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_warm_solve_answers_as_a_cold_one(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    first = random_program(seed)
-    prepared = PreparedProgram(first)
-    prepared.solve()
-    inside = prepared.solve().x
-    assert inside is not None
-    for _ in range(4):
-        matrix = first.matrix.toarray()
-        changes: list[dict[str, Any]] = [
-            {"objective": rng.normal(size=first.columns), "constant": 2.0},
-            {"lower": inside - 0.3, "upper": inside + rng.uniform(0, 1, size=first.columns)},
-            {"row_upper": prepared.program.matrix @ inside + 1, "row_lower": prepared.program.matrix @ inside - 1},
-            {"matrix": -matrix, "row_lower": -matrix @ inside - 0.5, "row_upper": INFINITY},
-        ]
-        prepared.change(**changes[int(rng.integers(4))])
-        warm, cold = prepared.solve(), solve(prepared.program)
-        assert warm.status is cold.status is SolutionStatus.OPTIMAL
-        assert_checked(prepared.program, warm)
-        assert warm.value == pytest.approx(cold.value, abs=1e-7)
-        assert warm.bound == pytest.approx(cold.bound, abs=1e-7)
-
-
-def test_a_warm_solve_starts_from_the_last_basis() -> None:
-    program = dense_program()
-    prepared = PreparedProgram(program)
-    prepared.solve()
-    cold = iterations(prepared)
-    row_upper = np.ones(program.rows)
-    row_upper[0] = 1.01
-    prepared.change(row_upper=row_upper)
-    prepared.solve()
-    assert iterations(prepared) < cold / 4
-    matrix = program.matrix.toarray()
-    matrix[0] *= 1.01
-    prepared.change(matrix=matrix)
-    prepared.solve()
-    assert iterations(prepared) < cold / 4
-
-
-def test_the_time_limit_is_one_of_each_solve() -> None:
-    prepared = PreparedProgram(dense_program(rows=120))
-    first = prepared.solve()
-    for _ in range(21):
-        prepared.change(objective=-prepared.program.objective)
-        prepared.solve()
-    prepared.change(objective=-prepared.program.objective)
-    # All of them together took longer than the limit of the last one, which is back at the first program.
-    assert prepared.solve(time_limit=prepared._highs.getRunTime() / 2).value == pytest.approx(first.value)
-
-
-def dense_program(rows: int = 30) -> Program:
-    rng = np.random.default_rng(1)
-    matrix = rng.normal(size=(rows, rows + 10))
-    objective = rng.normal(size=rows + 10)
-    return Program(objective=objective, matrix=matrix, row_lower=-INFINITY, row_upper=1, lower=0, upper=1)
-
-
-def iterations(prepared: PreparedProgram) -> int:
-    return int(prepared._highs.getInfo().simplex_iteration_count)
-
-
-@pytest.mark.parametrize("integral", [False, True])
-def test_a_prepared_program_keeps_its_objective_when_it_was_unbounded(integral: bool) -> None:
-    program = Program(
-        objective=[1, 1], matrix=[[1, -1]], row_lower=0, row_upper=0, lower=0, upper=INFINITY, integral=integral
-    )
-    prepared = PreparedProgram(program)
-    assert prepared.solve().status is SolutionStatus.UNBOUNDED
-    prepared.change(upper=3)
-    assert prepared.solve().value == pytest.approx(6)
-
-
-def test_a_prepared_program_goes_on_after_infeasible_unbounded_and_time_limits() -> None:
-    prepared = PreparedProgram(diet())
-    prepared.change(row_upper=[-1, 12, 18])
-    assert prepared.solve().status is SolutionStatus.INFEASIBLE
-    prepared.change(row_upper=[INFINITY, 12, INFINITY])
-    assert prepared.solve().status is SolutionStatus.UNBOUNDED
-    prepared.change(row_upper=[4, 12, 18])
-    for _ in range(3):
-        assert prepared.solve(time_limit=5).value == pytest.approx(29)
-
-
-def test_a_prepared_mixed_integer_program_takes_new_bounds() -> None:
-    prepared = PreparedProgram(knapsack())
-    assert prepared.solve().value == 18
-    prepared.change(upper=[1, 0, 1, 1])
-    assert prepared.solve(warm_start=[1, 0, 1, 0]).value == 15
 
 
 def test_rows_of_any_scale_are_held() -> None:
@@ -489,26 +226,3 @@ def test_options_and_mistakes_are_named() -> None:
         solve(diet(), warm_start=[1])
     with pytest.raises(OptionError, match="cannot change integral"):
         PreparedProgram(diet()).change(integral=True)
-
-
-def test_rows_that_are_added_hold_in_the_next_solve() -> None:
-    """The same as a program that had them from the beginning; rows of very different sizes, as they are scaled."""
-    whole = dense_program(rows=120)
-    first = replace(whole, matrix=whole.matrix[:60], row_lower=whole.row_lower[:60], row_upper=whole.row_upper[:60])
-    prepared = PreparedProgram(first)
-    before = prepared.solve()
-    prepared.add_rows(whole.matrix[60:].toarray(), whole.row_lower[60:], whole.row_upper[60:])
-    after, expected = prepared.solve(), solve(whole)
-    assert prepared.program.rows == whole.rows
-    assert after.value == pytest.approx(expected.value, rel=1e-9)
-    assert after.value <= before.value + 1e-9
-    prepared.add_rows(1e6 * whole.objective[None], -np.inf, 1e6 * (after.value - 1.0 - whole.constant))
-    assert prepared.solve().value == pytest.approx(after.value - 1.0, rel=1e-9)
-
-
-def test_rows_that_a_program_refuses_are_not_added() -> None:
-    prepared = PreparedProgram(diet())
-    before = prepared.solve().value
-    with pytest.raises(OptionError):
-        prepared.add_rows(np.full((1, prepared.program.columns), np.nan), -np.inf, 1.0)
-    assert prepared.solve().value == pytest.approx(before)

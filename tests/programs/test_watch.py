@@ -14,7 +14,7 @@ import pytest
 
 from relu_attack.errors import OptionError
 from relu_attack.programs import PreparedProgram, Program, Progress, Solution, SolutionStatus, solve
-from tests.programs.test_solve import assert_checked, dense_program, diet, hard, knapsack
+from tests.programs.examples import assert_checked, dense_program, diet, hard, knapsack
 
 
 def press_ctrl_c(*_: object) -> None:
