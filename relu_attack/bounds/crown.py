@@ -16,7 +16,7 @@ from relu_attack.bounds.relaxation import relax
 from relu_attack.bounds.slopes import Descent, descend
 from relu_attack.bounds.support import BoxSupport, Support, bounding_ends, set_support
 from relu_attack.domains import Domain
-from relu_attack.network import Affine, Network
+from relu_attack.network import Network
 
 Range = tuple[Tensor, Tensor]
 
@@ -126,14 +126,14 @@ def bound_layers(
     ranges: list[Range] = []
     steps: list[Step] = []
     for index, layer in enumerate(network.layers):
-        found = affine_range(layer.affine, lower, upper)
+        found, map_ = affine_range(layer.affine, lower, upper), Map.create(layer.affine, lower, upper)
         if known is not None:
             found = intersect(found, known[index])
         # Over boxes intervals are exact in the first layer.
         if substituted and (steps or not isinstance(support, BoxSupport)) and _before(deadline):
             chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
-            found = _bound_units(layer.affine, steps, support, found, chosen, descent, memory_limit)
-        steps.append(Step(Map.create(layer.affine, lower, upper), relax(layer.slope, *found)))
+            found = _bound_units(map_, steps, support, found, chosen, descent, memory_limit)
+        steps.append(Step(map_, relax(layer.slope, *found)))
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
     return ranges, steps
@@ -144,7 +144,7 @@ def _before(deadline: float | None) -> bool:
 
 
 def _bound_units(
-    affine: Affine,
+    map_: Map,
     steps: Sequence[Step],
     support: Support,
     known: Range,
@@ -157,18 +157,28 @@ def _bound_units(
     counts = chosen.sum(1)
     most = int(counts.max())
     # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
-    order = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True)
-    for boxes in _turns(len(chosen), most * _row_bytes(steps, affine.operator.inputs, low, descent), memory_limit):
+    order, operator = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True), map_.affine.operator
+    width = max(operator.inputs, operator.outputs) if operator.rounds_entries else operator.inputs
+    for boxes in _turns(len(chosen), most * _row_bytes(steps, width, low, descent), memory_limit):
         units = order[boxes, : int(counts[boxes].max())]
         if units.shape[1] == 0:
             continue
-        rows, constant = affine.operator.rows_of(units, dtype=low.dtype), affine.bias[units]
-        layers = [step.take(boxes) for step in steps]
-        found = both_sides(layers, support.take(boxes), rows, constant, descent=descent, memory_limit=memory_limit)
+        rows, constant, after = _rows_of(map_.take(boxes), units, low.dtype)
+        layers, sets = [step.take(boxes) for step in steps], support.take(boxes)
+        found = both_sides(layers, sets, rows, constant, after=after, descent=descent, memory_limit=memory_limit)
         before = low[boxes].gather(1, units), high[boxes].gather(1, units)
         for end, new in zip((low, high), intersect(before, found), strict=True):
             end[boxes].scatter_(1, units, new)
     return low, high
+
+
+def _rows_of(map_: Map, units: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, tuple[Map, ...]]:
+    """Return some outputs (boxes, units) of a map as rows that are no rounded ones, their constants and a map after."""
+    affine = map_.affine
+    if not affine.operator.rounds_entries:
+        return affine.operator.rows_of(units, dtype=dtype), affine.bias[units], ()
+    unit = torch.zeros(*units.shape, affine.operator.outputs, dtype=dtype).scatter_(2, units[..., None], 1.0)
+    return unit, torch.zeros(units.shape, dtype=dtype), (map_,)
 
 
 def both_sides(

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from relu_attack import Box
-from relu_attack.bounds import interval
-from relu_attack.network import lower
+from relu_attack.bounds import bound_rows, interval
+from relu_attack.network import Affine, Layer, Network, lower
+from relu_attack.network.operators import Composition, Dense, LinearOperator, Summed
 from tests import exact
 
 few = settings(max_examples=40, deadline=None, derandomize=True)
@@ -113,6 +114,41 @@ def test_a_box_of_one_point_has_a_range_of_its_value(seed: int) -> None:
     values = exact.forward(exact.layers_of(model), point)
     assert_contains(bounds.lower, bounds.upper, values, values)
     assert float((bounds.upper - bounds.lower).max()) < 1e-11
+
+
+def canceling_operator(seed: int, kind: str) -> tuple[LinearOperator, list[list[Fraction]]]:
+    """Return an operator on four numbers that is kept in parts, whose rows nearly cancel, and its exact matrix."""
+    generator = torch.Generator().manual_seed(seed)
+    left, right = torch.randn(2, 4, 4, generator=generator, dtype=torch.float64)
+    near = 1 + 1e-13 * torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    if kind == "summed":
+        parts = [left, right, -(left + right) * near]
+        matrices = [[exact.fractions(row) for row in part] for part in parts]
+        rows = [[sum(entries) for entries in zip(*same, strict=True)] for same in zip(*matrices, strict=True)]
+        return Summed(tuple(Dense(part) for part in parts)), rows
+    first, second = torch.stack([left[0], -left[0] * near[0]]), torch.stack([right[0], right[0] * near[1]], 1)
+    columns = [exact.fractions(column) for column in first.T]
+    rows = [
+        [sum(a * b for a, b in zip(exact.fractions(row), column, strict=True)) for column in columns] for row in second
+    ]
+    return Composition((Dense(first), Dense(second))), rows
+
+
+@pytest.mark.parametrize("kind", ["composition", "summed"])
+@pytest.mark.parametrize("method", ["interval", "crown", "alpha_crown"])
+@few
+@given(seed=seeds)
+def test_preactivations_of_an_operator_in_parts_are_in_their_range(method: str, kind: str, seed: int) -> None:
+    """Its rows are products or sums, which are rounded; at one point the range is as narrow as its own rounding."""
+    operator, rows = canceling_operator(seed, kind)
+    zero, one, unit = (torch.tensor(number, dtype=torch.float64) for number in (0.0, 1.0, [[1.0]]))
+    identity = Layer(Affine(Dense(torch.eye(4, dtype=torch.float64)), zero.expand(4)), zero.expand(4))
+    layer = Layer(Affine(operator, zero.expand(4)), zero.expand(4))
+    network = Network((identity, layer), Affine(Dense(one.expand(1, 4)), zero.expand(1)), (4,), (1,))
+    point = torch.rand(4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) + 0.5
+    bounds = bound_rows(network, Box(point, point), unit, method)
+    values = exact.Layer(rows, [Fraction(0)] * 4, [Fraction(1)] * 4).apply(exact.fractions(point))
+    assert_contains(*bounds.layers[1], values, values)
 
 
 @few
