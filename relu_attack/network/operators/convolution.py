@@ -115,28 +115,45 @@ class Convolution(Weighted):
         result: Tensor = backward(size, self.weight, image, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[no-untyped-call]
         return result.flatten(1)
 
+    def rows_of(self, index: Tensor, *, dtype: torch.dtype) -> Tensor:
+        flat, places = index.reshape(-1), math.prod(self.output_shape[1:])
+        channel = flat // places
+        seen, inside = self._windows(flat % places)
+        # What lies outside adds nothing, wherever it is put.
+        columns = self._sources(channel)[..., None] + torch.where(inside, seen, 0)[:, None]
+        values = self.weight.flatten(2)[channel] * inside[:, None]
+        rows = torch.zeros(len(channel), self.inputs, dtype=dtype, device=index.device)
+        rows.scatter_add_(1, columns.flatten(1), values.flatten(1).to(dtype))
+        return rows.view(*index.shape, self.inputs)
+
     def entries(self) -> tuple[Tensor, Tensor, Tensor]:
         channels, each = self.weight.shape[:2]
-        device, dimensions = self.weight.device, len(self.input_shape) - 1
-        place = torch.zeros((), dtype=torch.long, device=device)
-        inside = torch.ones((), dtype=torch.bool, device=device)
-        # One table over (output place, kernel place), and over the channels before them.
+        device, places = self.weight.device, math.prod(self.output_shape[1:])
+        # One table over (output channel, channel of its group, output place, kernel place).
+        seen, inside = self._windows(torch.arange(places, device=device))
+        table = (channels, each, *seen.shape)
+        rows = torch.arange(self.outputs, device=device).view(channels, 1, places, 1)
+        columns = self._sources(torch.arange(channels, device=device))[..., None, None] + seen
+        values, kept = self.weight.flatten(2)[:, :, None], inside.expand(table)
+        return rows.expand(table)[kept], columns[kept], values.expand(table)[kept]
+
+    def _sources(self, channel: Tensor) -> Tensor:
+        """Return where the channels begin that output channels (n,) see, (n, channels of a group)."""
+        channels, each = self.weight.shape[:2]
+        first = channel // (channels // self.groups) * each
+        return (first[:, None] + torch.arange(each, device=channel.device)) * math.prod(self.input_shape[1:])
+
+    def _windows(self, place: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which places of a channel the kernel sees from output places (n,), and which exist, (n, taps)."""
+        seen = torch.zeros(len(place), 1, dtype=torch.long, device=place.device)
+        inside = torch.ones_like(seen, dtype=torch.bool)
+        at = torch.unravel_index(place, self.output_shape[1:])
         for index, size in enumerate(self.input_shape[1:]):
-            steps = torch.arange(self.output_shape[1 + index], device=device) * self.stride[index] - self.padding[index]
-            reach = torch.arange(self.weight.shape[2 + index], device=device) * self.dilation[index]
-            around = [1] * (2 * dimensions)
-            around[index], around[dimensions + index] = len(steps), len(reach)
-            position = (steps[:, None] + reach).view(around)
-            place, inside = place * size + position, inside & (position >= 0) & (position < size)
-        group = torch.arange(channels, device=device) // (channels // self.groups)
-        source = group[:, None] * each + torch.arange(each, device=device)
-        table = (channels, each, *place.shape)
-        lead = (1,) * (2 * dimensions)
-        rows = torch.arange(self.outputs, device=device).view(channels, 1, *self.output_shape[1:], *[1] * dimensions)
-        columns = source.view(channels, each, *lead) * math.prod(self.input_shape[1:]) + place
-        values = self.weight.view(channels, each, *[1] * dimensions, *self.weight.shape[2:])
-        kept = inside.expand(table)
-        return rows.expand(table)[kept], columns.expand(table)[kept], values.expand(table)[kept]
+            reach = torch.arange(self.weight.shape[2 + index], device=place.device) * self.dilation[index]
+            position = at[index][:, None] * self.stride[index] - self.padding[index] + reach
+            inside = (inside[:, :, None] & ((position >= 0) & (position < size))[:, None]).flatten(1)
+            seen = (seen[:, :, None] * size + position[:, None]).flatten(1)
+        return seen, inside
 
     def scale_outputs(self, scale: Tensor) -> Convolution:
         """Return the convolution followed by one scale for each output channel, shape (out_channels,)."""
