@@ -1,9 +1,13 @@
-"""What every test runs under: one thread, so that sums are taken in one order and two cores are enough for all."""
+"""What every test runs under: one thread, so that sums are in one order and two cores do; and a Ctrl-C that works."""
+
+import signal
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+# A shell makes what it starts in the background deaf to Ctrl-C, and tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(
