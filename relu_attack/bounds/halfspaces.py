@@ -52,20 +52,21 @@ class Halfspaces:
         Parameters
         ----------
         multipliers
-            Admitted, shape (boxes, functions, rows).
+            Admitted, shape (..., functions, rows).
         coefficients
-            Of the functions, shape (boxes, functions, inputs).
+            Of the functions, shape (..., functions, inputs).
         largest
-            The largest ``|x|`` in each box, shape (boxes, inputs).
+            The largest ``|x|`` in each box, shape (..., inputs).
 
         Returns
         -------
         coefficients, constant
-            The new coefficients, and what is to be added to the constants, (boxes, functions), from above: with what
+            The new coefficients, and what is to be added to the constants, (..., functions), from above: with what
             was rounded in both.
         """
         moved = coefficients - multipliers @ self.matrix
         size = coefficients.abs() + multipliers.abs() @ self.matrix.abs()
-        factor = 2 * (len(self) + self.matrix.shape[1] + 8) * torch.finfo(size.dtype).eps
+        number = torch.finfo(size.dtype)
+        factor = 2 * (len(self) + self.matrix.shape[1] + 8) * number.eps
         rounded = factor * ((size @ largest[..., None])[..., 0] + multipliers.abs() @ self.limit.abs())
-        return moved, multipliers @ self.limit + rounded + torch.finfo(size.dtype).tiny
+        return moved, multipliers @ self.limit + rounded + number.tiny * (1 + largest.sum(-1, keepdim=True))

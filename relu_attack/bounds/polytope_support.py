@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.bounds.backward import times
+from relu_attack.bounds.halfspaces import Halfspaces
 from relu_attack.domains import Domain, Polytope
 
 # Steps of the interior-point method; it takes 8 to 20.
@@ -24,22 +25,17 @@ MOST_ROWS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class PolytopeRows:
-    """A polytope within a box: ``matrix @ x <= value``, with equality in the last rows.
+class PolytopeRows(Halfspaces):
+    """A polytope within a box: rows, of which the last are equations.
 
     Attributes
     ----------
-    matrix, value
-        Shape (rows, inputs) and (rows,).
-    equations
-        How many of the rows, the last ones, are equations.
+    matrix, limit, equation
+        As in `Halfspaces`.
     lower, upper
         A finite box that holds the polytope, (inputs,).
     """
 
-    matrix: Tensor
-    value: Tensor
-    equations: int
     lower: Tensor
     upper: Tensor
 
@@ -53,9 +49,9 @@ class PolytopeRows:
         for row, group in zip(groups, one_hot, strict=True):
             row[list(group)] = 1.0
         matrix = torch.cat([rows.matrix, rows.equality_matrix, groups])
-        value = torch.cat([rows.upper, rows.equality_value, groups.new_ones(len(groups))])
-        equations = len(rows.equality_matrix) + len(groups)
-        return PolytopeRows(matrix, value, equations, box.lower.reshape(-1), box.upper.reshape(-1))
+        limit = torch.cat([rows.upper, rows.equality_value, groups.new_ones(len(groups))])
+        equation = torch.arange(len(limit)) >= len(rows.upper)
+        return PolytopeRows(matrix, limit, equation, box.lower.reshape(-1), box.upper.reshape(-1))
 
     def bound(self, objective: Tensor, multipliers: Tensor, around: Callable[[Tensor], Tensor]) -> Tensor:
         """Bound ``objective . x`` over the polytope from above, sound to rounding whatever the multipliers are.
@@ -65,7 +61,7 @@ class PolytopeRows:
         objective
             Shape (functions, inputs).
         multipliers
-            Shape (functions, rows), not negative for inequalities.
+            Admitted, shape (functions, rows).
         around
             Support function of a box that holds the polytope, from above; it may overwrite what it is given.
 
@@ -74,10 +70,8 @@ class PolytopeRows:
         Tensor
             Shape (functions,): ``y . b + max (c - A' y) . x``, a maximum over the box, and what products round to.
         """
-        number, size = torch.finfo(objective.dtype), torch.maximum(self.lower.abs(), self.upper.abs())
-        charge = multipliers.abs() @ (self.matrix.abs() @ size + self.value.abs()) + objective.abs() @ size
-        slack = 2 * (len(self.value) + len(size) + 8) * number.eps * charge + number.tiny * (1 + size.sum())
-        return around(objective - multipliers @ self.matrix) + multipliers @ self.value + slack
+        rest, constant = self.add(multipliers, objective, torch.maximum(self.lower.abs(), self.upper.abs()))
+        return around(rest) + constant
 
     def multipliers(self, objective: Tensor) -> tuple[Tensor, Tensor]:
         """Return multipliers for `bound`, (functions, rows), and for which functions no others would do better."""
@@ -85,8 +79,8 @@ class PolytopeRows:
         matrix, scaled = self.matrix * width, objective * width
         length, scale = torch.linalg.vector_norm(matrix, dim=1), scaled.abs().amax(1, keepdim=True)
         length, scale = torch.where(length > 0, length, 1.0), torch.where(scale > 0, scale, 1.0)
-        value = (self.value - self.matrix @ self.lower) / length
-        found, gap = interior_point(matrix / length[:, None], value, self.equations, scaled / scale)
+        value = (self.limit - self.matrix @ self.lower) / length
+        found, gap = interior_point(matrix / length[:, None], value, int(self.equation.sum()), scaled / scale)
         return found * scale / length, gap <= 10 * _GAP
 
 

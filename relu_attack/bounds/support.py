@@ -193,7 +193,7 @@ def _rows_support(domain: Domain, around: BoxSupport) -> Function:
     program = functools.cache(lambda: _program_support(domain))
 
     def support(objective: Tensor) -> Tensor:
-        if len(rows.value) > MOST_ROWS:
+        if len(rows) > MOST_ROWS:
             return program()(objective)
         multipliers, close = rows.multipliers(objective)
         bound = rows.bound(objective, multipliers, lambda rest: around(rest[None])[0])

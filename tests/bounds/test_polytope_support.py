@@ -45,7 +45,7 @@ def test_any_multipliers_give_a_bound_in_exact_arithmetic(seed: int, scale: int)
     around = box_support(rows.lower[None], rows.upper[None])
     bound = rows.bound(objective, multipliers, lambda rest: around(rest[None])[0])
     for c, y, ours in zip(objective, multipliers, bound, strict=True):
-        largest = dot(y, rows.value)
+        largest = dot(y, rows.limit)
         for c_j, column, low, high in zip(c, rows.matrix.T, rows.lower, rows.upper, strict=True):
             rest = exact.fractions(c_j)[0] - dot(column, y)
             largest += max(rest * exact.fractions(end)[0] for end in (low, high))
@@ -73,8 +73,7 @@ def test_they_are_as_good_as_the_vertices(name: str) -> None:
     objective[0] = 0.0
     objective[1] = rows.matrix[0]
     single = Polytope(
-        rows.matrix[: len(rows.matrix) - rows.equations], rows.value[: len(rows.value) - rows.equations],
-        rows.matrix[len(rows.matrix) - rows.equations :], rows.value[len(rows.value) - rows.equations :],
+        rows.matrix[~rows.equation], rows.limit[~rows.equation], rows.matrix[rows.equation], rows.limit[rows.equation],
         lower=rows.lower, upper=rows.upper,
     )  # fmt: skip
     values = (objective * single.support(objective)).sum(1)
