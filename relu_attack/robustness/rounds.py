@@ -124,7 +124,7 @@ class Search:
         status, evaluations
             Why the search ended, and how many points the walkers visited.
         """
-        evaluations = 0
+        evaluations, reserve = 0, 0.0
         generator = torch.Generator().manual_seed(self.seed)
         unit = _unit_ball(self.sets.norm, self.sets.center.shape[1])
         try:
@@ -134,11 +134,12 @@ class Search:
                 steps = max(round(self.steps * share), 1)
                 offsets = _offsets(unit, walkers, generator).to(self.network.device, self.network.dtype)
                 for part in torch.nonzero(waiting)[:, 0].split(self._at_once(len(walkers))):
-                    if evaluations and self.budget.spent(0) is not None:
+                    left = self.budget.left() - reserve
+                    if evaluations and left <= 0:
                         return Status.TIME_LIMIT, evaluations
                     # The very first walkers end their walk in any case, so that a short time is not spent on nothing.
-                    budget = self.budget if evaluations else None
-                    done = self._walk(part, walkers, offsets, steps, worst, budget)
+                    budget = self.budget.part(seconds=left) if evaluations else None
+                    done, reserve = self._walk(part, walkers, offsets, steps, worst, budget)
                     evaluations += len(part) * len(walkers) * done
                 if self.until_broken:
                     waiting = waiting & (worst.margin <= 0)
@@ -152,9 +153,15 @@ class Search:
 
     def _walk(
         self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: Worst, budget: Budget | None
-    ) -> int:
-        """Walk for some samples, offer what is found, and return the steps done."""
-        sets = self.sets.at(part)
+    ) -> tuple[int, float]:
+        """Walk for some samples, and offer what is found.
+
+        Returns
+        -------
+        done, reserve
+            The steps done, and how many seconds a step and what comes after the last one took.
+        """
+        began, sets = self.budget.elapsed(), self.sets.at(part)
         chosen = deal(walkers, worst.promise[part], self.chosen[part])
         walking = sets.to(self.network.device, self.network.dtype)
         contest = Contest.of(self.network, walking, self.label[part], chosen)
@@ -162,9 +169,10 @@ class Search:
             starts = MOVES[sets.norm](walking, len(walkers)).starts(offsets)
             generator = torch.Generator(starts.device).manual_seed(self.seed + walkers.start)
             done, found = walk(self.begin(contest, walking, starts, generator, steps), steps, budget)
+        walked = self.budget.elapsed()
         points = sets.project(found)
         worst.offer(part, points, self.classifier.logits(points), self.label)
-        return done
+        return done, (walked - began) / done + self.budget.elapsed() - walked
 
 
 @functools.lru_cache(maxsize=4)  # to check it takes as long as some steps on a small network
