@@ -27,7 +27,7 @@ every_gradient_walk = pytest.mark.parametrize("method", GRADIENT_WALKS)
 
 def hard() -> ReLUOptimizer:
     """A network that no method proves optimal in seconds; its box does not hold zero."""
-    return ReLUOptimizer(random_network(10, 40, 40, 1, seed=1), Box(1.0, 2.0, shape=(10,)))
+    return ReLUOptimizer(random_network(12, 60, 60, 1, seed=1), Box(0.1, 4.0, shape=(12,)))
 
 
 def optimizer(*, problems: int | None = None) -> ReLUOptimizer:
