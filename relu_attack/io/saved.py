@@ -137,7 +137,9 @@ def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
     FileFormatError
         When it cannot be read or is no summary.
     """
-    summary, _ = _names(path)
+    summary, arrays = _names(path)
+    if not summary.exists() and Path(path) != arrays and Path(path).is_file():
+        raise FileFormatError(f"{path} is no saved answer; give its .json, which lies beside a .safetensors")
     try:
         entries = json.loads(summary.read_text(encoding="utf-8"))
     except OSError as reason:

@@ -95,9 +95,11 @@ def test_the_committed_measurements_are_drawn(name: str, options: list[str], tmp
 def test_bad_input_ends_with_1_and_one_line(folder: Path) -> None:
     (folder / "other.json").write_text(json.dumps({"format": "relu_attack answer 9", "settings": {}}))
     (folder / "text.json").write_text("no JSON")
+    (folder / "table.csv").write_text("value")
     for arguments, words in (
         ((folder / "none",), "none.json cannot be read: No such file or directory"),
         ((folder / "text",), "text.json is not JSON"),
+        ((folder / "table.csv",), "table.csv is no saved answer; give its .json"),
         ((folder / "other",), "other has the format 'relu_attack answer 9'; what can be drawn are 'relu_attack result"),
         ((folder / "result", "--output", folder / "a.txt"), "a.txt must end in .png, .svg, .pdf"),
         ((folder / "result", "--output", folder / "no" / "a.png"), "no is not a folder; make it before drawing a.png"),
