@@ -102,7 +102,9 @@ def _read_classes(value: Classes, name: str, classes: int, device: torch.device)
         index = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         raise ObjectiveError(f"{name} must be classes as whole numbers, got {type(value).__name__}") from None
-    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool or index.numel() == 0:
+    if index.numel() == 0:
+        raise ObjectiveError(f"{name} is empty; give classes from 0 to {classes - 1}")
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise ObjectiveError(f"{name} must be classes as whole numbers, got {index.numel()} of {index.dtype}")
     index = index.to(device, torch.int64)
     wrong = (index < 0) | (index >= classes)

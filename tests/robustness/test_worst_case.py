@@ -299,6 +299,7 @@ def test_classes_that_came_closer_get_more_walkers() -> None:
         ({"label": [0, 1]}, ra.ObjectiveError, "label has shape .2,. for 7 samples"),
         ({"label": 4}, ra.ObjectiveError, "label 4 is out of range; the model has 4 classes, 0 to 3"),
         ({"label": 0.5}, ra.ObjectiveError, "label must be classes as whole numbers"),
+        ({"label": []}, ra.ObjectiveError, "label is empty; give classes from 0 to 3"),
         ({"targets": 0}, ra.ObjectiveError, "the target of sample 0 is its label"),
         ({"targets": "nearest"}, ra.ObjectiveError, "targets is 'nearest'; it must be 'all', 'runner_up' or classes"),
         ({"targets": [1, 2]}, ra.ObjectiveError, "targets has shape .2,. for 7 samples"),
