@@ -1,0 +1,208 @@
+"""Rounding errors: upper bounds of what floating-point arithmetic loses. All that is certified rests on this file.
+
+Arithmetic is that of IEEE 754, rounded to nearest, with unit roundoff u and the smallest normal number t ("tiny"). Sums
+may be taken in any order, with or without fused multiply-adds. Subnormal numbers may be flushed: a result below t may
+become zero, and an operand below t may be read as zero (``torch.set_flush_denormal``). So for an operation or a fused
+multiply-add whose operands are x, y, z
+
+    fl(x y + z) = (x y + z) (1 + d) + e,    |d| <= u,    |e| <= 4 t (1 + |x| + |y|):
+
+a result that is flushed loses less than t, x or y read as zero less than t |y| or t |x|, z less than t.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+
+@functools.cache
+def gamma(terms: int, dtype: torch.dtype) -> float:
+    """Return ``n u / (1 - n u)``, rounded up to a number of the dtype: the relative error of n roundings.
+
+    Parameters
+    ----------
+    terms
+        The number n of roundings that a number has gone through: n for a sum of n products.
+    dtype
+        Of the arithmetic, with unit roundoff u.
+
+    Returns
+    -------
+    float
+        Infinite from ``n u = 1 / 2`` on, where nothing is known.
+
+    Notes
+    -----
+    A product of n factors ``1 + d`` or ``1 / (1 + d)`` with ``|d| <= u`` is within ``1 +- gamma`` (Higham, Accuracy
+    and Stability of Numerical Algorithms, lemma 3.1). Each product of a sum of n goes through n roundings at most, in
+    any order: ``|fl(a . b) - a . b| <= gamma |a| . |b|`` but for underflow (equation 3.5). With n u below 1/2 both
+    ``n u`` and ``1 - n u`` are exact in Python's numbers, so that there is one division to round up.
+
+    Examples
+    --------
+    >>> gamma(100, torch.float64) < 1.2e-14, gamma(2**23, torch.float32)
+    (True, inf)
+    """
+    loss = terms * (torch.finfo(dtype).eps / 2)
+    if loss == 0 or loss >= 0.5:
+        return math.inf if loss else 0.0
+    exact = torch.tensor(math.nextafter(loss / (1 - loss), math.inf), dtype=torch.float64)
+    near = exact.to(dtype)
+    return float(near if near >= exact else torch.nextafter(near, torch.full_like(near, torch.inf)))
+
+
+def tiny(dtype: torch.dtype) -> float:
+    """Return the smallest positive normal number t: numbers below it may be flushed to zero."""
+    return torch.finfo(dtype).tiny
+
+
+def up(x: Tensor) -> Tensor:
+    """Return the next number above, as an upper bound of what was rounded to `x`.
+
+    Where x is the rounded result of one operation, flushed or not, the exact result is not above it. NaN and minus
+    infinity, which say that something overflowed, become plus infinity: of them nothing is known.
+
+    Notes
+    -----
+    Rounding to nearest gives x only for results up to the middle between x and the next number, and a number below t
+    only for results below t, for which t is returned. What is returned is zero or normal, or a negative number that
+    flushing raises, so that flushing cannot undo it.
+
+    Examples
+    --------
+    >>> up(torch.tensor([1.0, 0.0, torch.nan])).tolist()
+    [1.0000001192092896, 1.1754943508222875e-38, inf]
+    """
+    raised = torch.nextafter(x, x.new_full((), torch.inf))
+    raised = torch.where(x.abs() < tiny(x.dtype), tiny(x.dtype), raised)
+    return torch.where(x > -torch.inf, raised, torch.inf)
+
+
+def down(x: Tensor) -> Tensor:
+    """Return the next number below, as a lower bound of what was rounded to `x`: the mirror image of `up`.
+
+    Examples
+    --------
+    >>> down(torch.tensor([1.0, 0.0, torch.nan])).tolist()
+    [0.9999999403953552, -1.1754943508222875e-38, -inf]
+    """
+    return -up(-x)
+
+
+def outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the range with its lower end moved `down` and its upper end `up`."""
+    return down(lower), up(upper)
+
+
+def dot_error(magnitude: Tensor, terms: int, operands: Tensor | float) -> Tensor:
+    """Return an upper bound of the error of sums of products.
+
+    Parameters
+    ----------
+    magnitude
+        The sums ``|a| . |b|`` as computed, in the same dtype.
+    terms
+        Number n of products of a sum; a number that is added counts as one.
+    operands
+        At least the sum of ``|a_i| + |b_i|`` over the products, to a factor of 1.3: subnormal ones may be read as zero.
+        The part of one factor may be left out where that has no subnormal numbers, or where its change is in the bound
+        anyway, such as that of a box with the radius of `midpoint_radius`.
+
+    Returns
+    -------
+    Tensor
+        At least ``|fl(a . b) - a . b|``, in the shape of `magnitude`, with as much room again for underflow. Infinite
+        or NaN where something overflowed.
+
+    Notes
+    -----
+    Let S be the exact sum of magnitudes, T the computed one and g = gamma_n. Every operation adds an e as in the
+    heading of this file, and later roundings enlarge them by at most 1 + g: less than ``w = 12 t (n + operands)`` in
+    all. So the error is at most ``g S + w``, and ``S <= (T + w) / (1 - g)``, which gives ``g / (1 - g) T + w / (1 -
+    g)``. What is computed is at least that before rounding by a factor of 4/3: ``g / (1 - g) = n u / (1 - 2 n u)`` is
+    below half of gamma_2n, and g below 1/3 as long as gamma_{2 (n + 2)} is finite.
+
+    Examples
+    --------
+    >>> weight, x = torch.full((1000,), 1e-154), torch.full((1000,), 2e-154)
+    >>> exact, computed = 1000 * 2e-308, 0.0  # where subnormal products are flushed
+    >>> bool(dot_error(torch.zeros(()).double(), 1000, float((weight + x).sum())) >= exact - computed)
+    True
+    """
+    underflow = 64 * tiny(magnitude.dtype)
+    return magnitude * gamma(2 * (terms + 2), magnitude.dtype) + (operands + float(terms)) * underflow
+
+
+def midpoint_radius(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Return centres and radii whose boxes ``centre +- radius`` contain the given ones.
+
+    Parameters
+    ----------
+    lower, upper
+        Ends of the same shape.
+
+    Returns
+    -------
+    centre, radius
+        The radius has room for all of centre, lower and upper being read as zero where they are subnormal. NaN where an
+        end is infinite.
+
+    Notes
+    -----
+    The centre is what it is computed to. The distances to the ends are each one operation, of which `up` is an upper
+    bound for the operands as they are read; those differ from what they are by less than t each.
+
+    Examples
+    --------
+    >>> centre, radius = midpoint_radius(torch.tensor(0.0), torch.tensor(1.0))
+    >>> centre.item(), 0.5 < radius.item() < 0.5000002
+    (0.5, True)
+    """
+    center = lower / 2 + upper / 2
+    radius = up(torch.maximum(center - lower, upper - center))
+    return center, up(radius + 2 * tiny(radius.dtype))
+
+
+def enclose_affine(
+    middle: Tensor, spread: Tensor, magnitude: Tensor, terms: int, operands: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Return the range of an affine map ``A h + b`` over boxes in midpoint-radius form.
+
+    Parameters
+    ----------
+    middle
+        The value ``A c + b`` at the centres, as computed.
+    spread
+        ``|A| r`` for the radii of `midpoint_radius`, as computed.
+    magnitude
+        ``|A| (|c| + r) + |b|``, as computed.
+    terms
+        Largest number of products of an output, without the bias.
+    operands
+        At least the sum of ``|c| + r`` over the inputs: coefficients that are subnormal may be read as zero.
+
+    Returns
+    -------
+    lower, upper
+        In real arithmetic, both in the shape of `middle`.
+
+    Notes
+    -----
+    The range is within ``A c + b +- |A| r``. Both sums have n + 1 terms at most, so their errors together are at most
+    those of a sum of magnitudes ``|A| (|c| + r) + |b|``; it is computed from sums ``|c| + r``, one rounding more. The
+    two subtractions at the end are off by at most u times twice that, and as much for their operands: together less
+    than n + 6 roundings. Centres that are read as zero are within the room of the radius.
+
+    Examples
+    --------
+    >>> one, zero = torch.ones(1, 1), torch.zeros(1, 1)
+    >>> lower, upper = enclose_affine(one, zero, one, terms=1, operands=1.0)
+    >>> bool(lower < one < upper)
+    True
+    """
+    error = dot_error(magnitude, terms + 6, operands)
+    return outward(middle - spread - error, middle + spread + error)
