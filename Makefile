@@ -3,12 +3,14 @@
 # PYTHON     the interpreter that .venv is made with (default: the first that fits)
 # PIP_FLAGS  for example --extra-index-url https://download.pytorch.org/whl/cpu, for a torch without CUDA
 # WORKERS    processes that share the tests
+# HOURS      how long make fuzz goes on
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then echo $$python; break; fi; done)
 PIP_FLAGS ?= $(if $(CI),--quiet --progress-bar off)
 WORKERS ?= 2
+HOURS ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export NO_MKDOCS_2_WARNING = true
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports unit docs format clean
+.PHONY: help demo test lint types imports unit fuzz docs format clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +44,10 @@ imports: $(VENV)/.dev ## Check which room imports which
 unit: $(VENV)/.dev ## Run tests and doctests with coverage
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --cov --doctest-modules relu_attack tests \
 		$(call or_say,a test failed or coverage fell below its bound: see above)
+
+fuzz: $(VENV)/.dev ## Draw networks, sets and claims for HOURS and check every word in exact arithmetic
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run --hours $(HOURS) \
+		$(call or_say,the cases above have faults; python -m tests.fuzz.run --problems 1 --seed SEED runs one again)
 
 docs: $(VENV)/.dev ## Build the documentation into site/
 	@$(BIN)/mkdocs build --strict --quiet $(call or_say,the documentation does not build without warnings)
