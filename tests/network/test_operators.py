@@ -115,6 +115,11 @@ def test_apply_and_transpose_are_products_with_the_matrix(
     torch.testing.assert_close(bias_there.cpu().double(), bias.to(dtype).double(), rtol=0, atol=0)
 
 
+def test_a_batch_of_no_points_has_no_images(operator: LinearOperator) -> None:
+    assert operator.apply(torch.zeros(0, operator.inputs, dtype=torch.float64)).shape == (0, operator.outputs)
+    assert operator.transpose(torch.zeros(0, operator.outputs, dtype=torch.float64)).shape == (0, operator.inputs)
+
+
 def test_matrix_has_the_declared_shape(operator: LinearOperator) -> None:
     assert operator.matrix().shape == (operator.outputs, operator.inputs)
 

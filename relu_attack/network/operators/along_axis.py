@@ -126,7 +126,7 @@ class AlongAxis(LinearOperator):
         return self._sum(y, self._transposed_parts, self.shape[1], self.shape[0])
 
     def _sum(self, rows: Tensor, parts: tuple[Part, ...], to: int, size: int) -> Tensor:
-        source = rows.reshape(-1, size, self.after)
+        source = rows.reshape(len(rows) * self.before, size, self.after)
         result = rows.new_empty(len(source), to, self.after)
         if sum(len(range(to)[target]) for target, fresh, _ in parts if fresh) < to:
             result.zero_()
@@ -140,7 +140,7 @@ class AlongAxis(LinearOperator):
                 into.copy_(source[:, place]).mul_(value)
             for value, place in terms:
                 into.add_(source[:, place], alpha=value)
-        return result.view(len(rows), -1)
+        return result.view(len(rows), self.before * to * self.after)
 
     def absolute(self) -> AlongAxis:
         return replace(self, runs=tuple(replace(run, value=abs(run.value)) for run in self.runs))

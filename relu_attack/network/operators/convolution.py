@@ -70,7 +70,7 @@ class Convolution(Weighted):
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         convolve = functional.conv1d if len(self.input_shape) == 2 else functional.conv2d
-        image = x.reshape(-1, *self.input_shape)
+        image = x.reshape(len(x), *self.input_shape)
         if bias is not None and len(bias) != len(self.weight):  # a number for each place, not only for each channel
             return self.apply(x).add_(bias)
         if self._spares_windows:
@@ -106,11 +106,11 @@ class Convolution(Weighted):
 
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         if self._folds:
-            windows = self.weight.flatten(1).t() @ y.reshape(len(y), self.output_shape[0], -1)
+            windows = self.weight.flatten(1).t() @ y.reshape(len(y), *self.output_shape).flatten(2)
             kernel, size = self.weight.shape[2:], self.input_shape[1:]
             return functional.fold(windows, size, kernel, self.dilation, self.padding, self.stride).flatten(1)
         backward = grad.conv1d_input if len(self.input_shape) == 2 else grad.conv2d_input
-        image = y.reshape(-1, *self.output_shape)
+        image = y.reshape(len(y), *self.output_shape)
         size = (image.shape[0], *self.input_shape)
         result: Tensor = backward(size, self.weight, image, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[no-untyped-call]
         return result.flatten(1)

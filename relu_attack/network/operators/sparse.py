@@ -130,7 +130,7 @@ def _padded(rows: Tensor, columns: Tensor, values: Tensor, count: int) -> tuple[
 def _gather(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     """Return the sums of weighted entries, shape (batch, count), for tables of shape (terms, count)."""
     if index.shape[0] > 16:  # from here on one gather of everything is faster than one for each term
-        entries = x.index_select(1, index.flatten()).view(-1, *index.shape)
+        entries = x.index_select(1, index.flatten()).view(len(x), *index.shape)
         return (entries * weight).sum(1)
     result = x.index_select(1, index[0]) * weight[0]
     for column, factor in zip(index[1:], weight[1:], strict=True):
