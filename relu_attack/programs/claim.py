@@ -109,7 +109,7 @@ def judge(
         refuted = math.isfinite(proved)
         return conclude(SolutionStatus.NUMERICAL if refuted else SolutionStatus.UNBOUNDED, proved, refuted)
     bound, certified = proved, math.isfinite(proved)
-    scale = _scale(program, value)
+    scale = value_scale(program, value)
     if program.is_mixed_integer and claim.bound < bound:
         if claim.bound < value - FEASIBILITY * scale:
             return conclude(SolutionStatus.NUMERICAL, bound, certified)
@@ -125,7 +125,8 @@ def judge(
     return conclude(SolutionStatus.TIME_LIMIT_EMPTY if x is None else SolutionStatus.TIME_LIMIT, bound, certified)
 
 
-def _scale(program: Program, value: float) -> float:
+def value_scale(program: Program, value: float) -> float:
+    """Return what gaps beside a value are relative to: its size, or that of the largest coefficient if it is more."""
     size = float(np.abs(program.objective).max(initial=0.0))
     return max(size, abs(value)) if math.isfinite(value) else size
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +16,7 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from relu_attack.errors import OptionError, SolverError
-from relu_attack.programs.claim import Claim, judge
+from relu_attack.programs.claim import Claim, judge, value_scale
 from relu_attack.programs.program import Program
 from relu_attack.programs.solution import Solution, SolutionStatus
 from relu_attack.programs.watch import Listener, Stop, Watch
@@ -188,7 +190,7 @@ class PreparedProgram:
         if claim.status is not SolutionStatus.OPTIMAL or not self.program.is_mixed_integer or claim.x is None:
             return False
         value = self.program.value(claim.x)
-        return claim.bound - value > gap * max(abs(value), abs(claim.bound))
+        return claim.bound - value > gap * value_scale(self.program, value)
 
     def _run(self, time_limit: float | None, watch: Watch) -> str:
         # The clock of a linear program runs on from solve to solve; that of a mixed-integer one starts anew.
@@ -283,6 +285,17 @@ def solve_highs(
     return PreparedProgram(program, options=options).claim(
         time_limit=time_limit, warm_start=warm_start, gap=gap, on_progress=on_progress, stop=stop
     )
+
+
+def _forget_threads() -> None:
+    """Drop HiGHS's threads in a process that was forked: they were not copied, and HiGHS would wait for them."""
+    highspy = sys.modules.get("highspy")
+    if highspy is not None:
+        highspy.Highs.resetGlobalScheduler(False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _quiet_highs() -> Any:
