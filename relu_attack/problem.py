@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from relu_attack.errors import DomainError, ObjectiveError
 from relu_attack.network import Network
 from relu_attack.objectives import Objective
 from relu_attack.output_constraints import OutputConstraints
+
+# Of the points by which the scale of an objective is measured.
+_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,23 @@ class Problem:
     def problems(self) -> int:
         """Number of problems P."""
         return self.objective.shape[0]
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """How large the terms of the objective are over the set, float64, shape (problems,).
+
+        A gap beside a value of 0 is relative to this. It is the larger of ``|c| (|A| |z| + |b|)`` at two points of the
+        bounding box, the same for every method, with the last preactivations z and the last affine map A, b.
+        """
+        box, network = self.domain.to(device="cpu", dtype=torch.float64).bounding_box(), self.network
+        share = torch.rand(network.inputs, generator=torch.Generator().manual_seed(_SEED), dtype=torch.float64)
+        points = torch.lerp(box.lower, box.upper, torch.stack([share, 1 - share]))
+        terms = points.reshape(-1, network.inputs)
+        if network.layers:
+            terms = replace(network, layers=network.layers[:-1], output=network.layers[-1].affine).values(terms)
+        sizes = network.output.operator.absolute().apply(terms.abs(), bias=network.output.bias.abs())
+        size = (sizes.view(-1, 2, network.outputs) * self.objective.abs()[:, None]).sum(-1).amax(1)
+        return torch.where(torch.isfinite(size), size, 0.0)
 
     def negated(self) -> Problem:
         """Return the problem of maximizing the negated objective."""

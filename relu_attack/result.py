@@ -11,6 +11,39 @@ from torch import Tensor
 OPTIMALITY = 1e-6
 """Relative gap between bound and value at which a value counts as optimal."""
 
+# A value below this share of the objective's scale counts as zero: its gap is relative to the share.
+_NEGLIGIBLE = 1e-3
+# A gap up to this is the rounding of 0, and none, where there is no scale to tell.
+_ZERO = 1e-300
+
+
+def gap_unit(value: Tensor, scale: Tensor) -> Tensor:
+    """Return what a gap is relative to: the size of the value, or a thousandth of the objective's scale if it is more.
+
+    Parameters
+    ----------
+    value
+        Values of any sign.
+    scale
+        How large the terms of the objective are over the set, as `Problem.scale` says, in the same shape.
+
+    Examples
+    --------
+    >>> gap_unit(torch.tensor([-3.0, 0.0]), torch.tensor([1.0, 2.0]))
+    tensor([3.0000, 0.0020])
+    """
+    return torch.maximum(value.abs(), _NEGLIGIBLE * scale)
+
+
+def relative_gap(value: Tensor, bound: Tensor, scale: Tensor) -> Tensor:
+    """Return the distance between value and bound, of either sense, as a share of the `gap_unit`: 0 where they meet.
+
+    It is infinite without a value or a bound.
+    """
+    gap = (bound - value).abs()
+    share = torch.where(torch.isfinite(gap), gap / gap_unit(value, scale), torch.inf)
+    return torch.where((bound == value) | (gap <= _ZERO), 0.0, share)
+
 
 class Status(Enum):
     """Why a search ended; the value is the message."""
@@ -69,6 +102,9 @@ class Result:
     certified
         Whether `bound` holds in real arithmetic for the stored weights; False where it is the word of a mixed-integer
         solver. Boolean, shape () or (P,).
+    scale
+        How large the terms of the objective are over the set: what the gap is relative to where the value is near 0;
+        shape () or (P,).
     status
         Why the search ended.
     violation
@@ -99,6 +135,7 @@ class Result:
     value: Tensor
     bound: Tensor
     certified: Tensor
+    scale: Tensor
     status: Status
     violation: Tensor
     output_violation: Tensor
@@ -124,9 +161,11 @@ class Result:
 
     @property
     def relative_gap(self) -> Tensor:
-        """The gap as a share of the value's magnitude, as MILP solvers report it; infinite at value 0."""
-        share = torch.where(torch.isinf(self.gap), self.gap, self.gap / self.value.abs())
-        return torch.where(self.gap == 0, 0.0, share)
+        """The gap as a share of the value's magnitude, or of a thousandth of `scale` where that is more.
+
+        The status is OPTIMAL where it is at most 1e-6.
+        """
+        return relative_gap(self.value, self.bound, self.scale)
 
     def __str__(self) -> str:
         """Summarize the answer in a few words, the first problem of a batch only."""

@@ -5,13 +5,16 @@ import torch
 from relu_attack import Result, Status, Trace
 
 
-def result(value: list[float] | float, bound: list[float] | float, status: Status = Status.TIME_LIMIT) -> Result:
+def result(
+    value: list[float] | float, bound: list[float] | float, status: Status = Status.TIME_LIMIT, scale: float = 0.0
+) -> Result:
     values = torch.tensor(value, dtype=torch.float64)
     return Result(
         x=torch.zeros(2),
         value=values,
         bound=torch.tensor(bound, dtype=torch.float64),
         certified=torch.ones_like(values, dtype=torch.bool),
+        scale=torch.full_like(values, scale),
         status=status,
         violation=torch.zeros_like(values),
         output_violation=torch.zeros_like(values),
@@ -33,6 +36,11 @@ def test_the_gap_is_the_distance_from_value_to_bound_for_either_sense() -> None:
 def test_the_relative_gap_is_a_share_of_the_value() -> None:
     found = result([2.0, -4.0, 0.0, 0.0], [3.0, -2.0, 0.0, 1.0]).relative_gap
     assert found.tolist() == [0.5, 0.5, 0.0, float("inf")]
+
+
+def test_the_relative_gap_of_a_small_value_is_a_share_of_a_thousandth_of_the_scale() -> None:
+    found = result([0.0, 1.0, -5.0], [1.0, 3.0, -4.0], scale=2000.0).relative_gap
+    assert found.tolist() == [0.5, 1.0, 0.2]
 
 
 def test_nothing_feasible_leaves_no_gap_where_that_is_proven_and_an_infinite_one_where_it_is_not() -> None:

@@ -93,7 +93,7 @@ def summary_table(
     add("bound", _bound_in_words(result, sense, unit))
     if math.isfinite(float(result.gap)) and result.status is not Status.INFEASIBLE:
         share = float(result.relative_gap)
-        add("gap", f"{write_number(float(result.gap))}{unit} ({share:.2%} of the value)")
+        add("gap", f"{write_number(float(result.gap))}{unit} ({share:.2%} relative)")
     if constraints is not None and result.x.numel() <= _SHOWN:
         add("x", ", ".join(write_number(entry) for entry in result.x.flatten().tolist()))
     for line in constraints or ():

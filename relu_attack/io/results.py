@@ -14,7 +14,7 @@ from relu_attack.io.saved import Kind, from_json, to_json
 from relu_attack.result import Result, Status, Trace
 
 RESULT = Kind("result", version=2)
-_NUMBERS = ("value", "bound", "violation", "output_violation", "integrality")
+_NUMBERS = ("value", "bound", "scale", "violation", "output_violation", "integrality")
 _ARRAYS = ("x", "trace.seconds", "trace.iterations", "trace.values")
 
 
@@ -29,9 +29,9 @@ def summarize(result: Result) -> dict[str, Any]:
     Returns
     -------
     dict
-        Value, bound, gap, relative gap, violations, integrality, whether the bound is certified, status, message,
-        method, who found the point, iterations, evaluations and runtime in seconds. Numbers that JSON lacks are the
-        words ``"inf"``, ``"-inf"`` and ``"nan"``.
+        Value, bound, scale, gap, relative gap, violations, integrality, whether the bound is certified, status,
+        message, method, who found the point, iterations, evaluations and runtime in seconds. Numbers that JSON lacks
+        are the words ``"inf"``, ``"-inf"`` and ``"nan"``.
     """
     numbers = (*_NUMBERS, "gap", "relative_gap")
     return {
@@ -102,7 +102,10 @@ def load_result(path: str | os.PathLike[str]) -> Result:
     saved = RESULT.load(path)
     x, *records = saved.need(*_ARRAYS)
     with saved.reading() as entries:
-        numbers = {name: torch.tensor(from_json(entries[name]), dtype=torch.float64) for name in _NUMBERS}
+        known = [name for name in _NUMBERS if name in entries or name != "scale"]
+        numbers = {name: torch.tensor(from_json(entries[name]), dtype=torch.float64) for name in known}
+        # Files of before have none: the gap was relative to the value alone.
+        numbers.setdefault("scale", torch.zeros_like(numbers["value"]))
         result = Result(
             x=x,
             **numbers,

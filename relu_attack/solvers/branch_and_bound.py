@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
-from relu_attack.result import OPTIMALITY, Status
+from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.box_search import SPLITS, BoxSearch
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.closing import has_rows
@@ -20,7 +21,9 @@ from relu_attack.solvers.method import Answer, Settings
 from relu_attack.solvers.rows import Rows
 from relu_attack.solvers.starts import settings_for_each
 
-# Steps of that walk without a time limit.
+# Share of the gap to which boxes are closed: what is left is room for the rounding of the last bounds and values.
+_AIM = 0.5
+# Steps of the walk without a time limit.
 _STEPS = 200
 
 Walk = Callable[[Problem, Settings], Tensor]
@@ -44,7 +47,7 @@ class BranchAndBoundOptions:
     walk_share
         Share of the time limit for the walk that finds the first incumbent, and for what polishes it.
     gap
-        Relative gap at which a problem is solved.
+        Relative gap at which a problem is solved, as `Result.relative_gap` measures it.
     """
 
     batch: int = 256
@@ -117,6 +120,12 @@ def branch_and_bound(
     return incumbents.answer(status, incumbents.steps)
 
 
+def _close_to(value: float, *, gap: float, scale: Tensor) -> float:
+    """Return the bound at which a box is closed, given the best value, minus infinity for none."""
+    best = torch.tensor([value], dtype=torch.float64)
+    return float(best + gap * gap_unit(best, scale)) if math.isfinite(value) else value
+
+
 def _solve(
     incumbents: Incumbents,
     index: int,
@@ -132,7 +141,7 @@ def _solve(
         problem.network,
         problem.domain,
         Rows.of(problem.objective, problem.constraints),
-        closes=lambda value: value + options.gap * abs(value) if value > -math.inf else value,
+        closes=partial(_close_to, gap=_AIM * options.gap, scale=problem.scale),
         batch=options.batch,
         period=options.period,
         split=options.split,
@@ -150,7 +159,7 @@ def _solve(
     while True:
         incumbents.offer(index, search.x[None], "branch_and_bound")
         incumbents.bound(index, search.upper, certified=True)
-        if not search.open or incumbents.is_closed(index, options.gap):
+        if not search.open or incumbents.is_closed(index, _AIM * options.gap):
             return None
         stopped = settings.budget.spent(incumbents.steps) or budget.spent(0)
         if stopped is not None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from relu_attack.errors import SolverError
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
-from relu_attack.result import OPTIMALITY, Result, Status, Trace
+from relu_attack.result import OPTIMALITY, Result, Status, Trace, relative_gap
 from relu_attack.solvers.incumbents import rank
 from relu_attack.solvers.method import Answer, Settings
 
@@ -40,7 +40,8 @@ def conclude(problem: Problem, name: str, settings: Settings, answer: Answer) ->
             value=plain(sign * value),
             bound=plain(sign * upper),
             certified=plain(answer.certified),
-            status=_status(answer.status, feasible, infeasible, value, upper),
+            scale=plain(problem.scale),
+            status=_status(answer.status, feasible, infeasible, relative_gap(value, upper, problem.scale)),
             violation=plain(exact.violation(points)[:, 0]),
             output_violation=plain(output_violation),
             integrality=plain(exact.integrality(points)[:, 0]),
@@ -54,10 +55,10 @@ def conclude(problem: Problem, name: str, settings: Settings, answer: Answer) ->
         )
 
 
-def _status(stopped: Status, feasible: Tensor, infeasible: Tensor, value: Tensor, upper: Tensor) -> Status:
+def _status(stopped: Status, feasible: Tensor, infeasible: Tensor, gap: Tensor) -> Status:
     if bool(infeasible.all()):
         return Status.INFEASIBLE
-    closed = feasible & (upper - value <= OPTIMALITY * torch.maximum(upper.abs(), value.abs()))
+    closed = feasible & (gap <= OPTIMALITY)
     if bool((closed | infeasible).all()):
         return Status.OPTIMAL
     return stopped if bool((feasible | infeasible).all()) or stopped is Status.INTERRUPTED else Status.NOT_FOUND

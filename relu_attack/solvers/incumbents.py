@@ -10,7 +10,7 @@ from torch import Tensor
 
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
-from relu_attack.result import OPTIMALITY, Status
+from relu_attack.result import OPTIMALITY, Status, relative_gap
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.method import Answer, Interrupted, Settings
 from relu_attack.solvers.recorder import Recorder
@@ -100,8 +100,10 @@ class Incumbents:
 
     def is_closed(self, index: int, gap: float) -> bool:
         """Tell whether value and bound of problem `index` meet to a relative gap, or nothing is feasible."""
-        value, upper = float(self.value[index]), float(self.upper[index])
-        return upper == -torch.inf or (self.is_feasible(index) and upper - value <= gap * abs(value))
+        value, upper = self.value[index], self.upper[index]
+        if not self.is_feasible(index):
+            return float(upper) == -torch.inf
+        return bool(upper <= value) or float(relative_gap(value, upper, self.problem.scale[index])) <= gap
 
     def visit(self, x: Tensor) -> None:
         """Keep a point (inputs,) that the walk of a single problem is at, when the path is asked for."""

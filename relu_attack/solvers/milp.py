@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from relu_attack.bounds import lp_tightened
@@ -15,7 +16,7 @@ from relu_attack.errors import OptionError
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
 from relu_attack.programs import Progress, SolutionStatus, solve
-from relu_attack.result import Status
+from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.method import Answer, Settings
@@ -43,7 +44,8 @@ class MILPOptions:
     Attributes
     ----------
     gap
-        Relative gap between bound and value at which the solver stops.
+        Relative gap between bound and value at which a problem is solved, as `Result.relative_gap` measures it. The
+        solver stops at half of it: what is left is room for the tolerances of its value.
     walk_share
         Share of the time limit for the walk that finds the warm start.
     tightening_share
@@ -58,7 +60,7 @@ class MILPOptions:
         As `programs.solve` takes it. Only ``"HIGHS"`` reports incumbents while it runs.
     """
 
-    gap: float = 1e-6
+    gap: float = OPTIMALITY
     walk_share: float = 0.05
     tightening_share: float = 0.25
     unit_time_limit: float = 1.0
@@ -201,6 +203,7 @@ class _Search:
             time_limit=left if math.isfinite(left) else None,
             warm_start=encoding.start(self.incumbents.x[index]) if feasible else None,
             gap=options.gap,
+            options=self._solver_options(index),
             on_progress=report if listens else None,
             stop=self.stop if listens else None,
         )
@@ -210,6 +213,13 @@ class _Search:
             self._bound(index, solution.bound, certified=sound and solution.certified)
         if solution.interrupted:
             raise KeyboardInterrupt
+
+    def _solver_options(self, index: int) -> Mapping[str, object]:
+        """Return the gap near a value of 0, where none is relative to it."""
+        if self.options.solver != "HIGHS":
+            return {}
+        zero = torch.zeros(1, dtype=torch.float64)
+        return {"mip_abs_gap": self.options.gap / 2 * float(gap_unit(zero, self.incumbents.problem.scale[index]))}
 
     def _offer(self, index: int, x: Tensor, found_by: str) -> None:
         if self.incumbents.offer(index, x.reshape(1, -1), found_by):

@@ -72,6 +72,7 @@ def results(draw: st.DrawFn) -> Result:
         value=numbers(*batch),
         bound=numbers(*batch),
         certified=torch.tensor(draw(st.lists(st.booleans(), min_size=problems, max_size=problems))).view(batch),
+        scale=numbers(*batch),
         status=draw(st.sampled_from(list(Status))),
         violation=numbers(*batch),
         output_violation=numbers(*batch),
@@ -170,6 +171,13 @@ def test_arrays_of_another_run_are_refused(saved: Path) -> None:
     check_refused(saved, "is not the file that run.7.json was saved with")
 
 
+def test_of_a_file_without_a_scale_the_gap_is_relative_to_the_value_alone(saved: Path) -> None:
+    summary = json.loads(Path(f"{saved}.json").read_text())
+    del summary["scale"]
+    Path(f"{saved}.json").write_text(json.dumps(summary))
+    assert float(load_result(saved).scale) == 0.0
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -180,7 +188,10 @@ def test_arrays_of_another_run_are_refused(saved: Path) -> None:
         ({"bound": [1.0, 2.0]}, "one entry a problem each"),
         ({"certified": [True, False]}, "one entry a problem each"),
         (
-            {name: [1.0] for name in ("value", "bound", "certified", "violation", "output_violation", "integrality")},
+            {
+                name: [1.0]
+                for name in ("value", "bound", "scale", "certified", "violation", "output_violation", "integrality")
+            },
             r"1 problems, but x has shape \(3,\)",
         ),
     ],

@@ -19,6 +19,7 @@ def result(bound: float, *, problems: int = 1) -> Result:
         value=entry,
         bound=torch.full_like(entry, bound),
         certified=torch.ones_like(entry, dtype=torch.bool),
+        scale=torch.ones_like(entry),
         status=Status.TIME_LIMIT,
         violation=torch.zeros_like(entry),
         output_violation=torch.zeros_like(entry),

@@ -46,7 +46,8 @@ def test_it_agrees_with_the_enumeration_of_all_patterns(seed: int, split: str) -
     assert result.status is Status.OPTIMAL
     assert Fraction(float(result.value)) <= truth + Fraction(1, 10**12)
     assert truth <= Fraction(float(result.bound))
-    assert float(result.bound - result.value) <= 1.1e-6 * abs(float(result.value))
+    # What boxes are closed to leaves room below 1e-6 for the rounding of what comes after.
+    assert float(result.relative_gap) <= 0.6e-6
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
