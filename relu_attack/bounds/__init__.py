@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 import torch
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.alpha_crown import alpha_crown
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.crown import crown
@@ -27,53 +26,49 @@ class Method(Protocol):
     """Bounds objective rows over a set or a batch of sets, as `bound_rows` does."""
 
     def __call__(
-        self, network: Network, domain: Domain, objective: torch.Tensor, *, deadline: float | None = None
+        self, network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER
     ) -> Bounds:
         """Bound them."""
 
 
-def _interval(network: Network, domain: Domain, objective: torch.Tensor) -> Bounds:
-    return interval(network, *bounding_ends(domain, network.dtype), objective)
-
-
-def _together(bound: Callable[[Network, Domain, torch.Tensor], Bounds]) -> Method:
-    """Make a method of one that takes all sets together, and solves no programs."""
-
-    def bound_all(
-        network: Network, domain: Domain, objective: torch.Tensor, *, deadline: float | None = None
-    ) -> Bounds:
-        return bound(network, domain, objective)
-
-    return bound_all
+def _interval(network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER) -> Bounds:
+    return interval(network, *bounding_ends(domain, network.dtype), objective, deadline=deadline)
 
 
 class _ByPrograms(Protocol):
-    def __call__(self, problem: Problem, *, deadline: float | None) -> Bounds: ...
+    def __call__(self, problem: Problem, *, deadline: Deadline) -> Bounds: ...
+
+
+def _rest(domain: Domain, first: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the ends of the boxes around the sets of a batch from number `first` on."""
+    lower, upper = bounding_ends(domain, dtype)
+    return lower[first:], upper[first:]
 
 
 def _one_by_one(bound: _ByPrograms) -> Method:
     """Make a method of one that takes one set at a time."""
 
-    def bound_each(
-        network: Network, domain: Domain, objective: torch.Tensor, *, deadline: float | None = None
-    ) -> Bounds:
+    def bound_each(network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER) -> Bounds:
         rows = objective if objective.dim() == 3 else objective[None].expand(domain.batch or 1, -1, -1)
-        problems = [Problem(network, domain.single(index), part, batched=False) for index, part in enumerate(rows)]
-        parts = [bound(problem, deadline=deadline) for problem in problems]
-        layers = tuple(
-            (torch.cat([low for low, _ in layer]), torch.cat([high for _, high in layer]))
-            for layer in zip(*(part.layers for part in parts), strict=True)
-        )
-        lower, upper = torch.cat([part.lower for part in parts]), torch.cat([part.upper for part in parts])
-        return replace(parts[0], lower=lower, upper=upper, layers=layers)
+        if deadline.passed:
+            return _interval(network, domain, objective, deadline=deadline)
+        parts = []
+        for index, part in enumerate(rows):
+            own = deadline.share(1 / (len(rows) - index))
+            if own.passed:
+                rest = objective if objective.dim() == 2 else objective[index:]
+                known = interval(network, *_rest(domain, index, network.dtype), rest, deadline=deadline)
+                return Bounds.join([*parts, known])
+            parts.append(bound(Problem(network, domain.single(index), part, batched=False), deadline=own))
+        return Bounds.join(parts)
 
     return bound_each
 
 
 BOUNDS: dict[str, Method] = {
-    "interval": _together(_interval),
-    "crown": _together(crown),
-    "alpha_crown": _together(alpha_crown),
+    "interval": _interval,
+    "crown": crown,
+    "alpha_crown": alpha_crown,
     "lp": _one_by_one(lp),
     "lp_tightened": _one_by_one(lp_tightened),
 }
@@ -88,7 +83,7 @@ def bound_rows(
     objective: torch.Tensor,
     method: str,
     *,
-    deadline: float | None = None,
+    deadline: Deadline = NEVER,
     dtype: torch.dtype = torch.float64,
 ) -> Bounds:
     """Bound objective rows over a set or a batch of P sets.
@@ -104,8 +99,8 @@ def bound_rows(
     method
         A name in `BOUNDS`.
     deadline
-        A reading of `time.perf_counter` after which methods that solve programs start none and stop the one that runs;
-        what is done by then is kept, the rest is CROWN's. Methods without programs do not look at it.
+        When to stop. What is done by then is kept, the rest is what a cheaper method says: CROWN beside programs,
+        intervals beside CROWN, and infinite where not even those fit.
     dtype
         What to compute in: float64, or float32, which takes half of the time and memory. Those bounds hold in real
         arithmetic as well, and are wider by the larger rounding; they are for the methods without programs, boxes, and
@@ -133,7 +128,7 @@ def bound_rows(
 
 
 def bound_problem(
-    problem: Problem, method: str, *, deadline: float | None = None, dtype: torch.dtype = torch.float64
+    problem: Problem, method: str, *, deadline: Deadline = NEVER, dtype: torch.dtype = torch.float64
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Bound the objective of each problem over its set: lower and upper, float64, each of shape (problems,).
 
@@ -147,7 +142,7 @@ def bound_problem(
     return bounds.lower[:, 0], bounds.upper[:, 0]
 
 
-def upper_bound(problem: Problem, method: str, *, deadline: float | None = None) -> torch.Tensor:
+def upper_bound(problem: Problem, method: str, *, deadline: Deadline = NEVER) -> torch.Tensor:
     """Return a certified upper bound of each problem, float64, shape (problems,).
 
     It is minus infinity where the bounds of the outputs prove that no input of the set satisfies the output

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.backward import Map
 from relu_attack.bounds.base import Bounds
-from relu_attack.bounds.crown import MEMORY_LIMIT, both_sides, bound_layers, crown, intersect
-from relu_attack.bounds.interval import activation_range
+from relu_attack.bounds.crown import KEPT, MEMORY_LIMIT, both_sides, bound_layers, crown, intersect
+from relu_attack.bounds.interval import activation_range, box_turns
 from relu_attack.bounds.slopes import Descent
-from relu_attack.bounds.support import bounding_ends, set_support
+from relu_attack.bounds.support import Support, bounding_ends, set_support
 from relu_attack.domains import Domain
 from relu_attack.network import Network
+
+# Share of the time that CROWN may take before.
+_CROWN = 1 / 3
 
 
 def alpha_crown(
@@ -22,6 +28,7 @@ def alpha_crown(
     *,
     descent: Descent | None = None,
     memory_limit: int = MEMORY_LIMIT,
+    deadline: Deadline = NEVER,
 ) -> Bounds:
     """Bound ``objective . f(x)`` and every preactivation over sets by lines with the best slopes, sound to rounding.
 
@@ -37,6 +44,8 @@ def alpha_crown(
         How the slopes descend; `Descent()` when not given.
     memory_limit
         Bytes that may be taken at a time; rows are taken in turns that stay below it.
+    deadline
+        When to stop; what is not done by then is `crown`'s, which has at most a third of the time.
 
     Returns
     -------
@@ -62,14 +71,38 @@ def alpha_crown(
     True
     """
     descent = descent or Descent()
-    known = crown(network, domain, objective, memory_limit=memory_limit)
+    known = crown(network, domain, objective, memory_limit=memory_limit, deadline=deadline.share(_CROWN))
+    if deadline.passed:
+        return replace(known, method="alpha_crown")
     lower, upper = bounding_ends(domain, network.dtype)
-    support = set_support(domain, network.dtype)
+    support = set_support(domain, network.dtype, deadline=deadline)
+    rows, parts = objective.expand(len(lower), -1, -1), []
+    for boxes in box_turns(network, len(lower)):
+        own = deadline.share(len(lower[boxes]) / (len(lower) - boxes.start))
+        sets = lower[boxes], upper[boxes], support.take(boxes)
+        parts.append(_descended(network, *sets, rows[boxes], known.take(boxes), descent, own, memory_limit))
+    return Bounds.join(parts)
+
+
+def _descended(
+    network: Network,
+    lower: Tensor,
+    upper: Tensor,
+    support: Support,
+    rows: Tensor,
+    known: Bounds,
+    descent: Descent,
+    deadline: Deadline,
+    memory_limit: int,
+) -> Bounds:
+    """Bound rows (boxes, rows, outputs) over sets in boxes (boxes, inputs), within what is known."""
+    if deadline.passed:
+        return replace(known, method="alpha_crown")
+    within, layers = deadline.share(1 - KEPT), known.layers
     ranges, steps = bound_layers(
-        network, lower, upper, support, known=known.layers, descent=descent, memory_limit=memory_limit
+        network, lower, upper, support, known=layers, descent=descent, deadline=within, memory_limit=memory_limit
     )
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
-    rows = objective.expand(len(lower), -1, -1)
     found = both_sides(
         steps,
         support,
@@ -78,6 +111,7 @@ def alpha_crown(
         after=(Map.create(network.output, low, high),),
         descent=descent,
         memory_limit=memory_limit,
+        deadline=deadline,
     )
     found = intersect((known.lower, known.upper), found)
     return Bounds(*found, tuple(ranges), method="alpha_crown", sound=True)

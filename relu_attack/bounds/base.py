@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 
@@ -28,6 +30,23 @@ class Bounds:
     layers: tuple[tuple[Tensor, Tensor], ...]
     method: str
     sound: bool
+
+    @staticmethod
+    def join(parts: Sequence[Bounds]) -> Bounds:
+        """Return the ranges of all parts, which are of different sets, in one."""
+        if len(parts) == 1:
+            return parts[0]
+        layers = tuple(
+            (torch.cat([low for low, _ in layer]), torch.cat([high for _, high in layer]))
+            for layer in zip(*(part.layers for part in parts), strict=True)
+        )
+        lower, upper = torch.cat([part.lower for part in parts]), torch.cat([part.upper for part in parts])
+        return replace(parts[0], lower=lower, upper=upper, layers=layers)
+
+    def take(self, sets: slice) -> Bounds:
+        """Return the ranges of some of the sets."""
+        layers = tuple((low[sets], high[sets]) for low, high in self.layers)
+        return replace(self, lower=self.lower[sets], upper=self.upper[sets], layers=layers)
 
     def double(self) -> Bounds:
         """Return the same ranges as float64."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.backward import Map, Step, substitute
 from relu_attack.bounds.base import Bounds
-from relu_attack.bounds.interval import activation_range, affine_range, objective_range
+from relu_attack.bounds.interval import activation_range, affine_range, box_turns, interval, objective_range
 from relu_attack.bounds.relaxation import relax
 from relu_attack.bounds.slopes import Descent, descend
 from relu_attack.bounds.support import BoxSupport, Support, bounding_ends, set_support
@@ -22,6 +22,8 @@ Range = tuple[Tensor, Tensor]
 
 MEMORY_LIMIT = 2**22
 """Bytes that back-substitution may take at a time: no more than stay in a processor's cache."""
+KEPT = 0.1
+"""Share of the time that is kept for the rows of the objective."""
 # Tensors of the size of the rows that are alive at once.
 _COPIES = 2
 
@@ -32,7 +34,7 @@ def crown(
     objective: Tensor,
     *,
     memory_limit: int = MEMORY_LIMIT,
-    deadline: float | None = None,
+    deadline: Deadline = NEVER,
 ) -> Bounds:
     """Bound ``objective . f(x)`` and every preactivation over sets, sound to rounding.
 
@@ -47,8 +49,8 @@ def crown(
     memory_limit
         Bytes that back-substitution may take at a time; boxes and rows are taken in turns that stay below it.
     deadline
-        A reading of `time.perf_counter` after which no layer is begun, and the ranges that are left are those of
-        intervals; none by default.
+        When to stop; rows that are not done by then keep the ranges of intervals. A part of the time is kept for the
+        rows of the objective.
 
     Returns
     -------
@@ -76,15 +78,36 @@ def crown(
     (-0.0, 1.0)
     """
     lower, upper = bounding_ends(domain, network.dtype)
-    support = set_support(domain, network.dtype)
-    ranges, steps = bound_layers(network, lower, upper, support, deadline=deadline, memory_limit=memory_limit)
+    if deadline.passed:
+        return replace(interval(network, lower, upper, objective, deadline=deadline), method="crown")
+    support = set_support(domain, network.dtype, deadline=deadline)
+    rows, parts = objective.expand(len(lower), -1, -1), []
+    for boxes in box_turns(network, len(lower)):
+        own = deadline.share(len(lower[boxes]) / (len(lower) - boxes.start))
+        part = _crown(network, lower[boxes], upper[boxes], support.take(boxes), rows[boxes], own, memory_limit)
+        parts.append(part)
+    return Bounds.join(parts)
+
+
+def _crown(
+    network: Network,
+    lower: Tensor,
+    upper: Tensor,
+    support: Support,
+    rows: Tensor,
+    deadline: Deadline,
+    memory_limit: int,
+) -> Bounds:
+    """Bound rows (boxes, rows, outputs) over sets in boxes (boxes, inputs)."""
+    if deadline.passed:
+        return replace(interval(network, lower, upper, rows, deadline=deadline), method="crown")
+    within = deadline.share(1 - KEPT)
+    ranges, steps = bound_layers(network, lower, upper, support, deadline=within, memory_limit=memory_limit)
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
-    found = objective_range(network.output, low, high, objective)
-    if _before(deadline):
-        rows, constant = objective.expand(len(lower), -1, -1), found[0].new_zeros(()).expand_as(found[0])
-        after = (Map.create(network.output, low, high),)
-        found = intersect(found, both_sides(steps, support, rows, constant, after=after, memory_limit=memory_limit))
-    return Bounds(*found, tuple(ranges), method="crown", sound=True)
+    found = objective_range(network.output, low, high, rows)
+    after, constant = (Map.create(network.output, low, high),), torch.zeros_like(found[0])
+    sides = both_sides(steps, support, rows, constant, after=after, memory_limit=memory_limit, deadline=deadline)
+    return Bounds(*intersect(found, sides), tuple(ranges), method="crown", sound=True)
 
 
 def bound_layers(
@@ -96,7 +119,7 @@ def bound_layers(
     known: Sequence[Range] | None = None,
     substituted: bool = True,
     descent: Descent | None = None,
-    deadline: float | None = None,
+    deadline: Deadline = NEVER,
     memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[list[Range], list[Step]]:
     """Bound the preactivations of every layer over sets in boxes (boxes, inputs), each by lines through those below.
@@ -130,17 +153,13 @@ def bound_layers(
         if known is not None:
             found = intersect(found, known[index])
         # Over boxes intervals are exact in the first layer.
-        if substituted and (steps or not isinstance(support, BoxSupport)) and _before(deadline):
+        if substituted and (steps or not isinstance(support, BoxSupport)) and not deadline.passed:
             chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
-            found = _bound_units(map_, steps, support, found, chosen, descent, memory_limit)
+            found = _bound_units(map_, steps, support, found, chosen, descent, memory_limit, deadline)
         steps.append(Step(map_, relax(layer.slope, *found)))
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
     return ranges, steps
-
-
-def _before(deadline: float | None) -> bool:
-    return time.perf_counter() < (math.inf if deadline is None else deadline)
 
 
 def _bound_units(
@@ -151,6 +170,7 @@ def _bound_units(
     chosen: Tensor,
     descent: Descent | None,
     memory_limit: int,
+    deadline: Deadline,
 ) -> Range:
     """Return the range of a layer with that of its `chosen` units (boxes, units) narrowed."""
     low, high = known[0].clone(), known[1].clone()
@@ -163,9 +183,13 @@ def _bound_units(
         units = order[boxes, : int(counts[boxes].max())]
         if units.shape[1] == 0:
             continue
+        if deadline.passed:
+            break
         rows, constant, after = _rows_of(map_.take(boxes), units, low.dtype)
         layers, sets = [step.take(boxes) for step in steps], support.take(boxes)
-        found = both_sides(layers, sets, rows, constant, after=after, descent=descent, memory_limit=memory_limit)
+        found = both_sides(
+            layers, sets, rows, constant, after=after, descent=descent, memory_limit=memory_limit, deadline=deadline
+        )
         before = low[boxes].gather(1, units), high[boxes].gather(1, units)
         for end, new in zip((low, high), intersect(before, found), strict=True):
             end[boxes].scatter_(1, units, new)
@@ -190,10 +214,12 @@ def both_sides(
     after: Sequence[Map] = (),
     descent: Descent | None = None,
     memory_limit: int = MEMORY_LIMIT,
+    deadline: Deadline = NEVER,
 ) -> Range:
     """Return the range of rows as `substitute` takes them over the sets of `support`, each end (boxes, rows).
 
-    With a `descent` the lower slopes are chosen for each of them.
+    With a `descent` the lower slopes are chosen for each of them. Rows that are not begun by the deadline have infinite
+    ranges.
     """
     each, count = _row_bytes(steps, rows.shape[-1], rows, descent), rows.shape[1]
     sides = []
@@ -201,7 +227,7 @@ def both_sides(
         layers, maps = [step.take(boxes) for step in steps], [map_.take(boxes) for map_ in after]
         sets = support.take(boxes)
         parts = [
-            _upper_sides(layers, sets, rows[boxes, part], constant[boxes, part], maps, descent)
+            _upper_sides(layers, sets, rows[boxes, part], constant[boxes, part], maps, descent, deadline)
             for part in _turns(count, len(rows[boxes]) * each, memory_limit)
         ]
         sides.append(torch.cat(parts, 2))
@@ -217,12 +243,15 @@ def _upper_sides(
     constant: Tensor,
     after: Sequence[Map],
     descent: Descent | None,
+    deadline: Deadline,
 ) -> Tensor:
     """Return upper bounds of rows and of negated rows, (boxes, 2, rows)."""
+    if deadline.passed:
+        return rows.new_full((len(rows), 2, rows.shape[1]), torch.inf)
     both, shifts = torch.cat([rows, -rows], 1), torch.cat([constant, -constant], 1)
     slopes = None
     if descent is not None and steps:
-        slopes = descend(steps, support.point, both, shifts, after=after, descent=descent)
+        slopes = descend(steps, support.point, both, shifts, after=after, descent=descent, deadline=deadline)
     bound = substitute(steps, both, shifts, after=after, slopes=slopes)
     return (support(bound.coefficients) + bound.constant).view(len(rows), 2, -1)
 

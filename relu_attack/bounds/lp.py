@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.crown import crown
 from relu_attack.bounds.interval import activation_range
-from relu_attack.bounds.relaxed_rows import RelaxedRows, has_program
+from relu_attack.bounds.relaxed_rows import CROWN, RelaxedRows, has_program
 from relu_attack.domains import L2Ball
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 
 
-def lp(problem: Problem, *, deadline: float | None = None) -> Bounds:
+def lp(problem: Problem, *, deadline: Deadline = NEVER) -> Bounds:
     """Bound objectives over one set by linear programs.
 
     Parameters
@@ -25,8 +25,8 @@ def lp(problem: Problem, *, deadline: float | None = None) -> Bounds:
         One set; its objectives are bounded one by one. Programs see the box around an `L2Ball` only, but what `crown`
         found over the ball itself holds for their units.
     deadline
-        A reading of `time.perf_counter` after which no program is started and the one that runs is stopped; none by
-        default. Ends that are not done by then are those of `crown`, which is not stopped.
+        When no program is started any more and the one that runs is stopped. Ends that are not done by then are those
+        of `crown`, which stops after its share of the time.
 
     Returns
     -------
@@ -65,8 +65,8 @@ def lp(problem: Problem, *, deadline: float | None = None) -> Bounds:
     if domain.batch is not None:
         raise OptionError(f"the domain is a batch of {domain.batch} sets; take one at a time, problem.single(i)")
     network, objective = problem.network, problem.objective
-    known = replace(crown(network, domain, objective), method="lp")
-    if not has_program(known.layers):
+    known = replace(crown(network, domain, objective, deadline=deadline.share(CROWN)), method="lp")
+    if deadline.passed or not has_program(known.layers):
         return known
     box = domain.bounding_box()
     ends = activation_range(network.layers[-1], *known.layers[-1]) if known.layers else (box.lower, box.upper)
@@ -74,6 +74,5 @@ def lp(problem: Problem, *, deadline: float | None = None) -> Bounds:
     seen = box if isinstance(domain, L2Ball) else domain
     rows = RelaxedRows.of_objective(network, seen, list(known.layers), size, objective)
     every = torch.ones(len(objective), dtype=torch.bool)
-    limit = math.inf if deadline is None else deadline
-    lower, upper = rows.tighten((known.lower, known.upper), every, limit, until_stable=False)
+    lower, upper = rows.tighten((known.lower, known.upper), every, deadline, until_stable=False)
     return replace(known, lower=lower, upper=upper)

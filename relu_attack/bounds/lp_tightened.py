@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import time
+from dataclasses import replace
 
 import torch
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.base import Bounds
 from relu_attack.bounds.crown import crown, intersect
 from relu_attack.bounds.interval import activation_range, affine_range, objective_range
-from relu_attack.bounds.relaxed_rows import Range, RelaxedRows, has_program
+from relu_attack.bounds.relaxed_rows import CROWN, Range, RelaxedRows, has_program
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 
 # Share of the time that is kept for the one program of the objective.
 _KEPT = 0.1
-# Share of the time after which CROWN begins no layer.
-_CROWN = 0.5
 
 
-def lp_tightened(problem: Problem, *, deadline: float | None = None, only_unstable: bool = True) -> Bounds:
+def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable: bool = True) -> Bounds:
     """Bound objectives and every preactivation over one set, layer by layer.
 
     Parameters
@@ -29,9 +27,9 @@ def lp_tightened(problem: Problem, *, deadline: float | None = None, only_unstab
     problem
         One polyhedral set; its objectives are bounded one by one.
     deadline
-        A reading of `time.perf_counter` after which no program is started and the one that runs is stopped; none by
-        default. The layers and the objective share the time; what is done of one by then is kept, and the layers above
-        get interval bounds from it, within those of `crown`, which begins no layer in the second half of the time.
+        When no program is started any more and the one that runs is stopped. The layers and the objective share the
+        time; what is done of one by then is kept, and the layers above get interval bounds from it, within those of
+        `crown`, which has the first half of the time.
     only_unstable
         Whether to leave units alone that are known not to switch: an exact model does not use their ranges. Else every
         unit gets two programs.
@@ -77,8 +75,9 @@ def lp_tightened(problem: Problem, *, deadline: float | None = None, only_unstab
         )
     network, objective = problem.network, problem.objective
     domain = problem.domain.to(device="cpu", dtype=torch.float64)
-    began, limit = time.perf_counter(), math.inf if deadline is None else deadline
-    known = crown(network, domain, objective, deadline=began + _CROWN * (limit - began))
+    known = crown(network, domain, objective, deadline=deadline.share(CROWN))
+    if deadline.passed:
+        return replace(known, method="lp_tightened")
     box = domain.bounding_box()
     lower, upper = (end.reshape(1, -1) for end in (box.lower, box.upper))
     ranges: list[Range] = []
@@ -87,18 +86,17 @@ def lp_tightened(problem: Problem, *, deadline: float | None = None, only_unstab
         chosen = torch.full_like(layer.slope, bool(index) or not _is_box(domain), dtype=torch.bool)
         if only_unstable:
             chosen &= (found[0][0] < 0) & (found[1][0] > 0) & (layer.slope < 1)
-        if bool(chosen.any()) and has_program(ranges) and time.perf_counter() < limit:
+        if bool(chosen.any()) and has_program(ranges) and not deadline.passed:
             rows = RelaxedRows.of_units(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0])
             # What is kept for the objective aside, the layers that are left get equal shares of the time.
-            now = time.perf_counter()
-            share = now + (1 - _KEPT) * (limit - now) / (len(network.layers) - index)
+            share = deadline.share((1 - _KEPT) / (len(network.layers) - index))
             found = rows.tighten(found, chosen, share, until_stable=only_unstable)
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
     found = intersect(objective_range(network.output, lower, upper, objective), (known.lower, known.upper))
-    if has_program(ranges) and time.perf_counter() < limit:
+    if has_program(ranges) and not deadline.passed:
         rows = RelaxedRows.of_objective(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0], objective)
-        found = rows.tighten(found, torch.ones(len(objective), dtype=torch.bool), limit, until_stable=False)
+        found = rows.tighten(found, torch.ones(len(objective), dtype=torch.bool), deadline, until_stable=False)
     return Bounds(*found, tuple(ranges), method="lp_tightened", sound=True)
 
 

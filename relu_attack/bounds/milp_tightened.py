@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.encodings import Ranges, encode
 from relu_attack.network import Network
 from relu_attack.problem import Problem
@@ -27,7 +27,7 @@ def milp_tightened(
     problem: Problem,
     ranges: Ranges,
     *,
-    deadline: float | None = None,
+    deadline: Deadline = NEVER,
     unit_time_limit: float = 1.0,
     stop: Callable[[], object] | None = None,
 ) -> Ranges:
@@ -40,7 +40,7 @@ def milp_tightened(
     ranges
         For each hidden layer the ends of its preactivations, float64, each of shape (units,), as of `lp_tightened`.
     deadline
-        A reading of `time.perf_counter`, kept within one program; the time is shared evenly. None by default.
+        When to stop, kept within one program; the time is shared evenly.
     unit_time_limit
         Most seconds for one program; there are two for each unit.
     stop
@@ -71,10 +71,9 @@ def milp_tightened(
     >>> [round(end.item(), 3) for end in milp_tightened(problem, wide)[1]]
     [-1.5, 0.5]
     """
-    limit = math.inf if deadline is None else deadline
     network, tight = problem.network, list(ranges)
     count = 2 * sum(len(_switching(network, tight, index)) for index in range(1, len(tight)))
-    if count == 0 or (limit - time.perf_counter()) / count < _SHORTEST:
+    if count == 0 or deadline.left / count < _SHORTEST:
         return ranges
     for index in range(1, len(tight)):
         layer = network.layers[index]
@@ -86,7 +85,7 @@ def milp_tightened(
         for unit in _switching(network, tight, index):
             row = encoding.output_matrix[[unit]].toarray()[0]
             for sign, end in ((1.0, upper), (-1.0, lower)):
-                seconds = min(unit_time_limit, (limit - time.perf_counter()) / count)
+                seconds = min(unit_time_limit, deadline.left / count)
                 count -= 1
                 if seconds < _SHORTEST:
                     continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.backward import Map, Step, substitute
 from relu_attack.bounds.halfspaces import Halfspaces
 from relu_attack.bounds.slopes import Adam, Adjoint, Descent, adjoint, moved_slopes
@@ -141,7 +142,7 @@ class Mixture:
         return Mixture(choose(self.weights, other.weights), slopes, sides, choose(self.faces, other.faces))
 
 
-def descend_mixture(relaxed: Relaxed, start: Mixture, descent: Descent) -> Mixture:
+def descend_mixture(relaxed: Relaxed, start: Mixture, descent: Descent, *, deadline: Deadline = NEVER) -> Mixture:
     """Choose weights, slopes and multipliers so that the upper bound of the mixture comes down.
 
     Parameters
@@ -152,6 +153,8 @@ def descend_mixture(relaxed: Relaxed, start: Mixture, descent: Descent) -> Mixtu
         Where to begin.
     descent
         How far to go.
+    deadline
+        When to stop, with the best of that moment.
 
     Returns
     -------
@@ -170,6 +173,8 @@ def descend_mixture(relaxed: Relaxed, start: Mixture, descent: Descent) -> Mixtu
     value = torch.full_like(start.weights[:, :1], torch.inf)
     move = _Move(relaxed, mixture)
     for iteration in range(descent.iterations + 1):
+        if deadline.passed:
+            break
         found = mixture.adjoint(relaxed)
         better = found.value < value
         value, best = torch.where(better, found.value, value), mixture.better(best, better)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.backward import times
 from relu_attack.bounds.halfspaces import Halfspaces
 from relu_attack.domains import Domain, Polytope
@@ -73,18 +74,24 @@ class PolytopeRows(Halfspaces):
         rest, constant = self.add(multipliers, objective, torch.maximum(self.lower.abs(), self.upper.abs()))
         return around(rest) + constant
 
-    def multipliers(self, objective: Tensor) -> tuple[Tensor, Tensor]:
-        """Return multipliers for `bound`, (functions, rows), and for which functions no others would do better."""
+    def multipliers(self, objective: Tensor, *, deadline: Deadline = NEVER) -> tuple[Tensor, Tensor]:
+        """Return multipliers for `bound`, (functions, rows), and for which functions no others would do better.
+
+        After the deadline they are the best of that moment.
+        """
         width = self.upper - self.lower
         matrix, scaled = self.matrix * width, objective * width
         length, scale = torch.linalg.vector_norm(matrix, dim=1), scaled.abs().amax(1, keepdim=True)
         length, scale = torch.where(length > 0, length, 1.0), torch.where(scale > 0, scale, 1.0)
         value = (self.limit - self.matrix @ self.lower) / length
-        found, gap = interior_point(matrix / length[:, None], value, int(self.equation.sum()), scaled / scale)
+        equations = int(self.equation.sum())
+        found, gap = interior_point(matrix / length[:, None], value, equations, scaled / scale, deadline=deadline)
         return found * scale / length, gap <= 10 * _GAP
 
 
-def interior_point(matrix: Tensor, value: Tensor, equations: int, objective: Tensor) -> tuple[Tensor, Tensor]:
+def interior_point(
+    matrix: Tensor, value: Tensor, equations: int, objective: Tensor, *, deadline: Deadline = NEVER
+) -> tuple[Tensor, Tensor]:
     """Return multipliers of ``max objective . s`` over all s in [0, 1] with ``matrix @ s <= value``.
 
     Parameters
@@ -95,6 +102,8 @@ def interior_point(matrix: Tensor, value: Tensor, equations: int, objective: Ten
         How many of the rows, the last ones, are equations.
     objective
         Shape (functions, inputs), each with entries of at most 1.
+    deadline
+        When to stop.
 
     Returns
     -------
@@ -126,7 +135,7 @@ def interior_point(matrix: Tensor, value: Tensor, equations: int, objective: Ten
         bound = torch.fmin(bound, above)
         near = (state.residual.abs() <= _RESIDUAL).all(1)
         reached = torch.where(near, torch.fmax(reached, (objective * state.low).sum(1)), reached)
-        if bool((bound - reached <= _GAP).all()):
+        if deadline.passed or bool((bound - reached <= _GAP).all()):
             break
         state = state.step()
     return best, bound - reached

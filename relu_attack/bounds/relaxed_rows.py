@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from relu_attack._deadline import Deadline
 from relu_attack.domains import Domain
 from relu_attack.encodings import Encoding, encode
 from relu_attack.encodings.coefficients import folding_error, row_error
@@ -24,6 +24,8 @@ from relu_attack.programs import PreparedProgram, Program
 Array = NDArray[np.float64]
 Range = tuple[Tensor, Tensor]
 
+CROWN = 0.5
+"""Share of the time that CROWN may take before the programs."""
 # Half of the digits of what HiGHS takes for infinite: coefficients are products of two ends.
 _LARGEST = 1e10
 
@@ -58,7 +60,7 @@ class RelaxedRows:
         error = (1 + network.outputs) * (objective.abs() @ folding_error(affine, size))
         return RelaxedRows(encoding.program, matrix, weight @ encoding.output_constant, error.numpy())
 
-    def tighten(self, known: Range, chosen: Tensor, limit: float, *, until_stable: bool) -> Range:
+    def tighten(self, known: Range, chosen: Tensor, deadline: Deadline, *, until_stable: bool) -> Range:
         """Return ranges (1, rows) of which the `chosen` rows (rows,) are tightened in the time that is left.
 
         The widest come first, the side nearer to zero before the other; with `until_stable` a row is done when it
@@ -70,8 +72,8 @@ class RelaxedRows:
         for row in order[chosen.numpy()[order]]:
             coefficients = self.matrix[[row]].toarray()[0]
             for sign in (1.0, -1.0) if abs(high[row]) <= abs(low[row]) else (-1.0, 1.0):
-                left = limit - time.perf_counter()
-                if left <= 0:
+                left = deadline.left
+                if left == 0:
                     return _range(low, high)
                 if until_stable and (low[row] >= 0 or high[row] <= 0):
                     break

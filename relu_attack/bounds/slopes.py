@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.backward import Map, Step
 from relu_attack.network import Affine
 
@@ -154,6 +155,7 @@ def descend(
     *,
     after: Sequence[Map] = (),
     descent: Descent,
+    deadline: Deadline = NEVER,
 ) -> list[Tensor]:
     """Choose lower slopes for each row so that its upper bound comes down.
 
@@ -163,6 +165,8 @@ def descend(
         As for `adjoint`.
     descent
         How far to go.
+    deadline
+        When to stop, with the slopes of that moment.
 
     Returns
     -------
@@ -173,6 +177,8 @@ def descend(
     best, value, rate = slopes, torch.full(rows.shape[:2], torch.inf, dtype=rows.dtype), descent.rate
     averages = [Adam(slope) for slope in slopes]
     for iteration in range(descent.iterations + 1):
+        if deadline.passed:
+            break
         found = adjoint(steps, point, rows, constant, slopes, after)
         better = found.value < value
         value = torch.where(better, found.value, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.backward import times
 from relu_attack.bounds.polytope_support import MOST_ROWS, PolytopeRows
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, Polytope
@@ -122,29 +124,32 @@ def bounding_ends(domain: Domain, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return box.lower.reshape(-1, domain.inputs), box.upper.reshape(-1, domain.inputs)
 
 
-def set_support(domain: Domain, dtype: torch.dtype = torch.float64) -> Support:
+def set_support(domain: Domain, dtype: torch.dtype = torch.float64, *, deadline: Deadline = NEVER) -> Support:
     """Return the support function of a set or a batch of P sets, sound to rounding, for coefficients of a dtype.
 
     Exact for boxes. For a `Polytope` or an `L1Ball` it is that of nearly best multipliers, by weak duality; for an
-    `L2Ball` it is the smaller of the box's and that of the ball without the clip.
+    `L2Ball` it is the smaller of the box's and that of the ball without the clip. No program is solved after the
+    deadline: the support function is that of the bounding box then.
     """
     domain = domain.to(device="cpu", dtype=dtype)
     around = box_support(*bounding_ends(domain, dtype))
     if isinstance(domain, Box) and not domain.one_hot:
         return around
     sets = [domain.single(index) for index in range(domain.batch or 1)]
-    largest = tuple(_single_support(one, around.take(slice(index, index + 1))) for index, one in enumerate(sets))
+    largest = tuple(
+        _single_support(one, around.take(slice(index, index + 1)), deadline) for index, one in enumerate(sets)
+    )
     # A linear program for each row is too much for a hint.
     points = () if isinstance(domain, Polytope) else tuple(one.support for one in sets)
     return SetSupport(around, largest, points, domain.support)
 
 
-def _single_support(domain: Domain, around: BoxSupport) -> Function:
+def _single_support(domain: Domain, around: BoxSupport, deadline: Deadline) -> Function:
     if isinstance(domain, L2Ball):
         return _ball_support(domain)
     if isinstance(domain, L1Ball):
         return _l1_support(domain)
-    return _rows_support(domain, around)
+    return _rows_support(domain, around, deadline)
 
 
 def _ball_support(ball: L2Ball) -> Function:
@@ -187,15 +192,17 @@ def _l1_support(ball: L1Ball) -> Function:
     return support
 
 
-def _rows_support(domain: Domain, around: BoxSupport) -> Function:
+def _rows_support(domain: Domain, around: BoxSupport, deadline: Deadline) -> Function:
     """Return the support function of one set with linear rows: by programs where multipliers are not found at once."""
     rows = PolytopeRows.of(domain)
-    program = functools.cache(lambda: _program_support(domain))
+    program = functools.cache(lambda: _program_support(domain, deadline))
 
     def support(objective: Tensor) -> Tensor:
+        if deadline.passed:
+            return objective.new_full(objective.shape[:1], torch.inf)
         if len(rows) > MOST_ROWS:
             return program()(objective)
-        multipliers, close = rows.multipliers(objective)
+        multipliers, close = rows.multipliers(objective, deadline=deadline)
         bound = rows.bound(objective, multipliers, lambda rest: around(rest[None])[0])
         left = ~close & torch.isfinite(objective).all(1)
         if bool(left.any()):
@@ -205,7 +212,7 @@ def _rows_support(domain: Domain, around: BoxSupport) -> Function:
     return support
 
 
-def _program_support(domain: Domain) -> Function:
+def _program_support(domain: Domain, deadline: Deadline) -> Function:
     """Return the support function of one set with linear rows, for rows (rows, inputs)."""
     alone = Network((), identity(domain.inputs), domain.shape, (domain.inputs,))
     direction = torch.zeros(1, domain.inputs, dtype=torch.float64)
@@ -215,8 +222,12 @@ def _program_support(domain: Domain) -> Function:
     def support(rows: Tensor) -> Tensor:
         bounds = []
         for row in rows.detach().numpy():
+            left = deadline.left
+            if left == 0:
+                bounds.append(np.inf)
+                continue
             prepared.change(objective=np.concatenate([row, np.zeros(columns - len(row))]))
-            solution = prepared.solve()
+            solution = prepared.solve(time_limit=None if math.isinf(left) else left)
             bounds.append(solution.bound if solution.certified else np.inf)
         return torch.tensor(bounds, dtype=torch.float64)
 

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field
 
+from relu_attack._deadline import Deadline, Interruption
 from relu_attack.errors import OptionError
 from relu_attack.result import Status
 
@@ -22,11 +23,14 @@ class Budget:
         Seconds from `began`; none by default.
     began
         Reading of ``time.perf_counter()`` from which the time counts.
+    interruption
+        What ends the search before that.
     """
 
     iterations: int | None = None
     time_limit: float | None = None
     began: float = field(default_factory=time.perf_counter)
+    interruption: Interruption = field(default_factory=Interruption)
 
     def __post_init__(self) -> None:
         whole = isinstance(self.iterations, int) and not isinstance(self.iterations, bool)
@@ -38,13 +42,19 @@ class Budget:
         if self.iterations is None and self.time_limit is None:
             raise OptionError("a budget needs iterations, a time_limit or both")
 
+    @property
+    def deadline(self) -> Deadline:
+        """When the time is up, or the search is interrupted."""
+        limit = math.inf if self.time_limit is None else self.time_limit
+        return Deadline(self.began + limit, self.interruption)
+
     def elapsed(self) -> float:
         """Return the seconds since the beginning."""
         return time.perf_counter() - self.began
 
     def left(self) -> float:
-        """Return the seconds that are left, infinite without a time limit and never below 0."""
-        return math.inf if self.time_limit is None else max(self.time_limit - self.elapsed(), 0.0)
+        """Return the seconds that are left, infinite without a time limit, never below 0, and 0 once interrupted."""
+        return self.deadline.left
 
     def share_left(self, iterations: int) -> float:
         """Return the share of the budget that is left after that many steps, by the limit that is nearer."""
@@ -57,10 +67,13 @@ class Budget:
         now = self.elapsed()
         limits = [self.time_limit, None if seconds is None else now + seconds]
         given = [limit for limit in limits if limit is not None]
-        return Budget(iterations=iterations, time_limit=max(min(given), 1e-9) if given else None, began=self.began)
+        limit = max(min(given), 1e-9) if given else None
+        return Budget(iterations=iterations, time_limit=limit, began=self.began, interruption=self.interruption)
 
     def spent(self, iterations: int) -> Status | None:
         """Return why to stop after that many steps, or None."""
+        if self.interruption.happened:
+            return Status.INTERRUPTED
         if self.iterations is not None and iterations >= self.iterations:
             return Status.ITERATION_LIMIT
         if self.time_limit is not None and self.elapsed() >= self.time_limit:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +15,9 @@ from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import Status, Trace
 from relu_attack.solvers.budget import Budget
+
+# Share of the time that the bound of a call may take.
+_BOUND_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +43,8 @@ class Settings:
             raise OptionError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}")
 
     def upper_bound(self, problem: Problem) -> Tensor:
-        """Return certified upper bounds (problems,) by the method asked for; programs take half of the time at most."""
-        left = self.budget.left()
-        return upper_bound(
-            problem, self.bound, deadline=time.perf_counter() + left / 2 if math.isfinite(left) else None
-        )
+        """Return certified upper bounds (problems,) by the method asked for, in half of the time at most."""
+        return upper_bound(problem, self.bound, deadline=self.budget.deadline.share(_BOUND_SHARE))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

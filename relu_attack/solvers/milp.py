@@ -153,11 +153,8 @@ class _Search:
     def solve(self, index: int, budget: Budget) -> None:
         """Solve problem `index` within its budget."""
         problem, options = self.incumbents.single(index), self.options
-        began, seconds = budget.elapsed(), budget.left()
-
-        def until(share: float) -> float:
-            return budget.began + began + share * seconds if math.isfinite(seconds) else math.inf
-
+        seconds = budget.left()
+        deadline = budget.deadline.share(options.walk_share + options.tightening_share)
         self._offer(index, problem.domain.center(), "center")
         if self.walk is not None:
             timed = math.isfinite(seconds)
@@ -166,7 +163,6 @@ class _Search:
             with self.incumbents.keeping(index, "walk"):
                 x = self.walk(problem, replace(self.settings[index], budget=part, progress=False))
             self._offer(index, x, "walk")
-        deadline = until(options.walk_share + options.tightening_share)
         bounds = lp_tightened(problem, deadline=deadline)
         self._bound(index, float(bounds.upper), certified=True)
         if self.incumbents.is_closed(index, options.gap):

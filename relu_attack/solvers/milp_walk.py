@@ -77,8 +77,7 @@ def _walk(
 ) -> Iterator[None]:
     """Take one step on problem `index` a turn, from one start after the other."""
     problem, budget = incumbents.single(index), settings.budget
-    share = time.perf_counter() + _TIGHTENING * budget.left()
-    bounds = lp_tightened(problem, deadline=share)
+    bounds = lp_tightened(problem, deadline=budget.deadline.share(_TIGHTENING))
     incumbents.bound(index, float(bounds.upper), certified=True)
     ranges = [(lower[0], upper[0]) for lower, upper in bounds.layers]
     domain = problem.domain.to(device="cpu", dtype=torch.float64)

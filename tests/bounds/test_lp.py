@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import relu_attack as ra
+from relu_attack._deadline import Deadline
 from relu_attack.bounds import bound_problem, bound_rows, lp, relaxed_rows
 from relu_attack.encodings import encode
 from relu_attack.network import lower
@@ -155,11 +156,11 @@ def test_a_batch_is_taken_one_set_at_a_time() -> None:
     assert low.shape == high.shape == (2, 2)
 
 
-def test_after_the_deadline_the_ends_are_those_of_crown_and_before_it_programs_are_kept() -> None:
+def test_after_the_deadline_the_ends_are_those_of_intervals_and_before_it_programs_are_kept() -> None:
     problem = problem_of(random_network(3, 8, 6, 2, seed=3), ra.Box(-1.0, 1.0, shape=(3,)), Linear(torch.eye(2)))
-    late = bound_problem(problem, "lp", deadline=time.perf_counter() - 1.0)
-    assert torch.equal(torch.stack(late), torch.stack(bound_problem(problem, "crown")))
-    early = bound_problem(problem, "lp", deadline=time.perf_counter() + 1000.0)
+    late = bound_problem(problem, "lp", deadline=Deadline.after(-1.0))
+    assert torch.equal(torch.stack(late), torch.stack(bound_problem(problem, "interval")))
+    early = bound_problem(problem, "lp", deadline=Deadline.after(1000.0))
     torch.testing.assert_close(torch.stack(early), torch.stack(bound_problem(problem, "lp")))
     assert bool((early[1] < late[1]).all())
 
@@ -177,7 +178,7 @@ def test_the_program_that_runs_is_told_the_time_that_is_left(monkeypatch: pytest
             return found
 
     monkeypatch.setattr(relaxed_rows, "PreparedProgram", Late)
-    low, high = bound_problem(problem, "lp", deadline=time.perf_counter() + 1000.0)
+    low, high = bound_problem(problem, "lp", deadline=Deadline.after(1000.0))
     assert len(limits) == 1
     assert 0 < limits[0] <= 1000
     changed = [bool(new != old) for new, old in zip((*low, *high), (*crown[0], *crown[1]), strict=True)]

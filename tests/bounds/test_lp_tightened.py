@@ -1,6 +1,5 @@
 """Bounds by linear programs lie inside interval bounds, hold every run of the network, and keep their deadline."""
 
-import time
 from fractions import Fraction
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import relu_attack as ra
+from relu_attack._deadline import Deadline
 from relu_attack.bounds import Bounds, bound_problem, bound_rows, crown, lp_tightened
 from relu_attack.bounds.relaxed_rows import RelaxedRows
 from relu_attack.encodings import encode
@@ -157,7 +157,7 @@ def test_all_units_are_tightened_on_request() -> None:
 
 def test_after_the_deadline_the_bounds_are_those_of_intervals() -> None:
     problem = small_problem()
-    past, interval = time.perf_counter() - 1.0, interval_of(problem)
+    past, interval = Deadline.after(-1.0), interval_of(problem)
     substituted = crown(problem.network, problem.domain, problem.objective, deadline=past)
     for late in (lp_tightened(problem, deadline=past), substituted):
         assert torch.equal(late.upper, interval.upper)

@@ -1,0 +1,85 @@
+"""The deadline of a call, and what Ctrl-C and SIGTERM do to it while the call runs."""
+
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+import pytest
+
+from relu_attack._deadline import NEVER, Deadline, interruptible
+from relu_attack.result import Status
+from relu_attack.solvers.budget import Budget
+
+
+def press(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def test_a_deadline_passes_and_parts_of_it_are_never_later() -> None:
+    assert Deadline.after(-1.0).passed
+    assert Deadline.after(-1.0).left == 0.0
+    assert not NEVER.passed
+    assert math.isinf(NEVER.share(0.1).at)
+    whole = Deadline.after(100.0)
+    assert whole.share(0.5).at < whole.at
+    assert whole.within(1000.0).at == whole.at
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_every_part_of_the_call_and_handlers_come_back(number: int) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with interruptible() as interruption:
+        budget = Budget(time_limit=100.0, interruption=interruption)
+        parts = budget.deadline, budget.deadline.share(0.1), budget.part(seconds=1.0).deadline
+        assert not any(part.passed for part in parts)
+        press(number)
+        assert all(part.passed and part.left == 0.0 for part in parts)
+        assert budget.spent(0) is Status.INTERRUPTED
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_second_ctrl_c_is_a_keyboard_interrupt() -> None:
+    with interruptible():
+        press(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            press(signal.SIGINT)
+
+
+def test_a_call_within_a_call_shares_the_interruption() -> None:
+    with interruptible() as outer, interruptible() as inner:
+        press(signal.SIGINT)
+        assert outer is inner
+
+
+def test_a_handler_of_the_application_stays() -> None:
+    calls = list[int]()
+
+    def handler(number: int, _frame: FrameType | None) -> None:
+        calls.append(number)
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with interruptible() as interruption:
+            press(signal.SIGTERM)
+        assert (calls, interruption.happened) == ([signal.SIGTERM], False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def in_a_thread(work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_another_thread_touches_no_handler() -> None:
+    def work() -> None:
+        with interruptible():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    seen = list[object]()
+    in_a_thread(work)
+    assert seen == [signal.getsignal(signal.SIGTERM)]
