@@ -52,7 +52,7 @@ def _one_by_one(bound: _ByPrograms) -> Method:
         rows = objective if objective.dim() == 3 else objective[None].expand(domain.batch or 1, -1, -1)
         if deadline.passed:
             return _interval(network, domain, objective, deadline=deadline)
-        parts = []
+        parts: list[Bounds] = []
         for index, part in enumerate(rows):
             own = deadline.share(1 / (len(rows) - index))
             if own.passed:
