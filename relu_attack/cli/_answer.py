@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from relu_attack.cli._tables import batch_table, recipe_table, shown_violations,
 from relu_attack.config import ConfigError, Configuration
 from relu_attack.config.domains import BallSection
 from relu_attack.config.question import ImagesReport
+from relu_attack.errors import ReLUAttackError
 from relu_attack.io.results import save_result, summarize
 from relu_attack.result import Result
 
@@ -66,41 +67,59 @@ class Answer:
         answer = {"sense": self.sense, **summarize(self.result), "x": self.result.x.tolist()}
         return answer if self.recipe is None else {**answer, "recipe": self.recipe.to_json()}
 
-    def write(self) -> list[Path]:
-        """Write the files that the configuration asks for, and return their names."""
+    def write(self) -> tuple[list[Path], list[str]]:
+        """Write the files that the configuration asks for; return their names, and a line for each that failed."""
         output, report = self.configuration.output, self.configuration.report
-        pictures, files = [], []
-        if output.figure is not None:
-            from relu_attack.plots.trace import plot_trace
+        files: list[Path] = []
+        failures: list[str] = []
 
-            objective = self.configuration.objective
-            pictures.append((output.figure, plot_trace(self.result, name=objective.name, unit=objective.unit)))
-        if isinstance(report, ImagesReport):
-            pictures.append((report.file, self._draw_images(report)))
-        for path, picture in pictures:
-            picture.savefig(path, dpi=150)
-            files.append(path)
+        def attempt(write: Callable[[], None], *paths: Path) -> None:
+            try:
+                write()
+                files.extend(path.resolve() for path in paths)
+            except ReLUAttackError as reason:  # the answer is there: it is shown in any case
+                failures.append(str(reason))
+
         if output.result is not None:
-            given = self.configuration.model_dump(
-                include={"seed", "restarts", "iterations", "time_limit", "options", "threads"}
-            )
-            words = {"name": self.configuration.objective.name, "unit": self.configuration.objective.unit}
-            save_result(self.result, output.result, settings={"sense": self.sense, "objective": words, **given})
-            files += [output.result.with_name(f"{output.result.name}{suffix}") for suffix in (".json", ".safetensors")]
-        return [path.resolve() for path in files]
+            paths = [output.result.with_name(f"{output.result.name}{suffix}") for suffix in (".json", ".safetensors")]
+            attempt(self._save, *paths)
+        if output.figure is not None:
+            attempt(self._draw_trace, output.figure)
+        if isinstance(report, ImagesReport):
+            attempt(self._draw_images, report.file)
+        return files, failures
 
-    def _draw_images(self, report: ImagesReport) -> Any:
+    def _draw_trace(self) -> None:
+        from relu_attack.plots.saving import save_figure
+        from relu_attack.plots.trace import plot_trace
+
+        path, objective = self.configuration.output.figure, self.configuration.objective
+        assert path is not None
+        save_figure(plot_trace(self.result, name=objective.name, unit=objective.unit), path)
+
+    def _save(self) -> None:
+        path, objective = self.configuration.output.result, self.configuration.objective
+        assert path is not None
+        given = self.configuration.model_dump(
+            include={"seed", "restarts", "iterations", "time_limit", "options", "threads"}
+        )
+        words = {"name": objective.name, "unit": objective.unit}
+        save_result(self.result, path, settings={"sense": self.sense, "objective": words, **given})
+
+    def _draw_images(self) -> None:
         from relu_attack.plots.images import plot_images
+        from relu_attack.plots.saving import save_figure
         from relu_attack.plots.scores import read_names
 
-        domain, objective, worst = self.configuration.domain, self.configuration.objective, self.result.x.cpu()
-        if not isinstance(domain, BallSection):
+        report, domain = self.configuration.report, self.configuration.domain
+        objective, worst = self.configuration.objective, self.result.x.cpu()
+        if not isinstance(report, ImagesReport) or not isinstance(domain, BallSection):
             raise ConfigError("the configuration", ["report: kind images needs a ball as the domain"])
         clean = torch.as_tensor(domain.center).broadcast_to(worst.shape)
         scores = self.optimizer.problem.network.forward(torch.stack([clean, worst]).flatten(1).double()).outputs
         names = read_names(report.classes, scores.shape[1])
         before, after = (names[int(row.argmax())] for row in scores)
-        return plot_images(
+        figure = plot_images(
             clean,
             worst,
             scores=(scores[0], scores[1]),
@@ -110,6 +129,7 @@ class Answer:
             worst_label=f"worst case: taken for {after}",
             title=f"{objective.name}: {float(self.result.value):.4g}",
         )
+        save_figure(figure, report.file)
 
     def _lines(self) -> tuple[Line, ...] | None:
         """Return the output constraints in words; None where a recipe tells them."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relu_attack._files import write_files
 from relu_attack.bounds import BOUNDS
 from relu_attack.cli._messages import plain_messages
 from relu_attack.cli._question import load_question, read_changes
@@ -68,12 +69,14 @@ def bounds(
         rows = _rows(configuration, optimizer)
         found = [_bound(optimizer, name) for name in names or [configuration.bound or _default()]]
         plain = json.dumps(_to_json(rows, found, optimizer), indent=2)
-        if output is not None:
-            output.write_text(plain + "\n", encoding="utf-8")
         if as_json:
             typer.echo(plain)
         else:
-            _show(rows, found, optimizer, output)
+            _show(rows, found, optimizer)
+        if output is not None:
+            write_files({output: plain + "\n"})
+            if not as_json:
+                typer.echo(f"wrote {output.resolve()}")
 
 
 def _checked(names: list[str]) -> list[str]:
@@ -141,13 +144,10 @@ def _to_json(rows: list[Row], found: list[Found], optimizer: ReLUOptimizer) -> d
     return {"domain": type(optimizer.problem.domain).__name__, "methods": methods}
 
 
-def _show(rows: list[Row], found: list[Found], optimizer: ReLUOptimizer, output: Path | None) -> None:
+def _show(rows: list[Row], found: list[Found], optimizer: ReLUOptimizer) -> None:
     from rich.console import Console
 
-    console = Console()
-    console.print(_table(rows, found, optimizer))
-    if output is not None:
-        console.print(f"wrote {output.resolve()}", highlight=False, soft_wrap=True)
+    Console().print(_table(rows, found, optimizer))
 
 
 def _table(rows: list[Row], found: list[Found], optimizer: ReLUOptimizer) -> Table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from relu_attack.cli._messages import on_terminal, plain_messages
+from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, say
 from relu_attack.cli._question import load_question, read_changes
 from relu_attack.solvers import METHODS
 
@@ -79,11 +79,15 @@ def command(sense: Sense) -> Callable[..., None]:
         with plain_messages():
             shown = on_terminal() if progress is None else progress
             answer = _answer(sense, config, read_changes(change) | given, shown)
-            files = answer.write()
+            files, failures = answer.write()
             if as_json:
                 typer.echo(json.dumps({**answer.to_json(), "files": [str(file) for file in files]}, indent=2))
             else:
                 answer.show(files)
+            for failure in failures:
+                say(failure)
+            if failures:
+                raise typer.Exit(BAD_INPUT)
 
     return optimize
 

@@ -15,8 +15,6 @@ from relu_attack.errors import OptionError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DOTS_PER_INCH = 150
-
 
 @dataclass(frozen=True)
 class Wishes:
@@ -57,12 +55,13 @@ def plot(
     wishes = Wishes(_read_numbers(samples), names, probabilities)
     with plain_messages():
         from relu_attack.io.saved import read_summary
+        from relu_attack.plots.saving import save_figure
 
         summary = read_summary(result)
         path = _beside(result) if output is None else output
         _check_picture(path)
         draw = _drawer(summary["format"], result)
-        draw(result, summary["settings"], wishes).savefig(path, dpi=DOTS_PER_INCH)
+        save_figure(draw(result, summary["settings"], wishes), path)
         typer.echo(f"wrote {path.resolve()}")
 
 

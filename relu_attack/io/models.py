@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import io
 import json
 import os
 import pickle
@@ -15,9 +17,12 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from relu_attack._files import left_beside, read_bytes, read_text, write_files
+from relu_attack._limits import TEXT_BYTES, WEIGHT_BYTES
+from relu_attack._plain import read_json, read_yaml
 from relu_attack.errors import FileFormatError
 from relu_attack.io.architecture import Architecture, build, describe
 
@@ -40,7 +45,8 @@ def save_model(model: nn.Module, path: str | os.PathLike[str]) -> None:
     UnsupportedModuleError
         For a module that has no description.
     FileFormatError
-        For another suffix, or a folder that does not exist.
+        For another suffix, or a folder that does not exist or cannot be written. A model that was saved there before
+        can be loaded until the new one is whole.
 
     Examples
     --------
@@ -62,12 +68,15 @@ def save_model(model: nn.Module, path: str | os.PathLike[str]) -> None:
     # a layer that stands in two places shares its memory, which safetensors refuses
     weights = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     if path.suffix == ".pt":
-        torch.save(weights, path)
+        buffer = io.BytesIO()
+        torch.save(weights, buffer)
+        content = buffer.getvalue()
         text = yaml.safe_dump(architecture, sort_keys=False, default_flow_style=None, width=120)
-        path.with_suffix(".yaml").write_text(text, encoding="utf-8")
+        # The weights first: until the description is in its place, it is found beside it by its first line.
+        write_files({path: content, path.with_suffix(".yaml"): f"{_first_line(content)}\n{text}"})
     else:
         # a second key of metadata would be written in an order that changes from run to run
-        save_file(weights, path, metadata={"architecture": json.dumps(architecture)})
+        write_files({path: save(weights, metadata={"architecture": json.dumps(architecture)})})
 
 
 def load_model(
@@ -100,6 +109,8 @@ def load_model(
     weights, stored = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_state_dict(path), None)
     beside = path.with_suffix(".yaml")
     if architecture is None:
+        if stored is None:
+            beside = _description_of(path, beside)
         if stored is None and not beside.is_file():
             raise FileFormatError(f"{path} says nothing of its architecture; give architecture= or write {beside.name}")
         architecture = beside if stored is None else stored
@@ -153,6 +164,23 @@ def load_factory(name: str) -> nn.Module:
     return model
 
 
+def _first_line(content: bytes) -> str:
+    """Return the line of a description that says which weights it was written with."""
+    return f"# of the weights with sha256 {hashlib.sha256(content).hexdigest()}"
+
+
+def _description_of(path: Path, beside: Path) -> Path:
+    """Return the description beside weights: one that a killed process could not move there, if it is theirs."""
+    waiting = left_beside(beside)
+    if waiting:
+        line = _first_line(read_bytes(path, most=WEIGHT_BYTES))
+        for other in waiting:
+            with other.open(encoding="utf-8", errors="replace") as file:
+                if file.readline(len(line) + 1) == f"{line}\n":
+                    return other
+    return beside
+
+
 def _checked_suffix(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix not in SUFFIXES:
@@ -169,10 +197,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Architecture | Non
         raise FileFormatError(f"{path} is not a safetensors file: {_one_line(reason)}") from None
     if "architecture" not in metadata:
         return weights, None
-    try:
-        architecture: Architecture = json.loads(metadata["architecture"])
-    except json.JSONDecodeError as reason:
-        raise FileFormatError(f"{path}: the stored architecture is not JSON: {reason}") from None
+    architecture: Architecture = read_json(metadata["architecture"], f"{path}: the stored architecture")
     return weights, architecture
 
 
@@ -193,12 +218,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _read_architecture(path: str | os.PathLike[str]) -> Any:
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))  # JSON is YAML
-    except OSError as reason:
-        raise FileFormatError(f"{path} cannot be read: {reason.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as reason:
-        raise FileFormatError(f"{path} is not YAML or JSON: {_one_line(reason)}") from None
+    return read_yaml(read_text(path, most=TEXT_BYTES), path, language="YAML or JSON")  # JSON is YAML
 
 
 def _check_weights(path: Path, expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:

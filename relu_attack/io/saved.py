@@ -18,6 +18,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from relu_attack._files import left_beside, read_bytes, read_text, write_files
+from relu_attack._limits import JSON_BYTES, WEIGHT_BYTES
+from relu_attack._plain import read_json
 from relu_attack.errors import FileFormatError
 
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
@@ -52,6 +55,8 @@ class Kind:
     ) -> None:
         """Write ``<path>.json`` and ``<path>.safetensors``; tensors that are None are left out.
 
+        What was saved there before can be loaded until both are whole.
+
         Raises
         ------
         FileFormatError
@@ -74,11 +79,8 @@ class Kind:
             text = json.dumps(whole, indent=2, allow_nan=False)
         except (TypeError, ValueError) as reason:
             raise FileFormatError(f"settings must be plain data that JSON can hold: {reason}") from None
-        try:
-            arrays.write_bytes(content)
-            summary.write_text(text + "\n", encoding="utf-8")
-        except OSError as reason:
-            raise FileFormatError(f"{reason.filename or summary} cannot be written: {reason.strerror}") from None
+        # The arrays first: until the summary is in its place, it is found beside it by their checksum.
+        write_files({arrays: content, summary: text + "\n"})
 
     def load(self, path: str | os.PathLike[str]) -> Saved:
         """Read what `save` wrote.
@@ -89,13 +91,13 @@ class Kind:
             When a file is missing or damaged, or is of another kind, or when the two do not belong together.
         """
         summary, arrays = _names(path)
-        entries = read_summary(path)
+        entries, content = _read_both(path)
         if entries["format"] != self.format:
             raise FileFormatError(
                 f"{summary} is not a saved {self.name}: its format is {entries['format']!r}, "
                 f"it should be {self.format!r}"
             )
-        return Saved(summary, entries, _read_arrays(arrays, summary, entries))
+        return Saved(summary, entries, _read_arrays(arrays, content, summary, entries))
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,9 @@ class Saved:
             yield self.entries
         except KeyError as reason:
             raise FileFormatError(f"{self.summary}: {reason} is missing or unknown; was the file edited?") from None
-        except (TypeError, ValueError) as reason:
-            raise FileFormatError(f"{self.summary}: an entry is not what it should be: {reason}") from None
+        except (TypeError, ValueError, OverflowError, RuntimeError) as reason:  # torch raises the last ones
+            line = " ".join(str(reason).split())
+            raise FileFormatError(f"{self.summary}: an entry is not what it should be: {line}") from None
 
 
 def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -137,15 +140,34 @@ def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
     FileFormatError
         When it cannot be read or is no summary.
     """
+    return _read_both(path)[0]
+
+
+def _read_both(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes | None]:
+    """Return the summary and the bytes of the arrays, None where they cannot be read.
+
+    A process that was killed while it replaced both may have left the summary of the new arrays beside the old one.
+    """
     summary, arrays = _names(path)
-    if not summary.exists() and Path(path) != arrays and Path(path).is_file():
+    waiting = left_beside(summary)
+    if not summary.exists() and not waiting and Path(path) != arrays and Path(path).is_file():
         raise FileFormatError(f"{path} is no saved answer; give its .json, which lies beside a .safetensors")
     try:
-        entries = json.loads(summary.read_text(encoding="utf-8"))
-    except OSError as reason:
-        raise FileFormatError(f"{summary} cannot be read: {reason.strerror}") from None
-    except (ValueError, RecursionError) as reason:
-        raise FileFormatError(f"{summary} is not JSON: {reason}") from None
+        content = read_bytes(arrays, most=WEIGHT_BYTES)
+    except FileFormatError:
+        content = None
+    for other in waiting if content is not None else ():
+        try:
+            entries = _read_summary(other)
+        except FileFormatError:  # not written to its end
+            continue
+        if _belong_together(entries, content):
+            return entries, content
+    return _read_summary(summary), content
+
+
+def _read_summary(summary: Path) -> dict[str, Any]:
+    entries = read_json(read_text(summary, most=JSON_BYTES), summary)
     found = entries.get("format") if isinstance(entries, dict) else None
     if not isinstance(found, str):
         raise FileFormatError(f"{summary} is not a saved result: it has no format; relu_attack writes one")
@@ -182,15 +204,22 @@ def _versions() -> dict[str, str]:
     return {"relu_attack": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
 
 
-def _read_arrays(path: Path, summary: Path, entries: Mapping[str, Any]) -> dict[str, Tensor]:
+def _belong_together(entries: Mapping[str, Any], content: bytes | None) -> bool:
+    stated = entries.get("arrays")
+    return (
+        content is not None and isinstance(stated, dict) and stated.get("sha256") == hashlib.sha256(content).hexdigest()
+    )
+
+
+def _read_arrays(path: Path, content: bytes | None, summary: Path, entries: Mapping[str, Any]) -> dict[str, Tensor]:
     try:
-        content = path.read_bytes()
+        if content is None:
+            content = read_bytes(path, most=WEIGHT_BYTES)
         tensors: dict[str, Tensor] = load(content)
-    except OSError as reason:
-        raise FileFormatError(f"{path} cannot be read: {reason.strerror}; it belongs to {summary.name}") from None
+    except FileFormatError as reason:
+        raise FileFormatError(f"{reason}; it belongs to {summary.name}") from None
     except SafetensorError as reason:
         raise FileFormatError(f"{path} is not a safetensors file: {reason}") from None
-    stated = entries.get("arrays")
-    if not isinstance(stated, dict) or stated.get("sha256") != hashlib.sha256(content).hexdigest():
+    if not _belong_together(entries, content):
         raise FileFormatError(f"{path} is not the file that {summary.name} was saved with; their checksums differ")
     return tensors

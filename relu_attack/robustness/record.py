@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relu_attack._checks import warn
+from relu_attack._files import read_text, write_files
+from relu_attack._limits import JSON_BYTES
+from relu_attack._plain import read_json
 from relu_attack.errors import FileFormatError, OptionError
 
 _FORMAT = "relu_attack robust accuracy 1"
@@ -48,6 +51,7 @@ class Record:
 
     def __init__(self, path: Path | None, question: str, batches: list[dict[str, Any]]) -> None:
         self._path, self._question, self._batches = path, question, batches
+        self._warned = False
 
     @staticmethod
     def open(path: str | Path | None, model: nn.Module, options: Mapping[str, Any]) -> Record:
@@ -66,11 +70,11 @@ class Record:
         if not file.exists():
             return Record(file, question, [])
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(read_text(file, most=JSON_BYTES), file)
             known, batches = content["question"], content["batches"]
             if content["format"] != _FORMAT or not all(_is_batch(batch) for batch in batches):
                 raise ValueError
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileFormatError, ValueError, KeyError, TypeError, OverflowError):
             raise FileFormatError(f"{file} is no record of robust_accuracy; give another file, or remove it") from None
         if known != question:
             raise OptionError(f"{file} was made with another model, radius or options; give another file, or remove it")
@@ -99,15 +103,18 @@ class Record:
         return Margins(clean, worst, certified)
 
     def add(self, number: int, x: Tensor, label: Tensor, margins: Margins) -> None:
-        """Write a batch down; the file is whole at any moment."""
+        """Write a batch down; the file is whole at any moment. Where it cannot be written, warn once and go on."""
         if self._path is None:
             return
         lists = {name: None if part is None else part.tolist() for name, part in vars(margins).items()}
         self._batches[number:] = [{"samples": _digest_of(x, label), **lists}]
         content = {"format": _FORMAT, "question": self._question, "batches": self._batches}
-        beside = self._path.with_name(self._path.name + ".new")
-        beside.write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
-        os.replace(beside, self._path)
+        try:
+            write_files({self._path: json.dumps(content, allow_nan=False)})
+        except FileFormatError as reason:  # such as a full disk; the next batch is tried again
+            if not self._warned:
+                warn(f"{reason}; the run goes on, but what is done now is lost if it is interrupted")
+            self._warned = True
 
 
 def _is_batch(batch: Mapping[str, Any]) -> bool:

@@ -305,3 +305,20 @@ def test_help_and_version_import_nothing_that_the_package_does_not() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
     assert call("--version").stdout.startswith("relu-attack ")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_full_disk_costs_no_answer(folder: Path, monkeypatch: pytest.MonkeyPatch, form: list[str]) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    done = call(
+        "maximize", write(folder), "--save", folder / "answer", "--figure", folder / "trace.png", "--no-progress", *form
+    )
+    assert done.exit_code == 1
+    assert '"value"' in done.stdout if form else "status" in done.stdout
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith("cannot be written: No space left on device") for line in lines)
+    assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "question.yaml"]

@@ -69,6 +69,14 @@ def test_it_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     assert float(known.margin.min()) == -123.0
 
 
+def test_a_record_that_cannot_be_written_is_said_once_and_costs_nothing(tmp_path: Path) -> None:
+    record = tmp_path / "none" / "record.json"
+    with pytest.warns(UserWarning, match=r"record.json cannot be written: No such file .* the run goes on") as warned:
+        found = ra.robust_accuracy(model(), batches(), 0.02, certify=False, resume=record, progress=False)
+    assert found.complete
+    assert len(warned) == 1
+
+
 def test_a_record_of_a_kept_model_is_one_of_the_model(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     ra.robust_accuracy(KeptModel(model()), interrupted_before(2), 0.02, resume=record, progress=False)

@@ -11,6 +11,7 @@ from typing import TextIO
 import torch
 from torch import Tensor
 
+from relu_attack._files import write_files
 from relu_attack.errors import FileFormatError, OptionError
 from relu_attack.io.compressed import read_bytes
 
@@ -64,10 +65,7 @@ def write_witness(target: str | os.PathLike[str] | TextIO, x: Tensor, y: Tensor)
     if not isinstance(target, str | os.PathLike):
         target.write(text)
         return
-    try:
-        Path(target).write_text(text, encoding="utf-8")
-    except OSError as reason:
-        raise FileFormatError(f"{target} cannot be written: {reason.strerror}") from None
+    write_files({Path(target): text})
 
 
 def read_witness(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,35 @@
+"""Pictures in files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relu_attack._files import write_files
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 150
+"""Fine enough for print, and below a megabyte."""
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure as a whole file; one that was there before stays until then.
+
+    Parameters
+    ----------
+    figure
+        A figure of matplotlib.
+    path
+        A name in ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    FileFormatError
+        When the file cannot be written.
+    """
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix.removeprefix("."), dpi=DOTS_PER_INCH)
+    write_files({path: content.getvalue()})
