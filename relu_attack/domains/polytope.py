@@ -20,6 +20,9 @@ from relu_attack.domains.box import Box, steps_to_bounds
 from relu_attack.errors import DomainError
 
 SAMPLE_STEPS = 10
+# Parts with given whole numbers that are kept: making one takes several linear programs, and points of a search round
+# to the same few.
+_MOST_PARTS = 256
 
 
 class Polytope(Domain):
@@ -104,6 +107,7 @@ class Polytope(Domain):
         self._box: Box | None = None
         self._exact: Polytope = self
         self._known: np.ndarray | None = None
+        self._parts: dict[tuple[float, ...], Polytope] = {}
         if (form.low < form.high)[list(self.integer)].any():
             self._known = self.round(self._interior).numpy()
 
@@ -160,6 +164,15 @@ class Polytope(Domain):
         fixed.one_hot = self.one_hot
         return fixed.to(device=self.device, dtype=self.dtype)
 
+    def _part(self, index: tuple[int, ...], values: Tensor) -> Polytope:
+        """Return `with_fixed`, kept for the next points that round to the same whole numbers."""
+        key = tuple(values.tolist())
+        part = self._parts.pop(key, None)
+        self._parts[key] = part = self.with_fixed(index, values) if part is None else part
+        if len(self._parts) > _MOST_PARTS:
+            del self._parts[next(iter(self._parts))]
+        return part
+
     def _round(self, points: Tensor) -> Tensor:
         low, high = self._checks[3:]
         flat = points.to(self.device, self.dtype).reshape(-1, self.inputs)
@@ -170,9 +183,7 @@ class Polytope(Domain):
         if len(broken):
             near, around = (part[broken].to("cpu", torch.float64) for part in (flat, whole))
             exact = self._exact
-            repaired = repair(
-                exact._rows, near, around, integer=self.integer, known=exact._known, hold=exact.with_fixed
-            )
+            repaired = repair(exact._rows, near, around, integer=self.integer, known=exact._known, hold=exact._part)
             whole = whole.index_copy(0, broken, repaired.to(whole))
         return whole.reshape(points.shape)
 

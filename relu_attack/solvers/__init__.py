@@ -17,11 +17,13 @@ from relu_attack.problem import Problem
 from relu_attack.result import Result, Status
 from relu_attack.solvers.annealing import Annealing
 from relu_attack.solvers.auto import AutoOptions, auto
-from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, branch_and_bound
+from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, Branching, branch_and_bound
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.conclusion import conclude
 from relu_attack.solvers.crossing import Crossing
+from relu_attack.solvers.exact_turns import Exact, ExactMethod, Restarted
 from relu_attack.solvers.gradient_walk import GradientWalk
+from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.lp_walk import Climber, LPWalkOptions, lp_walk
 from relu_attack.solvers.method import Answer, Interrupted, Method, Settings, Starts
 from relu_attack.solvers.milp import MILPOptions, milp
@@ -79,11 +81,20 @@ def _programmed(problem: Problem, x: Tensor, settings: Settings) -> Answer:
     return milp(problem, MILPOptions(), settings, walk=lambda problem, settings: x, polish=_polished)
 
 
-def _branched(problem: Problem, x: Tensor, settings: Settings) -> Answer:
-    return branch_and_bound(problem, BranchAndBoundOptions(), settings, walk=lambda problem, settings: x)
+def _programming(incumbents: Incumbents, index: int, settings: Settings) -> Exact:
+    return Restarted("milp", _programmed, incumbents, index, settings)
 
 
-_EXACT = {"branch_and_bound": _branched, "milp": _programmed}
+def _branching(incumbents: Incumbents, index: int, settings: Settings) -> Exact:
+    return Branching(incumbents, index, BranchAndBoundOptions())
+
+
+_EXACT = {
+    # Enough to close a network of some ten units.
+    "branch_and_bound": ExactMethod(make=_branching, resumes=True, first=0.1),
+    # Ranges and cuts alone take some tenths of a second on small networks.
+    "milp": ExactMethod(make=_programming, resumes=False, first=0.25),
+}
 _AUTO = partial(auto, make_walk=_make_walk, make_climb=_make_climb, exact=_EXACT)
 _LP_WALK, _MILP_WALK = partial(lp_walk, sources=_SOURCES), partial(milp_walk, sources=_SOURCES)
 _MILP = partial(milp, walk=_walked, polish=_polished)

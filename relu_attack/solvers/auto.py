@@ -1,10 +1,10 @@
-"""Auto: gradient walks, linear programs, bounds and an exact method, each where it pays."""
+"""Auto: gradient walks, linear programs, bounds and exact methods in turn, each where it pays."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from torch import Tensor
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
-from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.closing import exact_method, has_rows, refine_bounds
+from relu_attack.solvers.closing import exact_methods, has_rows, refine_bounds
+from relu_attack.solvers.exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
 from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.loop import run
 from relu_attack.solvers.method import Answer, Settings
@@ -27,15 +27,14 @@ MakeWalk = Callable[[Prepared, Tensor, torch.Generator], Walk]
 """Makes the walkers of a problem at their starts."""
 MakeClimb = Callable[[Problem, Callable[[], float]], Callable[[Tensor], Tensor]]
 """Given a single problem and the seconds left, returns what climbs from an input (inputs,) to a local maximum."""
-Exact = Callable[[Problem, Tensor, Settings], Answer]
-"""Closes the gap of a single problem, or bounds it, from a good input (inputs,) within the budget of the settings."""
 
 # Steps of the walkers in a round when no time limit tells, and programs of one climb.
 _STEPS, _PROGRAMS = 200, 50
-# Share of the time left that the exact method gets.
-_EXACT_SHARE = 0.9
-# Seconds of search before an exact method at the earliest: with less time it has no chance, and the walks have one.
-_EARLIEST = 2.0
+# Most of the time that walks take beside exact methods, and steps without a gain from which on it becomes less: more
+# than the first three excursions of a walker have.
+_WALK_SHARE, _PATIENCE = 0.5, 200
+# Relative gain of a best value that counts as one.
+_GAIN = 1e-6
 # Walkers of a problem from which a round climbs at most.
 _CLIMBERS = 8
 # Diagonals of the set within which more than half of the walkers have gathered when they all begin anew, and the
@@ -50,15 +49,13 @@ class AutoOptions:
     Attributes
     ----------
     rounds
-        Into how many rounds of walking the time limit is cut.
+        Into how many rounds of walking the time limit is cut at least.
     program_share
-        Most of the time that linear programs may take before the exact method.
+        Most of the time of the walks that linear programs may take.
     exact_units, exact_dimension
         The exact program is tried up to this number of units that change their side over the set, where that number
         or the number of inputs, which together limit how many linear regions there are, is at most `exact_dimension`.
-        Over boxes of few inputs branch and bound is, whatever the number of units.
-    exact_after
-        Share of the time limit after which that is, two seconds at the earliest.
+        With few inputs branch and bound is, whatever the number of units.
     bound_share
         Share of the time limit that CROWN, and then its descent, may take, as far as that can be told before.
     program_inputs, program_units
@@ -69,7 +66,6 @@ class AutoOptions:
     program_share: float = 0.2
     exact_units: int = 250
     exact_dimension: int = 30
-    exact_after: float = 0.25
     bound_share: float = 0.05
     program_inputs: int = 5000
     program_units: int = 20000
@@ -80,7 +76,7 @@ class AutoOptions:
             least = 1 if name == "rounds" else 0
             if not isinstance(value, int) or value < least:
                 raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
-        for name in ("program_share", "exact_after", "bound_share"):
+        for name in ("program_share", "bound_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 
@@ -92,13 +88,15 @@ def auto(
     *,
     make_walk: MakeWalk,
     make_climb: MakeClimb,
-    exact: Mapping[str, Exact],
+    exact: Mapping[str, ExactMethod],
 ) -> Answer:
     """Search by all parts in turn; the answer is the best that any of them found, and says which.
 
     A round walks all walkers by gradients and climbs from the best of them over linear regions; the weakest walker goes
-    on from where that leads, and all begin anew once they agree. Where inputs or units are few an exact method follows.
-    Where regions are too large for programs, or the set has no linear rows, the walks go on alone.
+    on from where that leads, and all begin anew once they agree. Where inputs or units are few, exact methods and walks
+    take turns from the beginning, and turns grow. Of the exact methods the one whose bound is lowest gets most of the
+    time; walks get the less of it the longer they gain nothing. Where regions are too large for programs, or the set
+    has no linear rows, no walker climbs.
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
     with torch.inference_mode():
@@ -123,6 +121,9 @@ class _Search:
     fading: list[float] = field(default_factory=list)
     deadline: float = math.inf
     programs: int = 0
+    turns: list[Turn] = field(default_factory=list)
+    closing: float = 0.0
+    gained_at: int = 0
 
     @staticmethod
     def create(incumbents: Incumbents, options: AutoOptions, settings: Settings, make_walk: MakeWalk) -> _Search:
@@ -148,35 +149,70 @@ class _Search:
         """The problems that are not solved yet."""
         return [index for index in self.problems if not self.incumbents.is_closed(index, OPTIMALITY)]
 
-    def run(self, make_climb: MakeClimb, exact: Mapping[str, Exact]) -> Status:
-        """Search round after round until the budget is spent or all problems are solved."""
-        budget, incumbents = self.settings.budget, self.incumbents
+    def run(self, make_climb: MakeClimb, exact: Mapping[str, ExactMethod]) -> Status:
+        """Search turn after turn until the budget is spent or all problems are solved."""
+        budget, incumbents, options = self.settings.budget, self.incumbents, self.options
         if self._programs_fit():
             self.climbs = [make_climb(incumbents.single(index), self._left) for index in self.problems]
             self.fading, self.climbing = [1.0] * len(self.problems), [0.0] * len(self.problems)
-        exact_at = self._exact_at()
+        if budget.time_limit is not None and exact:
+            names = exact_methods(incumbents.problem, units=options.exact_units, dimension=options.exact_dimension)
+            self.turns = make_turns([exact[name] for name in names], incumbents, self.settings)
         while self.open:
             stopped = budget.spent(incumbents.steps)
             if stopped is not None:
                 return stopped
-            self._walk_on()
+            following = self._exact_turn()
+            if following is not None:
+                self._close(*following)
+                continue
+            before = incumbents.value.clone()
+            self._round()
+            if bool((incumbents.value > before + _GAIN * before.abs()).any()):
+                self.gained_at = incumbents.steps
+        return Status.FEASIBLE
+
+    def _round(self) -> None:
+        """Walk, climb and begin anew where that is due; beside exact methods the first round is of walking alone."""
+        first = self.incumbents.steps == 0
+        self._walk_on()
+        if not (first and self.turns):
             for index in self.open:
                 self._climb(index)
             self._renew()
-            if budget.elapsed() >= exact_at:
-                self._close(exact)
-                exact_at = math.inf
-        return Status.FEASIBLE
+
+    @property
+    def walked(self) -> float:
+        """Seconds that exact methods did not take."""
+        return self.settings.budget.elapsed() - self.closing
+
+    def _exact_turn(self) -> tuple[Turn, float] | None:
+        """Return the exact method whose turn it is, with its share of the time; None where it is that of the walks."""
+        if not self.turns or self.incumbents.steps == 0:
+            return None
+        still = set(self.open)
+        turns = [turn for turn in self.turns if turn.index in still]
+        vain = self.incumbents.steps / (self.gained_at + _PATIENCE)
+        return next_turn(turns, walked=self.walked, walk_share=_WALK_SHARE / max(vain, 1.0))
+
+    def _close(self, turn: Turn, share: float) -> None:
+        """Let an exact method search for a turn; the weakest walker goes on from what it finds."""
+        value, before = float(self.incumbents.value[turn.index]), turn.spent
+        turn.take(self.settings.budget, share=share, longest=self._longest())
+        self.closing += turn.spent - before
+        if float(self.incumbents.value[turn.index]) > value:
+            values = self.walk.best_of_walkers()[1][turn.index]
+            self._inject(turn.index, int(values.argmin()), self.incumbents.x[turn.index])
+
+    def _longest(self) -> float:
+        """Return the seconds of the longest turns of what goes on where it stopped."""
+        limit = self.settings.budget.time_limit
+        return math.inf if limit is None else limit / self.options.rounds
 
     def _programs_fit(self) -> bool:
         problem, options = self.incumbents.problem, self.options
         small = problem.domain.inputs <= options.program_inputs and problem.network.units <= options.program_units
         return small and options.program_share > 0 and has_rows(self.incumbents.single(0))
-
-    def _exact_at(self) -> float:
-        """Return after how many seconds the exact method is tried; infinite without a time limit."""
-        limit = self.settings.budget.time_limit
-        return math.inf if limit is None else max(self.options.exact_after * limit, _EARLIEST)
 
     def _walk_on(self) -> None:
         """Walk for a round, and offer the best walkers."""
@@ -185,7 +221,8 @@ class _Search:
         if limit is None:
             part = budget.part(iterations=steps)
         else:
-            part = budget.part(seconds=limit / self.options.rounds, iterations=budget.iterations and steps)
+            seconds = self._longest() if not self.turns else min(max(self.walked, FIRST_TURN), self._longest())
+            part = budget.part(seconds=seconds, iterations=budget.iterations and steps)
         began = budget.elapsed()
         with torch.inference_mode():
             silent = Recorder(part, self.incumbents.upper, sign=1.0, progress=False)
@@ -243,7 +280,7 @@ class _Search:
         if budget.time_limit is not None:
             last = budget.left() < 1.5 * budget.time_limit / options.rounds
             share = options.program_share * (1.0 if last else self.fading[index])
-            seconds = share * budget.elapsed() / max(len(self.open), 1) - self.climbing[index]
+            seconds = share * self.walked / max(len(self.open), 1) - self.climbing[index]
         if seconds <= 0:
             return
         began, gained = budget.elapsed(), False
@@ -272,19 +309,3 @@ class _Search:
         rows[index, place], chosen[index, place] = prepared.from_user(x), True
         with torch.inference_mode():
             self.walk.restart(chosen.view(-1), rows.view(prepared.batch, -1))
-
-    def _close(self, exact: Mapping[str, Exact]) -> None:
-        """Let the exact method that fits close the gap of what is still open, or narrow it."""
-        budget, options, problem = self.settings.budget, self.options, self.incumbents.problem
-        name = exact_method(problem, units=options.exact_units, dimension=options.exact_dimension)
-        if name is None:
-            return
-        indices = self.open
-        for number, index in enumerate(indices):
-            part: Budget = budget.part(seconds=_EXACT_SHARE * budget.left() / (len(indices) - number))
-            settings = replace(self.settings, budget=part, progress=False, sign=1.0)
-            answer = exact[name](self.incumbents.single(index), self.incumbents.x[index], settings)
-            self.incumbents.offer(index, answer.candidates[0], name)
-            self.incumbents.bound(index, float(answer.upper[0]), certified=bool(answer.certified[0]))
-            if answer.status is Status.INTERRUPTED:
-                raise KeyboardInterrupt

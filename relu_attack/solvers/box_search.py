@@ -31,6 +31,9 @@ _NEXT_FACES, _NEXT_SIDES = Descent(iterations=4, rate=0.2), Descent(iterations=8
 # Multiplications that bounding a batch may take: about a third of a second on one core.
 _WORK = 2**31
 
+# Vertices of a batch that are brought into a polytope with integer inputs: each may take linear programs.
+_DEAR_POINTS = 8
+
 SPLITS = ("auto", "inputs", "units")
 """What boxes are split at: inputs or units; ``"auto"`` takes inputs up to `MOST_INPUTS` of them."""
 MOST_INPUTS = 12
@@ -96,6 +99,7 @@ class BoxSearch:
         self._integer = torch.zeros(domain.inputs, dtype=torch.bool)
         self._integer[list(domain.integer)] = True
         self._outside = _outside(self._domain)
+        self._dear = len(self._halfspaces) > 0 and bool(self._integer.any())
         self._open, self._closed = Queue(), -float("inf")
         self.x, self.value, self.regions = self._domain.center().reshape(-1), -float("inf"), 0
         self.offer(self.x[None])
@@ -152,13 +156,30 @@ class BoxSearch:
     def _settle(self, boxes: Boxes) -> None:
         """Look for better points in boxes that were just bounded, and close or queue each of them."""
         self.regions += len(boxes)
-        self.offer(boxes.vertices())
+        self._offer_vertices(boxes)
         limit = self._closes(self.value)
         kept = (boxes.bound > limit) & boxes.divisible()
         closed = boxes.bound[~kept]
         if len(closed):
             self._closed = max(self._closed, float(closed.max()))
         self._open.add(boxes.take(kept))
+
+    def _offer_vertices(self, boxes: Boxes) -> None:
+        """Offer the vertices of boxes; where bringing points into the set is dear, single points and a promising few.
+
+        These are the best of the vertices that would be better than the best point as they are or, where no point that
+        satisfies the constraints is known, those of the boxes with the largest bounds.
+        """
+        points = boxes.vertices()
+        if self._dear and len(points) > _DEAR_POINTS:
+            values = self._rows.value(self._network.forward(points).outputs)
+            better = values > self.value
+            known = math.isfinite(self.value) or bool(better.any())
+            chosen = torch.zeros_like(better)
+            chosen[(values if known else boxes.bound).topk(_DEAR_POINTS).indices] = True
+            points = points[chosen & (better | (not known)) | ~boxes.divisible()]
+        if len(points):
+            self.offer(points)
 
 
 def _work(network: Network, ranges: Sequence[Range]) -> int:

@@ -137,15 +137,7 @@ def _solve(
 ) -> Status | None:
     """Solve one problem; return why it was stopped, or None."""
     problem = incumbents.single(index)
-    search = BoxSearch(
-        problem.network,
-        problem.domain,
-        Rows.of(problem.objective, problem.constraints),
-        closes=partial(_close_to, gap=_AIM * options.gap, scale=problem.scale),
-        batch=options.batch,
-        period=options.period,
-        split=options.split,
-    )
+    branching = Branching(incumbents, index, options)
     if walk is not None:
         timed = math.isfinite(budget.left())
         seconds = options.walk_share * budget.left() if timed else None
@@ -155,14 +147,63 @@ def _solve(
         if polish is not None and has_rows(problem):
             x = polish(problem, x.double().cpu(), options.walk_share * budget.left())
         incumbents.offer(index, x[None], "walk")
-        search.offer(x[None].double())
-    while True:
-        incumbents.offer(index, search.x[None], "branch_and_bound")
-        incumbents.bound(index, search.upper, certified=True)
-        if not search.open or incumbents.is_closed(index, _AIM * options.gap):
-            return None
+    while not branching.exchange():
         stopped = settings.budget.spent(incumbents.steps) or budget.spent(0)
         if stopped is not None:
             return stopped
-        search.step()
+        branching.step()
         incumbents.step()
+    return None
+
+
+class Branching:
+    """Branch and bound on one of the problems of some incumbents, which goes on where it stopped.
+
+    Parameters
+    ----------
+    incumbents, index
+        Take what is found for problem `index`; boxes close down to the best point there, whoever found it.
+    options
+        How boxes are taken and split, and the gap.
+    """
+
+    def __init__(self, incumbents: Incumbents, index: int, options: BranchAndBoundOptions) -> None:
+        self._incumbents, self._index, self._gap = incumbents, index, _AIM * options.gap
+        problem = incumbents.single(index)
+        self._search = BoxSearch(
+            problem.network,
+            problem.domain,
+            Rows.of(problem.objective, problem.constraints),
+            closes=partial(_close_to, gap=self._gap, scale=problem.scale),
+            batch=options.batch,
+            period=options.period,
+            split=options.split,
+        )
+
+    @property
+    def bound(self) -> float:
+        """The upper bound by open and closed boxes."""
+        return self._search.upper
+
+    def exchange(self) -> bool:
+        """Exchange points and bounds with the incumbents; return whether nothing is left to split."""
+        incumbents, index, search = self._incumbents, self._index, self._search
+        if incumbents.is_feasible(index) and float(incumbents.value[index]) > search.value:
+            search.offer(incumbents.x[index][None].double().cpu())
+        if search.value > float(incumbents.value[index]) or not incumbents.has_point(index):
+            incumbents.offer(index, search.x[None], "branch_and_bound")
+        incumbents.bound(index, search.upper, certified=True)
+        return not search.open or incumbents.is_closed(index, self._gap)
+
+    def step(self) -> None:
+        """Split a batch of boxes and bound the halves."""
+        self._search.step()
+
+    def advance(self, budget: Budget) -> bool:
+        """Split boxes within a budget; return whether nothing is left to split."""
+        with torch.inference_mode():
+            while not self.exchange():
+                if budget.spent(0) is not None:
+                    return False
+                self.step()
+        return True

@@ -54,8 +54,8 @@ def refine_bounds(incumbents: Incumbents, *, seconds: float | None, per_point: f
         expected = _DESCENT * (time.perf_counter() - began if timed else expected)
 
 
-def exact_method(problem: Problem, *, units: int, dimension: int) -> str | None:
-    """Return which exact method is worth a try; None where neither is.
+def exact_methods(problem: Problem, *, units: int, dimension: int) -> tuple[str, ...]:
+    """Return which exact methods are worth a try; none for large problems.
 
     Parameters
     ----------
@@ -67,17 +67,17 @@ def exact_method(problem: Problem, *, units: int, dimension: int) -> str | None:
 
     Notes
     -----
-    Over boxes branch and bound came closer than the program on all random networks that were tried; but a program with
-    so few units that it can all but enumerate their sides closes at once, and it knows the rows of polytopes and whole
-    inputs in all of its bounds.
+    Which of them closes the gap is seen as they go: a program with so few units that it can all but enumerate their
+    sides closes at once, and it knows whole inputs in all of its bounds; boxes of few inputs come closer where units
+    are many, on all random networks that were tried.
     """
     domain, unstable = problem.domain, _unstable_units(problem)
-    programmed = has_rows(problem.single(0)) and unstable <= units and min(unstable, domain.inputs) <= dimension
-    branched = domain.inputs <= MOST_INPUTS or unstable <= _SPLIT_UNITS
-    boxes = isinstance(domain, Box) and not domain.integer
-    if programmed and not (branched and boxes and unstable > dimension):
-        return "milp"
-    return "branch_and_bound" if branched else None
+    names = []
+    if domain.inputs <= MOST_INPUTS or unstable <= _SPLIT_UNITS:
+        names.append("branch_and_bound")
+    if has_rows(problem.single(0)) and unstable <= units and min(unstable, domain.inputs) <= dimension:
+        names.append("milp")
+    return tuple(names)
 
 
 def has_rows(problem: Problem) -> bool:

@@ -87,12 +87,24 @@ class Incumbents:
     def bound(self, index: int, upper: float, *, certified: bool) -> None:
         """Take an upper bound of problem `index` over if it is better.
 
+        A certified bound that closes the gap is better than a solver's word, whichever is lower.
         That nothing is feasible is not taken over beside a point that is, be it only to the tolerance of constraints:
         it would make any such point an optimum.
         """
-        refuted = upper == -torch.inf and self.is_feasible(index)
-        if upper < float(self.upper[index]) and not refuted:
+        if upper == -torch.inf and self.is_feasible(index):
+            return
+        current, proven = self.upper[index], bool(self.certified[index])
+        better = upper < float(current)
+        if certified and not proven:
+            better |= self._closes(index, current.new_tensor(upper), OPTIMALITY)
+        elif proven and not certified:
+            better &= not self._closes(index, current, OPTIMALITY)
+        if better:
             self.upper[index], self.certified[index] = upper, certified
+
+    def has_point(self, index: int) -> bool:
+        """Tell whether any point was offered to problem `index`."""
+        return float(self.violation[index]) < torch.inf
 
     def is_feasible(self, index: int) -> bool:
         """Tell whether the best point of problem `index` satisfies the output constraints."""
@@ -100,7 +112,10 @@ class Incumbents:
 
     def is_closed(self, index: int, gap: float) -> bool:
         """Tell whether value and bound of problem `index` meet to a relative gap, or nothing is feasible."""
-        value, upper = self.value[index], self.upper[index]
+        return self._closes(index, self.upper[index], gap)
+
+    def _closes(self, index: int, upper: Tensor, gap: float) -> bool:
+        value = self.value[index]
         if not self.is_feasible(index):
             return float(upper) == -torch.inf
         return bool(upper <= value) or float(relative_gap(value, upper, self.problem.scale[index])) <= gap
@@ -136,7 +151,7 @@ class Incumbents:
     def answer(self, status: Status, evaluations: int) -> Answer:
         """Return the answer of the search; a problem to which no point was offered has the center of its set."""
         for index, problem in enumerate(self._singles):
-            if float(self.violation[index]) == torch.inf:
+            if not self.has_point(index):
                 self.offer(index, problem.domain.center().reshape(1, -1), "center")
         self._recorder.record(self.steps, self._shown(), last=True)
         return Answer(

@@ -183,6 +183,14 @@ def test_a_copy_in_float32_rounds_to_points_of_its_own() -> None:
     assert (copy.integrality(rounded) == 0).all()
 
 
+def test_whole_numbers_that_were_held_before_give_the_same_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    mix = Polytope(A_eq=[[1.0, 1.0, 1.0]], b_eq=[4.0], lower=0.0, upper=[9.0, 0.8, 0.7], integer=[0])
+    points = torch.tensor([[2.9, 0.5, 0.6], [2.8, 0.8, 0.4]], dtype=torch.float64)
+    first = mix.round(points)
+    monkeypatch.setattr(mix, "with_fixed", lambda index, values: pytest.fail("made a second time"))
+    assert torch.equal(mix.round(points), first)
+
+
 def test_points_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(DomainError, match=r"cannot round points that are not finite, at \(1, 0\)"):
         Polytope(lower=0.0, upper=[9.0, 9.0], integer=[0]).round(torch.tensor([[1.0, 2.0], [float("nan"), 1.0]]))

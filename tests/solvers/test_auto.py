@@ -13,7 +13,7 @@ from relu_attack.solvers import METHODS
 from relu_attack.solvers.annealing import Annealing
 from relu_attack.solvers.auto import AutoOptions, auto
 from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.closing import exact_method
+from relu_attack.solvers.closing import exact_methods
 from relu_attack.solvers.crossing import Crossing
 from relu_attack.solvers.method import Settings
 from relu_attack.solvers.perturbation import PerturbationOptions
@@ -51,6 +51,21 @@ def test_with_a_time_limit_it_proves_what_it_found() -> None:
     assert float(result.value) == pytest.approx(float(optimizer.maximize("milp", iterations=50).value), rel=1e-6)
 
 
+@pytest.mark.parametrize("limit", [1.0, 10.0, 400.0])
+def test_a_small_problem_is_closed_at_once_whatever_the_time_limit(
+    limit: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = ReLUOptimizer(random_network(3, 16, 2, seed=0), CUBE).problem
+    # Every look at the clock takes a millisecond.
+    readings = itertools.count(0.0, 1e-3)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(readings))
+    answer = METHODS["auto"].solve(problem, AutoOptions(), settings_of(Budget(time_limit=limit, began=0.0)))
+    assert bool(answer.certified)
+    value = float(problem.evaluate(answer.candidates)[0])
+    assert value <= float(answer.upper) <= value + 1e-6 * abs(value)
+    assert answer.iterations < 50
+
+
 def test_each_problem_of_a_batch_has_its_own_answer() -> None:
     result = ReLUOptimizer(model(), BATCH).maximize(iterations=200, seed=0)
     assert result.x.shape == (3, 3)
@@ -68,6 +83,13 @@ def test_without_a_time_limit_a_slow_machine_finds_the_same_bound(monkeypatch: p
     readings = itertools.count(time.perf_counter(), 100.0)
     monkeypatch.setattr(time, "perf_counter", lambda: next(readings))
     assert torch.equal(optimizer.maximize(iterations=30).bound, swift.bound)
+
+
+def settings_of(budget: Budget) -> Settings:
+    return Settings(
+        budget=budget, restarts=8, seed=0, x0=None, starts="random", bound="interval",
+        progress=False, record_path=False, device=torch.device("cpu"), dtype=torch.float32,
+    )  # fmt: skip
 
 
 class Counting(Annealing):
@@ -96,10 +118,7 @@ def test_walkers_that_agree_begin_anew_while_it_pays(domain: Any, iterations: in
         return made[-1]
 
     problem = ReLUOptimizer(random_network(20, 20, 1, seed=5), domain).problem
-    settings = Settings(
-        budget=Budget(iterations=iterations), restarts=8, seed=0, x0=None, starts="random", bound="interval",
-        progress=False, record_path=False, device=torch.device("cpu"), dtype=torch.float32,
-    )  # fmt: skip
+    settings = settings_of(Budget(iterations=iterations))
     auto(problem, AutoOptions(), settings, make_walk=make_walk, make_climb=lambda problem, left: lambda x: x, exact={})
     assert (made[0].renewals > 0) == renewed
 
@@ -169,25 +188,28 @@ def test_a_convolutional_network_is_climbed_as_well() -> None:
     assert result.x.shape == (1, 4, 4)
 
 
+BOTH = ("branch_and_bound", "milp")
+
+
 @pytest.mark.parametrize(
-    ("domain", "hidden", "limits", "name"),
+    ("domain", "hidden", "limits", "names"),
     [
-        (CUBE, (8, 6), {}, "milp"),
-        (CUBE, (8, 6), {"units": 5}, "branch_and_bound"),
-        (CUBE, (40, 40), {}, "branch_and_bound"),
-        (Polytope(A=[[1.0, 1.0, 1.0]], b=[1.5], lower=0.0, upper=1.0), (40, 40), {}, "milp"),
-        (Box(0.0, 3.0, shape=(3,), integer=[0]), (40, 40), {}, "milp"),
-        (L2Ball(torch.full((3,), 0.5), 0.4), (8, 6), {}, "branch_and_bound"),
-        (Box(0.0, 1.0, shape=(20,)), (25, 25), {}, "branch_and_bound"),
-        (Box(0.0, 1.0, shape=(20,)), (50, 50), {}, "milp"),
-        (Box(0.0, 1.0, shape=(40,)), (50, 50), {}, None),
+        (CUBE, (8, 6), {}, BOTH),
+        (CUBE, (8, 6), {"units": 5}, BOTH[:1]),
+        (CUBE, (40, 40), {}, BOTH),
+        (Polytope(A=[[1.0, 1.0, 1.0]], b=[1.5], lower=0.0, upper=1.0), (40, 40), {}, BOTH),
+        (Box(0.0, 3.0, shape=(3,), integer=[0]), (40, 40), {}, BOTH),
+        (L2Ball(torch.full((3,), 0.5), 0.4), (8, 6), {}, BOTH[:1]),
+        (Box(0.0, 1.0, shape=(20,)), (25, 25), {}, BOTH),
+        (Box(0.0, 1.0, shape=(20,)), (50, 50), {}, BOTH[1:]),
+        (Box(0.0, 1.0, shape=(40,)), (50, 50), {}, ()),
     ],
 )
-def test_the_exact_method_is_the_one_that_fits(
-    domain: Any, hidden: tuple[int, ...], limits: dict[str, int], name: str | None
+def test_the_exact_methods_are_those_that_fit(
+    domain: Any, hidden: tuple[int, ...], limits: dict[str, int], names: tuple[str, ...]
 ) -> None:
     problem = ReLUOptimizer(random_network(domain.inputs, *hidden, 1, seed=5), domain).problem
-    assert exact_method(problem, **{"units": 250, "dimension": 30, **limits}) == name
+    assert exact_methods(problem, **{"units": 250, "dimension": 30, **limits}) == names
 
 
 @pytest.mark.parametrize("domain", [CUBE, Box(0.0, 1.0, shape=(14,)), L2Ball(torch.full((3,), 0.5), 0.4)])

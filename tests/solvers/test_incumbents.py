@@ -231,3 +231,25 @@ def test_that_nothing_is_feasible_is_not_believed_beside_a_point_that_is_to_the_
     kept.bound(0, -INFINITY, certified=True)
     assert kept.upper.tolist() == [4.0]
     assert not kept.is_closed(0, 1e-6)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_certified_bound_that_closes_the_gap_is_kept_beside_a_lower_one_that_is_a_word(
+    order: tuple[int, int],
+) -> None:
+    kept = incumbents(4.0)
+    kept.offer(0, points(2.0), "walk")
+    bounds = [(2.0 + 1e-6, True), (2.0 + 1e-9, False)]
+    for place in order:
+        kept.bound(0, bounds[place][0], certified=bounds[place][1])
+    assert float(kept.upper[0]) == bounds[0][0]
+    assert bool(kept.certified[0])
+
+
+def test_a_word_is_taken_over_while_no_certified_bound_closes_the_gap() -> None:
+    kept = incumbents(4.0)
+    kept.offer(0, points(2.0), "walk")
+    kept.bound(0, 2.5, certified=False)
+    kept.bound(0, 3.0, certified=True)
+    assert float(kept.upper[0]) == 2.5
+    assert not bool(kept.certified[0])

@@ -102,7 +102,7 @@ def test_an_option_that_is_none_by_default_may_be_given_as_none(method: str) -> 
         ("auto", "rounds", 0, "rounds must be a whole number of at least 1, got 0"),
         ("auto", "exact_units", 2.5, "exact_units must be a whole number of at least 0, got 2.5"),
         ("auto", "program_share", NAN, r"program_share must be in \[0, 1\], got nan"),
-        ("auto", "learning_rate", 0.1, "auto has no option 'learning_rate'; it has bound_share, exact_after,"),
+        ("auto", "learning_rate", 0.1, "auto has no option 'learning_rate'; it has bound_share, exact_dimension,"),
     ],
 )
 def test_options_of_programs_that_cannot_be_used_are_named(method: str, option: str, value: Any, message: str) -> None:
