@@ -71,6 +71,8 @@ class Polytope(Domain):
     tensor([0., 2.], dtype=torch.float64)
     """
 
+    _identity = ("_given", "shape", "integer", "one_hot")
+
     def __init__(
         self,
         A: ArrayLike | None = None,

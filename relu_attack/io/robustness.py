@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from relu_attack._digest import Digests
 from relu_attack.errors import FileFormatError, OptionError
 from relu_attack.io.saved import Kind, to_json
 from relu_attack.result import Status
@@ -63,6 +64,7 @@ def save_worst_case(
         "samples": len(worst.margin),
         "broken": int(worst.success.sum()),
         "proven_safe": None if worst.certified_margin is None else int((worst.certified_margin < 0).sum()),
+        "digests": None if worst.digests is None else vars(worst.digests),
         "status": worst.status.name,
         "evaluations": worst.evaluations,
         "runtime": worst.runtime,
@@ -104,6 +106,7 @@ def load_worst_case(path: str | os.PathLike[str]) -> ScoredWorstCase:
             status=Status[entries["status"]],
             evaluations=int(entries["evaluations"]),
             runtime=float(entries["runtime"]),
+            digests=_digests(entries),
         )
     found = ScoredWorstCase(x, label, worst, clean_scores, worst_scores)
     _check_samples(found, saved.summary)
@@ -180,9 +183,10 @@ def load_accuracies(path: str | os.PathLike[str]) -> list[tuple[float, RobustAcc
             shapes = [part.shape for part in (clean, worst, certified) if part is not None]
             if any(shape != (len(clean),) for shape in shapes):
                 raise FileFormatError(f"{saved.summary}: the margins of radius {place} differ in their number")
-            accuracy = summarize([Margins(clean, worst, certified)], complete=stated["complete"] is True)
+            complete = stated["complete"] is True
+            accuracy = summarize([Margins(clean, worst, certified)], complete=complete, digests=_digests(stated))
             radius = float(stated["radius"])
-            if stated != _summarize(radius, accuracy):
+            if {"digests": None, **stated} != _summarize(radius, accuracy):
                 raise FileFormatError(
                     f"{saved.summary}: what it says of radius {place} is not what the margins say; was it edited?"
                 )
@@ -207,7 +211,14 @@ def _summarize(radius: float, accuracy: RobustAccuracy) -> dict[str, Any]:
         **{name: None if share is None else to_json(share) for name, share in shares.items()},
         "samples": accuracy.samples,
         "complete": accuracy.complete,
+        "digests": None if accuracy.digests is None else vars(accuracy.digests),
     }
+
+
+def _digests(entries: Mapping[str, Any]) -> Digests | None:
+    """Return the digests that a file holds; earlier versions wrote none."""
+    stated = entries.get("digests")
+    return None if stated is None else Digests(**stated)
 
 
 def _check_samples(found: ScoredWorstCase, summary: Path) -> None:

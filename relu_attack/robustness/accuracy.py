@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_attack.errors import OptionError
+from relu_attack._digest import Contents, Digests
+from relu_attack.errors import ModelError, OptionError
 from relu_attack.result import Status
 from relu_attack.robustness.attack import worst_case
+from relu_attack.robustness.digests import digests_of, joined, model_digest
 from relu_attack.robustness.kept import KeptModel
 from relu_attack.robustness.record import Margins, Record
+
+DEFAULTS = {
+    name: option.default
+    for name, option in inspect.signature(worst_case).parameters.items()
+    if option.default is not inspect.Parameter.empty
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +44,8 @@ class RobustAccuracy:
         As in `WorstCase`, float64, shape (samples,).
     complete
         False where Ctrl-C ended it: only the batches before are counted.
+    digests
+        Of the model, of the samples with their sets, and of the labels with the options; None where they are not known.
     """
 
     clean: float
@@ -45,6 +56,7 @@ class RobustAccuracy:
     margin: Tensor
     certified_margin: Tensor | None
     complete: bool
+    digests: Digests | None = None
 
     def __str__(self) -> str:
         certified = "" if self.certified is None else f", certified {self.certified:.1%}"
@@ -75,7 +87,8 @@ def robust_accuracy(
     certify
         Whether to prove samples safe, too.
     resume
-        A file in which each batch that is done is written down. A call with the same file goes on after them.
+        A file in which each batch that is done is written down, with digests of the model, the samples and the options.
+        A call with the same file goes on after them.
     progress
         Whether to show a bar with the accuracies so far.
     options
@@ -90,6 +103,8 @@ def robust_accuracy(
     ------
     ReLUAttackError
         As `worst_case`.
+    ModelError
+        When the parameters of the model change while its accuracy is measured.
     FileFormatError, OptionError
         When the file is no such record, or one of another model, radius, options or other samples.
 
@@ -109,12 +124,20 @@ def robust_accuracy(
     if isinstance(radius, bool) or not isinstance(radius, int | float):
         raise OptionError(f"radius must be one number for all samples, got {type(radius).__name__}")
     kept = KeptModel(model)
-    record = Record.open(resume, kept.model, {"radius": radius, "certify": certify, **options})
+    weights, name = Contents.of(*kept.model.parameters()).copy(), model_digest(kept)
+    settings = {**DEFAULTS, **options, "radius": float(radius), "certify": certify}
+    record = Record.open(resume, name, settings)
     done: list[Margins] = []
+    parts: list[Digests] = []
     complete = True
     bar = tqdm(loader, desc="robust accuracy", unit="batch", disable=not progress)
     try:
-        for number, (x, label) in enumerate(bar):
+        for number, batch in enumerate(bar):
+            x, label = read_batch(batch, number)
+            if not Contents.of(*kept.model.parameters()).equals(weights):
+                raise ModelError(
+                    f"the parameters of the model have changed before batch {number}; keep them as they are"
+                )
             margins = record.find(number, x, label)
             if margins is None:
                 worst = worst_case(kept, x, label, radius, certify=certify, **options)
@@ -124,17 +147,32 @@ def robust_accuracy(
                 margins = Margins(worst.clean_margin, worst.margin, worst.certified_margin).to_cpu()
                 record.add(number, x, label, margins)
             done.append(margins)
-            bar.set_postfix_str(str(summarize(done, complete=True)), refresh=False)
+            parts.append(digests_of(name, x, label, settings))
+            bar.set_postfix_str(str(summarize(done, complete=True, digests=None)), refresh=False)
     except KeyboardInterrupt:
         complete = False
     finally:
         bar.close()
     if not done and complete:
         raise OptionError("loader yields no batch; at least one is needed")
-    return summarize(done, complete=complete)
+    return summarize(done, complete=complete, digests=joined(name, parts))
 
 
-def summarize(done: list[Margins], *, complete: bool) -> RobustAccuracy:
+def read_batch(batch: object, number: int) -> tuple[Tensor, Tensor]:
+    """Return the samples and the labels of a batch; raise `OptionError` for one that is no pair of them."""
+    if isinstance(batch, tuple | list) and len(batch) == 2:
+        return batch[0], batch[1]
+    if isinstance(batch, Tensor):
+        wanted = "for a single batch give [(x, label)]"
+    elif isinstance(batch, Mapping):
+        names = ", ".join(repr(key) for key in batch)
+        wanted = f"its keys are {names}; give ((batch[...], batch[...]) for batch in loader)"
+    else:
+        wanted = "give an iterable of such pairs, such as a DataLoader"
+    raise OptionError(f"batch {number} of loader is a {type(batch).__name__}, not a pair (x, label): {wanted}")
+
+
+def summarize(done: list[Margins], *, complete: bool, digests: Digests | None) -> RobustAccuracy:
     """Return the accuracies of the batches that are done."""
     none = torch.zeros(0, dtype=torch.float64)
     clean, worst = (torch.cat([none, *parts]) for parts in ([one.clean for one in done], [one.worst for one in done]))
@@ -153,4 +191,5 @@ def summarize(done: list[Margins], *, complete: bool) -> RobustAccuracy:
         margin=worst,
         certified_margin=certified,
         complete=complete,
+        digests=digests,
     )

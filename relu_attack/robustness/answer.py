@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from relu_attack._digest import Digests
 from relu_attack.result import Status
 
 
@@ -35,6 +36,8 @@ class WorstCase:
         Points at which the network was evaluated by walkers, over all samples.
     runtime
         Seconds.
+    digests
+        Of the model, the sets and the labels that `certified_margin` is of; None where it was not asked for.
     """
 
     x: Tensor
@@ -46,6 +49,7 @@ class WorstCase:
     status: Status
     evaluations: int
     runtime: float
+    digests: Digests | None = None
 
     def __str__(self) -> str:
         count, broken = len(self.margin), int(self.success.sum())

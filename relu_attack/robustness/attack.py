@@ -10,6 +10,7 @@ from relu_attack.errors import OptionError
 from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.certificate import certified_margins
 from relu_attack.robustness.classifier import evaluating
+from relu_attack.robustness.digests import digests_of, model_digest
 from relu_attack.robustness.kept import read_classifier
 from relu_attack.robustness.rounds import Search, Worst
 from relu_attack.robustness.samples import Classes, Clip, Sets, read_labels, read_points, read_samples, read_targets
@@ -143,6 +144,7 @@ def worst_case(
         )
         certified = certified_margins(classifier.network, sets, labels) if certify else None
         status, evaluations = search.run(worst, _waiting(sets, worst, certified, until_broken))
+        settings = {"radius": radius, "norm": norm, "clip": clip, "normalize": normalize}
         return WorstCase(
             x=worst.x.view_as(samples),
             margin=worst.margin,
@@ -153,6 +155,7 @@ def worst_case(
             status=status,
             evaluations=evaluations,
             runtime=budget.elapsed(),
+            digests=digests_of(model_digest(model), samples, labels, settings) if certify else None,
         )
 
 

@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain
-
-import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
-from relu_attack.robustness.classifier import Classifier, Normalization, check_module
+from relu_attack._digest import Contents
+from relu_attack.robustness.classifier import Classifier, check_module, read_pair
 
 Normalize = tuple[ArrayLike, ArrayLike]
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    """What the reading of a model depends on."""
-
-    sample: tuple[tuple[int, ...], torch.dtype, torch.device]
-    description: str
-    tensors: list[Tensor]
-
-    @staticmethod
-    def of(model: nn.Module, x: Tensor, normalize: Normalize | None) -> _State:
-        """Look at the tensors themselves, not at copies."""
-        sample = (tuple(x.shape[1:]), x.dtype, x.device)
-        tensors = [tensor.detach() for tensor in chain(model.parameters(), model.buffers())]
-        if normalize is not None:
-            normalization = Normalization.read(normalize, sample[0])
-            tensors += [normalization.mean, normalization.std]
-        return _State(sample, f"{model} {normalize is None}", tensors)
-
-    def copy(self) -> _State:
-        return _State(self.sample, self.description, [tensor.clone() for tensor in self.tensors])
-
-    def equals(self, other: _State) -> bool:
-        return (
-            self.sample == other.sample
-            and self.description == other.description
-            and len(self.tensors) == len(other.tensors)
-            and all(_equal(*pair) for pair in zip(self.tensors, other.tensors, strict=True))
-        )
-
-
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.dtype == other.dtype and one.device == other.device and torch.equal(one, other)
 
 
 class KeptModel(nn.Module):
     """A model whose chain `worst_case` keeps between calls.
 
-    Each call compares all parameters and buffers, and what the modules print of themselves, with those of the last one,
-    and reads the model anew where they differ. A change that neither shows, as in an attribute of a module of your own,
-    is not seen: then the search follows the model as it was. Margins are those of the model as it is in any case, and
-    for certified margins it is always read anew.
+    Each call compares all that the forward pass reads with what it read at the last one, and reads the model anew where
+    they differ: classes and code of the modules, their modes, parameters, buffers and other attributes. What an object
+    of a library hides is not seen: then the search follows the model as it was. Margins are those of the model as it is
+    in any case, and for certified margins it is always read anew.
 
     Parameters
     ----------
@@ -84,8 +47,9 @@ class KeptModel(nn.Module):
         check_module(model)
         self.model: nn.Module = model.model if isinstance(model, KeptModel) else model
         self.training = self.model.training  # else it would have to be put into evaluation mode at each call
-        self._state: _State | None = None
+        self._contents: Contents | None = None
         self._classifier: Classifier | None = None
+        self._digest: tuple[Contents, str] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the model itself."""
@@ -94,11 +58,19 @@ class KeptModel(nn.Module):
 
     def read(self, x: Tensor, normalize: Normalize | None) -> Classifier:
         """Return the model as a classifier of samples like `x`, the one of the last call if it still holds."""
-        state = _State.of(self.model, x, normalize)
-        if self._classifier is None or self._state is None or not state.equals(self._state):
+        pair = None if normalize is None else read_pair(normalize)
+        contents = Contents.of(self.model, x.shape[1:], x.dtype, str(x.device), pair)
+        if self._classifier is None or self._contents is None or not contents.equals(self._contents):
             self._classifier = Classifier.create(self.model, x, normalize)
-            self._state = state.copy()
+            self._contents = contents.copy()
         return self._classifier
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that the forward pass reads, in hexadecimal; hashed only when that has changed."""
+        contents = Contents.of(self.model)
+        if self._digest is None or not contents.equals(self._digest[0]):
+            self._digest = contents.copy(), contents.digest()
+        return self._digest[1]
 
 
 def read_classifier(model: nn.Module, x: Tensor, normalize: Normalize | None, *, anew: bool) -> Classifier:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -11,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from relu_attack._checks import warn
+from relu_attack._digest import digest
 from relu_attack._files import read_text, write_files
 from relu_attack._limits import JSON_BYTES
 from relu_attack._plain import read_json
 from relu_attack.errors import FileFormatError, OptionError
 
-_FORMAT = "relu_attack robust accuracy 1"
+_FORMAT = "relu_attack robust accuracy 2"
 _FIELDS = ("clean", "worst", "certified")
 
 
@@ -44,40 +44,54 @@ class Record:
     path
         The file; None for none.
     question
-        What identifies model and options.
+        What it is of, by name: a digest of the model, and one of each option.
     batches
         What is known: for each batch the digest of its samples, and the lists of its margins.
     """
 
-    def __init__(self, path: Path | None, question: str, batches: list[dict[str, Any]]) -> None:
+    def __init__(self, path: Path | None, question: Mapping[str, str], batches: list[dict[str, Any]]) -> None:
         self._path, self._question, self._batches = path, question, batches
         self._warned = False
 
     @staticmethod
-    def open(path: str | Path | None, model: nn.Module, options: Mapping[str, Any]) -> Record:
+    def open(path: str | Path | None, model: str, options: Mapping[str, Any]) -> Record:
         """Read the file if there is one.
+
+        Parameters
+        ----------
+        path
+            The file; None for none.
+        model
+            Digest of the model.
+        options
+            Everything else that margins depend on.
 
         Raises
         ------
         FileFormatError
             When it is no such record.
         OptionError
-            When it was made with another model or other options.
+            When it was made with another model or other options; the message names them.
         """
         if path is None:
-            return Record(None, "", [])
-        file, question = Path(path), _digest(model, options)
+            return Record(None, {}, [])
+        file = Path(path)
+        question = {"model": model, **{name: digest(option) for name, option in options.items()}}
         if not file.exists():
             return Record(file, question, [])
         try:
             content = read_json(read_text(file, most=JSON_BYTES), file)
-            known, batches = content["question"], content["batches"]
+            known, batches = dict(content["question"]), content["batches"]
             if content["format"] != _FORMAT or not all(_is_batch(batch) for batch in batches):
                 raise ValueError
         except (FileFormatError, ValueError, KeyError, TypeError, OverflowError):
             raise FileFormatError(f"{file} is no record of robust_accuracy; give another file, or remove it") from None
-        if known != question:
-            raise OptionError(f"{file} was made with another model, radius or options; give another file, or remove it")
+        others = sorted(name for name in {*known, *question} if known.get(name) != question.get(name))
+        if others:
+            raise OptionError(
+                f"{file} was made with another model, radius or options: {', '.join(others)} differ; "
+                "give another file, or remove it"
+            )
         return Record(file, question, batches)
 
     def find(self, number: int, x: Tensor, label: Tensor) -> Margins | None:
@@ -91,7 +105,7 @@ class Record:
         if number >= len(self._batches):
             return None
         batch = self._batches[number]
-        if batch["samples"] != _digest_of(x, label):
+        if batch["samples"] != digest(x, label):
             raise OptionError(
                 f"{self._path} has other samples in batch {number}; give the loader that it was made with, unshuffled"
             )
@@ -107,7 +121,7 @@ class Record:
         if self._path is None:
             return
         lists = {name: None if part is None else part.tolist() for name, part in vars(margins).items()}
-        self._batches[number:] = [{"samples": _digest_of(x, label), **lists}]
+        self._batches[number:] = [{"samples": digest(x, label), **lists}]
         content = {"format": _FORMAT, "question": self._question, "batches": self._batches}
         try:
             write_files({self._path: json.dumps(content, allow_nan=False)})
@@ -120,28 +134,3 @@ class Record:
 def _is_batch(batch: Mapping[str, Any]) -> bool:
     parts = [batch["clean"], batch["worst"], *([] if batch["certified"] is None else [batch["certified"]])]
     return len({len(part) for part in parts}) == 1 and all(math.isfinite(value) for part in parts for value in part)
-
-
-def _digest(model: nn.Module, options: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(str(model).encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(_bytes(tensor))
-    for name, option in sorted(options.items()):
-        parts = option if isinstance(option, tuple | list) else [option]
-        digest.update(name.encode())
-        for part in parts:
-            digest.update(_bytes(part) if isinstance(part, Tensor) else repr(part).encode())
-    return digest.hexdigest()
-
-
-def _digest_of(x: Tensor, label: Tensor) -> str:
-    digest = hashlib.sha256(str((tuple(x.shape), x.dtype)).encode())
-    for tensor in (x, label):
-        digest.update(_bytes(torch.as_tensor(tensor)))
-    return digest.hexdigest()
-
-
-def _bytes(tensor: Tensor) -> bytes:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes()

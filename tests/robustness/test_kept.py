@@ -1,5 +1,6 @@
 """A model whose chain is kept between calls answers as one that is read at each."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +26,18 @@ class Scaled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.factor
+
+
+class Hidden(nn.Module):
+    """Multiplies by a number that an object of a library hides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.local = threading.local()
+        self.local.factor = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.local.factor
 
 
 def classifier() -> nn.Sequential:
@@ -64,6 +77,18 @@ def test_a_model_that_has_changed_is_read_anew(change: Callable[[nn.Sequential],
     assert kept.read(X, None) is not before
 
 
+def test_a_number_that_no_description_shows_is_seen() -> None:
+    scaled = Scaled(1.0)
+    kept = KeptModel(nn.Sequential(classifier(), scaled).eval())
+    worst(kept)
+    before, name = kept.read(X, None), kept.digest()
+    assert kept.digest() == name
+    scaled.factor = -3.0
+    assert torch.equal(worst(kept).x, worst(kept.model).x)
+    assert kept.read(X, None) is not before
+    assert kept.digest() != name
+
+
 def test_a_model_that_has_not_changed_is_read_once() -> None:
     kept = KeptModel(classifier())
     first = kept.read(X, ([0.5], [0.2]))
@@ -77,10 +102,12 @@ def test_a_model_that_has_not_changed_is_read_once() -> None:
 
 
 def test_margins_and_bounds_are_those_of_a_model_whose_change_is_not_seen() -> None:
-    hidden = Scaled(1.0)
-    kept = KeptModel(nn.Sequential(classifier(), hidden))
+    hidden = Hidden()
+    kept = KeptModel(nn.Sequential(classifier(), hidden).eval())
+    before = kept.read(X, None)
     worst(kept)
-    hidden.factor = -3.0
+    hidden.local.factor = -3.0
+    assert kept.read(X, None) is before
     found, fresh = worst(kept), worst(kept.model, certify=True)
     logits = kept.model(found.x.double())
     own = logits.gather(1, LABEL[:, None])

@@ -1,7 +1,8 @@
 """`robust_accuracy`: three shares that are in order, and a record from which it goes on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -105,3 +106,115 @@ def test_the_bar_shows_the_accuracies(capsys: pytest.CaptureFixture[str]) -> Non
     shown = capsys.readouterr().err
     assert "robust accuracy" in shown
     assert "attacked" in shown
+
+
+class Shifted(nn.Module):
+    """Reads a buffer that is not saved, an attribute and a mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = model()
+        self.register_buffer("shift", torch.zeros(3, dtype=torch.float64), persistent=False)
+        self.tensor, self.factor, self.limits = torch.zeros(3, dtype=torch.float64), 1.0, [-1e3, 1e3]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.inner(x) + self.shift + self.tensor) * self.factor
+
+
+CHANGES: dict[str, Callable[[Shifted], object]] = {
+    "a buffer that is not saved": lambda net: net.shift.copy_(torch.tensor([9.0, -9.0, 0.0])),
+    "a tensor": lambda net: net.tensor.copy_(torch.tensor([9.0, -9.0, 0.0])),
+    "a number": lambda net: setattr(net, "factor", -1.0),
+    "a number in a list": lambda net: net.limits.append(0.0),
+    "a saved parameter": lambda net: net.inner[0].weight.data.neg_(),
+    "a module": lambda net: setattr(net, "inner", nn.Sequential(net.inner, nn.ReLU())),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_a_record_of_a_model_that_reads_something_else_is_refused(
+    change: Callable[[Shifted], object], tmp_path: Path
+) -> None:
+    record, net = tmp_path / "record.json", Shifted()
+    options = {"steps": 2, "restarts": 1, "resume": record, "progress": False}
+    ra.robust_accuracy(net, batches(), 0.02, **options)
+    assert ra.robust_accuracy(Shifted(), batches(), 0.02, **options).complete
+    change(net)
+    with pytest.raises(ra.OptionError, match="another model, radius or options: model differ") as caught:
+        ra.robust_accuracy(net, batches(), 0.02, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"steps": 2}, {"steps": 3}),
+        ({"certify": False}, {"certify": True}),
+        ({}, {"norm": "l2"}),
+        ({"clip": (torch.zeros(5), 1.0)}, {"clip": (torch.full((5,), -1.0), 1.0)}),
+        ({"normalize": ([0.5], [1.0])}, {"normalize": ([0.5], [2.0])}),
+        ({"targets": "all"}, {"targets": "runner_up"}),
+    ],
+)
+def test_a_record_of_other_options_is_refused(first: Any, second: Any, tmp_path: Path) -> None:
+    record = {"resume": tmp_path / "record.json", "progress": False}
+    common = {"steps": 4, "restarts": 1}
+    ra.robust_accuracy(model(), batches(), 0.02, **record, **{**common, **first})
+    with pytest.raises(ra.OptionError, match=next(iter(second))):
+        ra.robust_accuracy(model(), batches(), 0.02, **record, **{**common, **second})
+
+
+def test_a_default_that_is_written_out_is_the_same_option(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    ra.robust_accuracy(model(), interrupted_before(2), 0.02, resume=record, progress=False)
+    options = {"norm": "linf", "clip": (0.0, 1.0), "steps": 40, "seed": 0}
+    assert ra.robust_accuracy(model(), batches(), 0.02, resume=record, progress=False, **options).complete
+
+
+def test_weights_that_move_between_batches_are_one_error() -> None:
+    net = model()
+
+    def training() -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in batches():
+            yield batch
+            net[0].weight.data.mul_(1.01)
+
+    with pytest.raises(ra.ModelError, match="parameters of the model have changed before batch 1"):
+        ra.robust_accuracy(net, training(), 0.02, progress=False)
+
+
+def test_accuracies_name_what_they_are_of() -> None:
+    options = {"steps": 2, "restarts": 1, "progress": False}
+    found = ra.robust_accuracy(model(), batches(), 0.02, **options).digests
+    assert found is not None
+    assert found == ra.robust_accuracy(KeptModel(model()), batches(), 0.02, **options).digests
+    other = model()
+    other[0].bias.data += 1e-12
+    moved = [(x, (label + 1) % 3) for x, label in batches()]
+    pushed = [(x / 2, label) for x, label in batches()]
+    changes = {
+        "model": (other, batches(), 0.02),
+        "domain": (model(), pushed, 0.02),
+        "objective": (model(), moved, 0.02),
+    }
+    for name, (net, loader, radius) in changes.items():
+        changed = ra.robust_accuracy(net, loader, radius, **options).digests
+        assert [part for part in vars(found) if getattr(changed, part) != getattr(found, part)] == [name]
+    wider = ra.robust_accuracy(model(), batches(), 0.03, **options).digests
+    assert wider is not None
+    assert wider.domain != found.domain
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (torch.zeros(2, 5), r"batch 0 of loader is a Tensor, not a pair \(x, label\): for a single batch"),
+        ({"image": 1, "digit": 2}, "batch 0 of loader is a dict.*its keys are 'image', 'digit'"),
+        ((1, 2, 3), "batch 0 of loader is a tuple"),
+        (None, "batch 0 of loader is a NoneType"),
+    ],
+)
+def test_a_batch_that_is_no_pair_is_named(batch: Any, message: str) -> None:
+    with pytest.raises(ra.OptionError, match=message) as caught:
+        ra.robust_accuracy(model(), [batch], 0.02, progress=False)
+    assert "\n" not in str(caught.value)
