@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from relu_attack.rounding import dot_error, outward, up
 
 Array = NDArray[np.float64]
 
-_EPSILON = float(np.finfo(np.float64).eps)
-_TINY = float(np.finfo(np.float64).tiny)
 _ROUNDS = 5
 
 
@@ -33,7 +34,7 @@ def implied_bounds(matrix: Any, row_lower: Array, row_upper: Array, lower: Array
 
     Notes
     -----
-    From ``a_j x_j <= row_upper - min of the other terms``, in a few rounds, widened by the error of the sums.
+    From ``a_j x_j <= row_upper - min of the other terms``, in a few rounds, widened by the `dot_error` of the sums.
     """
     low, high = lower.copy(), upper.copy()
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
@@ -58,26 +59,28 @@ def _candidates(
         scaled = sign * coefficient
         best = np.where(scaled > 0, low[column], high[column])
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            term = scaled * best
-            rest, size = _rest_of_row(term, rows, matrix.shape[0], np.diff(matrix.indptr))
-            margin = (np.abs(limit[rows]) + size) * (4 * _EPSILON) + size * 1e-12 + matrix.shape[1] * _TINY
-            room = limit[rows] - rest + margin
-            quotient = room / scaled
-            outward = np.abs(quotient) * (4 * _EPSILON) + _TINY
+            quotient = _room(scaled, best, rows, limit) / scaled
             usable = np.isfinite(quotient) & (scaled != 0)
-        above, below = usable & (scaled > 0), usable & (scaled < 0)
-        np.minimum.at(ceiling, column[above], (quotient + outward)[above])
-        np.maximum.at(floor, column[below], (quotient - outward)[below])
+            below, above = (end.numpy() for end in outward(*[torch.as_tensor(quotient)] * 2))
+        positive, negative = usable & (scaled > 0), usable & (scaled < 0)
+        np.minimum.at(ceiling, column[positive], above[positive])
+        np.maximum.at(floor, column[negative], below[negative])
     return floor, ceiling
 
 
-def _rest_of_row(term: Array, rows: NDArray[np.int64], count: int, entries: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Sum the other terms of each entry's row, -inf where one is; and an error scale of that sum."""
+def _room(coefficient: Array, best: Array, rows: NDArray[np.int64], limit: Array) -> Array:
+    """Return for each entry what its row leaves for its term at most: the limit less the least of the other terms."""
+    term, count = coefficient * best, len(limit)
     finite = np.isfinite(term)
     known = np.where(finite, term, 0.0)
-    total = np.bincount(rows, weights=known, minlength=count)
-    # In units of 1e-12: n terms are off by n epsilon times their magnitudes at most.
-    size = np.bincount(rows, weights=np.abs(known), minlength=count) * np.maximum(1.0, entries * (4 * _EPSILON / 1e-12))
-    unknown = np.bincount(rows, weights=~finite, minlength=count)
-    others_known = unknown[rows] - ~finite == 0
-    return np.where(others_known, total[rows] - known, -np.inf), size[rows]
+
+    def total(values: Array) -> Array:
+        return np.bincount(rows, weights=values, minlength=count)[rows]
+
+    size = torch.as_tensor(total(np.abs(known)) + np.abs(limit[rows]))
+    operands = torch.as_tensor(total(np.abs(coefficient) + np.where(np.isfinite(best), np.abs(best), 0.0)))
+    longest = int(np.bincount(rows, minlength=count).max(initial=0))
+    others_known = total(~finite) - ~finite == 0
+    rest = np.where(others_known, total(known) - known, -np.inf)
+    room = torch.as_tensor(limit[rows] - rest) + dot_error(size, longest + 4, operands)
+    return up(room).numpy()

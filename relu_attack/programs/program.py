@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy  # scipy.sparse is loaded where it is first used: most calls need no program
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from relu_attack.errors import OptionError
 from relu_attack.programs.implied import implied_bounds
+from relu_attack.rounding import MatrixProducts, weak_duality
 
 Array = NDArray[np.float64]
-
-_UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,40 +157,42 @@ class Program:
 
         Notes
         -----
-        ``sum_i max(y_i row_lower_i, y_i row_upper_i) + sum_j max over [lower_j, upper_j] of (c - A'y)_j x_j``. A sum
-        of n products is off by at most ``gamma_n`` times the sum of magnitudes (Higham, Accuracy and Stability of
-        Numerical Algorithms, section 3.1), so a reduced cost is an interval, and the maximum is taken over it
-        (Neumaier and Shcherbina, Safe bounds in linear and mixed-integer linear programming, 2004). A side without
-        a bound gets the one that the rows imply.
+        `rounding.weak_duality` with the bounds of the columns; a side without a bound gets the one that the rows imply.
         """
-        return self._weak_duality(self.objective, self.constant, multipliers, tolerance)
+        given = self._multipliers(multipliers)
+        lower, upper = self._bounds
+        if tolerance > 0:
+            used = np.where(np.isfinite(np.where(given > 0, self.row_upper, self.row_lower)), given, 0.0)
+            size = np.abs(self.objective) + self._absolute_transpose @ np.abs(used)
+            small = np.abs(self.objective - self._transpose @ used) <= tolerance * size
+            lower, upper = (np.where(small & np.isinf(end), 0.0, end) for end in (lower, upper))
+        bound = self._weak_duality(self.objective, given, lower, upper)
+        return math.nextafter(bound + self.constant, math.inf)
 
     def proves_infeasible(self, multipliers: ArrayLike) -> bool:
-        """Tell whether `multipliers` (rows,) prove that no point satisfies the rows and bounds (Farkas).
+        """Return whether `multipliers` (rows,) prove that no point satisfies the rows and bounds (Farkas).
 
-        They do when they bound a zero objective below zero, rounding accounted for.
+        They do when they bound a zero objective below zero, rounding accounted for. Any multiple of them proves the
+        same, so they are brought to a size at which nothing underflows.
         """
-        return self._weak_duality(np.zeros(self.columns), 0.0, multipliers, 0.0) < 0
+        given = self._multipliers(multipliers)
+        given = given / 2.0 ** math.frexp(float(np.abs(given).max(initial=0.0)))[1]
+        return self._weak_duality(np.zeros(self.columns), given, *self._bounds) < 0
 
-    def _weak_duality(self, objective: Array, constant: float, multipliers: ArrayLike, tolerance: float) -> float:
-        given = np.asarray(multipliers, dtype=np.float64)
-        if given.shape != (self.rows,):
-            raise OptionError(f"multipliers have shape {given.shape}; give one for each of {self.rows} rows")
-        side = np.where(given > 0, self.row_upper, self.row_lower)
-        y = np.where(np.isfinite(given) & np.isfinite(side), given, 0.0)
-        with np.errstate(over="ignore", invalid="ignore"):
-            priced = y * np.where(y == 0, 0.0, side)
-            reduced = objective - self._transpose @ y
-            magnitude = np.abs(objective) + self._absolute_transpose @ np.abs(y)
-            count = (self._entries + 4) * _UNIT_ROUNDOFF
-            error = np.where(magnitude > 0, magnitude * (2 * count) + _TINY, 0.0)
-            lower, upper = self._bounds
-            rates = (reduced - error, reduced + error)
-            # A product with an infinite bound is infinite, except that nothing times anything is nothing.
-            gain = np.maximum.reduce([np.where(r == 0, 0.0, r * b) for r in rates for b in (lower, upper)])
-            if tolerance > 0:
-                gain = np.where(np.isinf(gain) & (np.abs(reduced) <= tolerance * magnitude), 0.0, gain)
-        return _sum_upward(np.concatenate([priced, gain, [constant]]))
+    def _multipliers(self, given: ArrayLike) -> Array:
+        multipliers = np.asarray(given, dtype=np.float64)
+        if multipliers.shape != (self.rows,):
+            raise OptionError(f"multipliers have shape {multipliers.shape}; give one for each of {self.rows} rows")
+        return np.where(np.isfinite(multipliers), multipliers, 0.0)
+
+    def _weak_duality(self, objective: Array, multipliers: Array, lower: Array, upper: Array) -> float:
+        # What neither the objective nor a priced row knows adds nothing, whatever its bounds are.
+        unknown = (objective == 0) & (self._pattern.T @ (multipliers != 0) == 0)
+        function = (torch.tensor(part[None]) for part in (objective, multipliers))
+        sides = torch.tensor(np.stack([self.row_lower, self.row_upper]))
+        box = torch.tensor(np.where(unknown, 0.0, [lower, upper]))
+        found = weak_duality(*function, self._products, (sides[0], sides[1]), (box[0], box[1]))
+        return float(found[0])
 
     @cached_property
     def _bounds(self) -> tuple[Array, Array]:
@@ -205,9 +207,18 @@ class Program:
         return abs(self._transpose)
 
     @cached_property
-    def _entries(self) -> NDArray[np.int64]:
-        entries: NDArray[np.int64] = np.diff(self._transpose.indptr).astype(np.int64)
-        return entries
+    def _pattern(self) -> Any:
+        pattern = self.matrix.copy()
+        pattern.data = (pattern.data != 0).astype(np.int64)
+        return pattern
+
+    @cached_property
+    def _products(self) -> MatrixProducts:
+        def product(matrix: Any) -> Callable[[Tensor], Tensor]:
+            return lambda y: torch.as_tensor((matrix @ y.numpy().T).T)
+
+        longest = int(np.diff(self._transpose.indptr).max(initial=0))
+        return MatrixProducts(product(self._transpose), product(self._absolute_transpose), longest)
 
     def _point(self, x: ArrayLike) -> Array:
         point = np.asarray(x, dtype=np.float64)
@@ -268,15 +279,3 @@ def _relative_excess(excess: Array, size: Array, bound: Array) -> float:
     scale = np.maximum(size[broken], np.abs(bound[broken]))
     # A row of zeros with the bound 0 holds; any other scale is positive.
     return float((excess[broken] / np.where(scale > 0, scale, 1.0)).max())
-
-
-def _sum_upward(terms: Array) -> float:
-    if not np.isfinite(terms).all():
-        return math.inf
-    try:
-        total, size = math.fsum(terms.tolist()), math.fsum(np.abs(terms).tolist())
-    except OverflowError:
-        return math.inf
-    # fsum rounds once; each term was rounded once as a product, once with the error of its rate, and may underflow.
-    margin = size * (8 * _UNIT_ROUNDOFF) + len(terms) * _TINY
-    return math.nextafter(total + margin, math.inf)

@@ -212,3 +212,18 @@ def test_the_price_of_the_rows_is_rounded_up(sides: list[float], multipliers: li
     p = Program(objective=[0], matrix=np.zeros((3, 1)), row_lower=sides, row_upper=sides, lower=0, upper=1)
     exact = sum(Fraction(y) * Fraction(side) for y, side in zip(multipliers, sides, strict=True))
     assert Fraction(p.dual_bound(multipliers)) >= exact
+
+
+def test_products_that_underflow_prove_nothing() -> None:
+    """x = -1e96 satisfies 1e-200 x <= -1e-105; the multiplier times the coefficient is 0 in float64."""
+    program = Program(
+        objective=[0.0], matrix=[[1e-200]], row_lower=-math.inf, row_upper=-1e-105, lower=-1e300, upper=1e300
+    )
+    assert program.violation([-1e96]) == 0.0
+    for multiplier in (1e-200, 1e-100, 1.0, 1e200):
+        assert not program.proves_infeasible([multiplier])
+
+
+def test_a_proof_of_infeasibility_does_not_depend_on_the_size_of_its_multipliers() -> None:
+    program = Program(objective=[1.0], matrix=[[1.0]], row_lower=-math.inf, row_upper=-1.0, lower=0.0, upper=2.0)
+    assert all(program.proves_infeasible([size]) for size in (1e-300, 1.0, 1e300))
