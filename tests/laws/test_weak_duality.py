@@ -47,10 +47,13 @@ def test_the_bound_is_not_below_what_the_multipliers_prove(flushed: bool, dtype:
     rows, columns = source.randint(0, 4), source.randint(1, 4)
     matrix = numbers(seed, rows * columns, dtype).view(rows, columns)
     y, objective = numbers(seed + 1, rows, dtype), numbers(seed + 2, columns, dtype)
-    if source.random() < 0.5 and rows:  # reduced costs that cancel
-        objective = (y.double() @ matrix.double()).to(dtype)
     sides = [end.to(dtype) for end in ends(seed + 3, rows, source)]
     box = [end.to(dtype) for end in ends(seed + 5, columns, source)]
+    if source.random() < 0.5 and rows:  # reduced costs that are rounding alone, at a point that is far away
+        generator = torch.Generator().manual_seed(seed)
+        matrix, y = (torch.randn(*shape, generator=generator).to(dtype) for shape in ((rows, columns), (rows,)))
+        objective = y @ matrix
+        sides, box = [torch.zeros_like(y)] * 2, [torch.full_like(objective, 1e6)] * 2
     with flushing(flushed):
         products = MatrixProducts.of(matrix)
         found = weak_duality(objective[None], y[None], products, (sides[0], sides[1]), (box[0], box[1]))
