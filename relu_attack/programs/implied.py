@@ -75,12 +75,13 @@ def _room(coefficient: Array, best: Array, rows: NDArray[np.int64], limit: Array
     known = np.where(finite, term, 0.0)
 
     def total(values: Array) -> Array:
-        return np.bincount(rows, weights=values, minlength=count)[rows]
+        sums: Array = np.bincount(rows, weights=values, minlength=count).astype(np.float64)
+        return sums[rows]
 
     size = torch.as_tensor(total(np.abs(known)) + np.abs(limit[rows]))
     operands = torch.as_tensor(total(np.abs(coefficient) + np.where(np.isfinite(best), np.abs(best), 0.0)))
     longest = int(np.bincount(rows, minlength=count).max(initial=0))
-    others_known = total(~finite) - ~finite == 0
+    others_known = total((~finite).astype(np.float64)) - ~finite == 0
     rest = np.where(others_known, total(known) - known, -np.inf)
     room = torch.as_tensor(limit[rows] - rest) + dot_error(size, longest + 4, operands)
     return up(room).numpy()

@@ -188,10 +188,10 @@ class Program:
     def _weak_duality(self, objective: Array, multipliers: Array, lower: Array, upper: Array) -> float:
         # What neither the objective nor a priced row knows adds nothing, whatever its bounds are.
         unknown = (objective == 0) & (self._pattern.T @ (multipliers != 0) == 0)
-        function = (torch.tensor(part[None]) for part in (objective, multipliers))
+        c, y = torch.tensor(objective)[None], torch.tensor(multipliers)[None]
         sides = torch.tensor(np.stack([self.row_lower, self.row_upper]))
         box = torch.tensor(np.where(unknown, 0.0, [lower, upper]))
-        found = weak_duality(*function, self._products, (sides[0], sides[1]), (box[0], box[1]))
+        found = weak_duality(c, y, self._products, (sides[0], sides[1]), (box[0], box[1]))
         return float(found[0])
 
     @cached_property
