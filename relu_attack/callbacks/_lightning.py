@@ -6,8 +6,10 @@ from relu_attack._torchvision import import_lightning
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback, LightningModule, Trainer
+    from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 else:
     _lightning = import_lightning()
     Callback, LightningModule, Trainer = _lightning.Callback, _lightning.LightningModule, _lightning.Trainer
+    EarlyStopping, ModelCheckpoint = _lightning.callbacks.EarlyStopping, _lightning.callbacks.ModelCheckpoint
 
-__all__ = ["Callback", "LightningModule", "Trainer"]
+__all__ = ["Callback", "EarlyStopping", "LightningModule", "ModelCheckpoint", "Trainer"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from relu_attack._digest import Digests, digest
 from relu_attack.api import ReLUOptimizer
 from relu_attack.bounds import BOUNDS
 from relu_attack.callbacks._batch import Samples
@@ -17,6 +18,7 @@ from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
 from relu_attack.result import Status
+from relu_attack.robustness.digests import model_digest
 from relu_attack.solvers import find_method
 
 SECONDS = 1.0
@@ -35,11 +37,14 @@ class Answer:
         At each of them, by a forward pass, float64, shape (problems,).
     bound
         No input of each set has a larger value, in real arithmetic; float64, shape (problems,).
+    digests
+        Of the network with the weights that this is of, the sets and the objective; None where unknown.
     """
 
     x: Tensor
     value: Tensor
     bound: Tensor
+    digests: Digests | None = None
 
     def reduced(self, reduction: str) -> tuple[float, float]:
         """Return the largest or the mean value, and a bound on it."""
@@ -105,7 +110,8 @@ class OverDomain(Question):
         if not bool(result.certified.all()):  # the word of a mixed-integer solver is no proof
             bound = torch.where(result.certified, bound, optimizer.bounds(self.bounds)[1])
         x = result.x if result.value.dim() else result.x[None]
-        return Answer(x.cpu(), result.value.reshape(-1).cpu(), bound.reshape(-1).cpu())
+        digests = Digests(model_digest(model), digest(self.domain), digest(self.objective))
+        return Answer(x.cpu(), result.value.reshape(-1).cpu(), bound.reshape(-1).cpu(), digests)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,4 +125,4 @@ class NearSamples(Question):
         x, label = self.samples.get()
         worst = replace(self.attack, seed=self.attack.seed + turn)(model, x, label, x0=x0, certify=True)
         assert worst.certified_margin is not None
-        return Answer(worst.x.cpu(), worst.margin.cpu(), worst.certified_margin.cpu())
+        return Answer(worst.x.cpu(), worst.margin.cpu(), worst.certified_margin.cpu(), worst.digests)

@@ -5,15 +5,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import nn
 
 from relu_attack.callbacks._batch import Samples
-from relu_attack.callbacks._lightning import Callback, LightningModule, Trainer
+from relu_attack.callbacks._lightning import (
+    Callback,
+    EarlyStopping,
+    LightningModule,
+    ModelCheckpoint,
+    Trainer,
+)
 from relu_attack.callbacks._network import NetworkOf, check_network, find_network
 from relu_attack.callbacks._options import check_whole
+from relu_attack.callbacks._weights import Weights
 from relu_attack.errors import OptionError, ReLUAttackError
 from relu_attack.robustness.classifier import evaluating
 
@@ -29,9 +36,13 @@ def check_prefix(prefix: str) -> None:
 class Monitor(Callback, ABC, Generic[T]):
     """A callback that looks at the network at the end of validation and logs numbers.
 
-    What it logs is there for `EarlyStopping` and `ModelCheckpoint`, in float64. The network is looked at in evaluation
+    What it logs is there for `EarlyStopping` and `ModelCheckpoint`, in float64. The network is looked at with the
+    weights that validation runs on, also where a callback that averages weights takes them out before; in evaluation
     mode, without gradients, and left as it was; no random number of the training is drawn. Nothing is done while sanity
     checking or in a `fast_dev_run`.
+
+    An `EarlyStopping` that goes by a number of this monitor waits for the first one. A `ModelCheckpoint` must save in
+    epochs in which the monitor looks: its `every_n_epochs` is a multiple of that of the monitor.
 
     With several processes the first one looks, and the others are given its answer. The question is the same in each,
     so that splitting it would only make the answer depend on the number of processes; and since all have the same
@@ -49,6 +60,9 @@ class Monitor(Callback, ABC, Generic[T]):
         Where the samples come from; None for a monitor that takes none.
     """
 
+    names: ClassVar[tuple[str, ...]]
+    """What is logged, without the prefix."""
+
     def __init__(
         self, *, network: NetworkOf, every_n_epochs: int, log_key_prefix: str, samples: Samples | None = None
     ) -> None:
@@ -60,6 +74,9 @@ class Monitor(Callback, ABC, Generic[T]):
         self.every_n_epochs = every_n_epochs
         self.log_key_prefix = log_key_prefix
         self._samples = samples
+        self._model: nn.Module | None = None
+        self._weights: Weights | None = None
+        self._waiting: list[EarlyStopping] = []
 
     @property
     def state_key(self) -> str:
@@ -83,9 +100,39 @@ class Monitor(Callback, ABC, Generic[T]):
             return
         if not trainer.enable_validation:
             raise OptionError(f"{type(self).__name__} looks at the end of validation, but this training has none")
-        model = find_network(pl_module, self.network)
-        with _without_gradients(), evaluating(model):
-            self._check(model)
+        self._let_others_wait(trainer)
+        self._model = find_network(pl_module, self.network)
+        with _without_gradients(), evaluating(self._model):
+            self._check(self._model)
+
+    def _let_others_wait(self, trainer: Trainer) -> None:
+        """Keep callbacks that go by a number of this monitor from failing where it is not there in the first epochs."""
+        keys = [f"{self.log_key_prefix}/{name}" for name in self.names]
+        for stop in trainer.early_stopping_callbacks:
+            if stop.monitor in keys and stop.strict:
+                stop.strict = False
+                self._waiting.append(stop)
+        for keep in trainer.checkpoint_callbacks:
+            if not isinstance(keep, ModelCheckpoint) or keep.monitor not in keys or keep.save_top_k == 0:
+                continue
+            if (keep.every_n_epochs or 0) % self.every_n_epochs:
+                raise OptionError(
+                    f"ModelCheckpoint(monitor={keep.monitor!r}) has every_n_epochs={keep.every_n_epochs}, the number "
+                    f"is there every {self.every_n_epochs} epochs; give it every_n_epochs={self.every_n_epochs}"
+                )
+
+    def _end_waiting(self) -> None:
+        while self._waiting:
+            self._waiting.pop().strict = True
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave other callbacks as they were."""
+        self.teardown(trainer, pl_module, "fit")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave other callbacks as they were."""
+        self._end_waiting()
+        self._weights = None
 
     def on_validation_batch_end(
         self,
@@ -96,25 +143,33 @@ class Monitor(Callback, ABC, Generic[T]):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take samples from the first validation data."""
-        if self._samples is not None and dataloader_idx == 0 and trainer.is_global_zero and self._is_due(trainer):
+        """Keep the weights that validation runs on, and take samples from its first data."""
+        if dataloader_idx or not trainer.is_global_zero or not self._is_due(trainer):
+            return
+        if batch_idx == 0:
+            with _without_gradients():
+                self._weights = Weights(find_network(pl_module, self.network))
+        if self._samples is not None:
             self._samples.offer(batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look, and log."""
         if not self._is_due(trainer):
             return
-        model = find_network(pl_module, self.network)
+        self._model = model = find_network(pl_module, self.network)
         with _without_gradients():
             answer = in_first_process(trainer, lambda: self._look_in_evaluation_mode(model))
             numbers = self._take(answer, trainer)
+        self._weights = None
+        self._end_waiting()
         for name, number in numbers.items():
             value = torch.tensor(number, dtype=torch.float64, device=pl_module.device)
             # The largest of equal numbers is that number, to the last digit; their mean need not be.
             pl_module.log(f"{self.log_key_prefix}/{name}", value, reduce_fx="max", sync_dist=True, batch_size=1)
 
     def _look_in_evaluation_mode(self, model: nn.Module) -> T:
-        with evaluating(model):
+        weights = self._weights or Weights(model)
+        with evaluating(model), weights.within(model):
             return self._look(model)
 
     def _is_due(self, trainer: Trainer) -> bool:

@@ -57,6 +57,8 @@ class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
     'accuracy'
     """
 
+    names = ("clean", "attacked", "certified")
+
     def __init__(
         self,
         *,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
+from relu_attack._digest import Digests, digest
 from relu_attack.api import ReLUOptimizer
-from relu_attack.callbacks._lightning import LightningModule, Trainer
+from relu_attack.callbacks._lightning import Trainer
 from relu_attack.callbacks._network import NetworkOf
 from relu_attack.callbacks._options import check_number, check_whole
 from relu_attack.callbacks._questions import check_domain
@@ -16,6 +17,7 @@ from relu_attack.callbacks.base import Monitor
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
+from relu_attack.robustness.digests import model_digest
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,18 @@ class Envelope:
         They hold in real arithmetic for the weights as they are stored. Of a batch of problems, over all of them.
     method
         Name of the method of bounds.
+    digests
+        Of the network with the weights that this is certified of, the set and the objective; None where unknown.
     """
 
     lower: float
     upper: float
     method: str
+    digests: Digests | None = field(default=None, compare=False)
+
+    def is_of(self, model: nn.Module) -> bool:
+        """Return whether this is certified of a network with the weights, buffers and attributes that it has now."""
+        return self.digests is not None and self.digests.model == model_digest(model)
 
     def __str__(self) -> str:
         return f"the objective is in [{self.lower:.6g}, {self.upper:.6g}] for every input of the set, by {self.method}"
@@ -45,6 +54,9 @@ class StopOnBound(Monitor[Envelope]):
     impossible. At each validation the objective is bounded over the set, and ``envelope/lower`` and ``envelope/upper``
     are logged. The limits hold when ``upper <= below`` and ``lower >= above``, those of the two that are given; then
     ``trainer.should_stop`` is set, and `certified` says what is proven of the weights as they are.
+
+    Where weights are averaged, validation and this callback look at the average; after the training it is certified if
+    it is the one that was looked at last.
 
     Bounds are loose for networks that were not trained for them, so an envelope may hold and not be proven.
 
@@ -68,8 +80,8 @@ class StopOnBound(Monitor[Envelope]):
     Attributes
     ----------
     certified : Envelope or None
-        What is proven of the weights as they are; None where the limits do not hold, and as soon as the training goes
-        on, as it does until ``min_epochs`` of the `Trainer`.
+        What is proven of the network as it is when this is read; None where the limits do not hold, and as soon as its
+        weights are others, as when the training goes on, or an average or a checkpoint is put in.
 
     Raises
     ------
@@ -86,6 +98,8 @@ class StopOnBound(Monitor[Envelope]):
     >>> stop.holds(Envelope(-1.5, 1.75, "crown")), stop.holds(Envelope(-1.5, 2.25, "crown"))
     (True, False)
     """
+
+    names = ("lower", "upper")
 
     def __init__(
         self,
@@ -112,8 +126,14 @@ class StopOnBound(Monitor[Envelope]):
         check_whole("patience", patience, 0)
         self.domain, self.objective, self.bounds = domain, objective, bounds
         self.above, self.below, self.patience = above, below, patience
-        self.certified: Envelope | None = None
+        self._holding: Envelope | None = None
         self._in_a_row = 0
+
+    @property
+    def certified(self) -> Envelope | None:
+        """What is proven of the network as it is now."""
+        known = self._holding is not None and self._model is not None and self._holding.is_of(self._model)
+        return self._holding if known else None
 
     def holds(self, envelope: Envelope) -> bool:
         """Tell whether an envelope is within the limits."""
@@ -128,20 +148,17 @@ class StopOnBound(Monitor[Envelope]):
         """Go on from a checkpoint."""
         self._in_a_row = state_dict["in_a_row"]
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Forget what is certified: the weights are about to move."""
-        self.certified = None
-
     def _check(self, model: nn.Module) -> None:
         ReLUOptimizer(model, self.domain, self.objective)
 
     def _look(self, model: nn.Module) -> Envelope:
         lower, upper = ReLUOptimizer(model, self.domain, self.objective).bounds(self.bounds)
-        return Envelope(float(lower.amin()), float(upper.amax()), self.bounds)
+        digests = Digests(model_digest(model), digest(self.domain), digest(self.objective))
+        return Envelope(float(lower.amin()), float(upper.amax()), self.bounds, digests)
 
     def _take(self, envelope: Envelope, trainer: Trainer) -> dict[str, float]:
         holds = self.holds(envelope)
-        self.certified = envelope if holds else None
+        self._holding = envelope if holds else None
         if trainer.state.fn == "fit":
             self._in_a_row = self._in_a_row + 1 if holds else 0
             if self._in_a_row > self.patience:

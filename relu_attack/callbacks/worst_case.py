@@ -98,6 +98,8 @@ class WorstCaseMonitor(Monitor[Answer]):
     "WorstCaseMonitor{'log_key_prefix': 'worst_case'}"
     """
 
+    names = ("value", "bound", "gap")
+
     def __init__(
         self,
         *,
