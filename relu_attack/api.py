@@ -12,8 +12,8 @@ from relu_attack._checks import ArrayLike
 from relu_attack.bounds import bound_problem, bound_rows
 from relu_attack.domains import Domain
 from relu_attack.errors import ModelError, OptionError
+from relu_attack.model import Model, check_agreement, comparison_points
 from relu_attack.network import lower
-from relu_attack.network.lowering.agreement import check_agreement
 from relu_attack.objectives import Objective, Output
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.problem import Problem
@@ -85,8 +85,11 @@ class ReLUOptimizer:
         # Tensors made under a caller's inference mode could not be used outside it.
         with torch.inference_mode(False), torch.no_grad():
             self.lowering = lower(model, domain.shape)
-            check_agreement(model, self.lowering.network, domain.center(), domain.shape)
-            self.problem = Problem.create(self.lowering.network, domain, objective or Output(0), output_constraints)
+            network, own = self.lowering.network, Model.of(model, self.lowering.network)
+            check_agreement(own, self.lowering, comparison_points(network, domain))
+            self.problem = Problem.create(
+                network, domain, objective or Output(0), output_constraints, model=own.snapshot()
+            )
 
     def maximize(
         self,

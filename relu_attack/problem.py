@@ -10,6 +10,7 @@ from torch import Tensor
 
 from relu_attack.domains import Domain
 from relu_attack.errors import DomainError, ObjectiveError
+from relu_attack.model import Model
 from relu_attack.network import Network
 from relu_attack.objectives import Objective
 from relu_attack.output_constraints import OutputConstraints
@@ -34,6 +35,8 @@ class Problem:
         Whether answers carry a leading dimension of size P.
     constraints
         Rows that the outputs of an answer must satisfy, the same for all problems; None for none.
+    model
+        The user's model, whose forward pass gives the values of answers; None where the chain itself is the model.
     """
 
     network: Network
@@ -41,10 +44,16 @@ class Problem:
     objective: Tensor
     batched: bool
     constraints: OutputConstraints | None = None
+    model: Model | None = None
 
     @staticmethod
     def create(
-        network: Network, domain: Domain, objective: Objective, constraints: OutputConstraints | None = None
+        network: Network,
+        domain: Domain,
+        objective: Objective,
+        constraints: OutputConstraints | None = None,
+        *,
+        model: Model | None = None,
     ) -> Problem:
         """Match sets and objectives: one of them may be single and is then shared.
 
@@ -67,7 +76,7 @@ class Problem:
             )
         problems = domain.batch or len(rows)
         batched = rows_batched or domain.batch is not None
-        return Problem(network, domain, rows.expand(problems, -1), batched, constraints)
+        return Problem(network, domain, rows.expand(problems, -1), batched, constraints, model)
 
     @property
     def problems(self) -> int:
@@ -123,3 +132,26 @@ class Problem:
         outputs = self.network.values(flat).view(self.problems, -1, self.network.outputs)
         value = (outputs * self.objective[:, None]).sum(-1)
         return value, torch.zeros_like(value) if self.constraints is None else self.constraints.violation(outputs)
+
+    def own_value(self, points: Tensor) -> Tensor:
+        """Evaluate the objective by the user's model itself.
+
+        Parameters
+        ----------
+        points
+            One for each problem, shape (problems, inputs), which the model rounds to its dtype.
+
+        Returns
+        -------
+        Tensor
+            Float64 on the CPU, shape (problems,).
+
+        Raises
+        ------
+        ModelError
+            When the model answers something else than its chain, beyond the rounding of its forward pass.
+        """
+        if self.model is None:
+            return self.value(points[:, None])[:, 0]
+        outputs = self.model.checked_outputs(points, where="at the best input found").cpu()
+        return (outputs * self.objective).sum(-1)

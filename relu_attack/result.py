@@ -94,11 +94,13 @@ class Result:
     x
         The best input found, in the shape of one input of the model and the dtype of its set; it lies in the set.
     value
-        The objective at `x` by a float64 forward pass of the model; float64, shape () or (P,). Minus infinity
-        (`minimize`: infinity) where `x` breaks the output constraints; `x` is then the point that breaks them least.
+        The objective at `x` by the forward pass of the user's model itself, in its own dtype, to which it rounds `x`;
+        float64, shape () or (P,). Minus infinity (`minimize`: infinity) where `x` breaks the output constraints; `x` is
+        then the point that breaks them least.
     bound
         No input of the set is better than this: an upper bound (`minimize`: lower bound); float64, shape () or
-        (P,). Minus infinity (`minimize`: infinity) where no input satisfies the output constraints.
+        (P,). Minus infinity (`minimize`: infinity) where no input satisfies the output constraints. It is never on the
+        wrong side of `value`: where the rounding of the model's forward pass takes `value` beyond it, it is `value`.
     certified
         Whether `bound` holds in real arithmetic for the stored weights; False where it is the word of a mixed-integer
         solver. Boolean, shape () or (P,).
@@ -106,12 +108,13 @@ class Result:
         How large the terms of the objective are over the set: what the gap is relative to where the value is near 0;
         shape () or (P,).
     status
-        Why the search ended.
+        Why the search ended. Whether the bound meets the value is asked in real arithmetic, by a float64 pass; the gap
+        may be larger by the rounding of the model's own forward pass.
     violation
         By how much `x` leaves its set, relative to the scale of the constraint; shape () or (P,).
     output_violation
-        By how much the outputs at `x` break an output constraint, relative to its scale; up to 1e-6 counts as
-        feasible. Shape () or (P,).
+        By how much the outputs at `x`, by a float64 pass, break an output constraint, relative to its scale; up to 1e-6
+        counts as feasible. Shape () or (P,).
     integrality
         How far integer inputs of `x` are from whole numbers, and groups from one-hot: 0. Shape () or (P,).
     method

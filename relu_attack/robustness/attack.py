@@ -11,7 +11,7 @@ from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.certificate import certified_margins
 from relu_attack.robustness.classifier import evaluating
 from relu_attack.robustness.digests import digests_of, model_digest
-from relu_attack.robustness.kept import read_classifier
+from relu_attack.robustness.kept import KeptModel, read_classifier
 from relu_attack.robustness.rounds import Search, Worst
 from relu_attack.robustness.samples import Classes, Clip, Sets, read_labels, read_points, read_samples, read_targets
 from relu_attack.robustness.walkers import METHODS
@@ -120,7 +120,7 @@ def worst_case(
     with torch.inference_mode(False), torch.no_grad(), evaluating(model):
         samples = read_samples(x)
         sets = Sets.around(samples, radius, norm, clip)
-        classifier = read_classifier(model, samples, normalize, anew=certify)
+        classifier = read_classifier(model, samples, normalize, anew=certify, sets=sets.domain)
         labels = read_labels(label, len(samples), classifier.classes, samples.device)
         logits = classifier.logits(sets.project(sets.center))
         worst = Worst.at_samples(sets, labels, logits)
@@ -144,6 +144,8 @@ def worst_case(
         )
         certified = certified_margins(classifier.network, sets, labels) if certify else None
         status, evaluations = search.run(worst, _waiting(sets, worst, certified, until_broken))
+        if certify or not isinstance(model, KeptModel):  # a kept chain may be of the model as it was
+            classifier.model.check(worst.x, classifier.logits(worst.x), where="at the worst inputs found")
         settings = {"radius": radius, "norm": norm, "clip": clip, "normalize": normalize}
         return WorstCase(
             x=worst.x.view_as(samples),

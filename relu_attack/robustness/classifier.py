@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor
+from relu_attack.domains import Box, Domain
 from relu_attack.errors import ModelError, OptionError, SolverError
+from relu_attack.model import Model, check_agreement, comparison_points
 from relu_attack.network import Network, lower
-from relu_attack.network.lowering.agreement import check_agreement
-
-# Samples of one forward pass of the model at most, and numbers in them: few large images have many activations.
-_AT_ONCE, _NUMBERS = 1024, 2**22
 
 
 def check_module(model: object) -> None:
@@ -105,28 +103,28 @@ class Classifier:
     Attributes
     ----------
     model
-        The model, in evaluation mode.
-    shape
-        Shape of one sample.
-    normalization
-        What comes before the model; None for nothing.
-    network
-        The chain in float64 on the CPU.
-    device, dtype
-        Where and in what the model computes.
+        The model, in evaluation mode, with what comes before it.
     """
 
-    model: nn.Module
-    shape: tuple[int, ...]
-    normalization: Normalization | None
-    network: Network
-    device: torch.device
-    dtype: torch.dtype
+    model: Model
     _walking: dict[torch.dtype, Network] = field(default_factory=dict, init=False, repr=False)
 
     @staticmethod
-    def create(model: nn.Module, x: Tensor, normalize: tuple[ArrayLike, ArrayLike] | None) -> Classifier:
-        """Lower a model in evaluation mode for samples `x` (samples, \\*shape), and check the chain at the first.
+    def create(
+        module: nn.Module, x: Tensor, normalize: tuple[ArrayLike, ArrayLike] | None, *, sets: Domain | None = None
+    ) -> Classifier:
+        """Lower a module in evaluation mode, and compare it with its chain.
+
+        Parameters
+        ----------
+        module
+            The module.
+        x
+            Samples, shape (samples, \\*shape).
+        normalize
+            As in `worst_case`.
+        sets
+            Where the two are compared; by default within the range of the samples.
 
         Raises
         ------
@@ -135,9 +133,8 @@ class Classifier:
         """
         shape = tuple(x.shape[1:])
         normalization = None if normalize is None else Normalization.read(normalize, shape)
-        network = lower(model, shape).network
-        first = x[:1].to("cpu", torch.float64)
-        check_agreement(model, network, first if normalization is None else normalization.apply(first), shape)
+        lowering = lower(module, shape)
+        network = lowering.network
         if len(network.output_shape) != 1 or network.outputs < 2:
             raise ModelError(
                 f"the model returns shape (samples, {', '.join(map(str, network.output_shape))}); "
@@ -145,13 +142,25 @@ class Classifier:
             )
         if normalization is not None:
             network = normalization.fold(network, shape)
-        parameter = next(model.parameters(), x)
-        return Classifier(model, shape, normalization, network, parameter.device, parameter.dtype)
+        model = Model.of(module, network, None if normalization is None else normalization.apply, like=x)
+        within = Box(x.amin(0), x.amax(0), shape=shape) if sets is None else sets
+        check_agreement(model, lowering, comparison_points(network, within))
+        return Classifier(model)
+
+    @property
+    def network(self) -> Network:
+        """The chain of the inputs before they are normalized, in float64 on the CPU."""
+        return self.model.network
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model computes in."""
+        return self.model.dtype
 
     def walking(self, dtype: torch.dtype) -> Network:
         """Return the chain on the model's device in a precision to walk in; made once."""
         if dtype not in self._walking:
-            self._walking[dtype] = self.network.to(device=self.device, dtype=dtype)
+            self._walking[dtype] = self.network.to(device=self.model.device, dtype=dtype)
         return self._walking[dtype]
 
     @property
@@ -172,12 +181,7 @@ class Classifier:
         SolverError
             When a logit is NaN or infinite.
         """
-        parts = []
-        count = max(min(_AT_ONCE, _NUMBERS // self.network.inputs), 1)
-        for part in x.view(len(x), *self.shape).split(count):
-            samples = part.to(self.device, self.dtype)
-            parts.append(self.model(samples if self.normalization is None else self.normalization.apply(samples)))
-        found = torch.cat(parts).to(x.device, torch.float64)
+        found = self.model.outputs(x.flatten(1))
         if not all_finite(found):
             raise SolverError(f"the model answers NaN or infinity within the sets: it overflows {self.dtype}")
         return found

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
 from relu_attack._digest import Contents
+from relu_attack.domains import Domain
 from relu_attack.robustness.classifier import Classifier, check_module, read_pair
 
 Normalize = tuple[ArrayLike, ArrayLike]
@@ -52,16 +53,16 @@ class KeptModel(nn.Module):
         self._digest: tuple[Contents, str] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run the model itself."""
-        answer: Tensor = self.model(x)
+        """Run the model itself, on a copy of `x`: it may work in place."""
+        answer: Tensor = self.model(x.clone())
         return answer
 
-    def read(self, x: Tensor, normalize: Normalize | None) -> Classifier:
+    def read(self, x: Tensor, normalize: Normalize | None, *, sets: Domain | None = None) -> Classifier:
         """Return the model as a classifier of samples like `x`, the one of the last call if it still holds."""
         pair = None if normalize is None else read_pair(normalize)
         contents = Contents.of(self.model, x.shape[1:], x.dtype, str(x.device), pair)
         if self._classifier is None or self._contents is None or not contents.equals(self._contents):
-            self._classifier = Classifier.create(self.model, x, normalize)
+            self._classifier = Classifier.create(self.model, x, normalize, sets=sets)
             self._contents = contents.copy()
         return self._classifier
 
@@ -73,8 +74,10 @@ class KeptModel(nn.Module):
         return self._digest[1]
 
 
-def read_classifier(model: nn.Module, x: Tensor, normalize: Normalize | None, *, anew: bool) -> Classifier:
-    """Read a model for samples `x` (samples, \\*shape), `anew` in any case or only when it has changed."""
-    if not isinstance(model, KeptModel):
-        return Classifier.create(model, x, normalize)
-    return Classifier.create(model.model, x, normalize) if anew else model.read(x, normalize)
+def read_classifier(
+    model: nn.Module, x: Tensor, normalize: Normalize | None, *, anew: bool, sets: Domain | None = None
+) -> Classifier:
+    """Read a model for samples `x` (samples, \\*shape) in their sets; `anew`, or only when it has changed."""
+    if isinstance(model, KeptModel) and not anew:
+        return model.read(x, normalize, sets=sets)
+    return Classifier.create(model.model if isinstance(model, KeptModel) else model, x, normalize, sets=sets)

@@ -19,7 +19,7 @@ from relu_attack.solvers.annealing import Annealing
 from relu_attack.solvers.auto import AutoOptions, auto
 from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, Branching, branch_and_bound
 from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.conclusion import conclude
+from relu_attack.solvers.conclusion import choose, conclude
 from relu_attack.solvers.crossing import Crossing
 from relu_attack.solvers.exact_turns import Exact, ExactMethod, Restarted
 from relu_attack.solvers.gradient_walk import GradientWalk
@@ -66,7 +66,7 @@ def _make_climb(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor
 
 def _walked(problem: Problem, settings: Settings) -> Tensor:
     answer = search(problem, PPGALROptions(), settings, walk_class=PPGALR)
-    x = conclude(problem, "ppga_lr", settings, answer).x.flatten()
+    x = choose(problem, answer.candidates)[0].flatten()
     if answer.status is Status.INTERRUPTED:
         raise Interrupted(x)
     return x

@@ -14,19 +14,24 @@ from relu_attack.solvers.method import Answer, Settings
 
 
 def conclude(problem: Problem, name: str, settings: Settings, answer: Answer) -> Result:
-    """Evaluate an answer's candidates by the model, feasible first, measure violations, and put the status in words."""
+    """Choose the best of an answer's candidates, evaluate it by the user's model, measure violations, name the status.
+
+    Candidates, output constraints and the status go by the chain in float64, which stands for real arithmetic as bounds
+    do. The value is the forward pass of the model itself, and the bound never on the wrong side of it.
+    """
     # Tensors made under inference mode could not be used in a caller's autograd graph.
     with torch.inference_mode(False), torch.no_grad():
-        candidates, upper = answer.candidates.clone(), answer.upper.clone()
-        values, violations = problem.evaluate(candidates)
-        index = rank(values, violations).argmax(1)
-        every = torch.arange(problem.problems)
-        x, value, output_violation = candidates[every, index], values[every, index], violations[every, index]
+        upper = answer.upper.clone()
+        x, exact_value, output_violation = choose(problem, answer.candidates)
         feasible = output_violation <= TOLERANCE
-        if not bool((torch.isfinite(value) & torch.isfinite(output_violation)).all()):
+        if not bool((torch.isfinite(exact_value) & torch.isfinite(output_violation)).all()):
             raise SolverError("the best point has no finite value: the model overflows float64; scale its weights")
         infeasible = ~feasible & (upper == -torch.inf)
-        value = torch.where(feasible, value, -torch.inf)
+        exact_value = torch.where(feasible, exact_value, -torch.inf)
+        upper = torch.where(infeasible, upper, torch.maximum(upper, exact_value))
+        gap = relative_gap(exact_value, upper, problem.scale)
+        status = _status(answer.status, feasible, infeasible, gap)
+        value = torch.where(feasible, problem.own_value(x), -torch.inf)
         upper = torch.where(infeasible, upper, torch.maximum(upper, value))
         exact = problem.domain.to(device="cpu", dtype=torch.float64)
         points = x.to("cpu", torch.float64)[:, None]
@@ -41,7 +46,7 @@ def conclude(problem: Problem, name: str, settings: Settings, answer: Answer) ->
             bound=plain(sign * upper),
             certified=plain(answer.certified),
             scale=plain(problem.scale),
-            status=_status(answer.status, feasible, infeasible, relative_gap(value, upper, problem.scale)),
+            status=status,
             violation=plain(exact.violation(points)[:, 0]),
             output_violation=plain(output_violation),
             integrality=plain(exact.integrality(points)[:, 0]),
@@ -53,6 +58,30 @@ def conclude(problem: Problem, name: str, settings: Settings, answer: Answer) ->
             trace=Trace(*(entry.clone() for entry in vars(answer.trace).values())),
             path=None if answer.path is None else answer.path.clone(),
         )
+
+
+def choose(problem: Problem, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the best candidate of each problem by the chain, feasible ones first.
+
+    Parameters
+    ----------
+    problem
+        The problems.
+    candidates
+        Shape (problems, candidates, inputs).
+
+    Returns
+    -------
+    x, value, violation
+        Shapes (problems, inputs), (problems,) and (problems,): the point, the objective and the violation of the output
+        constraints there by a float64 pass.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        points = candidates.clone()
+        values, violations = problem.evaluate(points)
+        index = rank(values, violations).argmax(1)
+        every = torch.arange(problem.problems)
+        return points[every, index], values[every, index], violations[every, index]
 
 
 def _status(stopped: Status, feasible: Tensor, infeasible: Tensor, gap: Tensor) -> Status:

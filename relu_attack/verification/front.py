@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from relu_attack._checks import ArrayLike, as_tensor, first_index
 from relu_attack.domains import Domain
 from relu_attack.errors import DomainError, ModelError, ObjectiveError, OptionError
+from relu_attack.model import Model, check_agreement, comparison_points
 from relu_attack.network import lower as lower_module
-from relu_attack.network.lowering.agreement import check_agreement
 from relu_attack.result import CheckedBounds, Status, Verdict, Verification
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.decision import decide as branch_and_bound
@@ -206,9 +206,10 @@ def read_original(model: nn.Module | Original, domain: Domain) -> Original:
         return model
     if not isinstance(model, nn.Module):
         raise ModelError(f"model must be an nn.Module or an OnnxModel, got {type(model).__name__}")
-    network = lower_module(model, domain.shape).network
-    check_agreement(model, network, domain.center(), domain.shape)
-    return Module.of(model, network, domain)
+    lowering = lower_module(model, domain.shape)
+    own = Model.of(model, lowering.network)
+    check_agreement(own, lowering, comparison_points(lowering.network, domain))
+    return Module.of(own)
 
 
 def _read_bounds(claimed: ArrayLike, name: str, outputs: int) -> Tensor:

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from relu_attack.domains import Domain
+from relu_attack.model import Model
 from relu_attack.network import Network
 
 
@@ -56,26 +56,19 @@ class Module(Original):
     ----------
     network, dtype
         As in `Original`.
-    module
-        The module.
-    shape
-        The shape of one input as the module takes it.
+    model
+        The module beside its chain.
     """
 
     network: Network
     dtype: torch.dtype
-    module: nn.Module
-    shape: tuple[int, ...]
+    model: Model
 
     @staticmethod
-    def of(module: nn.Module, network: Network, domain: Domain) -> Module:
-        """Return a module with its chain, for the inputs of a set."""
-        parameter = next(module.parameters(), None)
-        return Module(network, torch.float64 if parameter is None else parameter.dtype, module, domain.shape)
+    def of(model: Model) -> Module:
+        """Return a module with its chain."""
+        return Module(model.network, model.dtype, model)
 
     def run(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Run the module on the device of its parameters."""
-        parameter = next(self.module.parameters(), x)
-        with torch.no_grad():
-            answer = self.module(x.view(1, *self.shape).to(parameter.device, self.dtype))
-        return (answer.detach().to("cpu", torch.float64).flatten(),)
+        """Run the module on its device."""
+        return (self.model.outputs(x[None])[0].cpu(),)

@@ -239,16 +239,16 @@ def test_ctrl_c_during_a_search_near_samples_ends_the_training(make: Any) -> Non
     class Interrupted(nn.Sequential):
         calls = 0
 
-        def __call__(self, x: Tensor) -> Tensor:
-            type(self).calls += 1
-            if self.calls > 2:  # once to be compared with its chain, once at the samples
+        def forward(self, x: Tensor) -> Tensor:
+            type(self).calls += isinstance(x, Tensor)
+            if self.calls == 6:  # four runs to compare it with its chain, one at the samples
                 raise KeyboardInterrupt
-            return super().__call__(x)  # type: ignore[no-any-return]
+            return super().forward(x)  # type: ignore[no-any-return]
 
     model = Interrupted(*Classifier().model).eval()
     with pytest.raises(KeyboardInterrupt):
         make(radius=0.1, samples=data(24))._look(model)
-    assert model.calls == 3
+    assert model.calls >= 6
 
 
 def test_a_mean_of_bounds_is_rounded_up() -> None:

@@ -35,8 +35,7 @@ def image() -> Tensor:
 
 @torch.no_grad()
 def margin(model: nn.Module, x: Tensor) -> float:
-    logits = model.double()(x.double()[None])[0]
-    model.float()
+    logits = model(x[None])[0].double()
     return float(logits[1] - logits[0])
 
 
@@ -47,7 +46,7 @@ def test_a_walk_rises_over_the_middle_of_the_ball_and_its_value_is_the_model_s(
     ball = ra.LInfBall(image, RADIUS, clip=(0.0, 1.0))
     result = ra.maximize(model, ball, ra.Margin(1, 0), method=method, iterations=12, restarts=2, starts="center")
     assert float(result.value) > margin(model, image)
-    assert float(result.value) == pytest.approx(margin(model, result.x), abs=1e-9)
+    assert float(result.value) == margin(model, result.x)
     assert bool(((result.x - image).abs() <= RADIUS).all())
     assert float(result.value) <= float(result.bound)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeGuard
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
-from torch.nn.utils import parametrize
 
-from relu_attack._checks import all_finite, first_index
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network.lowering import (
     activation,
@@ -24,9 +22,11 @@ from relu_attack.network.lowering import (
     padding,
     reshaping,
 )
-from relu_attack.network.lowering.builder import Builder, Rule
+from relu_attack.network.lowering.builder import Builder, Rule, Visit
+from relu_attack.network.lowering.call import advice
+from relu_attack.network.lowering.checks import check_call, check_module
 from relu_attack.network.lowering.graph import lower_graph
-from relu_attack.network.lowering.tracing import trace
+from relu_attack.network.lowering.tracing import member, trace
 from relu_attack.network.network import Network
 
 RULES: dict[type[nn.Module], Rule] = {
@@ -52,10 +52,13 @@ class Lowering:
         The chain, in float64 on the CPU.
     notes
         One line for each module, and each function that a forward calls: where it stands and what became of it.
+    visits
+        The modules that a forward pass enters, each as often as it does.
     """
 
     network: Network
     notes: tuple[str, ...]
+    visits: tuple[Visit, ...]
 
 
 def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
@@ -97,29 +100,38 @@ def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
         raise ModelError(f"input_shape is {shape}; give the shape of one input without the batch, such as (1, 28, 28)")
     if not isinstance(model, nn.Module):
         raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+    for name, module in model.named_modules():
+        check_call(module, member("model", name))
     builder = Builder(shape)
     with torch.no_grad():
         _walk(model, builder, "model")
-    return Lowering(builder.build(), tuple(builder.notes))
+    return Lowering(builder.build(), tuple(builder.notes), tuple(builder.visits))
 
 
 def _walk(module: nn.Module, builder: Builder, path: str) -> None:
     builder.path = path
-    _check(module, path)
+    if not _is_leaf(module):
+        lower_graph(trace(module, path, is_leaf=_is_leaf, enter=partial(_enter, builder)), builder, _walk)
+        return
+    _enter(builder, module, path)
     if _is_sequence(module):
         for index, child in enumerate(module):
             _walk(child, builder, f"{path}[{index}]")
         return
     rule = _find_rule(module)
-    if rule is not None:
-        rule(module, builder)
-    elif _is_leaf(module):
+    if rule is None:
         supported = ", ".join(sorted({supported.__name__ for supported in RULES} | {"Sequential"}))
         raise UnsupportedModuleError(
-            f"{path} is {type(module).__name__}, which has no exact form here; supported: {supported}"
+            f"{path} is {type(module).__name__}, which has no exact form here{advice(type(module).__name__)}; "
+            f"supported: {supported}"
         )
-    else:
-        lower_graph(trace(module, path, is_leaf=_is_leaf, check=_check), builder, _walk)
+    rule(module, builder)
+
+
+def _enter(builder: Builder, module: nn.Module, path: str) -> None:
+    """Check a module, and note that a forward pass enters it."""
+    check_module(module, path)
+    builder.visits.append(Visit(module, path))
 
 
 def _is_sequence(module: nn.Module) -> TypeGuard[nn.Sequential]:
@@ -135,24 +147,3 @@ def _find_rule(module: nn.Module) -> Rule | None:
 def _is_leaf(module: nn.Module) -> bool:
     """Whether a module is lowered as it is, and its forward not looked into; torch's own have a rule or none."""
     return _is_sequence(module) or _find_rule(module) is not None or type(module).__module__.startswith("torch.nn.")
-
-
-def _check(module: nn.Module, path: str) -> None:
-    """Raise when a module may compute something else than its class does, or has unusable numbers."""
-    where = f"{path} ({type(module).__name__})"
-    if any(is_lazy(parameter) for parameter in module._parameters.values() if parameter is not None):
-        raise ModelError(f"{where} is not initialized; run the model once on an input")
-    if module._forward_hooks or module._forward_pre_hooks:
-        raise ModelError(f"{where} has forward hooks, which may change values; remove them")
-    if "forward" in vars(module):
-        raise ModelError(f"{where} has a forward method of its own, put on the object; make it a module of its own")
-    if module.training and parametrize.is_parametrized(module):
-        raise ModelError(f"{where} has parametrized weights in training mode, which may move; call model.eval()")
-    for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-        if tensor.is_meta:
-            raise ModelError(f"{where} has a {name} without data (device meta); load the weights first")
-        if tensor.is_complex():
-            raise ModelError(f"{where} has a {name} of complex numbers; weights must be real")
-        if not all_finite(tensor):
-            index = first_index(~torch.isfinite(tensor))
-            raise ModelError(f"{where} has a {name} that is NaN or infinite at index {index}; train or load it again")

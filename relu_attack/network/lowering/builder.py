@@ -39,6 +39,14 @@ class Lane:
     memory: object
 
 
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """A module that a forward pass enters, and where it stands in the model."""
+
+    module: nn.Module
+    path: str
+
+
 @dataclass
 class Builder:
     """Collects affine maps and activations while the modules of a model are walked in order.
@@ -54,11 +62,14 @@ class Builder:
         Where in the model the rule stands, for messages: ``model[3][1]``.
     notes
         What lowering did with each module, one line each.
+    visits
+        The modules that were lowered, each as often as a forward pass enters it.
     """
 
     shape: tuple[int, ...]
     path: str = "model"
     notes: list[str] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
     _layers: list[Layer] = field(default_factory=list)
     _kept: list[Lane] = field(default_factory=list)
     _passed: int = 0
@@ -190,6 +201,10 @@ class Builder:
         return Network(tuple(self._layers), self._pending, self._input_shape, self.shape)
 
     def _go_on(self, pending: Affine, shape: tuple[int, ...]) -> None:
+        if math.prod(shape) == 0:
+            raise ModelError(
+                f"{self.path} leaves a value of shape {shape}, which has no entries; remove layers of width 0"
+            )
         self.shape, self._pending, self._memory = shape, pending, object()
 
 

@@ -62,5 +62,15 @@ class Call:
         return ModelError(f"{self.path} ({self.owner}) calls {self.name}{reason}")
 
 
+def advice(name: str) -> str:
+    """Return what may be done about a function that has no form here, where it is the last one of a model; or ""."""
+    word = name.lower().replace("_", "")
+    if word in ("softmax", "softmax2d", "logsoftmax"):
+        return " (as the last step it may be left out: the largest output stays the largest)"
+    if word in ("sigmoid", "logsigmoid", "tanh"):
+        return " (as the last step it may be left out: it is increasing)"
+    return ""
+
+
 # Takes the call, the builder, and then what the function takes.
 CallRule: TypeAlias = Callable[..., None]

@@ -12,7 +12,7 @@ from torch import fx, nn
 from relu_attack.errors import UnsupportedModuleError
 from relu_attack.network.lowering import arithmetic, indexing
 from relu_attack.network.lowering.builder import Builder, Lane
-from relu_attack.network.lowering.call import BATCH, Call, CallRule
+from relu_attack.network.lowering.call import BATCH, Call, CallRule, advice
 from relu_attack.network.lowering.functions import MODULES
 from relu_attack.network.lowering.tracing import PLACE, Trace
 
@@ -115,7 +115,7 @@ def _call(call: Call, key: Any, builder: Builder, lower_module: Lower) -> Any:
     if not lanes or not (key in MODULES or key in RULES):
         names = {_name(known) for known in (*MODULES, *RULES) if known not in vars(operator).values()}
         supported = ", ".join(sorted(name for name in names if not name.endswith("_")))
-        raise call.unsupported(f", which has no exact form here; supported: {_SIGNS}, {supported}")
+        raise call.unsupported(f", which has no exact form here{advice(call.name)}; supported: {_SIGNS}, {supported}")
     if key in MODULES:
         if lanes > 1:
             raise call.unsupported(f" on {lanes} values that depend on the input; supported: one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from relu_attack.errors import ReLUAttackError, UnsupportedModuleError
 
 PLACE = "place"
 """Where in the `meta` of a node stands which module calls it: its path, and its class."""
+_TRACING = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,7 @@ class Trace:
 
 
 def trace(
-    module: nn.Module, path: str, *, is_leaf: Callable[[nn.Module], bool], check: Callable[[nn.Module, str], None]
+    module: nn.Module, path: str, *, is_leaf: Callable[[nn.Module], bool], enter: Callable[[nn.Module, str], None]
 ) -> Trace:
     """Record what a module's forward calls.
 
@@ -57,8 +59,8 @@ def trace(
         Where in the model it stands.
     is_leaf
         Which of its modules are recorded as they are; the others are looked into.
-    check
-        What is checked of a module, and where it stands, before it is looked into.
+    enter
+        Called with a module, and where it stands, before it is looked into.
 
     Raises
     ------
@@ -67,11 +69,13 @@ def trace(
 
     Notes
     -----
-    While it runs, torch.fx stands in for the calls of all modules, in other threads too.
+    While it runs, torch.fx stands in for the calls of all modules, in other threads too: those are passed on, and only
+    one forward is traced at a time.
     """
-    root, tracer = _Call(module), _Tracer(path, is_leaf, check)
+    root, tracer = _Call(module), _Tracer(path, is_leaf, enter)
     try:
-        graph = tracer.trace(root)
+        with _TRACING:
+            graph = tracer.trace(root)
     except ReLUAttackError:
         raise
     except Exception as reason:  # whatever a forward does with a value that it cannot look into
@@ -97,10 +101,11 @@ class _Call(nn.Module):
 
 class _Tracer(fx.Tracer):
     def __init__(
-        self, path: str, is_leaf: Callable[[nn.Module], bool], check: Callable[[nn.Module, str], None]
+        self, path: str, is_leaf: Callable[[nn.Module], bool], enter: Callable[[nn.Module, str], None]
     ) -> None:
         super().__init__()
-        self._path, self._is_leaf, self._check = path, is_leaf, check
+        self._path, self._is_leaf, self._enter = path, is_leaf, enter
+        self._thread = threading.get_ident()
         self.place = (path, "")
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -109,9 +114,11 @@ class _Tracer(fx.Tracer):
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
         before, self.place = self.place, (_path(self._path, self.path_of_module(m)), type(m).__name__)
         if not self._is_leaf(m):
-            self._check(m, self.place[0])
+            self._enter(m, self.place[0])
         result = super().call_module(m, forward, args, kwargs)
         self.place = before
         return result
@@ -147,7 +154,20 @@ class _Value(fx.Proxy):
         return self._in_place(operator.itruediv, other)
 
 
+def member(path: str, name: str) -> str:
+    """Return where in the model a module stands, as Python would get there from another one.
+
+    Parameters
+    ----------
+    path
+        Where the other one stands.
+    name
+        The name there, with dots; "" for the other one itself.
+    """
+    names = name.split(".") if name else []
+    return path + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in names)
+
+
 def _path(path: str, target: str) -> str:
-    """Return where in the model a module of the graph stands, as Python would get there."""
-    _, *names = target.split(".")
-    return path + "".join(f"[{name}]" if name.isdigit() else f".{name}" for name in names)
+    """Return where in the model a module of the graph stands; names begin with that of the traced module."""
+    return member(path, target.partition(".")[2])

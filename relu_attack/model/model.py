@@ -1,0 +1,167 @@
+"""The user's model: its own forward pass for values, beside the chain that engines work on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack._checks import all_finite
+from relu_attack.errors import ModelError
+from relu_attack.model.running import run_in_parts
+from relu_attack.model.stochastic import largest_rounding
+from relu_attack.network import Network
+
+# What is accepted as rounding without an estimate of it: this many spacings of the largest output.
+_CERTAINLY_ROUNDING = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A user's module with its chain.
+
+    Attributes
+    ----------
+    module
+        The module, in the mode in which it is to be run.
+    network
+        The chain of the inputs of the user, in float64 on the CPU.
+    device, dtype
+        Where the module computes, and what it takes.
+    before
+        What is done with inputs (batch, \\*shape) before the module is run, in its dtype; None for nothing.
+    """
+
+    module: nn.Module
+    network: Network
+    device: torch.device
+    dtype: torch.dtype
+    before: Callable[[Tensor], Tensor] | None = None
+
+    @staticmethod
+    def of(
+        module: nn.Module,
+        network: Network,
+        before: Callable[[Tensor], Tensor] | None = None,
+        *,
+        like: Tensor | None = None,
+    ) -> Model:
+        """Return a module with its chain; one without weights is run as `like` is, by default in float64 on the CPU."""
+        tensors = (tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point())
+        first = next(tensors, torch.zeros((), dtype=torch.float64) if like is None else like)
+        return Model(module, network, first.device, first.dtype, before)
+
+    def snapshot(self) -> Model:
+        """Return the model as it is now, whatever is done with the module later.
+
+        A module that cannot be copied is kept itself: its values are compared with the chain in any case.
+        """
+        try:
+            return replace(self, module=copy.deepcopy(self.module))
+        except Exception:  # copying calls whatever the module holds
+            return self
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Run the module itself.
+
+        Parameters
+        ----------
+        x
+            Flat inputs, shape (batch, inputs), which are rounded to the module's dtype.
+
+        Returns
+        -------
+        Tensor
+            What it answers, float64, shape (batch, outputs), on the device of `x`.
+
+        Raises
+        ------
+        ModelError
+            When the module raises, or returns another shape.
+        """
+        answer = run_in_parts(self.module, self._prepared(x))
+        return self._read(answer).to(x.device)
+
+    def checked_outputs(self, x: Tensor, *, where: str) -> Tensor:
+        """Run the module itself, and compare what it answers with the chain.
+
+        Parameters
+        ----------
+        x
+            As in `outputs`.
+        where
+            What the points are, for the message.
+
+        Raises
+        ------
+        ModelError
+            As `check`.
+        """
+        found = self.outputs(x)
+        self.check(x, found, where=where)
+        return found
+
+    def check(self, x: Tensor, outputs: Tensor, *, where: str, against: Tensor | None = None) -> None:
+        """Raise unless outputs of the module are those of the chain, to the rounding of the module's own forward pass.
+
+        Parameters
+        ----------
+        x
+            Flat inputs, shape (batch, inputs).
+        outputs
+            What the module answered, float64, shape (batch, outputs).
+        where
+            What the points are, for the message.
+        against
+            What else than the outputs of the chain they are compared with, float64, shape (batch, outputs).
+
+        Raises
+        ------
+        ModelError
+            When an output is NaN or infinite, or the two differ by more than rounding.
+        """
+        outputs = outputs.cpu()
+        if not all_finite(outputs):
+            row = int(torch.nonzero(~torch.isfinite(outputs))[0, 0])
+            raise ModelError(
+                f"the model's own forward pass answers NaN or infinity {where}, for the input {_shown(x[row])}: it "
+                f"overflows {self.dtype}; scale its weights, or call model.double()"
+            )
+        expected = self.network.values(x.to("cpu", torch.float64)) if against is None else against
+        difference = (outputs - expected.cpu()).abs().nan_to_num(torch.inf)
+        spacing = torch.finfo(self.dtype).eps
+        if not bool((difference > _CERTAINLY_ROUNDING * spacing * outputs.abs().amax()).any()):
+            return
+        shaped = outputs.view(len(x), *self.network.output_shape).to(self.device)
+        rounding = largest_rounding(self.module, self._prepared(x), shaped).flatten(1).cpu()
+        wrong = difference > rounding
+        if bool(wrong.any()):
+            row, output = divmod(int((difference / rounding).nan_to_num(0.0).argmax()), outputs.shape[1])
+            raise ModelError(
+                f"the model's own forward pass is {float(difference[row, output]):.3g} away from "
+                f"{'its chain' if against is None else 'what it answered before'} {where}: output {output} is "
+                f"{float(outputs[row, output]):.6g}, not {float(expected[row, output]):.6g}, at the input "
+                f"{_shown(x[row])}; does its forward depend on anything but its input, or were its weights changed?"
+            )
+
+    def _prepared(self, x: Tensor) -> Tensor:
+        inputs = x.view(-1, *self.network.input_shape).to(self.device, self.dtype)
+        return inputs if self.before is None else self.before(inputs)
+
+    def _read(self, answer: Tensor) -> Tensor:
+        """Return answers as rows, after a look at their shape."""
+        if answer.shape[1:] != self.network.output_shape:
+            raise ModelError(
+                f"the model returns shape (batch, {', '.join(map(str, answer.shape[1:]))}); "
+                f"expected (batch, {', '.join(map(str, self.network.output_shape))})"
+            )
+        return answer.flatten(1)
+
+
+def _shown(x: Tensor) -> str:
+    """Return the first numbers of a point."""
+    numbers = x.flatten()[:4].tolist()
+    return f"({', '.join(f'{number:.6g}' for number in numbers)}{', ...' if x.numel() > len(numbers) else ''})"

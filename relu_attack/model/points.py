@@ -1,0 +1,49 @@
+"""Points of a set at which a model and its chain are compared."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relu_attack.domains import Domain
+from relu_attack.network import Network, ray
+
+# Products of all points together, about 0.05 s on one core; points at least and at most; sets of a batch at most.
+_PRODUCTS, _FEWEST, _MOST, _SETS = 2**27, 4, 16, 4
+_BESIDE = 1e-3
+
+
+def comparison_points(network: Network, domain: Domain) -> Tensor:
+    """Return points of a set: its middle, corners, random ones, and points on both sides of where units switch.
+
+    Parameters
+    ----------
+    network
+        The chain, float64 on the CPU.
+    domain
+        A set, or a batch of sets, of which a few are taken.
+
+    Returns
+    -------
+    Tensor
+        Float64 on the CPU, shape (points, inputs); the first is the middle of the others.
+    """
+    generator = torch.Generator().manual_seed(0)
+    batch = domain.batch or 1
+    sets = [domain.single(index * batch // min(batch, _SETS)) for index in range(min(batch, _SETS))]
+    count = min(max(_PRODUCTS // max(network.products, 1), _FEWEST), _MOST)
+    each = -(-count // (2 * len(sets)))
+    found = []
+    for one in sets:
+        points = torch.cat([one.corners(each, generator=generator), one.sample(each, generator=generator)])
+        points = points.to("cpu", torch.float64)
+        found += [points.mean(0, keepdim=True), points, _beside_walls(network, points)]
+    return torch.cat(found)
+
+
+def _beside_walls(network: Network, points: Tensor) -> Tensor:
+    """Return points on both sides of the first wall from each point toward the next one, (2 points, inputs)."""
+    direction = points.roll(1, 0) - points
+    distance = ray(network, points, direction).clamp(0.0, 1.0)
+    beside = torch.cat([distance * (1 - _BESIDE), (distance * (1 + _BESIDE)).clamp_max(1.0)])
+    return points.repeat(2, 1) + beside * direction.repeat(2, 1)
