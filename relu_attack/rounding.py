@@ -139,6 +139,40 @@ def dot_error(magnitude: Tensor, terms: int, operands: Tensor | float) -> Tensor
     return magnitude * gamma(2 * (terms + 2), magnitude.dtype) + (operands + float(terms)) * underflow
 
 
+def sum_above(magnitude: Tensor, terms: int, operands: Tensor | float) -> Tensor:
+    """Return an upper bound of sums of products of which none is negative, with room for one more rounding.
+
+    The arguments are those of `dot_error`, `magnitude` being the sums as computed: they are off by that at most.
+
+    Examples
+    --------
+    >>> bool(sum_above(torch.tensor(3.0), terms=3, operands=4.0) > 3.000001)
+    True
+    """
+    return up(magnitude + dot_error(magnitude, terms + 1, operands))
+
+
+def compound(*relative: float) -> float:
+    """Return a relative error that covers several after one another: ``(1 + a) (1 + b) ... - 1``, rounded up.
+
+    Notes
+    -----
+    Each operation is rounded once, and the next number above is no smaller than its exact result. Errors are zero or at
+    least u, beside which what is flushed is nothing.
+
+    Examples
+    --------
+    >>> compound(0.0, 0.0), 0.21 < compound(0.1, 0.1) < 0.2100001
+    (0.0, True)
+    """
+    total = 0.0
+    for part in relative:
+        if part:
+            both = math.nextafter(total * part, math.inf)
+            total = math.nextafter(math.nextafter(total + part, math.inf) + both, math.inf)
+    return total
+
+
 def midpoint_radius(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Return centres and radii whose boxes ``centre +- radius`` contain the given ones.
 
@@ -155,8 +189,9 @@ def midpoint_radius(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
 
     Notes
     -----
-    The centre is what it is computed to. The distances to the ends are each one operation, of which `up` is an upper
-    bound for the operands as they are read; those differ from what they are by less than t each.
+    The centre is what it is computed to. Let d be the larger distance to an end as computed: one operation on operands
+    that are read as they are to 2 t. The exact one is below d + ulp(d) / 2 + 2 t. Where half an ulp is at least 2 t,
+    the next number above d has that room; elsewhere d + 8 t is rounded by less than 2 t and has it.
 
     Examples
     --------
@@ -165,12 +200,18 @@ def midpoint_radius(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     (0.5, True)
     """
     center = lower / 2 + upper / 2
-    radius = up(torch.maximum(center - lower, upper - center))
-    return center, up(radius + 2 * tiny(radius.dtype))
+    distance = torch.maximum(center - lower, upper - center)
+    return center, up(distance + 8 * tiny(distance.dtype))
 
 
 def enclose_affine(
-    middle: Tensor, spread: Tensor, magnitude: Tensor, terms: int, operands: Tensor | float
+    middle: Tensor,
+    spread: Tensor,
+    magnitude: Tensor,
+    terms: int,
+    operands: Tensor | float,
+    *,
+    lost: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the range of an affine map ``A h + b`` over boxes in midpoint-radius form.
 
@@ -186,6 +227,8 @@ def enclose_affine(
         Largest number of products of an output, without the bias.
     operands
         At least the sum of ``|c| + r`` over the inputs: coefficients that are subnormal may be read as zero.
+    lost
+        Upper bound of what the map is off by itself; nothing when not given.
 
     Returns
     -------
@@ -197,7 +240,8 @@ def enclose_affine(
     The range is within ``A c + b +- |A| r``. Both sums have n + 1 terms at most, so their errors together are at most
     those of a sum of magnitudes ``|A| (|c| + r) + |b|``; it is computed from sums ``|c| + r``, one rounding more. The
     two subtractions at the end are off by at most u times twice that, and as much for their operands: together less
-    than n + 6 roundings. Centres that are read as zero are within the room of the radius.
+    than n + 6 roundings. What is lost is in the last subtraction only, whose rounding `outward` covers. Centres that
+    are read as zero are within the room of the radius.
 
     Examples
     --------
@@ -207,6 +251,7 @@ def enclose_affine(
     True
     """
     error = dot_error(magnitude, terms + 6, operands)
+    error = error if lost is None else up(error + lost)
     return outward(middle - spread - error, middle + spread + error)
 
 

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from relu_attack.bounds.relaxation import Relaxation
 from relu_attack.network import Affine
+from relu_attack.rounding import gamma, sum_above, tiny, up
+
+# Roundings of the factors themselves and around the products.
+_AROUND = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,23 +41,31 @@ class Map:
     affine
         The map ``A h + b``.
     size
-        Upper bound of ``|A| |h| + |b|`` over the activations h below, shape (boxes, outputs).
+        Upper bound of ``|A| |h| + |b|`` over the activations h below, and of `lost`, shape (boxes, outputs).
+    lost
+        What the map may be off by, and what coefficients that are read as zero amount to, shape (boxes, outputs).
     underflow
         What products too small for the dtype can amount to, shape (boxes, 1).
     """
 
     affine: Affine
     size: Tensor
+    lost: Tensor
     underflow: Tensor
 
     @staticmethod
     def create(affine: Affine, lower: Tensor, upper: Tensor) -> Map:
         """Describe a map of activations within (boxes, inputs)."""
         largest, operator = torch.maximum(lower.abs(), upper.abs()), affine.operator
-        size, tiny = operator.absolute().apply(largest, bias=affine.bias.abs()), torch.finfo(largest.dtype).tiny
-        size = size * (1 + 2 * _gamma(operator.terms, size.dtype)) + tiny
+        size, length = operator.absolute().apply(largest, bias=affine.bias.abs()), largest.sum(1, keepdim=True)
+        size = sum_above(size, operator.terms + 1, operator.gain * length)
+        flushed = 64 * operator.gain * tiny(largest.dtype)
+        lost = (flushed * (1 + length)).expand_as(size)
+        if affine.loss is not None:
+            lost = up(lost + affine.loss.over(largest))
+            size = up(size + lost)
         terms = operator.outputs + operator.transpose_terms
-        return Map(affine, size, tiny * (terms * (1 + largest.sum(1, True)) + size.sum(1, True)))
+        return Map(affine, size, lost, flushed * (terms * (1 + length) + size.sum(1, keepdim=True)))
 
     def transpose(self, rows: Tensor) -> Tensor:
         """Return the products of rows (boxes, rows, outputs) with A, (boxes, rows, inputs)."""
@@ -62,11 +74,15 @@ class Map:
     def factor(self, adds: int) -> float:
         """Return what `size` times a row is multiplied with to cover the row's product, its constant and some sums."""
         operator = self.affine.operator
-        return 2 * _gamma(operator.outputs + operator.transpose_terms + adds, self.size.dtype)
+        return gamma(2 * (operator.outputs + operator.transpose_terms + adds + _AROUND), self.size.dtype)
+
+    def charge(self, adds: int) -> Tensor:
+        """Return what a row is charged for each unit of its coefficients, (boxes, outputs)."""
+        return self.factor(adds) * self.size + self.lost
 
     def take(self, boxes: slice) -> Map:
         """Return the map as some of the boxes see it."""
-        return Map(self.affine, self.size[boxes], self.underflow[boxes])
+        return Map(self.affine, self.size[boxes], self.lost[boxes], self.underflow[boxes])
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +136,14 @@ def substitute(
     the rounding of the next ones is charged to the constant: a product of rows M with A is off by at most ``gamma |M|
     |A|`` (Higham, Accuracy and Stability, section 3.5), so its value at h is by at most ``gamma |M| (|A| |h| + |b|)``.
     That is linear in the positive and in the negative part of M, as is what the layer adds to the constant, so each
-    part takes one product with a vector. Half of each factor covers the rounding of the charge itself.
+    part takes one product with a vector. Half of each factor covers the rounding of the charge itself. What a map lost
+    when it was folded is charged in the same way, and for what underflows products are counted as if each did.
 
     Multipliers are those of beta-CROWN (Wang et al., 2103.06624, section 3.1). As rounding keeps order, no
     coefficient is moved against the sign of its multiplier, so what it is moved by is a multiplier too.
     """
     adds = 4 * (len(steps) + len(after)) + 2  # into the constant, for whatever is added first
-    constant = constant + 2 * _gamma(adds, rows.dtype) * constant.abs()
+    constant = constant + gamma(2 * (adds + _AROUND), rows.dtype) * constant.abs()
     for map_ in reversed(after):
         rows, constant = _through_map(map_, rows, constant, adds)
     for index in range(len(steps) - 1, -1, -1):
@@ -138,7 +155,7 @@ def substitute(
 
 
 def _through_map(map_: Map, rows: Tensor, constant: Tensor, adds: int) -> tuple[Tensor, Tensor]:
-    error = map_.factor(adds) * times(rows.abs(), map_.size) + map_.underflow
+    error = times(rows.abs(), map_.charge(adds)) + map_.underflow
     return map_.transpose(rows), constant + rows @ map_.affine.bias + error
 
 
@@ -152,9 +169,9 @@ def _through_layer(
     multipliers: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     factor, bias = map_.factor(adds), map_.affine.bias
-    charge = factor * map_.size
+    charge = map_.charge(adds)
     # What each unit adds to the constant: for a positive coefficient, and for a negative one times its lower slope.
-    above = lines.upper_slope * (bias + charge) + (1 + factor) * lines.intercept + 4 * torch.finfo(rows.dtype).tiny
+    above = lines.upper_slope * (bias + charge) + (1 + factor) * lines.intercept + 4 * tiny(rows.dtype)
     positive, negative = rows.clamp_min(0), rows.clamp_max(0)
     constant = constant + times(positive, above)
     negative.mul_(below)
@@ -170,8 +187,3 @@ def _through_layer(
 def times(rows: Tensor, vector: Tensor) -> Tensor:
     """Return the product of rows (boxes, rows, units) with a vector for each box (boxes, units)."""
     return (rows @ vector[..., None])[..., 0]
-
-
-def _gamma(terms: int, dtype: torch.dtype) -> float:
-    unit = (terms + 8) * torch.finfo(dtype).eps / 2
-    return unit / (1 - unit)

@@ -17,6 +17,7 @@ from relu_attack.bounds.slopes import Descent, descend
 from relu_attack.bounds.support import BoxSupport, Support, bounding_ends, set_support
 from relu_attack.domains import Domain
 from relu_attack.network import Network
+from relu_attack.rounding import outward, up
 
 Range = tuple[Tensor, Tensor]
 
@@ -102,9 +103,13 @@ def _crown(
     if deadline.passed:
         return replace(interval(network, lower, upper, rows, deadline=deadline), method="crown")
     within = deadline.share(1 - KEPT)
-    ranges, steps = bound_layers(network, lower, upper, support, deadline=within, memory_limit=memory_limit)
+    # A range that is computed from a tighter one may be wider by a rounding.
+    plain = interval(network, lower, upper, rows)
+    ranges, steps = bound_layers(
+        network, lower, upper, support, known=plain.layers, deadline=within, memory_limit=memory_limit
+    )
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
-    found = objective_range(network.output, low, high, rows)
+    found = intersect((plain.lower, plain.upper), objective_range(network.output, low, high, rows))
     after, constant = (Map.create(network.output, low, high),), torch.zeros_like(found[0])
     sides = both_sides(steps, support, rows, constant, after=after, memory_limit=memory_limit, deadline=deadline)
     return Bounds(*intersect(found, sides), tuple(ranges), method="crown", sound=True)
@@ -185,11 +190,15 @@ def _bound_units(
             continue
         if deadline.passed:
             break
-        rows, constant, after = _rows_of(map_.take(boxes), units, low.dtype)
+        part = map_.take(boxes)
+        rows, constant, after = _rows_of(part, units, low.dtype)
         layers, sets = [step.take(boxes) for step in steps], support.take(boxes)
         found = both_sides(
             layers, sets, rows, constant, after=after, descent=descent, memory_limit=memory_limit, deadline=deadline
         )
+        if not after:  # then the rows are those of the map, and what it is off by is charged here
+            lost = part.lost.gather(1, units)
+            found = outward(found[0] - lost, found[1] + lost)
         before = low[boxes].gather(1, units), high[boxes].gather(1, units)
         for end, new in zip((low, high), intersect(before, found), strict=True):
             end[boxes].scatter_(1, units, new)
@@ -231,9 +240,8 @@ def both_sides(
             for part in _turns(count, len(rows[boxes]) * each, memory_limit)
         ]
         sides.append(torch.cat(parts, 2))
-    high, low = torch.cat(sides).nan_to_num(nan=torch.inf).unbind(1)
-    infinity = torch.full_like(high, torch.inf)
-    return torch.nextafter(-low, -infinity), torch.nextafter(high, infinity)
+    high, low = up(torch.cat(sides)).unbind(1)
+    return -low, high
 
 
 def _upper_sides(

@@ -8,6 +8,7 @@ from torch import Tensor
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.base import Bounds
 from relu_attack.network import Affine, Layer, Network
+from relu_attack.rounding import enclose_affine, midpoint_radius, outward, sum_above
 
 _AT_ONCE = 2**29
 """Products that are done between two looks at the clock: about a tenth of a second of one core."""
@@ -37,10 +38,8 @@ def interval(
 
     Notes
     -----
-    In midpoint-radius form ``A c + b +- |A| r``. A sum of n products in floating point, in any order, is off by at
-    most ``gamma_n = n u / (1 - n u)`` times the sum of magnitudes, u the unit roundoff (Higham, Accuracy
-    and Stability of Numerical Algorithms, section 3.1); the range is widened by that, with n raised for the
-    roundings of midpoint, radius and the folding of coefficients.
+    In midpoint-radius form ``A c + b +- |A| r``, widened by what is rounded (see `relu_attack.rounding`) and by what
+    the maps lost when they were folded.
 
     Examples
     --------
@@ -90,51 +89,48 @@ def _unknown(network: Network, lower: Tensor, objective: Tensor) -> Bounds:
 
 def affine_range(affine: Affine, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Return the range of an affine map over boxes (boxes, inputs), each end of shape (boxes, outputs)."""
-    center, radius, size = _midpoint_radius(lower, upper)
-    absolute = affine.operator.absolute()
-    error = absolute.apply(size, bias=affine.bias.abs())
-    return _widen(affine.apply(center), absolute.apply(radius), error, affine.operator.terms)
+    center, radius = midpoint_radius(lower, upper)
+    size, operator = center.abs() + radius, affine.operator
+    absolute = operator.absolute()
+    return enclose_affine(
+        affine.apply(center),
+        absolute.apply(radius),
+        absolute.apply(size, bias=affine.bias.abs()),
+        operator.terms,
+        operator.gain * size.sum(1, keepdim=True),
+        lost=None if affine.loss is None else affine.loss.over(size),
+    )
 
 
 def activation_range(layer: Layer, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Return the range of a layer's activations from that of its preactivations, (boxes, units)."""
-    lower, upper = (torch.maximum(z, z * layer.slope) for z in (lower, upper))
-    return (lower, upper) if layer.is_relu else _outward(lower, upper)
+    if layer.is_relu:
+        return lower.clamp_min(0), upper.clamp_min(0)
+    return outward(*(torch.maximum(z, z * layer.slope) for z in (lower, upper)))
 
 
 def objective_range(output: Affine, lower: Tensor, upper: Tensor, objective: Tensor) -> tuple[Tensor, Tensor]:
     """Return the range of objective rows over boxes (boxes, inputs of the last map), each end (boxes, rows)."""
-    outputs = output.operator.outputs
-    folded = output.operator.transpose(objective.reshape(-1, outputs)).view(*objective.shape[:-1], -1)
-    magnitude = output.operator.absolute().transpose(objective.abs().reshape(-1, outputs))
-    magnitude = magnitude.view(*objective.shape[:-1], -1)
-    constant, constant_magnitude = objective @ output.bias, objective.abs() @ output.bias.abs()
-    center, radius, size = _midpoint_radius(lower, upper)
-    middle, spread, error = (
-        (rows @ vector[..., None])[..., 0]
-        for rows, vector in ((folded, center), (folded.abs(), radius), (magnitude, size))
-    )
-    terms = output.operator.transpose_terms + outputs + folded.shape[-1]
-    return _widen(middle + constant, spread, error + constant_magnitude, terms)
+    operator = output.operator
+    flat = objective.reshape(-1, operator.outputs)
+    folded = operator.transpose(flat).view(*objective.shape[:-1], -1)
+    magnitude = operator.absolute().transpose(flat.abs()).view(*objective.shape[:-1], -1)
+    center, radius = midpoint_radius(lower, upper)
+    size = center.abs() + radius
+    middle, spread, error = map(_times, (folded, folded.abs(), magnitude), (center, radius, size))
+    # A product of three numbers goes through the roundings of both sums. What underflows in the first one is multiplied
+    # by the inputs.
+    terms = operator.transpose_terms + operator.outputs + operator.inputs
+    length = objective.abs().sum(-1)
+    operands = operator.gain * (1 + size.sum(1, keepdim=True)) * (1 + length) * (terms + 1)
+    lost = None
+    if output.loss is not None:
+        lost = output.loss.over(size)
+        lost = sum_above(_times(objective.abs(), lost), operator.outputs, length + lost.sum(1, keepdim=True))
+    error = error + objective.abs() @ output.bias.abs()
+    return enclose_affine(middle + objective @ output.bias, spread, error, terms, operands, lost=lost)
 
 
-def _midpoint_radius(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    center = lower + (upper - lower) / 2
-    radius = torch.maximum(center - lower, upper - center) * (1 + 2 * torch.finfo(lower.dtype).eps)
-    return center, radius, center.abs() + radius
-
-
-def _widen(middle: Tensor, spread: Tensor, magnitude: Tensor, terms: int) -> tuple[Tensor, Tensor]:
-    # Twice the operations of one sum (middle and spread), plus the few roundings around them.
-    number = torch.finfo(middle.dtype)
-    count = (terms + 8) * number.eps
-    # The sums of magnitudes are rounded themselves.
-    error = magnitude * (count / (1 - count)) * (1 + 2 * count) + number.tiny
-    return _outward(middle - spread - error, middle + spread + error)
-
-
-def _outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
-    infinity = torch.tensor(torch.inf, dtype=lower.dtype, device=lower.device)
-    # Where a number overflows nothing is known.
-    lower, upper = torch.where(lower.isnan(), -infinity, lower), torch.where(upper.isnan(), infinity, upper)
-    return torch.nextafter(lower, -infinity), torch.nextafter(upper, infinity)
+def _times(rows: Tensor, vector: Tensor) -> Tensor:
+    """Return the products of rows (rows, inputs), or (boxes, rows, inputs), with a vector for each box."""
+    return (rows @ vector[..., None])[..., 0]

@@ -13,6 +13,7 @@ from relu_attack.bounds.backward import Map, Step, substitute
 from relu_attack.bounds.halfspaces import Halfspaces
 from relu_attack.bounds.slopes import Adam, Adjoint, Descent, adjoint, moved_slopes
 from relu_attack.bounds.support import box_support
+from relu_attack.rounding import tiny, up
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +231,7 @@ class _Move:
         # What the whole function and each row vary by over a box: inputs have units of their own.
         width = self._relaxed.upper - self._relaxed.lower
         size = (found.input_coefficients[:, 0].abs() * width).sum(1, keepdim=True) / (
-            width @ halfspaces.matrix.abs().T + torch.finfo(width.dtype).tiny
+            width @ halfspaces.matrix.abs().T + tiny(width.dtype)
         )
         return halfspaces.admit(faces - rate * size * self._faces.direction(left))
 
@@ -273,8 +274,5 @@ def bound_mixtures(relaxed: Relaxed, mixture: Mixture, own: Tensor, plain: Tenso
         faces = spread(mixture.faces, torch.zeros_like(mixture.faces))
         largest = torch.maximum(relaxed.lower.abs(), relaxed.upper.abs())
         coefficients, added = relaxed.halfspaces.add(faces, coefficients, largest)
-        constant = constant + added + 2 * torch.finfo(constant.dtype).eps * (constant.abs() + added.abs())
-    value = box_support(relaxed.lower, relaxed.upper)(coefficients) + constant
-    return torch.nextafter(value, torch.full_like(value, torch.inf)).nan_to_num(
-        nan=torch.inf, posinf=torch.inf
-    ), directions
+        constant = up(constant + added)
+    return up(box_support(relaxed.lower, relaxed.upper)(coefficients) + constant), directions

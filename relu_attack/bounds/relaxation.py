@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from relu_attack.rounding import dot_error
+
 
 @dataclass(frozen=True, eq=False)
 class Relaxation:
@@ -89,5 +91,6 @@ def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
 def _excess(value: Tensor, slope: Tensor, end: Tensor) -> Tensor:
     """Return an upper bound of ``value - slope end`` in real arithmetic; minus infinity where `end` is infinite."""
     size = value.abs() + (slope * end).abs()
-    excess = value - slope * end + 4 * torch.finfo(end.dtype).eps * size + torch.finfo(end.dtype).tiny
+    # The value is a product that is rounded itself.
+    excess = value - slope * end + dot_error(size, 3, 2 + end.abs())
     return torch.where(torch.isinf(end), -torch.inf, excess)

@@ -20,6 +20,7 @@ from relu_attack.encodings.coefficients import folding_error, row_error
 from relu_attack.network import Network
 from relu_attack.problem import Problem
 from relu_attack.programs import PreparedProgram, Program
+from relu_attack.rounding import up
 
 Array = NDArray[np.float64]
 Range = tuple[Tensor, Tensor]
@@ -81,7 +82,7 @@ class RelaxedRows:
                 solution = prepared.solve(time_limit=None if math.isinf(left) else left)
                 if not (solution.certified and math.isfinite(solution.bound)):
                     continue
-                bound = np.nextafter(solution.bound + self.error[row], np.inf)
+                bound = float(up(torch.tensor(solution.bound + self.error[row], dtype=torch.float64)))
                 if sign > 0:
                     high[row] = min(high[row], bound)
                 else:

@@ -56,8 +56,10 @@ def _numbers(network: Network) -> Iterator[tuple[str, Tensor]]:
     affines = [(f"layer {index}", layer.affine) for index, layer in enumerate(network.layers)]
     for place, affine in [*affines, ("the output", network.output)]:
         yield f"a bias of {place}", affine.bias
-        for weight in _weights(affine.operator, place):
-            yield f"a weight of {place}", weight
+        folded = [] if affine.loss is None or affine.loss.factors is None else [affine.loss.factors]
+        for operator in (affine.operator, *folded):
+            for weight in _weights(operator, place):
+                yield f"a weight of {place}", weight
     for index, layer in enumerate(network.layers):
         yield f"a slope of layer {index}", layer.slope
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.backward import Map, Step
 from relu_attack.network import Affine
+from relu_attack.rounding import tiny
 
 Point = Callable[[Tensor], Tensor]
 """Takes coefficients (boxes, rows, inputs) and returns where they are largest on each set, in the same shape."""
@@ -51,7 +52,7 @@ class Adam:
         self._mean.lerp_(gradient, 0.1)
         self._square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
         mean, square = self._mean / (1 - 0.9**self._steps), self._square / (1 - 0.999**self._steps)
-        return mean / (square.sqrt() + torch.finfo(mean.dtype).tiny)
+        return mean / (square.sqrt() + tiny(mean.dtype))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from relu_attack.encodings import encode
 from relu_attack.network import Network, identity
 from relu_attack.problem import Problem
 from relu_attack.programs import PreparedProgram
+from relu_attack.rounding import dot_error, gamma, midpoint_radius, tiny
 
 Function = Callable[[Tensor], Tensor]
 
@@ -61,7 +62,8 @@ class BoxSupport(Support):
 
     def __call__(self, coefficients: Tensor) -> Tensor:
         value = times(coefficients, self.center) + times(coefficients.abs_(), self.reach)
-        return value + torch.finfo(value.dtype).tiny * (1 + self.reach.sum(1, True) + self.center.abs().sum(1, True))
+        operands = self.center.abs().sum(1, True) + self.reach.sum(1, True)
+        return value + dot_error(torch.zeros_like(operands), self.center.shape[1], operands)
 
     def point(self, coefficients: Tensor) -> Tensor:
         return torch.addcmul(self.center[:, None], coefficients.sign(), self.radius[:, None])
@@ -72,11 +74,9 @@ class BoxSupport(Support):
 
 def box_support(lower: Tensor, upper: Tensor) -> BoxSupport:
     """Return the support function of boxes (boxes, inputs), sound to rounding."""
-    eps = torch.finfo(lower.dtype).eps
-    center = lower + (upper - lower) / 2
-    radius = torch.maximum(center - lower, upper - center) * (1 + 2 * eps)
-    # Two sums of products, each off by n u of its magnitudes, and a few roundings: a quarter of this.
-    factor = 2 * (lower.shape[1] + 8) * eps
+    center, radius = midpoint_radius(lower, upper)
+    # Two sums of n products, and a few roundings: a half of this.
+    factor = gamma(2 * (lower.shape[1] + 8), lower.dtype)
     return BoxSupport(center, radius, radius + factor * (center.abs() + radius))
 
 
@@ -154,13 +154,14 @@ def _single_support(domain: Domain, around: BoxSupport, deadline: Deadline) -> F
 
 def _ball_support(ball: L2Ball) -> Function:
     center, radius = ball.center_point.reshape(-1), ball.radius.reshape(())
-    factor = 2 * (len(center) + 8) * torch.finfo(center.dtype).eps
 
     def support(rows: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(rows, dim=-1)
-        slack = factor * (rows.abs() @ center.abs() + radius * length) + torch.finfo(center.dtype).tiny
-        bound: Tensor = rows @ center + radius * length + slack
-        return bound
+        # Squares of small numbers underflow.
+        scale = rows.abs().amax(-1, keepdim=True).clamp_min(tiny(rows.dtype))
+        length = scale[:, 0] * torch.linalg.vector_norm(rows / scale, dim=-1)
+        magnitude, operands = rows.abs() @ center.abs() + radius * length, rows.abs().sum(-1) + center.abs().sum()
+        bound: Tensor = rows @ center + radius * length
+        return bound + dot_error(magnitude, len(center) + 8, (operands + radius) * (1 + radius))
 
     return support
 
@@ -172,7 +173,7 @@ def _l1_support(ball: L1Ball) -> Function:
     """
     box, rows = ball.bounding_box(), ball.inequalities()
     center, radius = rows.upper[: ball.inputs], rows.upper[-1]
-    start, eps = torch.clamp(center, box.lower, box.upper), torch.finfo(center.dtype).eps
+    start = torch.clamp(center, box.lower, box.upper)
     ends = torch.stack([box.lower, start, box.upper])
     distance, size = (ends - center).abs(), ends.abs().amax(0)
     left = radius - distance[1].sum()
@@ -185,9 +186,9 @@ def _l1_support(ball: L1Ball) -> Function:
         # What is concave in an input is largest at an end or at the bend.
         value = (rows[:, None] * ends - price[:, None] * distance).amax(1).sum(1)
         magnitude = rows.abs() @ size + price[:, 0] * (distance.amax(0).sum() + radius)
-        slack = 2 * (ball.inputs + 8) * eps * magnitude + torch.finfo(center.dtype).tiny
-        bound: Tensor = value + price[:, 0] * radius + slack
-        return bound
+        operands = rows.abs().sum(1) + size.sum() + ball.inputs * price[:, 0] + distance.sum() + radius
+        bound: Tensor = value + price[:, 0] * radius
+        return bound + dot_error(magnitude, ball.inputs + 8, operands)
 
     return support
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import scipy
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from relu_attack.network import Affine
 from relu_attack.network.operators import LinearOperator
+from relu_attack.rounding import dot_error, up
 
-_UNIT_ROUNDOFF = torch.finfo(torch.float64).eps / 2
+# Roundings around the sums: a scale, and what is added up after it.
+_AROUND = 6
 
 
 def sparse_matrix(operator: LinearOperator) -> Any:
@@ -26,19 +27,23 @@ def sparse_matrix(operator: LinearOperator) -> Any:
 def folding_error(affine: Affine, size: Tensor) -> Tensor:
     """Bound what rounding of coefficients changes in ``A x + b`` where |x| <= `size` (inputs,); shape (outputs,).
 
-    A coefficient that is a sum of n products is off by ``gamma_n`` times the sum of magnitudes at most (Higham,
-    Accuracy and Stability of Numerical Algorithms, section 3.1); the factor 2 and the 8 hold the roundings around it.
+    It is that of a coefficient that is a sum of products, scaled and added up with the others, and what the map lost
+    when it was folded.
     """
-    magnitude = affine.operator.absolute().apply(size[None], bias=affine.bias.abs())[0]
-    return magnitude * (2 * (affine.operator.terms + 8) * _UNIT_ROUNDOFF) + torch.finfo(torch.float64).tiny
+    operator = affine.operator
+    magnitude = operator.absolute().apply(size[None], bias=affine.bias.abs())
+    rounded = dot_error(magnitude, operator.terms + _AROUND, operator.gain * size.sum())
+    return up(rounded + affine.lost(size[None]))[0]
 
 
 def row_error(affine: Affine, size: Tensor, scaled: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the folding error of each row, shape (outputs,); 0 where its coefficients are those of the network.
+    """Return the folding error of each row, shape (outputs,); 0 where its coefficients are those of the model.
 
-    They are not where operators are folded into one matrix, and in the rows that are `scaled` (outputs,).
+    They are not where operators are folded into one matrix, and in the rows that are `scaled` (outputs,). Elsewhere the
+    error is what the network lost when it was lowered.
     """
+    lost = affine.lost(size[None])[0].numpy()
     folded = affine.operator.rounds_entries
     if not folded and not scaled.any():
-        return np.zeros(len(scaled))
-    return np.where(scaled | folded, folding_error(affine, size).numpy(), 0.0)
+        return lost
+    return np.where(scaled | folded, folding_error(affine, size).numpy(), lost)

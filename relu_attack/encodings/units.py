@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from relu_attack.encodings.assembly import Array, Assembly, Block, Indices, single
-
-_EPSILON = float(np.finfo(np.float64).eps)
+from relu_attack.rounding import dot_error, up
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +60,9 @@ class Places:
 def add_columns(assembly: Assembly, kinds: Kinds, *, relaxed: bool) -> Places:
     """Add the columns of a layer."""
     places = Places(*(np.full(len(kinds.slope), -1, dtype=np.int64) for _ in range(3)))
-    leaky = np.where(kinds.slope > 0, np.nextafter(kinds.slope * kinds.lower, -np.inf), 0.0)
+    leaky = np.where(kinds.slope > 0, -_up(-kinds.slope * kinds.lower), 0.0)
     lower = np.where(kinds.active, kinds.lower, leaky)
-    upper = np.where(kinds.scaled, np.nextafter(kinds.slope * kinds.upper, np.inf), kinds.upper)
+    upper = np.where(kinds.scaled, _up(kinds.slope * kinds.upper), kinds.upper)
     places.activation[kinds.kept] = assembly.columns.add(lower[kinds.kept], upper[kinds.kept])
     slope, low, high = kinds.switching
     places.preactivation[kinds.unstable] = assembly.columns.add(low, high)
@@ -81,7 +81,8 @@ def add_equations(assembly: Assembly, kinds: Kinds, places: Places, entries: Blo
     unit, column, value = entries[0][mine], entries[1][mine], entries[2][mine]
     constant, error = (scale * bias)[kept], error[kept]
     block = row[unit], column, -scale[unit] * value
-    assembly.rows.add(constant - error, constant + error, single(result[kept], 1.0), block)
+    low, high = (np.where(error > 0, side, constant) for side in (-_up(error - constant), _up(constant + error)))
+    assembly.rows.add(low, high, single(result[kept], 1.0), block)
 
 
 def add_activations(assembly: Assembly, kinds: Kinds, places: Places, *, relaxed: bool) -> None:
@@ -99,10 +100,21 @@ def add_activations(assembly: Assembly, kinds: Kinds, places: Places, *, relaxed
     if relaxed:
         # What rounding of the coefficients may have taken goes to the right side.
         rise = upper - slope * lower
-        right = (slope - 1) * upper * lower + 8 * _EPSILON * rise * (upper - lower)
-        rows.add(-none, right, single(activation, upper - lower), single(preactivation, -rise))
+        room = dot_error(torch.from_numpy(rise * (upper - lower)), 6, torch.from_numpy(rise + upper - lower)).numpy()
+        rows.add(
+            -none,
+            _up((slope - 1) * upper * lower + room),
+            single(activation, upper - lower),
+            single(preactivation, -rise),
+        )
         return
     below, above = (slope - 1) * lower, (1 - slope) * upper
-    below, above = (np.where(leaky, np.nextafter(side, np.inf), side) for side in (below, above))
+    below, above = (np.where(leaky, _up(side), side) for side in (below, above))
     rows.add(-none, below, h, z, single(binary, below))
     rows.add(-none, nothing, h, own, single(binary, -above))
+
+
+def _up(x: Array) -> Array:
+    """Return the next number above each, as `relu_attack.rounding.up` does."""
+    raised: Array = up(torch.from_numpy(np.ascontiguousarray(x))).numpy()
+    return raised

@@ -1,6 +1,8 @@
 """The intermediate form of a model and its kernels: forward, pattern, gradient, tangent, ray, region."""
 
-from relu_attack.network.layers import Affine, Layer, identity
+from relu_attack.network.affine import Affine, identity
+from relu_attack.network.layers import Layer
+from relu_attack.network.loss import Loss
 from relu_attack.network.lowering import Lowering, lower
 from relu_attack.network.network import Evaluation, Network, Workspace, dense_chain
 from relu_attack.network.penalty import with_excess
@@ -10,6 +12,7 @@ __all__ = [
     "Affine",
     "Evaluation",
     "Layer",
+    "Loss",
     "Lowering",
     "Network",
     "Region",

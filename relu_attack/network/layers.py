@@ -1,4 +1,4 @@
-"""Affine maps and the activations of their outputs, of which a chain is made."""
+"""Layers: an affine map and the activations of its outputs."""
 
 from __future__ import annotations
 
@@ -8,67 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from relu_attack.network.operators import Composition, Convolution, LinearOperator, Selection, compose
+from relu_attack.network.affine import Affine, convert, narrow
 
 _threshold_backward = torch.ops.aten.threshold_backward.grad_input
-
-
-@dataclass(frozen=True, eq=False)
-class Affine:
-    """An affine map ``x -> A x + bias``.
-
-    Attributes
-    ----------
-    operator
-        The linear map A.
-    constants
-        The bias, its entries in the order of the outputs, of any shape. A number that many outputs share, such as those
-        of a channel, may be an expanded view, which takes no memory.
-    """
-
-    operator: LinearOperator
-    constants: Tensor
-
-    @property
-    def bias(self) -> Tensor:
-        """The bias as a vector, shape (outputs,)."""
-        return self.constants.reshape(-1)
-
-    @cached_property
-    def _added(self) -> Tensor | None:
-        """The bias as the operator is to add it: not at all, one number a channel, or a vector."""
-        shared = _narrow(self.constants)
-        if shared.numel() == 1 and not bool(shared.any()):
-            return None
-        last = self.operator.operators[-1] if isinstance(self.operator, Composition) else self.operator
-        if isinstance(last, Convolution) and shared.shape == (last.output_shape[0], 1):
-            return shared[:, 0]
-        with torch.inference_mode(False):  # it outlives the call, and may have to meet autograd
-            return self.bias
-
-    def apply(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return the map's value for each row of `x` (batch, inputs)."""
-        return self.operator.apply(x, bias=self._added, out=out)
-
-    def after(self, first: Affine) -> Affine:
-        """Return this map after `first`, as one map."""
-        unchanged = first._added is None
-        constants = self.constants if unchanged else self.operator.apply(first.bias[None], bias=self.bias)[0]
-        return Affine(compose(first.operator, self.operator), constants)
-
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Affine:
-        """Return the map on another device or in another dtype."""
-        return Affine(self.operator.to(device=device, dtype=dtype), _to(self.constants, device, dtype))
-
-
-def _narrow(shared: Tensor) -> Tensor:
-    """Return one number for all places that share it: a view whose dimensions that were expanded have size 1."""
-    return shared[tuple(slice(0, 1 if stride == 0 else None) for stride in shared.stride())]
-
-
-def _to(shared: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> Tensor:
-    """Convert a tensor; what was expanded stays so."""
-    return _narrow(shared).to(device=device, dtype=dtype).expand(shared.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +42,12 @@ class Layer:
     @cached_property
     def is_relu(self) -> bool:
         """Whether every unit is a plain ReLU, for which the kernels have a shorter way."""
-        return not bool(_narrow(self.slopes).any())
+        return not bool(narrow(self.slopes).any())
 
     @cached_property
     def passes(self) -> Tensor | None:
         """Which units pass their value through and so have no breakpoint, shaped as `slopes`; None if none does."""
-        mask = _narrow(self.slopes) == 1
+        mask = narrow(self.slopes) == 1
         return mask.expand(self.slopes.shape) if bool(mask.any()) else None
 
     @cached_property
@@ -114,7 +56,7 @@ class Layer:
 
         With it the activation and its derivative need no product and no memory for one.
         """
-        slopes = _narrow(self.slopes)
+        slopes = narrow(self.slopes)
         if not bool(((slopes == 0) | (slopes == 1)).all()):
             return None
         return torch.where(slopes == 1, -torch.inf, 0.0).to(slopes.dtype).expand(self.slopes.shape)
@@ -166,9 +108,4 @@ class Layer:
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Layer:
         """Return the layer on another device or in another dtype."""
-        return Layer(self.affine.to(device=device, dtype=dtype), _to(self.slopes, device, dtype))
-
-
-def identity(size: int, *, dtype: torch.dtype = torch.float64) -> Affine:
-    """Return the affine map that changes nothing."""
-    return Affine(Selection(0, size, size), torch.zeros((), dtype=dtype).expand(size))
+        return Layer(self.affine.to(device=device, dtype=dtype), convert(self.slopes, device, dtype))

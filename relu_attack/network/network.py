@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.network.layers import Affine, Layer
+from relu_attack.network.affine import Affine
+from relu_attack.network.layers import Layer
 from relu_attack.network.operators import Dense, Diagonal, PerProblem
 from relu_attack.network.operators.composition import steps_of
 
@@ -144,7 +145,10 @@ class Network:
 
     def substitute(self, scale: Tensor, shift: Tensor) -> Network:
         """Return the network as a function of u with ``x = shift + scale u``, both of shape (inputs,)."""
-        change = Affine(Diagonal(scale.to(self.device, self.dtype)), shift.to(self.device, self.dtype))
+        return self.after(Affine(Diagonal(scale.to(self.device, self.dtype)), shift.to(self.device, self.dtype)))
+
+    def after(self, change: Affine) -> Network:
+        """Return the network as a function of what an affine map makes its inputs from."""
         if not self.layers:
             return Network((), self.output.after(change), self.input_shape, self.output_shape)
         first = Layer(self.layers[0].affine.after(change), self.layers[0].slope)

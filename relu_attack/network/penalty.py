@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from relu_attack.network.layers import Affine, Layer, identity
+from relu_attack.network.affine import Affine, identity
+from relu_attack.network.layers import Layer
 from relu_attack.network.network import Network
 from relu_attack.network.operators import Dense
 

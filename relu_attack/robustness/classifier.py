@@ -13,7 +13,9 @@ from relu_attack._checks import ArrayLike, all_finite, as_tensor
 from relu_attack.domains import Box, Domain
 from relu_attack.errors import ModelError, OptionError, SolverError
 from relu_attack.model import Model, check_agreement, comparison_points
-from relu_attack.network import Network, lower
+from relu_attack.network import Affine, Loss, Network, lower
+from relu_attack.network.operators import Diagonal
+from relu_attack.rounding import gamma
 
 
 def check_module(model: object) -> None:
@@ -92,8 +94,11 @@ class Normalization:
 
     def fold(self, network: Network, shape: tuple[int, ...]) -> Network:
         """Return a network of normalized inputs as one of the inputs before."""
-        scale, shift = (1 / self.std).expand(shape).flatten(), (-self.mean / self.std).expand(shape).flatten()
-        return network.substitute(scale, shift)
+        mean, std = (part.expand(shape).flatten().to(network.device, network.dtype) for part in (self.mean, self.std))
+        scale = Diagonal(1 / std)
+        loss = Loss(gamma(1, network.dtype), scale)
+        centered = Affine(Diagonal(torch.ones_like(mean)), -mean)
+        return network.after(Affine(scale, torch.zeros_like(mean), loss).after(centered))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from relu_attack.network import Affine
+from relu_attack.network import Affine, Loss
 from relu_attack.network.operators import Dense
 from relu_attack.output_constraints import TOLERANCE, OutputConstraints
+from relu_attack.rounding import dot_error, up
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +49,12 @@ class Rows:
     @cached_property
     def affine(self) -> Affine:
         """The rows as a map of the outputs, the first one less the threshold."""
-        offset = self.offset.clone()
+        if not self.threshold:
+            return Affine(Dense(self.matrix), self.offset)
+        offset, lost = self.offset.clone(), torch.zeros_like(self.offset)
         offset[0] -= self.threshold
-        return Affine(Dense(self.matrix), offset)
+        lost[0] = dot_error(self.offset[0].abs() + abs(self.threshold), 2, 2.0)
+        return Affine(Dense(self.matrix), offset, Loss(constants=lost))
 
     def above(self, threshold: float) -> Rows:
         """Return the rows with a finite threshold, where one has a meaning."""
@@ -86,19 +90,17 @@ class Rows:
         Parameters
         ----------
         weights
-            Not negative, (boxes, mixtures, rows); with a sum of 1 but for rounding, or of any size with constraints.
+            Not negative, of any size, (boxes, mixtures, rows).
         mixed
             Shape (boxes, mixtures), of `affine`'s rows.
         """
-        eps = torch.finfo(mixed.dtype).eps
         if self.scale is None:
-            found = mixed + 2 * (len(self) + 4) * eps * mixed.abs()
-        else:
-            # Where the constraints hold their part is not negative, so the part of the first row is at most the whole;
-            # without such a part, a negative whole says that they hold nowhere.
-            first = weights[..., 0]
-            over = mixed / first
-            found = self.threshold + over + 4 * eps * (over.abs() + abs(self.threshold))
-            found = torch.where(first > 0, found, torch.where(mixed < 0, -torch.inf, torch.inf))
-        raised = torch.nextafter(found, torch.full_like(found, torch.inf))
-        return torch.where(found == -torch.inf, found, raised)
+            # The smallest row is at most the mean, by weights whose sum is not quite 1.
+            mean = mixed / weights.sum(-1)
+            return up(mean + dot_error(mean.abs(), len(self) + 2, 2.0))
+        # Where the constraints hold their part is not negative, so the part of the first row is at most the whole;
+        # without such a part, a negative whole says that they hold nowhere.
+        first = weights[..., 0]
+        over = mixed / first
+        found = up(self.threshold + over + dot_error(over.abs() + abs(self.threshold), 3, 2.0))
+        return torch.where(first > 0, found, torch.where(mixed < 0, -torch.inf, torch.inf))

@@ -14,6 +14,7 @@ from relu_attack.bounds import bound_rows
 from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.result import Status, Verdict
+from relu_attack.rounding import up
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.decision import Decision
 from relu_attack.specification import Clause
@@ -173,8 +174,7 @@ def _bound(network: Network, findings: Sequence[Finding], method: str) -> None:
         rows = torch.cat([-finding.claim.clause.matrix for finding in group])
         limits = torch.cat([finding.claim.clause.upper for finding in group])
         upper = bound_rows(network, group[0].claim.domain, rows, method).upper[0]
-        infinity = torch.full_like(limits, torch.inf)
-        depth = torch.nextafter(torch.where(upper.isnan(), infinity, upper) + limits, infinity)
+        depth = up(upper + limits)
         sizes = [len(finding.claim.clause.upper) for finding in group]
         for finding, part in zip(group, depth.split(sizes), strict=True):
             finding.bounded(float(part.amin()), method)

@@ -165,7 +165,7 @@ def test_midpoint_and_radius_hold_the_box(flushed: bool, dtype: torch.dtype, see
     for low, high, middle, room in zip(*map(fractions, (lower, upper, center, radius)), strict=True):
         for read in (middle, Fraction(0) if abs(middle) < least else middle):
             assert read - room <= low <= high <= read + room
-        assert room <= (high - low) / 2 * (1 + 8 * unit) + 4 * unit * max(abs(low), abs(high)) + 8 * least
+        assert room <= (high - low) / 2 * (1 + 8 * unit) + 4 * unit * max(abs(low), abs(high)) + 12 * least
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -36,7 +36,7 @@ def lower_arithmetic(node: Node, chain: Chain) -> None:
     elif node.kind == "Div":
         if not bool(constant.all()):
             raise node.wrong("divides by zero")
-        chain.affine(Diagonal(1 / constant), None)
+        chain.divide(constant)
     elif node.kind == "Sub" and node.place == 1:
         chain.affine(Diagonal(-ones), constant)
     else:

@@ -11,7 +11,7 @@ from torch import Tensor
 from relu_attack.io.onnx.arithmetic import broadcast
 from relu_attack.io.onnx.chain import Chain
 from relu_attack.io.onnx.node import Node
-from relu_attack.network.operators import Dense, Diagonal, Sparse
+from relu_attack.network.operators import Dense, Sparse
 
 
 def lower_matmul(node: Node, chain: Chain) -> None:
@@ -29,14 +29,15 @@ def lower_gemm(node: Node, chain: Chain) -> None:
     if flips[node.place]:
         chain.select(chain.places.T)
     constant = constant.T if flips[1 - node.place] else constant
-    # Weights in single precision times alpha, which is single as well, are exact in double.
-    _multiply(node, chain, node.number("alpha", 1.0) * constant)
+    _multiply(node, chain, constant)
+    if node.number("alpha", 1.0) != 1:
+        chain.scale(node.number("alpha", 1.0))
     if 2 in node.constants:
         shape = chain.shape
-        shift = broadcast(node, chain, node.number("beta", 1.0) * node.tensor(2))
+        shift = broadcast(node, chain, node.tensor(2))
         if chain.shape != shape:
             raise node.wrong(f"has a C of shape {tuple(node.tensor(2).shape)}, which does not broadcast to {shape}")
-        chain.affine(Diagonal(torch.ones_like(shift)), shift)
+        chain.shift(shift, node.number("beta", 1.0))
     chain.note(f"-> {chain.shape}")
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
 from relu_attack.io.onnx.chain import Chain
 from relu_attack.io.onnx.node import Node
-from relu_attack.network.operators import Diagonal
+from relu_attack.network.lowering.normalization import normalize
 
 
 def lower_batch_normalization(node: Node, chain: Chain) -> None:
@@ -23,14 +20,8 @@ def lower_batch_normalization(node: Node, chain: Chain) -> None:
     epsilon = node.number("epsilon", DEFAULT_EPSILON)
     if not bool((variance + epsilon > 0).all()):
         raise node.wrong("has a variance that is not positive")
-    factor = scale / torch.sqrt(variance + epsilon)
-    chain.affine(Diagonal(_each(factor, chain)), _each(shift - mean * factor, chain))
+    normalize(chain, mean, variance, scale, shift, eps=epsilon)
     chain.note(f"{chain.shape[1]} channels")
-
-
-def _each(channels: Tensor, chain: Chain) -> Tensor:
-    """Repeat a number a channel for each entry, shape (entries,)."""
-    return channels.reshape(-1, *[1] * (len(chain.shape) - 2)).expand(chain.shape).flatten()
 
 
 DEFAULT_EPSILON = 9.999999747378752e-06  # 1e-5 in single precision, as the file would hold it

@@ -75,9 +75,10 @@ def _table(node: Node, chain: Chain, found: Windows) -> tuple[Tensor, tuple[int,
 
 def _average(chain: Chain, table: Tensor, divisor: Tensor, shape: tuple[int, ...]) -> None:
     rows, places = torch.nonzero(table >= 0, as_tuple=True)
-    values = 1 / divisor.double()[rows]
-    operator = Sparse.from_triplets(rows, table[rows, places], values, outputs=math.prod(shape), inputs=chain.size)
+    ones = torch.ones(len(rows), dtype=torch.float64)
+    operator = Sparse.from_triplets(rows, table[rows, places], ones, outputs=math.prod(shape), inputs=chain.size)
     chain.affine(operator, None, shape)
+    chain.divide(divisor.double())
 
 
 RULES = {

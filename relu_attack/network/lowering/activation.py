@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from relu_attack.errors import ModelError
 from relu_attack.network.lowering.builder import Builder, Rule, exact
 from relu_attack.network.operators import Diagonal, Sparse
 
@@ -52,10 +53,15 @@ def lower_hardtanh(module: nn.Hardtanh, builder: Builder) -> None:
     ones = torch.ones(builder.size, dtype=torch.float64)
     builder.affine(Diagonal(ones), -low * ones)
     builder.activate(torch.zeros_like(ones))
-    builder.affine(Diagonal(-ones), (high - low) * ones)
+    builder.affine(Diagonal(-ones), high * ones)
+    builder.shift(-low * ones)
     builder.activate(torch.zeros_like(ones))
     builder.affine(Diagonal(-ones), high * ones)
     builder.note(f"{type(module).__name__} [{low:g}, {high:g}], {2 * builder.size} units in two layers")
+
+
+# The reciprocal of a slope is no subnormal number.
+_STEEPEST = 1e300
 
 
 def _leak(slope: Tensor, builder: Builder) -> int:
@@ -64,6 +70,9 @@ def _leak(slope: Tensor, builder: Builder) -> int:
     - 0 <= a <= 1: one unit.
     - a > 1: ``-a max(w, w / a)`` with ``w = -z``.
     - a < 0: ``(1 - a) relu(z) + a z``, with a unit that passes z.
+
+    The slope 1 / a of a unit is rounded once, or the number 1 - a; so is then, in effect, its coefficient in what comes
+    after.
     """
     steep, turning = slope > 1, torch.nonzero(slope < 0).flatten()
     entries, ones = slope.shape[0], torch.ones_like(slope)
@@ -73,16 +82,21 @@ def _leak(slope: Tensor, builder: Builder) -> int:
         rows, columns = torch.arange(entries + turning.numel()), torch.cat([torch.arange(entries), turning])
         copies = torch.ones(columns.shape[0], dtype=torch.float64)
         builder.affine(Sparse.from_triplets(rows, columns, copies, outputs=rows.shape[0], inputs=entries), None)
+    if bool((slope > _STEEPEST).any()):
+        raise ModelError(f"{builder.path} has a slope of {float(slope.max()):g}; supported: slopes up to {_STEEPEST:g}")
     unit = torch.where(steep, 1 / slope, slope.clamp_min(0))
     builder.activate(torch.cat([unit, ones[turning]]))
     after = torch.where(steep, -slope, torch.where(slope < 0, 1 - slope, ones))
     if turning.numel():
         weights = torch.cat([after, slope[turning]])
         builder.affine(
-            Sparse.from_triplets(columns, rows, weights, outputs=entries, inputs=rows.shape[0]), None, builder.shape
+            Sparse.from_triplets(columns, rows, weights, outputs=entries, inputs=rows.shape[0]),
+            None,
+            builder.shape,
+            roundings=2,
         )
     elif bool(steep.any()):
-        builder.affine(Diagonal(after), None)
+        builder.affine(Diagonal(after), None, roundings=2)
     return entries + turning.numel()
 
 

@@ -35,10 +35,10 @@ def lower_sum(
                 )
             builder.add(first)
         else:
-            _shift(builder, _constant(call, builder, first))
+            builder.shift(_constant(call, builder, first))
     else:
         builder.resume(call.lane(first))
-        _shift(builder, factor * _constant(call, builder, second))
+        builder.shift(_constant(call, builder, second), factor)
     name = "sum" if sign > 0 else "difference"
     what = "two values" if isinstance(first, Lane) and isinstance(second, Lane) else "a value and a constant"
     builder.note(f"{name} of {what}, {builder.shape}")
@@ -66,7 +66,7 @@ def lower_quotient(call: Call, builder: Builder, first: Any, second: Any, *, inp
     divisor = _constant(call, builder, second)
     if not bool(divisor.all()):
         raise call.wrong(" by zero")
-    builder.affine(Diagonal(1 / divisor), None)
+    builder.divide(divisor)
     builder.note(f"quotient of a value and a constant, {builder.shape}")
 
 
@@ -92,10 +92,6 @@ def lower_concatenation(call: Call, builder: Builder, tensors: Any, dim: Any = 0
 def _overwrite(call: Call, builder: Builder, value: Any) -> None:
     builder.resume(call.lane(value))
     builder.overwrite()
-
-
-def _shift(builder: Builder, constant: Tensor) -> None:
-    builder.affine(Diagonal(torch.ones_like(constant)), constant)
 
 
 def _constant(call: Call, builder: Builder, value: Any) -> Tensor:

@@ -48,10 +48,10 @@ def lower_adaptive_average_pool(module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPoo
 
 def _average(module: nn.Module, builder: Builder, table: Tensor, divisor: Tensor, shape: tuple[int, ...]) -> None:
     rows, places = torch.nonzero(table >= 0, as_tuple=True)
-    values = 1 / divisor.double()[rows]
-    before = builder.shape
-    operator = Sparse.from_triplets(rows, table[rows, places], values, outputs=table.shape[0], inputs=builder.size)
+    before, ones = builder.shape, torch.ones(len(rows), dtype=torch.float64)
+    operator = Sparse.from_triplets(rows, table[rows, places], ones, outputs=table.shape[0], inputs=builder.size)
     builder.affine(operator, None, shape)
+    builder.divide(divisor.double())
     builder.note(f"{type(module).__name__} {before} -> {shape}")
 
 

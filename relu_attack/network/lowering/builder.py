@@ -6,16 +6,19 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import all_finite
 from relu_attack.errors import ModelError, UnsupportedModuleError
-from relu_attack.network.layers import Affine, Layer, identity
+from relu_attack.network.affine import Affine, identity, side_by_side
+from relu_attack.network.layers import Layer
+from relu_attack.network.loss import Loss
 from relu_attack.network.network import Network
-from relu_attack.network.operators import Diagonal, LinearOperator, Selection, Sparse, add, stack
+from relu_attack.network.operators import Diagonal, LinearOperator, Selection, Sparse, powers_of_two
+from relu_attack.rounding import dot_error, gamma, tiny
 
 
 @dataclass(eq=False)
@@ -66,6 +69,9 @@ class Builder:
         The modules that were lowered, each as often as a forward pass enters it.
     """
 
+    multiplies_matrices: ClassVar[bool] = True
+    """Whether two dense matrices in a row become one where that is less work."""
+
     shape: tuple[int, ...]
     path: str = "model"
     notes: list[str] = field(default_factory=list)
@@ -93,7 +99,15 @@ class Builder:
         """Whether an affine map stands since the last activation, so that the next one folds into it."""
         return not isinstance(self._pending.operator, Selection)
 
-    def affine(self, operator: LinearOperator, bias: Tensor | None, shape: tuple[int, ...] | None = None) -> None:
+    def affine(
+        self,
+        operator: LinearOperator,
+        bias: Tensor | None,
+        shape: tuple[int, ...] | None = None,
+        *,
+        roundings: int = 0,
+        lost: Tensor | None = None,
+    ) -> None:
         """Append an affine map.
 
         Parameters
@@ -104,16 +118,39 @@ class Builder:
             The numbers that are added, in the order of the outputs, of any shape, see `Affine`; None for zero.
         shape
             Shape of one row of the result; unchanged when not given.
+        roundings
+            How many roundings the coefficients have gone through since they were numbers of the model; with none they
+            are exact.
+        lost
+            What the numbers that are added may have lost to rounding, shape (outputs,); nothing when not given.
         """
         if not operator.is_finite() or (bias is not None and not all_finite(bias)):
             raise ModelError(f"{self.path} has a coefficient that is NaN or infinite; train or load the model again")
         if bias is None:
             bias = torch.zeros((), dtype=torch.float64).expand(operator.outputs)
-        self._go_on(Affine(operator, bias).after(self._pending), self.shape if shape is None else shape)
+        loss = None
+        if roundings or lost is not None:
+            loss = Loss(gamma(roundings, torch.float64), operator if roundings else None, lost)
+        after = Affine(operator, bias, loss).after(self._pending, matrices=self.multiplies_matrices)
+        self._go_on(after, self.shape if shape is None else shape)
 
     def scale(self, factor: float) -> None:
         """Multiply every entry by a number."""
         self.affine(Diagonal(torch.full((self.size,), factor, dtype=torch.float64)), None)
+
+    def shift(self, constant: Tensor, factor: float = 1.0) -> None:
+        """Add a number times a constant, shape (entries,)."""
+        added, lost = factor * constant, None
+        if not powers_of_two(added.new_tensor(factor)):
+            lost = dot_error(added.abs(), 1, constant.abs() + abs(factor))
+        self.affine(Diagonal(torch.ones_like(added)), added, lost=lost)
+
+    def divide(self, divisor: Tensor, *, roundings: int = 0) -> None:
+        """Divide by constants other than 0, shape (entries,), which have gone through some roundings themselves."""
+        inverse = 1 / divisor
+        if bool((inverse.abs() < tiny(inverse.dtype)).any()):
+            raise ModelError(f"{self.path} divides by {float(divisor.abs().max()):g}; supported: numbers up to 4e307")
+        self.affine(Diagonal(inverse), None, roundings=roundings + (not powers_of_two(divisor)))
 
     def activate(self, slope: Tensor) -> None:
         """Append the activation ``max(z, slope z)``: slopes in [0, 1] in the order of the units, of any shape."""
@@ -124,7 +161,7 @@ class Builder:
         sizes = [each.operator.outputs for each in (self._pending, *others)]
         width, passed = sum(sizes), sum(sizes[1:])
         slopes = torch.cat([slope.flatten(), slope.new_ones(passed)]) if passed else slope
-        self._layers.append(Layer(_side_by_side([self._pending, *others]), slopes))
+        self._layers.append(Layer(side_by_side([self._pending, *others]), slopes))
         self._passed += passed
         starts = itertools.accumulate(sizes[:-1], initial=0)
         current, *moved = (_stretch(start, size, width) for start, size in zip(starts, sizes, strict=True))
@@ -176,13 +213,12 @@ class Builder:
 
     def add(self, lane: Lane) -> None:
         """Add a lane of the same shape to the current value."""
-        operator = add(self._pending.operator, lane.affine.operator)
-        self._go_on(Affine(operator, self._pending.bias + lane.affine.bias), self.shape)
+        self._go_on(self._pending.plus(lane.affine), self.shape)
 
     def join(self, lanes: Sequence[Lane], dimension: int) -> None:
         """Make several lanes, one after the other along a dimension, the current value."""
         sizes = [math.prod(lane.shape) for lane in lanes]
-        self._go_on(_side_by_side([lane.affine for lane in lanes]), (sum(sizes),))
+        self._go_on(side_by_side([lane.affine for lane in lanes]), (sum(sizes),))
         parts = zip(self.places.split(sizes), lanes, strict=True)
         self.select(torch.cat([part.reshape(lane.shape) for part, lane in parts], dimension))
 
@@ -206,13 +242,6 @@ class Builder:
                 f"{self.path} leaves a value of shape {shape}, which has no entries; remove layers of width 0"
             )
         self.shape, self._pending, self._memory = shape, pending, object()
-
-
-def _side_by_side(maps: Sequence[Affine]) -> Affine:
-    """Return maps of the same input as one, their outputs one after the other."""
-    if len(maps) == 1:
-        return maps[0]
-    return Affine(stack([each.operator for each in maps]), torch.cat([each.bias for each in maps]))
 
 
 def _stretch(start: int, size: int, length: int) -> Affine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from relu_attack.network.lowering.builder import Builder, Rule, exact
 from relu_attack.network.operators import Diagonal
@@ -22,16 +22,27 @@ def lower_batch_norm(module: nn.BatchNorm1d | nn.BatchNorm2d, builder: Builder) 
         raise builder.refuse(
             module, f"takes a value of shape ({module.num_features}, {places}) but gets one of shape {builder.shape}"
         )
-    scale = torch.rsqrt(exact(module.running_var) + module.eps)
-    if module.weight is not None:
-        scale = scale * exact(module.weight)
-    shift = -exact(module.running_mean) * scale
-    if module.bias is not None:
-        shift = shift + exact(module.bias)
     side = "before" if builder.follows_map else "after"
-    entries = builder.size // module.num_features
-    builder.affine(Diagonal(scale.repeat_interleave(entries)), shift.repeat_interleave(entries))
+    normalize(builder, module.running_mean, module.running_var, module.weight, module.bias, eps=module.eps)
     builder.note(f"{name} folded into the map {side} it")
+
+
+def normalize(
+    builder: Builder, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, *, eps: float
+) -> None:
+    """Append ``(x - mean) / sqrt(variance + eps) * weight + bias``, with one of each number for a channel."""
+    entries = builder.size // len(mean)
+
+    def each(channels: Tensor) -> Tensor:
+        return exact(channels).repeat_interleave(entries)
+
+    builder.shift(each(mean), -1.0)
+    # The sum and its root are rounded, which is at most two roundings of the divisor.
+    builder.divide(torch.sqrt(each(variance) + eps), roundings=2)
+    if weight is not None:
+        builder.affine(Diagonal(each(weight)), None)
+    if bias is not None:
+        builder.shift(each(bias))
 
 
 RULES: dict[type[nn.Module], Rule] = {nn.BatchNorm1d: lower_batch_norm, nn.BatchNorm2d: lower_batch_norm}

@@ -6,9 +6,10 @@ An operator maps flat rows ``(batch, inputs)`` to flat rows ``(batch, outputs)``
 
 from relu_attack.network.operators.along_axis import AlongAxis
 from relu_attack.network.operators.base import Combined, LinearOperator
-from relu_attack.network.operators.composition import Composition, compose
+from relu_attack.network.operators.composition import Composition
 from relu_attack.network.operators.convolution import Convolution
 from relu_attack.network.operators.dense import Dense, Diagonal, PerProblem
+from relu_attack.network.operators.folding import Fold, compose, fold, has_subnormal, powers_of_two
 from relu_attack.network.operators.selection import Selection
 from relu_attack.network.operators.sparse import Sparse
 from relu_attack.network.operators.stacked import Stacked, stack
@@ -22,6 +23,7 @@ __all__ = [
     "Convolution",
     "Dense",
     "Diagonal",
+    "Fold",
     "LinearOperator",
     "PerProblem",
     "Selection",
@@ -31,5 +33,8 @@ __all__ = [
     "Widened",
     "add",
     "compose",
+    "fold",
+    "has_subnormal",
+    "powers_of_two",
     "stack",
 ]

@@ -102,6 +102,10 @@ class AlongAxis(LinearOperator):
     def transpose_terms(self) -> int:
         return self._most([run.columns for run in self.runs], self.shape[1])
 
+    @property
+    def copies(self) -> bool:
+        return self.terms <= 1 and all(abs(run.value) == 1 for run in self.runs)
+
     @staticmethod
     def _most(places: list[range], size: int) -> int:
         """Return how many of the places are the same at most."""

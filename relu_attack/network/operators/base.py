@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, TypeVar
 
 import torch
@@ -77,6 +78,16 @@ class LinearOperator(ABC):
         """Whether `entries` are sums or products of coefficients, which are rounded, and not the coefficients."""
         return False
 
+    @property
+    def copies(self) -> bool:
+        """Whether each output is one input, its negation, or zero, so that nothing is rounded; False if not known."""
+        return False
+
+    @property
+    def gain(self) -> float:
+        """Upper bound of what later steps multiply an underflow of an earlier one by; 1 for one step."""
+        return 1.0
+
     def rows_of(self, index: Tensor, *, dtype: torch.dtype) -> Tensor:
         """Return the rows of A, which has coefficients of `dtype`, that `index` (...) names, shape (..., inputs)."""
         flat = index.reshape(-1)
@@ -125,6 +136,10 @@ class Combined(LinearOperator):
     @property
     def transpose_terms(self) -> int:
         return sum(operator.transpose_terms for operator in self.operators)
+
+    @cached_property
+    def gain(self) -> float:
+        return max(operator.gain for operator in self.operators)
 
     def _each(self: CombinedType, change: Callable[[LinearOperator], LinearOperator]) -> CombinedType:
         return replace(self, operators=tuple(change(operator) for operator in self.operators))

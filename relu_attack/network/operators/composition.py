@@ -1,16 +1,16 @@
-"""Operators one after the other, folded into one where that is not more work."""
+"""Operators one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from relu_attack.network.operators.base import Combined, LinearOperator
-from relu_attack.network.operators.convolution import Convolution
-from relu_attack.network.operators.dense import Dense, Diagonal
+from relu_attack.network.operators.dense import Dense
 from relu_attack.network.operators.selection import Selection
 from relu_attack.network.operators.sparse import Sparse
 
@@ -31,6 +31,22 @@ class Composition(Combined):
     def rounds_entries(self) -> bool:
         return True
 
+    @property
+    def copies(self) -> bool:
+        return all(operator.copies for operator in self.operators)
+
+    @cached_property
+    def gain(self) -> float:
+        # An underflow of a step goes through all later ones; where a coefficient is read as zero it is in proportion to
+        # the sum of the row that goes into the step.
+        gain = float(len(self.operators))
+        for operator in self.operators:
+            step = operator.absolute().to(device="cpu", dtype=torch.float64)
+            ones = (torch.ones(1, size, dtype=torch.float64) for size in (step.inputs, step.outputs))
+            rows, columns = step.apply(next(ones)), step.transpose(next(ones))
+            gain *= operator.gain * max(1.0, float(rows.amax()), float(columns.amax()))
+        return gain
+
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         for operator in self.operators[:-1]:
             x = operator.apply(x)
@@ -50,33 +66,6 @@ class Composition(Combined):
         for operator in others:
             product = operator.after(product)
         return product.entries()
-
-
-def compose(first: LinearOperator, second: LinearOperator) -> LinearOperator:
-    """Return `second` after `first`, folded into one operator where that is not more work."""
-    if isinstance(first, Selection) and first.is_identity:
-        return second
-    if isinstance(second, Selection) and second.is_identity:
-        return first
-    if isinstance(first, Composition):
-        tail = compose(first.operators[-1], second)
-        return chain(*first.operators[:-1], tail)
-    if isinstance(second, Composition):
-        return chain(compose(first, second.operators[0]), *second.operators[1:])
-    folded = None
-    if isinstance(first, Diagonal):
-        folded = _fold_scale_before(first.weight, second)
-    if folded is None and isinstance(second, Diagonal):
-        folded = _fold_scale_after(first, second.weight)
-    if folded is None and isinstance(first, Dense) and isinstance(second, Dense):
-        separate = first.outputs * (first.inputs + second.outputs)
-        if first.inputs * second.outputs <= separate:
-            folded = Dense(second.weight @ first.weight)
-    if isinstance(first, Sparse) and isinstance(second, Sparse):
-        product = second.after(first)
-        if product.stored <= first.stored + second.stored:
-            folded = product
-    return chain(first, second) if folded is None else folded
 
 
 def steps_of(operator: LinearOperator) -> tuple[LinearOperator, ...]:
@@ -124,37 +113,3 @@ def as_sparse(operator: LinearOperator) -> Sparse:
     """Return an operator as a sparse matrix, float64 on the CPU."""
     rows, columns, values = (part.cpu() for part in operator.entries())
     return Sparse.from_triplets(rows, columns, values.double(), outputs=operator.outputs, inputs=operator.inputs)
-
-
-def _fold_scale_before(scale: Tensor, operator: LinearOperator) -> LinearOperator | None:
-    if bool((scale == 1).all()):
-        return operator
-    if isinstance(operator, Diagonal):
-        return Diagonal(scale * operator.weight)
-    if isinstance(operator, Dense):
-        return Dense(operator.weight * scale)
-    if isinstance(operator, Sparse):
-        return operator.scale_columns(scale)
-    if isinstance(operator, Convolution):
-        channels = _one_each(scale, operator.input_shape[0])
-        return None if channels is None else operator.scale_inputs(channels)
-    return None
-
-
-def _fold_scale_after(operator: LinearOperator, scale: Tensor) -> LinearOperator | None:
-    if bool((scale == 1).all()):
-        return operator
-    if isinstance(operator, Dense):
-        return Dense(operator.weight * scale[:, None])
-    if isinstance(operator, Sparse):
-        return operator.scale_rows(scale)
-    if isinstance(operator, Convolution):
-        channels = _one_each(scale, operator.output_shape[0])
-        return None if channels is None else operator.scale_outputs(channels)
-    return None
-
-
-def _one_each(scale: Tensor, channels: int) -> Tensor | None:
-    """Return the scale of each channel, or None where it differs within one."""
-    scale = scale.reshape(channels, -1)
-    return scale[:, 0] if bool((scale == scale[:, :1]).all()) else None

@@ -88,6 +88,10 @@ class Diagonal(Weighted):
     def transpose_terms(self) -> int:
         return 1
 
+    @property
+    def copies(self) -> bool:
+        return bool((self.weight.abs() == 1).all())
+
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         if bias is None:
             return torch.mul(x, self.weight, out=out)

@@ -48,6 +48,10 @@ class Selection(LinearOperator):
     def transpose_terms(self) -> int:
         return 1
 
+    @property
+    def copies(self) -> bool:
+        return True
+
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         stretch = x.narrow(1, self.start, self.size)
         return stretch.clone() if bias is None else torch.add(stretch, bias, out=out)

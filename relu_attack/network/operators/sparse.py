@@ -59,6 +59,10 @@ class Sparse(LinearOperator):
     def transpose_terms(self) -> int:
         return int(torch.bincount(self.columns, minlength=1).max())
 
+    @property
+    def copies(self) -> bool:
+        return self.terms <= 1 and bool((self.values.abs() == 1).all())
+
     @cached_property
     def _by_row(self) -> tuple[Tensor, Tensor]:
         return _padded(self.rows, self.columns, self.values, self.outputs)
@@ -89,6 +93,16 @@ class Sparse(LinearOperator):
         return Sparse.from_triplets(
             self.rows[mine], first.columns[theirs], products, outputs=self.outputs, inputs=first.inputs
         )
+
+    def products_after(self, first: Sparse) -> int:
+        """Return how many products of coefficients `after` adds up."""
+        return int(torch.bincount(first.rows, minlength=first.outputs)[self.columns].sum())
+
+    @property
+    def is_permutation(self) -> bool:
+        """Whether each row and each column holds one entry, of whatever size."""
+        size = self.stored
+        return size == self.inputs == self.outputs == len(self.rows.unique()) == len(self.columns.unique())
 
     def scale_rows(self, scale: Tensor) -> Sparse:
         """Return the matrix with one scale for each row, shape (outputs,)."""
