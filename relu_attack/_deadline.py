@@ -25,6 +25,10 @@ class Interruption:
     happened: bool = False
 
 
+class OutOfTimeError(Exception):
+    """A part of a call does not fit into the time that is left; what was known before it stands."""
+
+
 @dataclass(frozen=True)
 class Deadline:
     """The moment after which a call begins nothing new; what is done by then is the answer.
@@ -63,6 +67,12 @@ class Deadline:
     def passed(self) -> bool:
         """Whether nothing new may begin."""
         return self.left == 0.0
+
+    def require(self, seconds: float = 0.0) -> None:
+        """Raise `OutOfTimeError` when the deadline has passed, or less is left than so many seconds."""
+        left = self.left
+        if left == 0.0 or left < seconds:
+            raise OutOfTimeError
 
     def share(self, share: float) -> Deadline:
         """Return the deadline of a part that may take a share of what is left from now."""

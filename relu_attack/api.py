@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import time
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
+from relu_attack._deadline import interruptible
 from relu_attack.bounds import bound_problem, bound_rows
 from relu_attack.domains import Domain
 from relu_attack.errors import ModelError, OptionError
@@ -82,6 +84,7 @@ class ReLUOptimizer:
         self.device = _device_of(model) if device is None else _read_device(device)
         self.dtype = dtype
         self._sign = 1.0
+        self._began: float | None = None
         # Tensors made under a caller's inference mode could not be used outside it.
         with torch.inference_mode(False), torch.no_grad():
             self.lowering = lower(model, domain.shape)
@@ -118,8 +121,8 @@ class ReLUOptimizer:
         iterations
             Steps of each walker (`lp_walk`, `milp_walk`: programs).
         time_limit
-            Seconds, the bound included. Without it and `iterations`, gradient walks do 1000 steps, `milp` has 60
-            seconds, and the others 10.
+            Seconds, for all that the call does: the bound, and in `relu_attack.maximize` the reading of the model.
+            Without it and `iterations`, gradient walks do 1000 steps, `milp` has 60 seconds, and the others 10.
         seed
             Makes the run repeat on the same machine with the same number of threads, when `iterations` ends it.
         x0
@@ -138,34 +141,44 @@ class ReLUOptimizer:
         Returns
         -------
         Result
-            The best input found, its value and the bound. Ctrl-C returns the best so far.
+            The best input found, its value and the bound. Ctrl-C, or SIGTERM, returns the best so far.
 
         Raises
         ------
         OptionError, DomainError
             For an option or an `x0` that cannot be used.
         """
+        began = time.perf_counter() if self._began is None else self._began
         chosen = find_method(method)
-        settings = Settings(
-            budget=chosen.budget(iterations=iterations, time_limit=time_limit),
-            restarts=chosen.restarts if restarts is None else restarts,
-            seed=seed,
-            x0=x0,
-            starts=starts,
-            bound=bound,
-            progress=progress,
-            record_path=record_path,
-            device=self.device,
-            dtype=self.dtype,
-            sign=self._sign,
-        )
-        return optimize(self.problem, method, make_options(method, options), settings)
+        with interruptible() as interruption:
+            settings = Settings(
+                budget=chosen.budget(
+                    iterations=iterations, time_limit=time_limit, began=began, interruption=interruption
+                ),
+                restarts=chosen.restarts if restarts is None else restarts,
+                seed=seed,
+                x0=x0,
+                starts=starts,
+                bound=bound,
+                progress=progress,
+                record_path=record_path,
+                device=self.device,
+                dtype=self.dtype,
+                sign=self._sign,
+            )
+            return optimize(self.problem, method, make_options(method, options), settings)
 
     def minimize(self, *positional: str, **arguments: Any) -> Result:
         """Find the input with the smallest objective; arguments as in `maximize`, the bound is one from below."""
         negated = copy.copy(self)
         negated.problem, negated._sign = self.problem.negated(), -self._sign
         return negated.maximize(*positional, **arguments)
+
+    def _since(self, began: float) -> ReLUOptimizer:
+        """Return this optimizer for a call that `began` before it was made."""
+        later = copy.copy(self)
+        later._began = began
+        return later
 
     def bounds(self, method: str = "interval", *, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
         """Return certified lower and upper bounds of the objective over the set, each of shape () or (P,), float64.
@@ -199,8 +212,10 @@ def maximize(
     >>> bool(result.value <= result.bound), float(result.violation)
     (True, 0.0)
     """
-    optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
-    return optimizer.maximize(**arguments)
+    began = time.perf_counter()
+    with interruptible():
+        optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
+        return optimizer._since(began).maximize(**arguments)
 
 
 def minimize(
@@ -213,8 +228,10 @@ def minimize(
     **arguments: Any,
 ) -> Result:
     """Find the input of a set that minimizes a linear objective of a model's outputs; see `maximize`."""
-    optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
-    return optimizer.minimize(**arguments)
+    began = time.perf_counter()
+    with interruptible():
+        optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
+        return optimizer._since(began).minimize(**arguments)
 
 
 def bounds(model: nn.Module, domain: Domain, method: str = "interval") -> tuple[Tensor, Tensor]:

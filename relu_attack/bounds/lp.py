@@ -72,7 +72,9 @@ def lp(problem: Problem, *, deadline: Deadline = NEVER) -> Bounds:
     ends = activation_range(network.layers[-1], *known.layers[-1]) if known.layers else (box.lower, box.upper)
     size = torch.maximum(*(end.abs().reshape(-1) for end in ends))
     seen = box if isinstance(domain, L2Ball) else domain
-    rows = RelaxedRows.of_objective(network, seen, list(known.layers), size, objective)
+    rows = RelaxedRows.of_objective(network, seen, list(known.layers), size, objective, deadline)
+    if rows is None:
+        return known
     every = torch.ones(len(objective), dtype=torch.bool)
     lower, upper = rows.tighten((known.lower, known.upper), every, deadline, until_stable=False)
     return replace(known, lower=lower, upper=upper)

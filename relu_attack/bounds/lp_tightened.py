@@ -87,16 +87,19 @@ def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable:
         if only_unstable:
             chosen &= (found[0][0] < 0) & (found[1][0] > 0) & (layer.slope < 1)
         if bool(chosen.any()) and has_program(ranges) and not deadline.passed:
-            rows = RelaxedRows.of_units(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0])
             # What is kept for the objective aside, the layers that are left get equal shares of the time.
             share = deadline.share((1 - _KEPT) / (len(network.layers) - index))
-            found = rows.tighten(found, chosen, share, until_stable=only_unstable)
+            rows = RelaxedRows.of_units(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0], share)
+            if rows is not None:
+                found = rows.tighten(found, chosen, share, until_stable=only_unstable)
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
     found = intersect(objective_range(network.output, lower, upper, objective), (known.lower, known.upper))
     if has_program(ranges) and not deadline.passed:
-        rows = RelaxedRows.of_objective(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0], objective)
-        found = rows.tighten(found, torch.ones(len(objective), dtype=torch.bool), deadline, until_stable=False)
+        size = torch.maximum(lower.abs(), upper.abs())[0]
+        rows = RelaxedRows.of_objective(network, domain, ranges, size, objective, deadline)
+        if rows is not None:
+            found = rows.tighten(found, torch.ones(len(objective), dtype=torch.bool), deadline, until_stable=False)
     return Bounds(*found, tuple(ranges), method="lp_tightened", sound=True)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from relu_attack._deadline import NEVER, Deadline
+from relu_attack._deadline import NEVER, Deadline, OutOfTimeError
 from relu_attack.encodings import Ranges, encode
 from relu_attack.network import Network
 from relu_attack.problem import Problem
@@ -79,7 +79,11 @@ def milp_tightened(
         layer = network.layers[index]
         below = Network(network.layers[:index], layer.affine, network.input_shape, (layer.units,))
         rows = torch.zeros(1, layer.units, dtype=torch.float64)
-        encoding = encode(replace(problem, network=below, objective=rows, constraints=None), tight[:index])
+        try:
+            part = replace(problem, network=below, objective=rows, constraints=None)
+            encoding = encode(part, tight[:index], deadline=deadline)
+        except OutOfTimeError:
+            return tight
         prepared = PreparedProgram(encoding.program, options=_OPTIONS)
         lower, upper = (end.clone() for end in tight[index])
         for unit in _switching(network, tight, index):

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from relu_attack._deadline import Deadline
+from relu_attack._deadline import Deadline, OutOfTimeError
 from relu_attack.domains import Domain
-from relu_attack.encodings import Encoding, encode
+from relu_attack.encodings import Encoding, count_entries, encode
 from relu_attack.encodings.coefficients import folding_error, row_error
 from relu_attack.network import Network
 from relu_attack.problem import Problem
@@ -27,6 +27,8 @@ Range = tuple[Tensor, Tensor]
 
 CROWN = 0.5
 """Share of the time that CROWN may take before the programs."""
+# Seconds a coefficient in which a linear program is written down and given to HiGHS, which looks at no clock meanwhile.
+_SETUP = 2e-6
 # Half of the digits of what HiGHS takes for infinite: coefficients are products of two ends.
 _LARGEST = 1e10
 
@@ -41,20 +43,29 @@ class RelaxedRows:
     error: Array
 
     @staticmethod
-    def of_units(network: Network, domain: Domain, ranges: list[Range], size: Tensor) -> RelaxedRows:
-        """Return the preactivations of the layer above the known ranges; its inputs are of `size` (inputs,) at most."""
+    def of_units(
+        network: Network, domain: Domain, ranges: list[Range], size: Tensor, deadline: Deadline
+    ) -> RelaxedRows | None:
+        """Return the preactivations of the layer above the known ranges; its inputs are of `size` (inputs,) at most.
+
+        None where the time that is left is too short for the program.
+        """
         layers, affine = network.layers[: len(ranges)], network.layers[len(ranges)].affine
         part = Network(layers, affine, network.input_shape, (affine.operator.outputs,))
-        encoding = _relaxation(part, domain, ranges)
+        encoding = _relaxation(part, domain, ranges, deadline)
+        if encoding is None:
+            return None
         error = row_error(affine, size, np.zeros(affine.operator.outputs, dtype=bool))
         return RelaxedRows(encoding.program, encoding.output_matrix, encoding.output_constant, error)
 
     @staticmethod
     def of_objective(
-        network: Network, domain: Domain, ranges: list[Range], size: Tensor, objective: Tensor
-    ) -> RelaxedRows:
-        """Return the objective rows."""
-        encoding = _relaxation(network, domain, ranges)
+        network: Network, domain: Domain, ranges: list[Range], size: Tensor, objective: Tensor, deadline: Deadline
+    ) -> RelaxedRows | None:
+        """Return the objective rows; None where the time that is left is too short for the program."""
+        encoding = _relaxation(network, domain, ranges, deadline)
+        if encoding is None:
+            return None
         affine, weight = network.output, objective.numpy()
         matrix = scipy.sparse.csr_array(scipy.sparse.csr_array(weight) @ encoding.output_matrix)
         # A coefficient is a sum over the outputs of products with coefficients that may be sums themselves.
@@ -95,9 +106,14 @@ def has_program(ranges: Sequence[Range]) -> bool:
     return all(bool((end.abs() <= _LARGEST).all()) for layer in ranges for end in layer)
 
 
-def _relaxation(network: Network, domain: Domain, ranges: list[Range]) -> Encoding:
+def _relaxation(network: Network, domain: Domain, ranges: list[Range], deadline: Deadline) -> Encoding | None:
     problem = Problem(network, domain, torch.zeros(1, network.outputs, dtype=torch.float64), batched=False)
-    return encode(problem, [(low[0], high[0]) for low, high in ranges], relaxed=True)
+    sides = [(low[0], high[0]) for low, high in ranges]
+    try:
+        deadline.require(_SETUP * count_entries(network, sides))
+        return encode(problem, sides, relaxed=True, deadline=deadline)
+    except OutOfTimeError:
+        return None
 
 
 def _range(low: Array, high: Array) -> Range:

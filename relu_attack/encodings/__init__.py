@@ -1,6 +1,6 @@
 """Problems as linear and mixed-integer programs: the exact model of a network over a set, its relaxation, and cuts."""
 
-from relu_attack.encodings.big_m import encode
+from relu_attack.encodings.big_m import count_entries, encode
 from relu_attack.encodings.cuts import Cuts, separate
 from relu_attack.encodings.encoding import Encoding, Ranges
 from relu_attack.encodings.neighborhood import Neighborhood, neighborhood
@@ -12,6 +12,7 @@ __all__ = [
     "Neighborhood",
     "Ranges",
     "TightenedRoot",
+    "count_entries",
     "encode",
     "neighborhood",
     "separate",

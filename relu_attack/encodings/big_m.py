@@ -5,17 +5,31 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.encodings.assembly import Array, Assembly, dense_block, relocate, stack
 from relu_attack.encodings.coefficients import row_error, sparse_matrix
 from relu_attack.encodings.encoding import Encoding, Ranges
 from relu_attack.encodings.units import Kinds, add_activations, add_columns, add_equations
 from relu_attack.errors import OptionError, SolverError
-from relu_attack.network import Layer
+from relu_attack.network import Layer, Network
 from relu_attack.problem import Problem
 from relu_attack.programs import Program
 
+# What it takes to write one coefficient of a program down, on one core: a half to once this.
+_SECONDS_AN_ENTRY = 4e-7
 
-def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False) -> Encoding:
+
+def count_entries(network: Network, ranges: Ranges) -> int:
+    """Return about how many coefficients the program of a network has, given the ranges of its units."""
+    before, total = network.inputs, 0
+    for layer, (_, upper) in zip(network.layers, ranges, strict=True):
+        units = int(((upper > 0) | (layer.slope > 0)).sum())
+        total += units * min(layer.affine.operator.terms, before)
+        before = units
+    return total + network.outputs * min(network.output.operator.terms, before)
+
+
+def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline: Deadline = NEVER) -> Encoding:
     """Write a problem as a program.
 
     Parameters
@@ -27,6 +41,8 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False) -> Encodi
         (units,). They may be tighter than what the program implies, but must hold.
     relaxed
         Whether to write the triangle relaxation, a linear program, in place of the exact model.
+    deadline
+        When to stop.
 
     Returns
     -------
@@ -40,6 +56,8 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False) -> Encodi
         For a set without linear rows, such as an `L2Ball`.
     OptionError
         For a batch of problems, or ranges that do not fit the layers.
+    OutOfTimeError
+        When the deadline passes before the program is written, or what is left is too short for that.
     SolverError
         For a range that is not finite or is empty, with the layer and the unit.
 
@@ -77,7 +95,9 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False) -> Encodi
     box = add_set(problem, assembly, relaxed=relaxed)
     before, size = np.arange(problem.network.inputs), np.maximum(np.abs(box[0]), np.abs(box[1]))
     units, matrices = [], []
+    deadline.require(_SECONDS_AN_ENTRY * count_entries(problem.network, ranges))
     for layer, (lower, upper) in zip(layers, sides, strict=True):
+        deadline.require()
         matrix = sparse_matrix(layer.affine.operator)
         matrices.append(matrix)
         kinds = Kinds(layer.slope.numpy(), lower, upper)

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+from relu_attack._deadline import interruptible
 from relu_attack.errors import FileFormatError
 from relu_attack.io.onnx import read_onnx
 from relu_attack.io.vnnlib import read_vnnlib
@@ -50,13 +51,15 @@ def verify_files(
         For files that cannot be read, or that do not fit each other. A file that is missing is looked for with and
         without ``.gz``.
     """
-    budget = Budget(time_limit=time_limit, began=time.perf_counter())
-    model, asked = read_onnx(find(network)), read_vnnlib(find(unsafe))
-    chain = model.network
-    for word, declared, own in (("inputs", asked.inputs, chain.inputs), ("outputs", asked.outputs, chain.outputs)):
-        if declared != own:
-            raise FileFormatError(f"{unsafe} declares {declared} {word}, but {network} has {own}")
-    return verify_claims(model, claims_of(asked), (chain.inputs,), budget=budget, seed=seed, progress=progress)
+    began = time.perf_counter()
+    with interruptible() as interruption:
+        budget = Budget(time_limit=time_limit, began=began, interruption=interruption)
+        model, asked = read_onnx(find(network)), read_vnnlib(find(unsafe))
+        chain = model.network
+        for word, declared, own in (("inputs", asked.inputs, chain.inputs), ("outputs", asked.outputs, chain.outputs)):
+            if declared != own:
+                raise FileFormatError(f"{unsafe} declares {declared} {word}, but {network} has {own}")
+        return verify_claims(model, claims_of(asked), (chain.inputs,), budget=budget, seed=seed, progress=progress)
 
 
 def find(path: str | os.PathLike[str]) -> Path:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
+from relu_attack._deadline import interruptible
 from relu_attack.errors import OptionError
 from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.certificate import certified_margins
@@ -18,6 +21,8 @@ from relu_attack.robustness.walkers import METHODS
 from relu_attack.solvers import Budget
 
 RESTARTS, STEPS = 10, 40
+# Share of the time that the certificate may take before the search.
+_CERTIFICATE = 0.5
 
 
 def worst_case(
@@ -66,8 +71,8 @@ def worst_case(
     steps
         Points that each of them visits; where there are others, the first does a quarter and the second half of them.
     time_limit
-        Seconds, the certificate counted; no limit by default. The first walkers, of a part of the samples, end their
-        walk in any case.
+        Seconds, the certificate and the reading of the model counted; no limit by default. Samples that no walker is
+        sent out for by then have the margin of the sample itself, and those without a certificate that of intervals.
     seed
         Makes the search repeat on the same machine with the same number of threads, unless the time ends it.
     x0
@@ -85,7 +90,7 @@ def worst_case(
     Returns
     -------
     WorstCase
-        Inputs, margins and what is known of them. Ctrl-C returns the worst so far.
+        Inputs, margins and what is known of them. Ctrl-C, or SIGTERM, returns the worst so far.
 
     Raises
     ------
@@ -117,7 +122,8 @@ def worst_case(
     if restarts is None and time_limit is None:
         restarts = RESTARTS
     # Tensors made under a caller's inference mode could not be used outside it.
-    with torch.inference_mode(False), torch.no_grad(), evaluating(model):
+    with interruptible() as interruption, torch.inference_mode(False), torch.no_grad(), evaluating(model):
+        budget = replace(budget, interruption=interruption)
         samples = read_samples(x)
         sets = Sets.around(samples, radius, norm, clip)
         classifier = read_classifier(model, samples, normalize, anew=certify, sets=sets.domain)
@@ -142,7 +148,8 @@ def worst_case(
             until_broken=until_broken,
             budget=budget,
         )
-        certified = certified_margins(classifier.network, sets, labels) if certify else None
+        within = budget.deadline.share(_CERTIFICATE)
+        certified = certified_margins(classifier.network, sets, labels, deadline=within) if certify else None
         status, evaluations = search.run(worst, _waiting(sets, worst, certified, until_broken))
         if certify or not isinstance(model, KeptModel):  # a kept chain may be of the model as it was
             classifier.model.check(worst.x, classifier.logits(worst.x), where="at the worst inputs found")

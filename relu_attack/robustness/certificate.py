@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import bound_rows
 from relu_attack.network import Network
 from relu_attack.robustness.samples import Sets
@@ -13,7 +14,9 @@ from relu_attack.robustness.samples import Sets
 _AT_ONCE = 64
 
 
-def certified_margins(network: Network, sets: Sets, label: Tensor, method: str = "crown") -> Tensor:
+def certified_margins(
+    network: Network, sets: Sets, label: Tensor, method: str = "crown", *, deadline: Deadline = NEVER
+) -> Tensor:
     """Bound the largest margin of any wrong class over each set from above.
 
     Parameters
@@ -26,6 +29,8 @@ def certified_margins(network: Network, sets: Sets, label: Tensor, method: str =
         Shape (P,).
     method
         A name in `relu_attack.bounds.BOUNDS`.
+    deadline
+        When to stop; sets that are not reached by then have the bounds of intervals, or infinite ones.
 
     Returns
     -------
@@ -36,6 +41,7 @@ def certified_margins(network: Network, sets: Sets, label: Tensor, method: str =
     bounds = []
     for index in torch.arange(len(label), device=label.device).split(_AT_ONCE):
         own = identity[label[index].cpu()]
+        part = deadline.share(len(index) / (len(label) - int(index[0])))
         wrong = (identity - own[:, None])[own == 0].view(len(index), -1, network.outputs)
-        bounds.append(bound_rows(network, sets.at(index).domain, wrong, method).upper.amax(1))
+        bounds.append(bound_rows(network, sets.at(index).domain, wrong, method, deadline=part).upper.amax(1))
     return torch.cat(bounds).to(label.device)

@@ -135,10 +135,11 @@ class Search:
                 offsets = _offsets(unit, walkers, generator).to(self.network.device, self.network.dtype)
                 for part in torch.nonzero(waiting)[:, 0].split(self._at_once(len(walkers))):
                     left = self.budget.left() - reserve
-                    if evaluations and left <= 0:
+                    if self.budget.interruption.happened:
+                        return Status.INTERRUPTED, evaluations
+                    if left <= 0:
                         return Status.TIME_LIMIT, evaluations
-                    # The very first walkers end their walk in any case, so that a short time is not spent on nothing.
-                    budget = self.budget.part(seconds=left) if evaluations else None
+                    budget = self.budget.part(seconds=left)
                     done, reserve = self._walk(part, walkers, offsets, steps, worst, budget)
                     evaluations += len(part) * len(walkers) * done
                 if self.until_broken:
@@ -152,7 +153,7 @@ class Search:
         return max(numbers // (walkers * self.network.inputs), 1)
 
     def _walk(
-        self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: Worst, budget: Budget | None
+        self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: Worst, budget: Budget
     ) -> tuple[int, float]:
         """Walk for some samples, and offer what is found.
 

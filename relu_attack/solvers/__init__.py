@@ -86,7 +86,7 @@ def _programming(incumbents: Incumbents, index: int, settings: Settings) -> Exac
 
 
 def _branching(incumbents: Incumbents, index: int, settings: Settings) -> Exact:
-    return Branching(incumbents, index, BranchAndBoundOptions())
+    return Branching(incumbents, index, BranchAndBoundOptions(), deadline=settings.budget.deadline)
 
 
 _EXACT = {

@@ -12,6 +12,7 @@ from torch import Tensor
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
+from relu_attack.solvers.affordable import affordable
 from relu_attack.solvers.closing import exact_methods, has_rows, refine_bounds
 from relu_attack.solvers.exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
 from relu_attack.solvers.incumbents import Incumbents
@@ -101,6 +102,8 @@ def auto(
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
     with torch.inference_mode():
         search = _Search.create(incumbents, options, settings, make_walk)
+    if search is None:
+        return incumbents.answer(settings.budget.spent(0) or Status.TIME_LIMIT, 0)
     status = Status.FEASIBLE
     try:
         status = search.run(make_climb, exact)
@@ -126,14 +129,18 @@ class _Search:
     gained_at: int = 0
 
     @staticmethod
-    def create(incumbents: Incumbents, options: AutoOptions, settings: Settings, make_walk: MakeWalk) -> _Search:
-        prepared = Prepared.create(
+    def create(incumbents: Incumbents, options: AutoOptions, settings: Settings, make_walk: MakeWalk) -> _Search | None:
+        """Make the walkers; None where the time is too short for one step of one of each problem."""
+        wanted = Prepared.create(
             incumbents.problem,
             restarts=settings.restarts,
             device=settings.device,
             dtype=settings.dtype,
             normalized=True,
         )
+        prepared = affordable(wanted, settings.budget)
+        if prepared is None:
+            return None
         generator = torch.Generator(settings.device).manual_seed(settings.seed)
         starts = starting_points(
             prepared, kind=settings.starts, x0=settings.x0, generator=generator, seed=settings.seed
@@ -156,7 +163,12 @@ class _Search:
             self.climbs = [make_climb(incumbents.single(index), self._left) for index in self.problems]
             self.fading, self.climbing = [1.0] * len(self.problems), [0.0] * len(self.problems)
         if budget.time_limit is not None and exact:
-            names = exact_methods(incumbents.problem, units=options.exact_units, dimension=options.exact_dimension)
+            names = exact_methods(
+                incumbents.problem,
+                units=options.exact_units,
+                dimension=options.exact_dimension,
+                deadline=budget.deadline,
+            )
             self.turns = make_turns([exact[name] for name in names], incumbents, self.settings)
         while self.open:
             stopped = budget.spent(incumbents.steps)
@@ -238,14 +250,14 @@ class _Search:
         limit = self.settings.budget.time_limit
         seconds = None if limit is None else self.options.bound_share * limit
         with torch.inference_mode():
-            refine_bounds(self.incumbents, seconds=seconds, per_point=per_step / self.walk.prepared.batch)
+            per_point, deadline = per_step / self.walk.prepared.batch, self.settings.budget.deadline
+            refine_bounds(self.incumbents, seconds=seconds, per_point=per_point, deadline=deadline)
 
     def offer_walkers(self) -> None:
         """Offer the best points of the walkers to the incumbents."""
         with torch.inference_mode():
             points = finalists(self.walk)
-        for index in self.problems:
-            self.incumbents.offer(index, points[index].clone(), "annealing")
+        self.incumbents.offer_each(points.clone(), "annealing")
 
     def _renew(self) -> None:
         """Let the walkers of a problem begin anew that have gathered around one point: they find nothing new there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds.backward import Map
 from relu_attack.bounds.crown import bound_layers
 from relu_attack.bounds.halfspaces import Halfspaces
@@ -32,6 +33,7 @@ def bound_boxes(
     period: int,
     units: bool,
     descent: Descent,
+    deadline: Deadline = NEVER,
 ) -> Boxes:
     """Bound boxes, knowing what is known of the boxes that they were split from.
 
@@ -52,6 +54,8 @@ def bound_boxes(
         Whether boxes are to be split at units.
     descent
         How far weights, slopes and multipliers go on from those of the parents.
+    deadline
+        After it neither units are substituted back nor does anything descend.
 
     Returns
     -------
@@ -63,20 +67,33 @@ def bound_boxes(
     bounded = []
     for part in parts:
         full = int(part.age[0]) % period == 0
-        bounded.append(_bound_alike(network, rows, halfspaces, part, full=full, units=units, descent=descent))
+        alike = _bound_alike(
+            network, rows, halfspaces, part, full=full, units=units, descent=descent, deadline=deadline
+        )
+        bounded.append(alike)
     return Boxes.join(bounded)
 
 
 def _bound_alike(
-    network: Network, rows: Rows, halfspaces: Halfspaces, boxes: Boxes, *, full: bool, units: bool, descent: Descent
+    network: Network,
+    rows: Rows,
+    halfspaces: Halfspaces,
+    boxes: Boxes,
+    *,
+    full: bool,
+    units: bool,
+    descent: Descent,
+    deadline: Deadline,
 ) -> Boxes:
     lower, upper = boxes.lower, boxes.upper
     support = box_support(lower, upper)
-    ranges, steps = bound_layers(network, lower, upper, support, known=boxes.ranges or None, substituted=full)
+    known = boxes.ranges or None
+    ranges, steps = bound_layers(network, lower, upper, support, known=known, substituted=full, deadline=deadline)
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
     after = (Map.create(network.output, low, high), Map.create(rows.affine, *affine_range(network.output, low, high)))
     relaxed = Relaxed(lower, upper, halfspaces, steps, after)
-    mixture = descend_mixture(relaxed, boxes.mixture or Mixture.first(relaxed, len(rows), sides=units), descent)
+    first = boxes.mixture or Mixture.first(relaxed, len(rows), sides=units)
+    mixture = descend_mixture(relaxed, first, descent, deadline=deadline)
     descended, plain = rows.mixtures(mixture.weights)
     mixed, slope = bound_mixtures(relaxed, mixture, descended, plain)
     bound, place = rows.bound(torch.cat([descended, plain], 1), mixed).min(1)

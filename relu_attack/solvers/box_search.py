@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import crown
 from relu_attack.bounds.crown import Range
 from relu_attack.bounds.halfspaces import Halfspaces
@@ -30,6 +31,8 @@ _NEXT_FACES, _NEXT_SIDES = Descent(iterations=4, rate=0.2), Descent(iterations=8
 
 # Multiplications that bounding a batch may take: about a third of a second on one core.
 _WORK = 2**31
+# Share of the time that the bound of the whole set may take.
+_ROOT = 0.5
 
 # Vertices of a batch that are brought into a polytope with integer inputs: each may take linear programs.
 _DEAR_POINTS = 8
@@ -63,6 +66,8 @@ class BoxSearch:
         Splits between two back-substitutions of every unit; see `bound_boxes`.
     split
         One of `SPLITS`.
+    deadline
+        When to stop: a batch that is being bounded then gets the bounds that hold without the rest of the work.
 
     Attributes
     ----------
@@ -88,12 +93,13 @@ class BoxSearch:
         batch: int,
         period: int,
         split: str = "auto",
+        deadline: Deadline = NEVER,
     ) -> None:
         if domain.batch is not None:
             raise OptionError(f"the domain is a batch of {domain.batch} sets; take one at a time, domain.single(i)")
         self._domain = domain.to(device="cpu", dtype=torch.float64)
         self._network, self._rows, self._halfspaces = network, rows, Halfspaces.of(self._domain)
-        self._closes, self._period = closes, period
+        self._closes, self._period, self._deadline = closes, period, deadline
         self._units = split == "units" or (split == "auto" and domain.inputs > MOST_INPUTS)
         self._next = _NEXT_SIDES if self._units else _NEXT_FACES if len(self._halfspaces) else _NEXT
         self._integer = torch.zeros(domain.inputs, dtype=torch.bool)
@@ -103,18 +109,19 @@ class BoxSearch:
         self._open, self._closed = Queue(), -float("inf")
         self.x, self.value, self.regions = self._domain.center().reshape(-1), -float("inf"), 0
         self.offer(self.x[None])
-        root = self._bound(self._root(), _FIRST)
+        within = deadline.share(_ROOT)
+        root = self._bound(self._root(within), _FIRST, within)
         self._batch = max(1, min(batch, _WORK // (2 * _work(network, root.ranges))))
         self._settle(root)
 
-    def _root(self) -> Boxes:
+    def _root(self, deadline: Deadline) -> Boxes:
         box = self._domain.bounding_box()
         lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
         lower, upper = torch.where(self._integer, lower.ceil(), lower), torch.where(self._integer, upper.floor(), upper)
         if isinstance(self._domain, Box) or self._domain.inputs > MOST_INPUTS:
             return Boxes.root(lower, upper)
         # Ranges over the set itself, which boxes alone would not give back; with many inputs they would take too long.
-        return Boxes.root(lower, upper, crown(self._network, self._domain, self._rows.matrix).layers)
+        return Boxes.root(lower, upper, crown(self._network, self._domain, self._rows.matrix, deadline=deadline).layers)
 
     @property
     def upper(self) -> float:
@@ -132,7 +139,7 @@ class BoxSearch:
         if self._outside is not None:
             halves = halves.take(~self._outside(halves))
         if len(halves):
-            self._settle(self._bound(halves, self._next))
+            self._settle(self._bound(halves, self._next, self._deadline))
 
     def offer(self, points: Tensor) -> None:
         """Bring points (points, inputs) into the set and keep the best."""
@@ -142,7 +149,7 @@ class BoxSearch:
         if float(values[place]) > self.value:
             self.x, self.value = inside[place].clone(), float(values[place])
 
-    def _bound(self, boxes: Boxes, descent: Descent) -> Boxes:
+    def _bound(self, boxes: Boxes, descent: Descent, deadline: Deadline) -> Boxes:
         return bound_boxes(
             self._network,
             self._rows.above(self.value if math.isfinite(self.value) else self.upper),
@@ -151,6 +158,7 @@ class BoxSearch:
             period=self._period,
             units=self._units,
             descent=descent,
+            deadline=deadline,
         )
 
     def _settle(self, boxes: Boxes) -> None:

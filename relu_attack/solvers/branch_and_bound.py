@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status, gap_unit
@@ -108,6 +109,10 @@ def branch_and_bound(
     each, status = settings_for_each(problem, settings), Status.FEASIBLE
     try:
         for index, own in enumerate(each):
+            stopped = settings.budget.spent(incumbents.steps)
+            if stopped is not None:
+                status = stopped
+                break
             left = settings.budget.left() / (problem.problems - index)
             part = settings.budget.part(
                 seconds=left if math.isfinite(left) else None, iterations=settings.budget.iterations
@@ -137,7 +142,7 @@ def _solve(
 ) -> Status | None:
     """Solve one problem; return why it was stopped, or None."""
     problem = incumbents.single(index)
-    branching = Branching(incumbents, index, options)
+    branching = Branching(incumbents, index, options, deadline=budget.deadline)
     if walk is not None:
         timed = math.isfinite(budget.left())
         seconds = options.walk_share * budget.left() if timed else None
@@ -165,9 +170,13 @@ class Branching:
         Take what is found for problem `index`; boxes close down to the best point there, whoever found it.
     options
         How boxes are taken and split, and the gap.
+    deadline
+        As for `BoxSearch`.
     """
 
-    def __init__(self, incumbents: Incumbents, index: int, options: BranchAndBoundOptions) -> None:
+    def __init__(
+        self, incumbents: Incumbents, index: int, options: BranchAndBoundOptions, *, deadline: Deadline = NEVER
+    ) -> None:
         self._incumbents, self._index, self._gap = incumbents, index, _AIM * options.gap
         problem = incumbents.single(index)
         self._search = BoxSearch(
@@ -178,6 +187,7 @@ class Branching:
             batch=options.batch,
             period=options.period,
             split=options.split,
+            deadline=deadline,
         )
 
     @property

@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import bound_rows, upper_bound
 from relu_attack.domains import Box
 from relu_attack.errors import DomainError
@@ -24,7 +25,9 @@ _SPLIT_UNITS = 60
 _SET_INPUTS = 100
 
 
-def refine_bounds(incumbents: Incumbents, *, seconds: float | None, per_point: float) -> None:
+def refine_bounds(
+    incumbents: Incumbents, *, seconds: float | None, per_point: float, deadline: Deadline = NEVER
+) -> None:
     """Bound all problems by CROWN and then with slopes that descend, each if it is expected to be worth its time.
 
     Parameters
@@ -38,6 +41,9 @@ def refine_bounds(incumbents: Incumbents, *, seconds: float | None, per_point: f
         Seconds in which a gradient step takes one point through the network and back, in float32. A row of CROWN goes
         back only, through half of the layers in the mean, in float64, and a unit has two: as much work, which took
         a third of the time on random networks.
+    deadline
+        When to stop in any case: what a bound takes is a guess, on a graphics card a poor one. Neither takes more than
+        twice its `seconds`.
     """
     problem, timed = incumbents.problem, seconds is not None
     if not isinstance(problem.domain, Box) and problem.domain.inputs > _SET_INPUTS:
@@ -48,13 +54,13 @@ def refine_bounds(incumbents: Incumbents, *, seconds: float | None, per_point: f
     for method in ("crown", "alpha_crown"):
         if expected > limit:
             return
-        began = time.perf_counter()
-        for index, upper in enumerate(upper_bound(problem, method).expand(problem.problems).tolist()):
+        began, own = time.perf_counter(), deadline if seconds is None else deadline.within(2 * seconds)
+        for index, upper in enumerate(upper_bound(problem, method, deadline=own).expand(problem.problems).tolist()):
             incumbents.bound(index, upper, certified=True)
         expected = _DESCENT * (time.perf_counter() - began if timed else expected)
 
 
-def exact_methods(problem: Problem, *, units: int, dimension: int) -> tuple[str, ...]:
+def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Deadline = NEVER) -> tuple[str, ...]:
     """Return which exact methods are worth a try; none for large problems.
 
     Parameters
@@ -64,6 +70,8 @@ def exact_methods(problem: Problem, *, units: int, dimension: int) -> tuple[str,
     units, dimension
         The mixed-integer program is tried up to `units` that change their side over the set, where their number or that
         of the inputs, which together limit how many linear regions there are, is at most `dimension`.
+    deadline
+        When to stop; units that are not looked at by then count as such that change their side.
 
     Notes
     -----
@@ -71,7 +79,7 @@ def exact_methods(problem: Problem, *, units: int, dimension: int) -> tuple[str,
     sides closes at once, and it knows whole inputs in all of its bounds; boxes of few inputs come closer where units
     are many, on all random networks that were tried.
     """
-    domain, unstable = problem.domain, _unstable_units(problem)
+    domain, unstable = problem.domain, _unstable_units(problem, deadline)
     names = []
     if domain.inputs <= MOST_INPUTS or unstable <= _SPLIT_UNITS:
         names.append("branch_and_bound")
@@ -89,9 +97,9 @@ def has_rows(problem: Problem) -> bool:
     return True
 
 
-def _unstable_units(problem: Problem) -> int:
+def _unstable_units(problem: Problem, deadline: Deadline) -> int:
     """Return how many units may change their side over the set, by intervals; the most over a batch."""
-    bounds = bound_rows(problem.network, problem.domain, problem.objective[:1], "interval")
+    bounds = bound_rows(problem.network, problem.domain, problem.objective[:1], "interval", deadline=deadline)
     layers = zip(problem.network.layers, bounds.layers, strict=True)
     counts = [((low < 0) & (high > 0) & (layer.slope < 1)).sum(-1) for layer, (low, high) in layers]
     return int(torch.stack(counts).sum(0).max()) if counts else 0

@@ -74,7 +74,15 @@ def decide(
         Decided when its `value` is at least 0 or its `upper` below 0.
     """
     below = -torch.finfo(torch.float64).tiny
-    search = BoxSearch(network, domain, Rows(matrix, offset), closes=lambda value: below, batch=_BATCH, period=_PERIOD)
+    search = BoxSearch(
+        network,
+        domain,
+        Rows(matrix, offset),
+        closes=lambda value: below,
+        batch=_BATCH,
+        period=_PERIOD,
+        deadline=budget.deadline,
+    )
     steps, status = 0, None
     with tqdm(desc="boxes", unit="batch", disable=not progress) as bar:
         while search.open and search.value < 0 and status is None:

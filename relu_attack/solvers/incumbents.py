@@ -75,6 +75,28 @@ class Incumbents:
         self.found_by[index] = found_by
         return True
 
+    def offer_each(self, points: Tensor, found_by: str, *, chosen: Tensor | None = None) -> None:
+        """Do as `offer` does for all problems at once, or the `chosen` ones (problems,), with points of each or of all.
+
+        Points have the shape (problems or 1, points, inputs).
+        """
+        domain, problems = self.problem.domain, self.problem.problems
+        points = points.to(domain.device, domain.dtype).expand(problems, -1, -1)
+        inside = domain.round(domain.project(points))
+        values, violations = self.problem.evaluate(inside)
+        every, place = torch.arange(problems), rank(values, violations).argmax(1)
+        value, violation = values[every, place], violations[every, place]
+        both = rank(torch.stack([self.value, value], 1), torch.stack([self.violation, violation], 1))
+        better = both[:, 1] > both[:, 0]
+        if chosen is not None:
+            better &= chosen
+        at = better.to(domain.device)[:, None]
+        self.x = torch.where(at, inside[every.to(domain.device), place.to(domain.device)], self.x)
+        self.value = torch.where(better, value, self.value)
+        self.violation = torch.where(better, violation, self.violation)
+        for index in torch.nonzero(better).flatten().tolist():
+            self.found_by[index] = found_by
+
     @contextmanager
     def keeping(self, index: int, found_by: str) -> Iterator[None]:
         """Keep what a part of the search on problem `index` had found when Ctrl-C ends it there."""
@@ -142,6 +164,8 @@ class Incumbents:
                     status = stopped or status
                     break
                 for index, walk in waiting:
+                    if budget.spent(self.steps) is not None:
+                        break
                     with self.keeping(index, "gradient_walk"):
                         next(walk)
         except KeyboardInterrupt:
@@ -150,9 +174,9 @@ class Incumbents:
 
     def answer(self, status: Status, evaluations: int) -> Answer:
         """Return the answer of the search; a problem to which no point was offered has the center of its set."""
-        for index, problem in enumerate(self._singles):
-            if not self.has_point(index):
-                self.offer(index, problem.domain.center().reshape(1, -1), "center")
+        missing = torch.isinf(self.violation)
+        if bool(missing.any()):
+            self.offer_each(self.problem.domain.center().reshape(-1, 1, self.x.shape[1]), "center", chosen=missing)
         self._recorder.record(self.steps, self._shown(), last=True)
         return Answer(
             candidates=self.x[:, None],

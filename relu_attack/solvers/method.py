@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike
+from relu_attack._deadline import Interruption
 from relu_attack.bounds import upper_bound
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
@@ -130,10 +132,22 @@ class Method:
     restarts: int = 64
     paths: str = "all"
 
-    def budget(self, *, iterations: int | None, time_limit: float | None) -> Budget:
-        """Return the budget of a call."""
+    def budget(
+        self,
+        *,
+        iterations: int | None,
+        time_limit: float | None,
+        began: float | None = None,
+        interruption: Interruption | None = None,
+    ) -> Budget:
+        """Return the budget of a call that `began`, by default now, and that an interruption ends."""
         if iterations is None and time_limit is None:
-            return Budget(iterations=self.iterations, time_limit=self.time_limit)
-        if time_limit is None and not self.counts:
+            iterations, time_limit = self.iterations, self.time_limit
+        elif time_limit is None and not self.counts:
             time_limit = self.time_limit
-        return Budget(iterations=iterations, time_limit=time_limit)
+        return Budget(
+            iterations=iterations,
+            time_limit=time_limit,
+            began=time.perf_counter() if began is None else began,
+            interruption=interruption or Interruption(),
+        )

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import OutOfTimeError
 from relu_attack.bounds import lp_tightened
 from relu_attack.bounds.milp_tightened import milp_tightened
-from relu_attack.encodings import Ranges, encode, tighten_root
+from relu_attack.encodings import Ranges, count_entries, encode, tighten_root
 from relu_attack.errors import OptionError
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
@@ -130,10 +131,14 @@ def milp(
     status = Status.FEASIBLE
     try:
         for index in range(problem.problems):
+            if settings.budget.deadline.passed:
+                break
             left = settings.budget.left() / (problem.problems - index)
             seconds = left if math.isfinite(left) else None
             search.solve(index, settings.budget.part(seconds=seconds, iterations=settings.budget.iterations))
     except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    if settings.budget.interruption.happened:
         status = Status.INTERRUPTED
     closed = all(incumbents.is_closed(index, options.gap) for index in range(problem.problems))
     if status is Status.FEASIBLE and not closed and settings.budget.time_limit is not None:
@@ -177,7 +182,14 @@ class _Search:
 
     def _solve_exact(self, index: int, ranges: Ranges, budget: Budget, cut_time: float, *, sound: bool) -> None:
         """Solve the exact program with these ranges, which are certified where `sound`."""
-        options, encoding = self.options, encode(self.incumbents.single(index), ranges)
+        options, problem = self.options, self.incumbents.single(index)
+        if not all(bool(torch.isfinite(end).all()) for layer in ranges for end in layer):
+            return  # the time was too short for any range
+        try:
+            budget.deadline.require(_SETUP * count_entries(problem.network, ranges))
+            encoding = encode(problem, ranges, deadline=budget.deadline)
+        except OutOfTimeError:
+            return
         if options.cut_rounds and encoding.program.is_mixed_integer:
             limit = cut_time if math.isfinite(cut_time) else None
             root = tighten_root(encoding, rounds=options.cut_rounds, time_limit=limit)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from relu_attack._deadline import Deadline, OutOfTimeError
 from relu_attack.bounds import bound_rows
 from relu_attack.encodings import Ranges, encode
 from relu_attack.problem import Problem
-from relu_attack.programs import solve
+from relu_attack.programs import Program, solve
 from relu_attack.solvers.method import Settings
 from relu_attack.solvers.prepared import Prepared
 from relu_attack.solvers.starts import starting_points
@@ -38,10 +43,19 @@ def relaxation_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
     Units are drawn in proportion to ``|z_relaxation - z|``, how far the relaxation's preactivation is from that of its
     input. Source: Relax-and-Walk, arXiv 2401.03451; how a unit is held, by its range, is our reading.
     """
-    bounds = bound_rows(problem.network, problem.domain, problem.objective, "interval")
+    with suppress(OutOfTimeError):
+        yield from _relaxed_starts(problem, settings)
+    yield from random_starts(problem, settings)
+
+
+def _relaxed_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
+    """Yield the solutions of the relaxations; raise `OutOfTimeError` where there is no time for another one."""
+    deadline = settings.budget.deadline
+    bounds = bound_rows(problem.network, problem.domain, problem.objective, "interval", deadline=deadline)
+    deadline.require()
     ranges = [(lower[0], upper[0]) for lower, upper in bounds.layers]
-    encoding = encode(problem, ranges, relaxed=True)
-    point = solve(encoding.program).x
+    encoding = encode(problem, ranges, relaxed=True, deadline=deadline)
+    point = _solved(encoding.program, deadline)
     if point is not None:
         x = encoding.input(point)
         yield x
@@ -55,11 +69,17 @@ def relaxation_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
         while bool((discrepancy > 0).any()):
             unit = int(torch.multinomial(discrepancy, 1, generator=generator))
             discrepancy[unit] = 0.0
-            held = encode(problem, _held(ranges, unit, active=not bool(active[unit])), relaxed=True)
-            point = solve(held.program).x
+            sides = _held(ranges, unit, active=not bool(active[unit]))
+            held = encode(problem, sides, relaxed=True, deadline=deadline)
+            point = _solved(held.program, deadline)
             if point is not None:
                 yield held.input(point)
-    yield from random_starts(problem, settings)
+
+
+def _solved(program: Program, deadline: Deadline) -> NDArray[np.float64] | None:
+    deadline.require()
+    left = deadline.left
+    return solve(program, time_limit=None if math.isinf(left) else left).x
 
 
 def _held(ranges: Ranges, unit: int, *, active: bool) -> Ranges:

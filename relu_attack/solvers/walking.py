@@ -7,6 +7,8 @@ from torch import Tensor
 
 from relu_attack.errors import SolverError
 from relu_attack.problem import Problem
+from relu_attack.result import Status
+from relu_attack.solvers.affordable import affordable
 from relu_attack.solvers.loop import run
 from relu_attack.solvers.method import Answer, Settings
 from relu_attack.solvers.prepared import Prepared
@@ -30,6 +32,10 @@ def search(problem: Problem, options: WalkOptions, settings: Settings, *, walk_c
             dtype=settings.dtype,
             normalized=options.learning_rate is None,
         )
+        walking = affordable(prepared, settings.budget)
+        if walking is None:
+            return _at_the_centers(problem, settings, upper)
+        prepared = walking
         generator = torch.Generator(settings.device).manual_seed(settings.seed)
         points = starting_points(
             prepared, kind=settings.starts, x0=settings.x0, generator=generator, seed=settings.seed
@@ -48,6 +54,23 @@ def search(problem: Problem, options: WalkOptions, settings: Settings, *, walk_c
         evaluations=outcome.iterations * prepared.batch,
         trace=outcome.trace,
         path=path,
+    )
+
+
+def _at_the_centers(problem: Problem, settings: Settings, upper: Tensor) -> Answer:
+    """Return the answer of a search that has no time for a step."""
+    centers = problem.domain.center().reshape(-1, 1, problem.domain.inputs).expand(problem.problems, -1, -1)
+    recorder = Recorder(settings.budget, upper, sign=settings.sign, progress=False)
+    recorder.record(0, torch.full_like(upper, -torch.inf), last=True)
+    return Answer(
+        candidates=centers.clone(),
+        upper=upper,
+        certified=torch.ones_like(upper, dtype=torch.bool),
+        status=settings.budget.spent(0) or Status.TIME_LIMIT,
+        iterations=0,
+        evaluations=0,
+        trace=recorder.trace(),
+        found_by=("center",) * problem.problems,
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack._deadline import interruptible
 from relu_attack.domains import Domain
 from relu_attack.errors import DomainError, ModelError, ObjectiveError, OptionError
 from relu_attack.model import Model, check_agreement, comparison_points
@@ -81,8 +82,8 @@ def verify(
     ('FALSIFIED', True)
     """
     began = time.perf_counter()
-    budget = Budget(time_limit=time_limit, began=began)
-    with torch.inference_mode(False), torch.no_grad():
+    with interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
+        budget = Budget(time_limit=time_limit, began=began, interruption=interruption)
         original = read_original(model, domain)
         if specification.outputs != original.network.outputs:
             raise ObjectiveError(
@@ -168,8 +169,8 @@ def check_bounds(
     ('VERIFIED', 'FALSIFIED')
     """
     began = time.perf_counter()
-    budget = Budget(time_limit=time_limit, began=began)
-    with torch.inference_mode(False), torch.no_grad():
+    with interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
+        budget = Budget(time_limit=time_limit, began=began, interruption=interruption)
         original = read_original(model, domain)
         outputs = original.network.outputs
         exact = domain.to(device="cpu", dtype=torch.float64)

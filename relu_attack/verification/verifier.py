@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import Deadline
 from relu_attack.bounds import bound_rows
 from relu_attack.domains import Domain
 from relu_attack.network import Network
@@ -24,6 +25,9 @@ from relu_attack.verification.witness import Witness, examine, first_witness, wa
 
 BOUNDS = ("interval", "crown")
 """Methods of bounds that are tried before anything else, the cheapest first."""
+
+_BOUND_SHARE = 0.5
+"""Share of the time that is left which such a method may take."""
 
 _DEEPER = 12
 """How many times a search aims deeper because the model itself did not confirm what the chain found."""
@@ -139,7 +143,8 @@ def settle(
     findings = [Finding(claim) for claim in claims]
     try:
         for method in BOUNDS:
-            _bound(original.network, [finding for finding in findings if finding.open], method)
+            within = budget.deadline.share(_BOUND_SHARE)
+            _bound(original.network, [finding for finding in findings if finding.open], method, deadline=within)
         _walk(original, [finding for finding in findings if finding.open], budget=budget, seed=seed)
         for share in (0.25, 1.0):
             # One claim that is hard must not take the time of the others: all have a short try, then a long one.
@@ -151,8 +156,11 @@ def settle(
                 part = budget if alone else budget.part(seconds=share * budget.left() / (len(pending) - place))
                 _branch(original, finding, decide, budget=part, progress=progress)
     except KeyboardInterrupt:
-        for finding in findings:
-            finding.stopped = Status.INTERRUPTED
+        budget.interruption.happened = True
+    finally:
+        if budget.interruption.happened:
+            for finding in findings:
+                finding.stopped = Status.INTERRUPTED
     return findings
 
 
@@ -165,7 +173,7 @@ def _walk(original: Original, findings: Sequence[Finding], *, budget: Budget, se
             finding.falsified(witness, "walk")
 
 
-def _bound(network: Network, findings: Sequence[Finding], method: str) -> None:
+def _bound(network: Network, findings: Sequence[Finding], method: str, *, deadline: Deadline) -> None:
     """Bound the rows of each claim over its set, all rows over one set together."""
     groups: dict[int, list[Finding]] = {}
     for finding in findings:
@@ -173,7 +181,7 @@ def _bound(network: Network, findings: Sequence[Finding], method: str) -> None:
     for group in groups.values():
         rows = torch.cat([-finding.claim.clause.matrix for finding in group])
         limits = torch.cat([finding.claim.clause.upper for finding in group])
-        upper = bound_rows(network, group[0].claim.domain, rows, method).upper[0]
+        upper = bound_rows(network, group[0].claim.domain, rows, method, deadline=deadline).upper[0]
         depth = up(upper + limits)
         sizes = [len(finding.claim.clause.upper) for finding in group]
         for finding, part in zip(group, depth.split(sizes), strict=True):

@@ -1,0 +1,56 @@
+"""How many walkers there is time for: where one step of all of them would take long, fewer go."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+import torch
+
+from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.prepared import Prepared
+
+# Products of a step below which nothing is measured: less than a tenth of a second of one core.
+_QUICK = 2**31
+# Share of the time that is left which a step may take.
+_SHARE = 0.05
+# Points that are taken through the network to see what one costs, and passes that a step is worth.
+_POINTS, _PASSES = 16, 3
+
+
+def affordable(prepared: Prepared, budget: Budget) -> Prepared | None:
+    """Return the problem with as many walkers as a step of all of them leaves time for.
+
+    Parameters
+    ----------
+    prepared
+        The problem, with the walkers that are wanted.
+    budget
+        What is left. Without a time limit all of them go, so that the same search ends with the same answer.
+
+    Returns
+    -------
+    Prepared or None
+        At most as many walkers as wanted; None where not even one for each problem could take a step.
+    """
+    left = budget.left()
+    if math.isinf(left) or _PASSES * prepared.network.products * prepared.batch < _QUICK:
+        return prepared
+    if left == 0:
+        return None
+    once = _seconds_a_point(prepared) * prepared.problem.problems  # for one walker of each problem
+    if once > left / 2:
+        return None
+    return replace(prepared, restarts=max(min(int(_SHARE * left / once), prepared.restarts), 1))
+
+
+def _seconds_a_point(prepared: Prepared) -> float:
+    """Return what a step of one walker takes, measured on a few points."""
+    network = prepared.network
+    x = torch.zeros(_POINTS, network.inputs, dtype=network.dtype, device=network.device)
+    began = time.perf_counter()
+    for layer in network.layers:
+        x = layer.activate(layer.affine.apply(x))
+    bool(torch.isfinite(x).all())  # waits for the device
+    return max(_PASSES * (time.perf_counter() - began) / _POINTS, 1e-9)
