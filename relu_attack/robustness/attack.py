@@ -73,6 +73,7 @@ def worst_case(
     time_limit
         Seconds, the certificate and the reading of the model counted; no limit by default. Samples that no walker is
         sent out for by then have the margin of the sample itself, and those without a certificate that of intervals.
+        On a small network the first walkers end their walk in any case.
     seed
         Makes the search repeat on the same machine with the same number of threads, unless the time ends it.
     x0

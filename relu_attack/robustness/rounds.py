@@ -21,6 +21,8 @@ from relu_attack.solvers import Budget
 # Walkers for a sample in one round at most, and numbers in the points of all walkers that walk at once: few enough to
 # stay near the processor, enough to fill a graphics card.
 _MOST_WALKERS = 8
+# Products that take less than the clock may wait, a tenth of a second of one core.
+_QUICK = 2**30
 _NUMBERS = {"cpu": 2**19, "cuda": 2**25}
 
 
@@ -137,9 +139,11 @@ class Search:
                     left = self.budget.left() - reserve
                     if self.budget.interruption.happened:
                         return Status.INTERRUPTED, evaluations
-                    if left <= 0:
+                    # The very first walkers of a small network end their walk, so that no time is spent on nothing.
+                    first = evaluations == 0 and len(part) * len(walkers) * steps * self.network.products <= _QUICK
+                    if left <= 0 and not first:
                         return Status.TIME_LIMIT, evaluations
-                    budget = self.budget.part(seconds=left)
+                    budget = None if first else self.budget.part(seconds=left)
                     done, reserve = self._walk(part, walkers, offsets, steps, worst, budget)
                     evaluations += len(part) * len(walkers) * done
                 if self.until_broken:
@@ -153,7 +157,7 @@ class Search:
         return max(numbers // (walkers * self.network.inputs), 1)
 
     def _walk(
-        self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: Worst, budget: Budget
+        self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: Worst, budget: Budget | None
     ) -> tuple[int, float]:
         """Walk for some samples, and offer what is found.
 

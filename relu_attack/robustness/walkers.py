@@ -155,7 +155,7 @@ METHODS: dict[str, Begin] = {
 }
 
 
-def walk(walkers: Walk, steps: int, budget: Budget) -> tuple[int, Tensor]:
+def walk(walkers: Walk, steps: int, budget: Budget | None) -> tuple[int, Tensor]:
     """Return the steps done and the best point that the walkers of each sample met, shape (P, inputs).
 
     Parameters
@@ -165,7 +165,7 @@ def walk(walkers: Walk, steps: int, budget: Budget) -> tuple[int, Tensor]:
     steps
         Points that each of them visits, unless the time ends before.
     budget
-        The time.
+        The time; None for no limit.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def walk(walkers: Walk, steps: int, budget: Budget) -> tuple[int, Tensor]:
         When the walkers of a sample met no finite value.
     """
     done = 0
-    while done < steps and (done == 0 or budget.left() > 0):
+    while done < steps and (done == 0 or budget is None or budget.left() > 0):
         done += 1
         if done == steps:  # from the last point no walker moves on
             walkers.look()
