@@ -184,24 +184,23 @@ def _bound_units(
     # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
     order, operator = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True), map_.affine.operator
     width = max(operator.inputs, operator.outputs) if operator.rounds_entries else operator.inputs
-    for boxes in _turns(len(chosen), most * _row_bytes(steps, width, low, descent), memory_limit):
-        units = order[boxes, : int(counts[boxes].max())]
-        if units.shape[1] == 0:
-            continue
-        if deadline.passed:
-            break
-        part = map_.take(boxes)
-        rows, constant, after = _rows_of(part, units, low.dtype)
-        layers, sets = [step.take(boxes) for step in steps], support.take(boxes)
-        found = both_sides(
-            layers, sets, rows, constant, after=after, descent=descent, memory_limit=memory_limit, deadline=deadline
-        )
-        if not after:  # then the rows are those of the map, and what it is off by is charged here
-            lost = part.lost.gather(1, units)
-            found = outward(found[0] - lost, found[1] + lost)
-        before = low[boxes].gather(1, units), high[boxes].gather(1, units)
-        for end, new in zip((low, high), intersect(before, found), strict=True):
-            end[boxes].scatter_(1, units, new)
+    each = _row_bytes(steps, width, low, descent)
+    for boxes in _turns(len(chosen), most * each, memory_limit):
+        layers, sets, own = [step.take(boxes) for step in steps], support.take(boxes), map_.take(boxes)
+        for part in _turns(int(counts[boxes].max()), len(low[boxes]) * each, memory_limit):
+            if deadline.passed:
+                return low, high
+            units = order[boxes, part]
+            rows, constant, after = _rows_of(own, units, low.dtype)
+            found = both_sides(
+                layers, sets, rows, constant, after=after, descent=descent, memory_limit=memory_limit, deadline=deadline
+            )
+            if not after:  # then the rows are those of the map, and what it is off by is charged here
+                lost = own.lost.gather(1, units)
+                found = outward(found[0] - lost, found[1] + lost)
+            before = low[boxes].gather(1, units), high[boxes].gather(1, units)
+            for end, new in zip((low, high), intersect(before, found), strict=True):
+                end[boxes].scatter_(1, units, new)
     return low, high
 
 

@@ -147,10 +147,11 @@ class Convolution(Weighted):
         """Return which places of a channel the kernel sees from output places (n,), and which exist, (n, taps)."""
         seen = torch.zeros(len(place), 1, dtype=torch.long, device=place.device)
         inside = torch.ones_like(seen, dtype=torch.bool)
-        at = torch.unravel_index(place, self.output_shape[1:])
         for index, size in enumerate(self.input_shape[1:]):
+            # Not by torch.unravel_index, whose first call imports sympy for more than a second.
+            at = place // math.prod(self.output_shape[2 + index :]) % self.output_shape[1 + index]
             reach = torch.arange(self.weight.shape[2 + index], device=place.device) * self.dilation[index]
-            position = at[index][:, None] * self.stride[index] - self.padding[index] + reach
+            position = at[:, None] * self.stride[index] - self.padding[index] + reach
             inside = (inside[:, :, None] & ((position >= 0) & (position < size))[:, None]).flatten(1)
             seen = (seen[:, :, None] * size + position[:, None]).flatten(1)
         return seen, inside
