@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from relu_attack.io import OnnxModel, read_onnx
-from relu_attack.network.operators import Composition, Dense
+from relu_attack.network.operators import Composition, Dense, Kronecker
 from tests.io.graphs import Array, chains, helper, model, read, run
 
 
@@ -122,6 +122,16 @@ def test_input_may_lack_a_batch_dimension(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", ["w", "x"], ["a"]), helper.make_node("Add", ["a", "b"], ["y"])]
     found = assert_same(model(nodes, [4], {"w": eighths(3, 4), "b": eighths(3)}), (4,), tmp_path)
     assert (found.network.input_shape, found.network.output_shape) == ((4,), (3,))
+
+
+def test_a_constant_matrix_is_kept_as_it_is_on_either_side(tmp_path: Path) -> None:
+    """As a matrix over all entries it would have a copy for each row or column of the value, and as triplets more."""
+    for names, shape, copies in ((["w", "x"], [3, 1], 1), (["w", "x"], [3, 4], 4), (["x", "w"], [2, 5, 3], 10)):
+        proto = model([helper.make_node("MatMul", names, ["y"])], shape, {"w": eighths(3, 3)})
+        operator = assert_same(proto, tuple(shape), tmp_path).network.output.operator
+        assert isinstance(operator, Dense if copies == 1 else Kronecker)
+        assert tuple(operator.weight.shape) == (3, 3)
+        assert operator.inputs == 3 * copies
 
 
 def test_shape_of_the_value_is_a_constant(tmp_path: Path) -> None:

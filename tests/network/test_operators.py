@@ -12,6 +12,7 @@ from relu_attack.network.operators import (
     Convolution,
     Dense,
     Diagonal,
+    Kronecker,
     LinearOperator,
     PerProblem,
     Selection,
@@ -65,6 +66,9 @@ OPERATORS: dict[str, LinearOperator] = {
     "along an axis, out of step": AlongAxis.from_entries(
         [(3, 0, 0.5), (0, 2, -2.0), (1, 2, -2.0), (2, 5, 1.0), (0, 4, 1.0), (3, 4, 3.0)], (4, 7), before=3, after=1
     ),
+    "matrix along the first dimension": Kronecker(normal(3, 4), before=1, after=5),
+    "matrix along the last dimension": Kronecker(normal(3, 4), before=5, after=1),
+    "matrix along the middle": Kronecker(normal(3, 4), before=2, after=3),
     "widened": Widened(normal(5, 4).float()),
     "widened magnitudes": Widened(normal(5, 4).float(), of_magnitudes=True),
     "one problem": PerProblem(normal(1, 5)),

@@ -11,7 +11,7 @@ from torch import Tensor
 from relu_attack.io.onnx.arithmetic import broadcast
 from relu_attack.io.onnx.chain import Chain
 from relu_attack.io.onnx.node import Node
-from relu_attack.network.operators import Dense, Sparse
+from relu_attack.network.operators import Dense, Kronecker, Sparse
 
 
 def lower_matmul(node: Node, chain: Chain) -> None:
@@ -47,8 +47,12 @@ def _multiply(node: Node, chain: Chain, constant: Tensor) -> None:
     sides = (places, constant) if right else (constant, places)
     if not (places.dim() and constant.dim()) or sides[0].shape[-1] != sides[1].shape[-min(2, sides[1].dim())]:
         raise node.wrong(f"cannot multiply shapes {tuple(sides[0].shape)} and {tuple(sides[1].shape)}")
-    if right and constant.dim() == 2 and math.prod(before[:-1]) == 1:  # a row: by far the most frequent
-        chain.affine(Dense(constant.T.contiguous()), None, (*before[:-1], constant.shape[1]))
+    if constant.dim() == 2:  # one matrix for all rows of the value, or for all of its columns
+        weight = constant.T.contiguous() if right else constant.contiguous()
+        leading, last = (before[:-1], ()) if right else (before[:-2], before[1:][-1:])
+        shape = (*leading, weight.shape[0], *last)
+        copies = math.prod(leading), math.prod(last)
+        chain.affine(Dense(weight) if copies == (1, 1) else Kronecker(weight, *copies), None, shape)
         return
     # Entry (m, n) of the product is the sum over k of left (m, k) times right (k, n); one side holds places.
     left = (sides[0] if sides[0].dim() > 1 else sides[0][None])[..., :, None, :]

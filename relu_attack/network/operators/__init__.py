@@ -10,6 +10,7 @@ from relu_attack.network.operators.composition import Composition
 from relu_attack.network.operators.convolution import Convolution
 from relu_attack.network.operators.dense import Dense, Diagonal, PerProblem
 from relu_attack.network.operators.folding import Fold, compose, fold, has_subnormal, powers_of_two
+from relu_attack.network.operators.kronecker import Kronecker
 from relu_attack.network.operators.selection import Selection
 from relu_attack.network.operators.sparse import Sparse
 from relu_attack.network.operators.stacked import Stacked, stack
@@ -24,6 +25,7 @@ __all__ = [
     "Dense",
     "Diagonal",
     "Fold",
+    "Kronecker",
     "LinearOperator",
     "PerProblem",
     "Selection",
