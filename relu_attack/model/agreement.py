@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from relu_attack.errors import ModelError
+from relu_attack.model.locating import find_difference
 from relu_attack.model.model import Model
 from relu_attack.model.watching import (
     check_entries,
@@ -42,7 +43,11 @@ def check_agreement(model: Model, lowering: Lowering, points: Tensor) -> None:
     check_entries(model.module, entered, lowering.visits)
     _check_steady(model, first, versions)
     own = model.outputs(points)
-    model.check(points, own, where="in the set")
+    try:
+        model.check(points, own, where="in the set")
+    except ModelError as reason:
+        place = find_difference(model, points, lowering.visits)
+        raise ModelError(f"{place}: {reason}" if place else str(reason)) from None
     model.check(points, model.outputs(points), where="in a second run", against=own)
     model.check(first, alone, where="for an input alone, without the others of its batch", against=own[:1])
 

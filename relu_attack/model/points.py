@@ -8,12 +8,12 @@ from torch import Tensor
 from relu_attack.domains import Domain
 from relu_attack.network import Network, ray
 
-# Products of all points together, about 0.05 s on one core; points at least and at most; sets of a batch at most.
-_PRODUCTS, _FEWEST, _MOST, _SETS = 2**27, 4, 16, 4
+# Products of the points that are drawn, some hundredths of a second on one core; how many at least; sets at most.
+_PRODUCTS, _FEWEST, _SETS = 2**26, 2, 4
 _BESIDE = 1e-3
 
 
-def comparison_points(network: Network, domain: Domain) -> Tensor:
+def comparison_points(network: Network, domain: Domain, *, most: int = 16) -> Tensor:
     """Return points of a set: its middle, corners, random ones, and points on both sides of where units switch.
 
     Parameters
@@ -22,6 +22,8 @@ def comparison_points(network: Network, domain: Domain) -> Tensor:
         The chain, float64 on the CPU.
     domain
         A set, or a batch of sets, of which a few are taken.
+    most
+        How many corners and random points are drawn at most; for each there are two where units switch.
 
     Returns
     -------
@@ -31,7 +33,7 @@ def comparison_points(network: Network, domain: Domain) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     batch = domain.batch or 1
     sets = [domain.single(index * batch // min(batch, _SETS)) for index in range(min(batch, _SETS))]
-    count = min(max(_PRODUCTS // max(network.products, 1), _FEWEST), _MOST)
+    count = min(max(_PRODUCTS // max(network.products, 1), _FEWEST), most)
     each = -(-count // (2 * len(sets)))
     found = []
     for one in sets:

@@ -116,7 +116,12 @@ class Classifier:
 
     @staticmethod
     def create(
-        module: nn.Module, x: Tensor, normalize: tuple[ArrayLike, ArrayLike] | None, *, sets: Domain | None = None
+        module: nn.Module,
+        x: Tensor,
+        normalize: tuple[ArrayLike, ArrayLike] | None,
+        *,
+        sets: Domain | None = None,
+        points: int = 16,
     ) -> Classifier:
         """Lower a module in evaluation mode, and compare it with its chain.
 
@@ -130,6 +135,8 @@ class Classifier:
             As in `worst_case`.
         sets
             Where the two are compared; by default within the range of the samples.
+        points
+            At how many points at most, as in `comparison_points`.
 
         Raises
         ------
@@ -149,7 +156,7 @@ class Classifier:
             network = normalization.fold(network, shape)
         model = Model.of(module, network, None if normalization is None else normalization.apply, like=x)
         within = Box(x.amin(0), x.amax(0), shape=shape) if sets is None else sets
-        check_agreement(model, lowering, comparison_points(network, within))
+        check_agreement(model, lowering, comparison_points(network, within, most=points))
         return Classifier(model)
 
     @property

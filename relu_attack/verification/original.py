@@ -42,6 +42,12 @@ class Original(ABC):
             computations of its chain: only what all of them confirm counts.
         """
 
+    def compare(self, x: Tensor) -> None:  # noqa: B027
+        """Raise `ModelError` where the model answers something else than its chain at points (points, inputs).
+
+        A model that cannot be run on many points does nothing.
+        """
+
     @property
     def note(self) -> str:
         """What is to be known of how the model is run; "" for nothing."""
@@ -71,4 +77,8 @@ class Module(Original):
 
     def run(self, x: Tensor) -> tuple[Tensor, ...]:
         """Run the module on its device."""
-        return (self.model.outputs(x[None])[0].cpu(),)
+        return (self.model.checked_outputs(x[None], where="at an input that may be a witness")[0].cpu(),)
+
+    def compare(self, x: Tensor) -> None:
+        """Run the module on its device beside the chain."""
+        self.model.checked_outputs(x, where="where the search for a witness ended")

@@ -62,10 +62,12 @@ def examine(original: Original, claim: Claim, x: Tensor) -> Witness | Rejected:
 
 
 def first_witness(original: Original, claim: Claim, points: Tensor) -> Witness | None:
-    """Return the first witness among the deepest of `points` (points, inputs)."""
+    """Compare model and chain at the deepest of `points` (points, inputs), and return the first witness among them."""
     depth = claim.clause.depth(original.network.forward(points).outputs)
     depth = torch.where(depth.isnan(), -torch.inf, depth)
-    for index in depth.argsort(descending=True)[:_TRIED].tolist():
+    order = depth.argsort(descending=True)
+    original.compare(points[order[:1]])
+    for index in order[:_TRIED].tolist():
         if depth[index] < 0:
             return None
         found = examine(original, claim, points[index])

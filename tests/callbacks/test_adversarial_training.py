@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.callbacks import AdversarialTraining
@@ -43,6 +43,26 @@ def test_the_share_of_the_batch_is_what_worst_case_finds_and_the_rest_is_left() 
         assert torch.equal(known, label)
     assert fit.callback_metrics["adversarial/radius"] == pytest.approx(0.1)
     assert 0 <= float(fit.callback_metrics["adversarial/broken"]) <= 1
+
+
+def test_a_network_that_works_in_place_on_its_input_learns_from_moved_samples_within_their_balls() -> None:
+    class InPlace(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x -= 0.5
+            x /= 0.25
+            return x
+
+    class Normalizing(Watched):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            return super().training_step((batch[0], batch[1]), batch_idx)
+
+    net, train = Normalizing(), batches(24)
+    net.model.insert(0, InPlace())
+    trainer(AdversarialTraining(radius=0.05, share=1.0, steps=3), max_epochs=1).fit(net, load(train))
+    for (x, _), (moved, _) in zip(batches(24), net.seen, strict=True):
+        assert float((moved - x).abs().max()) <= 0.05 + 1e-7
+        assert float(moved.min()) >= 0
+        assert float(moved.max()) <= 1
 
 
 @pytest.mark.parametrize("kind", [tuple, list, dict])

@@ -50,6 +50,18 @@ class Skipped(Hidden):
         return x if isinstance(x, Tensor) else self.inner(x)
 
 
+class Nested(nn.Module):
+    """A sound module around one that is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = OnTensorsToo()
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.inner(x) + 1.0
+        return answer
+
+
 class Noise(nn.Module):
     """Adds random numbers, however small, that are one constant to who traces it."""
 

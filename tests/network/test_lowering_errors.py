@@ -3,10 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network import lower
+from tests.network.residual import Forward
 
 
 def test_a_gelu_three_levels_down_names_its_path() -> None:
@@ -126,3 +128,53 @@ def test_an_input_shape_that_is_none(shape: tuple[int, ...]) -> None:
 def test_a_model_that_is_no_module() -> None:
     with pytest.raises(ModelError, match=r"^model must be an nn\.Module, got function"):
         lower(lambda x: x, (3,))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TorchScript
+def test_what_torch_wraps_around_a_module_is_refused_with_where_the_module_is() -> None:
+    model = nn.Sequential(nn.Linear(3, 2))
+    beside = nn.Sequential(nn.Identity(), nn.DataParallel(model))
+    for wrapped, message in (
+        (
+            torch.compile(model, backend="eager"),
+            r"^model \(OptimizedModule\) is made by torch.compile; .* model\._orig_mod$",
+        ),
+        (nn.DataParallel(model), r"^model \(DataParallel\) spreads a module over devices; .*, model\.module$"),
+        (beside, r"^model\[1\] \(DataParallel\) spreads .*, model\[1\]\.module$"),
+        (
+            torch.jit.trace(model, torch.ones(1, 3)),
+            r"^model \(.*\) is made by TorchScript; give the module",
+        ),
+    ):
+        with pytest.raises(UnsupportedModuleError, match=message):
+            lower(wrapped, (3,))
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        (nn.Softmax(1), "the largest output stays the largest"),
+        (nn.LogSoftmax(1), "the largest output stays the largest"),
+        (nn.Sigmoid(), "it is increasing"),
+        (Forward(lambda _, x: functional.softmax(x, 1)), "the largest output stays the largest"),
+        (Forward(lambda _, x: torch.log_softmax(x, 1)), "the largest output stays the largest"),
+        (Forward(lambda _, x: x.sigmoid()), "it is increasing"),
+    ],
+)
+def test_a_last_softmax_or_sigmoid_may_be_left_out(last: nn.Module, why: str) -> None:
+    with pytest.raises(
+        UnsupportedModuleError, match=rf"no exact form here \(as the last step it may be left out: {why}"
+    ):
+        lower(nn.Sequential(nn.Linear(3, 2), last), (3,))
+
+
+def test_a_layer_of_width_0_is_refused() -> None:
+    with pytest.warns(UserWarning, match="Initializing zero-element"):
+        model = nn.Sequential(nn.Linear(3, 0), nn.ReLU(), nn.Linear(0, 2))
+    with pytest.raises(ModelError, match=r"^model\[0\] leaves a value of shape \(0,\), which has no entries; remove"):
+        lower(model, (3,))
+
+
+def test_a_module_of_torch_fx_calls_its_forward_as_others_do() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    assert lower(torch.fx.symbolic_trace(model), (3,)).network.units == 4
