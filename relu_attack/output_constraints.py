@@ -7,9 +7,14 @@ from torch import Tensor
 
 from relu_attack._checks import ArrayLike, as_tensor, first_index
 from relu_attack.errors import ObjectiveError
+from relu_attack.rounding import up
 
 TOLERANCE = 1e-6
 """Relative violation up to which an answer counts as feasible, as in solvers of linear and mixed-integer programs."""
+
+
+# Share of the tolerance that programs aim at.
+_AIM = 0.9
 
 
 class OutputConstraints:
@@ -76,6 +81,22 @@ class OutputConstraints:
         norm: Tensor = torch.linalg.vector_norm(self.matrix, dim=1)
         size = torch.maximum(norm, self.upper.abs())
         return torch.where(size > 0, size, 1.0)
+
+    @property
+    def accepted(self) -> Tensor:
+        """Limits that the rows of an answer keep, the tolerance included, rounded upward, shape (rows,).
+
+        An answer is feasible up to here, so that this is the set that bounds hold for.
+        """
+        return up(self.upper + up(TOLERANCE * self.scale))
+
+    @property
+    def aim(self) -> Tensor:
+        """Limits that points of programs are to keep, shape (rows,): they use most of what bounds allow, and no more.
+
+        What is left is room for the tolerance of a solver and the rounding of its points.
+        """
+        return self.upper + _AIM * TOLERANCE * self.scale
 
     def violation(self, outputs: Tensor) -> Tensor:
         """Return by how much each of `outputs` (..., outputs) breaks a row at most, relative to its scale: 0 if none.

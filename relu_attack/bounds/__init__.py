@@ -18,7 +18,6 @@ from relu_attack.bounds.support import bounding_ends
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
-from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
 
 
@@ -153,7 +152,7 @@ def upper_bound(problem: Problem, method: str, *, deadline: Deadline = NEVER) ->
     if constraints is None:
         return upper
     rows = bound_rows(problem.network, problem.domain, constraints.matrix, method, deadline=deadline)
-    broken = (rows.lower > constraints.upper + TOLERANCE * constraints.scale).any(-1)
+    broken = (rows.lower > constraints.accepted).any(-1)
     return torch.where(broken, -torch.inf, upper)
 
 

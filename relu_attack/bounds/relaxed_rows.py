@@ -16,7 +16,7 @@ from torch import Tensor
 from relu_attack._deadline import Deadline, OutOfTimeError
 from relu_attack.domains import Domain
 from relu_attack.encodings import Encoding, count_entries, encode
-from relu_attack.encodings.coefficients import folding_error, row_error
+from relu_attack.encodings.coefficients import combination_error, row_error
 from relu_attack.network import Network
 from relu_attack.problem import Problem
 from relu_attack.programs import PreparedProgram, Program
@@ -68,8 +68,7 @@ class RelaxedRows:
             return None
         affine, weight = network.output, objective.numpy()
         matrix = scipy.sparse.csr_array(scipy.sparse.csr_array(weight) @ encoding.output_matrix)
-        # A coefficient is a sum over the outputs of products with coefficients that may be sums themselves.
-        error = (1 + network.outputs) * (objective.abs() @ folding_error(affine, size))
+        error = combination_error(affine, objective, size)
         return RelaxedRows(encoding.program, matrix, weight @ encoding.output_constant, error.numpy())
 
     def tighten(self, known: Range, chosen: Tensor, deadline: Deadline, *, until_stable: bool) -> Range:

@@ -7,13 +7,14 @@ import torch
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.encodings.assembly import Array, Assembly, dense_block, relocate, stack
-from relu_attack.encodings.coefficients import row_error, sparse_matrix
+from relu_attack.encodings.coefficients import combination_error, row_error, sparse_matrix
 from relu_attack.encodings.encoding import Encoding, Ranges
 from relu_attack.encodings.units import Kinds, add_activations, add_columns, add_equations
 from relu_attack.errors import OptionError, SolverError
 from relu_attack.network import Layer, Network
 from relu_attack.problem import Problem
 from relu_attack.programs import Program
+from relu_attack.rounding import up
 
 # What it takes to write one coefficient of a program down, on one core: a half to once this.
 _SECONDS_AN_ENTRY = 4e-7
@@ -47,8 +48,9 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline:
     Returns
     -------
     Encoding
-        The program and where x, activations and binaries stand in it. The relaxation holds in real arithmetic: rows
-        whose coefficients are rounded are loosened by as much.
+        The program and where x, activations and binaries stand in it. It holds in real arithmetic for the weights of
+        the model: rows whose coefficients are rounded are loosened by as much, and the constant of the objective is
+        raised by it. Output constraints have the tolerance that answers have.
 
     Raises
     ------
@@ -109,21 +111,24 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline:
         before, size = units[-1].activation, np.maximum(np.abs(lower), np.abs(upper))
     output = problem.network.output
     outputs = stack([relocate(sparse_matrix(output.operator), before)], (output.operator.outputs, columns.count))
-    constant = output.bias.numpy()
+    constant, largest = output.bias.numpy(), torch.as_tensor(size)
     if problem.constraints is not None:
-        matrix, limit = problem.constraints.matrix.numpy(), problem.constraints.upper.numpy()
-        rows.add(np.full(len(limit), -np.inf), limit - matrix @ constant, dense_block(matrix @ outputs.toarray()))
-    weight = problem.objective[0].numpy()
+        matrix, limit = problem.constraints.matrix, problem.constraints.accepted
+        room = combination_error(output, matrix, largest)
+        upper = up(up(limit - matrix @ output.bias) + room).numpy()
+        rows.add(np.full(len(upper), -np.inf), upper, dense_block(matrix.numpy() @ outputs.toarray()))
+    weight = problem.objective
+    value = up(weight @ output.bias + combination_error(output, weight, largest))
     (low, high), (row_lower, row_upper) = columns.bounds, rows.sides
     program = Program(
-        objective=outputs.T @ weight,
+        objective=outputs.T @ weight[0].numpy(),
         matrix=rows.matrix(columns.count),
         row_lower=row_lower,
         row_upper=row_upper,
         lower=low,
         upper=high,
         integral=columns.integral,
-        constant=float(weight @ constant),
+        constant=float(value[0]),
     )
     return Encoding(
         program=program,

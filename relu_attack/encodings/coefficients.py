@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,6 +35,33 @@ def folding_error(affine: Affine, size: Tensor) -> Tensor:
     magnitude = operator.absolute().apply(size[None], bias=affine.bias.abs())
     rounded = dot_error(magnitude, operator.terms + _AROUND, operator.gain * size.sum())
     return up(rounded + affine.lost(size[None]))[0]
+
+
+def combination_error(affine: Affine, weight: Tensor, size: Tensor) -> Tensor:
+    """Bound what rounding takes from rows ``weight (A x + b)`` multiplied out, where |x| <= `size`; shape (rows,).
+
+    Parameters
+    ----------
+    affine
+        The map; what its own coefficients are off by is included.
+    weight
+        Shape (rows, outputs).
+    size
+        Shape (inputs,).
+
+    Notes
+    -----
+    Each coefficient is a sum of products over the outputs, and so is the constant. Underflow of one of them counts with
+    the size of its input.
+    """
+    operator, weight = affine.operator, weight.abs()
+    own = torch.as_tensor(row_error(affine, size, np.zeros(operator.outputs, dtype=bool)))
+    magnitude = operator.absolute().apply(size[None], bias=affine.bias.abs())[0]
+    terms = operator.outputs + operator.terms + _AROUND
+    operands = (weight.sum(1) + operator.outputs + 1) * (size.sum() + 1) + magnitude.sum()
+    folded = dot_error(weight @ magnitude, terms, operands)
+    passed = weight @ own
+    return up(up(passed + dot_error(passed, operator.outputs, weight.sum(1) + own.sum())) + folded)
 
 
 def row_error(affine: Affine, size: Tensor, scaled: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from relu_attack.network import Affine, Loss
 from relu_attack.network.operators import Dense
-from relu_attack.output_constraints import TOLERANCE, OutputConstraints
+from relu_attack.output_constraints import OutputConstraints
 from relu_attack.rounding import dot_error, up
 
 
@@ -23,25 +23,24 @@ class Rows:
     ----------
     matrix, offset
         Float64, shape (rows, outputs) and (rows,).
-    scale
-        None if the smallest row is to be large. Otherwise the first row is, where none of the others is negative; and
-        this is what the others are relative to, shape (rows - 1,).
+    constrained
+        Whether the first row is to be large where none of the others is negative; else the smallest row is.
     threshold
-        What the first row is compared with when `scale` is given: a box matters as far as it has more.
+        What the first row is compared with when `constrained`: a box matters as far as it has more.
     """
 
     matrix: Tensor
     offset: Tensor
-    scale: Tensor | None = None
+    constrained: bool = False
     threshold: float = 0.0
 
     @staticmethod
     def of(objective: Tensor, constraints: OutputConstraints | None) -> Rows:
-        """Return the objective (1, outputs), where constraints hold if there are any."""
+        """Return the objective (1, outputs), where constraints hold if there are any, to their tolerance."""
         if constraints is None:
             return Rows(objective, objective.new_zeros(1))
         matrix = torch.cat([objective, -constraints.matrix])
-        return Rows(matrix, torch.cat([objective.new_zeros(1), constraints.upper]), constraints.scale)
+        return Rows(matrix, torch.cat([objective.new_zeros(1), constraints.accepted]), constrained=True)
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -58,7 +57,7 @@ class Rows:
 
     def above(self, threshold: float) -> Rows:
         """Return the rows with a finite threshold, where one has a meaning."""
-        return self if self.scale is None or not math.isfinite(threshold) else replace(self, threshold=threshold)
+        return self if not self.constrained or not math.isfinite(threshold) else replace(self, threshold=threshold)
 
     def mixtures(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return which mixtures bound the value, given weights (boxes, rows) that descended.
@@ -70,7 +69,7 @@ class Rows:
             may fail; and again the given ones, and each row alone where there are several.
         """
         descended, plain = weights[:, None], weights[:, None]
-        if self.scale is not None:
+        if self.constrained:
             descended = torch.cat([descended, descended.index_fill(2, torch.tensor([0]), 0.0)], 1)
         if len(self) > 1:
             alone = torch.eye(len(self), dtype=weights.dtype).expand(len(weights), -1, -1)
@@ -80,9 +79,9 @@ class Rows:
     def value(self, outputs: Tensor) -> Tensor:
         """Return what outputs (points, outputs) are worth, (points,): minus infinity where a constraint is broken."""
         rows = outputs @ self.matrix.T + self.offset
-        if self.scale is None:
+        if not self.constrained:
             return rows.amin(1)
-        return torch.where((rows[:, 1:] >= -TOLERANCE * self.scale).all(1), rows[:, 0], -torch.inf)
+        return torch.where((rows[:, 1:] >= 0).all(1), rows[:, 0], -torch.inf)
 
     def bound(self, weights: Tensor, mixed: Tensor) -> Tensor:
         """Return upper bounds of the value, (boxes, mixtures), where ``weights . rows`` is at most `mixed`.
@@ -94,7 +93,7 @@ class Rows:
         mixed
             Shape (boxes, mixtures), of `affine`'s rows.
         """
-        if self.scale is None:
+        if not self.constrained:
             # The smallest row is at most the mean, by weights whose sum is not quite 1.
             mean = mixed / weights.sum(-1)
             return up(mean + dot_error(mean.abs(), len(self) + 2, 2.0))
