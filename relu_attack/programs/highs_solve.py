@@ -41,6 +41,10 @@ _DEFAULTS = {
 }
 
 
+# Of the powers of two by which rows and objectives are scaled, so that products stay finite.
+_LARGEST_EXPONENT = 500
+
+
 class PreparedProgram:
     """A program inside HiGHS, for programs that differ little from one to the next.
 
@@ -70,8 +74,9 @@ class PreparedProgram:
     def __init__(self, program: Program, *, options: Mapping[str, Any] = NO_OPTIONS) -> None:
         self._highs = _quiet_highs()
         self.program = program
-        self._scale = _row_scale(program)
+        self._scale, self._unit = _row_scale(program), _unit(program)
         self._threads = "threads" in options
+        self._absolute_gap = float({**_DEFAULTS, **options}["mip_abs_gap"])
         for name, value in {**_DEFAULTS, **options}.items():
             self._set_option(name, value)
         self._load()
@@ -97,9 +102,9 @@ class PreparedProgram:
                 self._highs.setBasis(basis)
             return
         program = self.program
-        changed = _changed(before, program, "objective")
-        if len(changed):
-            self._check(self._highs.changeColsCost(len(changed), changed, -program.objective[changed]))
+        if len(_changed(before, program, "objective")):
+            self._unit = _unit(program)
+            self._set_costs(-program.objective / self._unit)
         changed = _changed(before, program, "lower", "upper")
         if len(changed):
             bounds = program.lower[changed], program.upper[changed]
@@ -162,9 +167,10 @@ class PreparedProgram:
             raise OptionError("the program has no columns; there is nothing to solve")
         # The judge measures the gap on the cleaned point.
         self._set_option("mip_rel_gap", gap / 2)
+        self._set_option("mip_abs_gap", self._absolute_gap / self._unit)
         if warm_start is not None and self.program.is_mixed_integer and warm_start.shape == (self.program.columns,):
             self._highs.setSolution(self.program.columns, np.arange(self.program.columns, dtype=np.int32), warm_start)
-        watch = Watch(self.program, on_progress, stop)
+        watch = Watch(self.program, on_progress, stop, unit=self._unit)
         watch.attach(self._highs)
         try:
             claim = self._claim(time_limit, watch)
@@ -210,7 +216,7 @@ class PreparedProgram:
             return Claim(status=SolutionStatus.UNBOUNDED)
         solution, info = self._highs.getSolution(), self._highs.getInfo()
         x = np.array(solution.col_value) if solution.value_valid else None
-        duals = -np.array(solution.row_dual) * self._scale if solution.dual_valid else None
+        duals = -np.array(solution.row_dual) * self._scale * self._unit if solution.dual_valid else None
         stopped = status in ("kTimeLimit", "kIterationLimit", "kSolutionLimit", "kInterrupt", "kHighsInterrupt")
         optimal = status in ("kOptimal", "kModelEmpty")
         outcome = SolutionStatus.OPTIMAL if optimal else SolutionStatus.TIME_LIMIT
@@ -218,17 +224,19 @@ class PreparedProgram:
             bound = math.inf
         else:
             # HiGHS is given the minimization of -objective without a constant, so its bound is a plain negative.
-            bound, duals = -float(info.mip_dual_bound) + self.program.constant, None
+            bound, duals = -float(info.mip_dual_bound) * self._unit + self.program.constant, None
         return Claim(status=outcome if optimal or stopped else SolutionStatus.NUMERICAL, x=x, duals=duals, bound=bound)
 
     def _tell_apart(self, time_limit: float | None, watch: Watch) -> Claim:
         """Solve with a zero objective, which is never unbounded."""
-        everything = np.arange(self.program.columns, dtype=np.int32)
-        self._highs.changeColsCost(len(everything), everything, np.zeros(len(everything)))
+        self._set_costs(np.zeros(self.program.columns))
         status = self._run(time_limit, watch)
         claim = self._read(status)
-        self._highs.changeColsCost(len(everything), everything, -self.program.objective)
+        self._set_costs(-self.program.objective / self._unit)
         return Claim(status=SolutionStatus.UNBOUNDED) if status == "kOptimal" else claim
+
+    def _set_costs(self, costs: Array) -> None:
+        self._check(self._highs.changeColsCost(len(costs), np.arange(len(costs), dtype=np.int32), costs))
 
     def _ray(self) -> Array | None:
         """Return multipliers that prove infeasibility: those of the relaxation, if that is infeasible already."""
@@ -246,9 +254,10 @@ class PreparedProgram:
         import highspy
 
         program, lp = self.program, highspy.HighsLp()
-        scale = self._scale = _row_scale(program)
+        scale, self._unit = _row_scale(program), _unit(program)
+        self._scale = scale
         lp.num_col_, lp.num_row_ = program.columns, program.rows
-        lp.col_cost_, lp.col_lower_, lp.col_upper_ = -program.objective, program.lower, program.upper
+        lp.col_cost_, lp.col_lower_, lp.col_upper_ = -program.objective / self._unit, program.lower, program.upper
         lp.row_lower_, lp.row_upper_ = scale * program.row_lower, scale * program.row_upper
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = program.columns, program.rows
@@ -316,8 +325,17 @@ def _row_scale(program: Program) -> Array:
     """Return powers of two, exact in floating point, that bring rows of a small norm to about 1."""
     norm = program.row_norms
     exponent = np.where(norm > 0, -np.floor(np.log2(np.where(norm > 0, norm, 1.0))), 0.0)
-    scale: Array = np.exp2(np.clip(exponent, 0.0, 500.0))
+    scale: Array = np.exp2(np.clip(exponent, 0.0, _LARGEST_EXPONENT))
     return scale
+
+
+def _unit(program: Program) -> float:
+    """Return the power of two, exact in floating point, by which objectives are brought to a size of about 1.
+
+    Tolerances of HiGHS are absolute: of a small objective they would be all.
+    """
+    exponent = math.frexp(float(np.abs(program.objective).max(initial=0.0)))[1]
+    return 2.0 ** min(max(exponent, -2 * _LARGEST_EXPONENT), 2 * _LARGEST_EXPONENT)
 
 
 def _changed(before: Program, after: Program, *names: str) -> NDArray[np.int32]:

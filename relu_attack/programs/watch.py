@@ -58,6 +58,7 @@ class Watch:
     program: Program
     on_progress: Listener | None = None
     stop: Stop | None = None
+    unit: float = 1.0  # what the solver divides the objective by
     interrupted: bool = False
     _error: BaseException | None = None
     _value: float = -math.inf
@@ -121,7 +122,7 @@ class Watch:
             if point is not None and program.value(point) > self._value:
                 self._value, news = program.value(point), point
         # The bound of the minimization without a constant that HiGHS is given.
-        bound = program.constant - float(output.mip_dual_bound)
+        bound = program.constant - self.unit * float(output.mip_dual_bound)
         if news is None and not bound < self._bound:
             return
         self._bound = min(self._bound, bound)

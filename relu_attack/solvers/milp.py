@@ -12,7 +12,7 @@ from torch import Tensor
 from relu_attack._deadline import OutOfTimeError
 from relu_attack.bounds import lp_tightened
 from relu_attack.bounds.milp_tightened import milp_tightened
-from relu_attack.encodings import Ranges, count_entries, encode, tighten_root
+from relu_attack.encodings import Ranges, count_entries, encode, neighborhood, tighten_root
 from relu_attack.errors import OptionError
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
@@ -20,6 +20,7 @@ from relu_attack.programs import Progress, SolutionStatus, solve
 from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.incumbents import Incumbents
+from relu_attack.solvers.local_program import solve_neighborhood
 from relu_attack.solvers.method import Answer, Settings
 from relu_attack.solvers.starts import settings_for_each
 
@@ -216,11 +217,28 @@ class _Search:
             stop=self.stop if listens else None,
         )
         if solution.x is not None:
-            self._offer(index, encoding.input(solution.x), "milp")
+            x = encoding.input(solution.x)
+            self._offer(index, x, "milp")
+            self._offer_within(index, x, budget.left())
         if solution.status is not SolutionStatus.INFEASIBLE or not self.incumbents.is_feasible(index):
             self._bound(index, solution.bound, certified=sound and solution.certified)
         if solution.interrupted:
             raise KeyboardInterrupt
+
+    def _offer_within(self, index: int, x: Tensor, seconds: float) -> None:
+        """Offer the best point of the linear region of x that keeps output constraints with some room.
+
+        The program lets points go to the end of the tolerance of constraints, and a solver by its own beyond that.
+        """
+        problem = self.incumbents.single(index)
+        if problem.constraints is None:
+            return
+        inside = problem.domain.to(device="cpu", dtype=torch.float64).project(x[None])
+        pattern = [z[0] > 0 for z in problem.network.forward(inside).preactivations]
+        hood = neighborhood(problem, inside[0], pattern)
+        optimum = solve_neighborhood(hood, solver=self.options.solver, time_limit=max(seconds, _RESERVE))
+        if optimum is not None:
+            self._offer(index, torch.as_tensor(optimum.point[: problem.domain.inputs].copy()), "milp")
 
     def _solver_options(self, index: int) -> Mapping[str, object]:
         """Return the gap near a value of 0, where none is relative to it."""
@@ -235,7 +253,7 @@ class _Search:
 
     def _bound(self, index: int, upper: float, *, certified: bool) -> None:
         """Take a bound over, unless it is a solver's word that a feasible input beats by more than tolerances."""
-        value = float(self.incumbents.value[index])
-        beaten = self.incumbents.is_feasible(index) and upper < value - TOLERANCE * max(1.0, abs(value))
+        value, scale = float(self.incumbents.value[index]), float(self.incumbents.problem.scale[index])
+        beaten = self.incumbents.is_feasible(index) and upper < value - TOLERANCE * max(scale, abs(value))
         if certified or not beaten:
             self.incumbents.bound(index, upper, certified=certified)

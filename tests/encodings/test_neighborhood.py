@@ -208,4 +208,5 @@ def test_output_constraints_cut_the_program() -> None:
     x = torch.tensor([0.1], dtype=torch.float64)
     pattern = [torch.tensor([True])]
     assert optimum(make_problem(model, unit_box(1)), x, pattern) == pytest.approx(1.0)
-    assert optimum(make_problem(model, unit_box(1), rows), x, pattern) == pytest.approx(0.25)
+    # It uses most of the tolerance that answers have, 1e-6 of the row's norm.
+    assert 0.25 < optimum(make_problem(model, unit_box(1), rows), x, pattern) < 0.25 + 1e-6

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -226,3 +227,14 @@ def test_options_and_mistakes_are_named() -> None:
         solve(diet(), warm_start=[1])
     with pytest.raises(OptionError, match="cannot change integral"):
         PreparedProgram(diet()).change(integral=True)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-14, 1e-11, 1e12, 1e200])
+def test_objectives_of_any_size_have_their_optimum(size: float) -> None:
+    program = knapsack()
+    program = replace(program, objective=size * program.objective, constant=0.0)
+    solution = solve(program)
+    assert solution.status is SolutionStatus.OPTIMAL
+    assert (solution.value / size, solution.bound / size) == pytest.approx((20.0, 20.0))
+    relaxed = solve(replace(program, integral=np.zeros(4, dtype=bool)))
+    assert relaxed.bound / size == pytest.approx(20.25)
