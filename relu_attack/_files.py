@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import stat
@@ -11,7 +12,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from relu_attack.errors import FileFormatError
 
@@ -51,7 +51,7 @@ def read_bytes(path: str | os.PathLike[str], *, most: int) -> bytes:
         raise FileFormatError(f"{os.fspath(path)!r} cannot be read: {reason}") from None
 
 
-def read_up_to(file: BinaryIO, path: str | os.PathLike[str], *, most: int) -> bytes:
+def read_up_to(file: io.BufferedIOBase, path: str | os.PathLike[str], *, most: int) -> bytes:
     """Return what an open file holds; raise `FileFormatError` where it is more than `most` bytes."""
     chunks, length = [], 0
     while chunk := file.read(CHUNK_BYTES):

@@ -39,11 +39,17 @@ DIGITS = 1000
 RATIONAL_BITS = 2**12
 """Of numerators and denominators of computed rational numbers: far beyond float64, and still quick."""
 
-EXPRESSION_NESTING = 10_000
-"""Parentheses in one another in VNN-LIB: formulas written by programs chain thousands of them."""
+BOUNDS = 10**7
+"""Inputs of all cases of a property together: gigabytes, where a disjunction repeats all inputs in each case."""
 
-CONSTANT_ENTRIES = 2**28
-"""Entries of a constant that an ONNX file lets compute: one node may name any size in a few bytes."""
+CONSTANT_ENTRIES = 2**29
+"""Entries of all constants together that an ONNX file lets compute: one node may name any size in a few bytes."""
+
+VALUE_ENTRIES = 2**28
+"""Entries of a value on the way through an ONNX file, for the same reason."""
+
+MESSAGE_CHARACTERS = 300
+"""Of what another program says, in a message of ours."""
 
 COUNT = 2**53
 """Whole numbers of a configuration: float64 holds all of them up to here."""

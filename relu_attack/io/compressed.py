@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import zlib
 from pathlib import Path
 
+from relu_attack import _files
 from relu_attack.errors import FileFormatError
 
 
-def read_bytes(path: str | os.PathLike[str], *, suffix: str) -> bytes:
+def read_bytes(path: str | os.PathLike[str], *, suffix: str, most: int) -> bytes:
     """Return the content of a file, decompressed where its name ends in ``.gz``.
 
     Parameters
@@ -19,22 +21,22 @@ def read_bytes(path: str | os.PathLike[str], *, suffix: str) -> bytes:
         A file.
     suffix
         What its name must end in, before a ``.gz``: ``".onnx"``.
+    most
+        How many bytes it may have, decompressed.
 
     Raises
     ------
     FileFormatError
-        For another suffix, a file that cannot be read, or one that is no whole gzip file.
+        For another suffix, a file that cannot be read or is larger, or one that is no whole gzip file.
     """
     path = Path(path)
     if not path.name.endswith((suffix, f"{suffix}.gz")):
         raise FileFormatError(f"{path} must end in {suffix} or {suffix}.gz")
-    try:
-        content = path.read_bytes()
-    except OSError as reason:
-        raise FileFormatError(f"{path} cannot be read: {reason.strerror}") from None
+    content = _files.read_bytes(path, most=most)
     if path.suffix != ".gz":
         return content
     try:
-        return gzip.decompress(content)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            return _files.read_up_to(file, path, most=most)
     except (OSError, EOFError, zlib.error) as reason:
         raise FileFormatError(f"{path} is not a whole gzip file: {reason}") from None

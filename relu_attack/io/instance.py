@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
 
-from relu_attack._deadline import interruptible
+from relu_attack._deadline import OutOfTimeError, interruptible
 from relu_attack.errors import FileFormatError
 from relu_attack.io.onnx import read_onnx
 from relu_attack.io.vnnlib import read_vnnlib
 from relu_attack.io.vnnlib.claims import claims_of
-from relu_attack.result import Verification
+from relu_attack.result import Verdict, Verification
 from relu_attack.solvers.budget import Budget
 from relu_attack.verification import TIME_LIMIT, verify_claims
 
@@ -54,7 +55,11 @@ def verify_files(
     began = time.perf_counter()
     with interruptible() as interruption:
         budget = Budget(time_limit=time_limit, began=began, interruption=interruption)
-        model, asked = read_onnx(find(network)), read_vnnlib(find(unsafe))
+        try:
+            model = read_onnx(find(network), deadline=budget.deadline)
+            asked = read_vnnlib(find(unsafe), deadline=budget.deadline)
+        except OutOfTimeError:
+            return _nothing_known(budget)
         chain = model.network
         for word, declared, own in (("inputs", asked.inputs, chain.inputs), ("outputs", asked.outputs, chain.outputs)):
             if declared != own:
@@ -62,8 +67,24 @@ def verify_files(
         return verify_claims(model, claims_of(asked), (chain.inputs,), budget=budget, seed=seed, progress=progress)
 
 
+def _nothing_known(budget: Budget) -> Verification:
+    """Return the answer of a call that ends before its files are read."""
+    interrupted = budget.interruption.happened
+    return Verification(
+        verdict=Verdict.UNKNOWN if interrupted else Verdict.TIMEOUT,
+        witness=None,
+        outputs=None,
+        bound=math.inf,
+        decided_by="",
+        regions=0,
+        runtime=budget.elapsed(),
+        note="interrupted while the files were read" if interrupted else "the time went into reading the files",
+        interrupted=interrupted,
+    )
+
+
 def find(path: str | os.PathLike[str]) -> Path:
     """Return the path of a file, or of the same file compressed or not where only that is there."""
     path = Path(path)
-    other = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    other = path.with_suffix("") if path.suffix == ".gz" else Path(f"{path}.gz")
     return other if other.exists() and not path.exists() else path

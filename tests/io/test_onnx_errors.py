@@ -295,7 +295,7 @@ def test_tensor_in_another_file(tmp_path: Path) -> None:
     proto = onnx.load_model_from_string(GOOD)
     onnx.external_data_helper.set_external_data(proto.graph.initializer[0], "elsewhere.bin")
     assert raised(FileFormatError, proto, tmp_path) == (
-        " keeps the tensor 'w' in another file; save it with all tensors inside"
+        f": the tensor 'w' lies in {tmp_path / 'elsewhere.bin'}, which does not exist or is no file"
     )
 
 

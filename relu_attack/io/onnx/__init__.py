@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack._limits import CONSTANT_ENTRIES
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.io.onnx import (
     activation,
@@ -24,7 +26,7 @@ from relu_attack.io.onnx import (
     reshaping,
 )
 from relu_attack.io.onnx.chain import Chain
-from relu_attack.io.onnx.constants import evaluate, stored
+from relu_attack.io.onnx.constants import draws, evaluate, stored
 from relu_attack.io.onnx.graph import Graph, label, read_graph
 from relu_attack.io.onnx.node import Node
 from relu_attack.io.onnx.runtime import Runtime, start_runtime
@@ -71,6 +73,8 @@ class OnnxModel(Original):
         The shape of an array that a runtime takes for one input: as in the file, with a free batch dimension as 1.
     notes
         What became of each node, one line each.
+    digest
+        The SHA-256 of the file and of the tensors beside it.
     """
 
     network: Network
@@ -80,10 +84,11 @@ class OnnxModel(Original):
     output_name: str
     input_shape: tuple[int, ...]
     notes: tuple[str, ...]
+    digest: str
 
     @cached_property
     def _runtime(self) -> Runtime | None:
-        return start_runtime(self.path, self.input_name, self.input_shape)
+        return start_runtime(self.path, self.input_name, self.input_shape, self.digest)
 
     def run(self, x: Tensor) -> tuple[Tensor, ...]:
         """Run the file by onnxruntime; without that package, its chain in the dtype of the file and in float64."""
@@ -98,7 +103,7 @@ class OnnxModel(Original):
         return "" if self._runtime is not None else "onnxruntime is not installed: the witness was run by our own chain"
 
 
-def read_onnx(path: str | os.PathLike[str]) -> OnnxModel:
+def read_onnx(path: str | os.PathLike[str], *, deadline: Deadline = NEVER) -> OnnxModel:
     """Read an ONNX file into the chain of affine maps and activations that every engine works on.
 
     Nodes on constants are computed beforehand in the types of the file, as a runtime does. The rest is read as
@@ -107,7 +112,9 @@ def read_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     Parameters
     ----------
     path
-        A name in ``.onnx`` or ``.onnx.gz``. Needs the extra ``onnx``.
+        A name in ``.onnx`` or ``.onnx.gz``. Needs the extra ``onnx``. Tensors may lie in other files of its folder.
+    deadline
+        When to give up, with an `OutOfTimeError` of the package's own.
 
     Returns
     -------
@@ -143,12 +150,14 @@ def read_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     _check(graph)
     chain = Chain(graph.input_shape)
     with torch.no_grad():
-        _walk(graph, chain)
+        _walk(graph, chain, deadline)
     built = chain.build()
     network = Network(built.layers, built.output, _one(built.input_shape), _one(built.output_shape))
     notes = tuple(note.removeprefix(f"{graph.path}, ") for note in chain.notes)
     dtype = DTYPES[graph.input_type]
-    return OnnxModel(network, dtype, graph.path, graph.input_name, graph.output_name, graph.input_shape, notes)
+    return OnnxModel(
+        network, dtype, graph.path, graph.input_name, graph.output_name, graph.input_shape, notes, graph.digest
+    )
 
 
 def _one(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -168,6 +177,8 @@ def _check(graph: Graph) -> None:
         places = [place for place, name in enumerate(node.input) if name in varying]
         depends = bool(places) and node.op_type != "Shape"
         reason = _reason(node, places, taken) if depends else None
+        if draws(node):
+            reason = ", which draws random numbers, other ones at each run"
         if reason is not None:
             refused.append(label(node) + reason)
         (varying if depends else constant).update(node.output)
@@ -203,7 +214,7 @@ def _takes_several(node: onnx.NodeProto, places: list[int]) -> bool:
     return node.op_type in SEVERAL and len(places) == len(node.input)
 
 
-def _walk(graph: Graph, chain: Chain) -> None:
+def _walk(graph: Graph, chain: Chain, deadline: Deadline) -> None:
     import onnx
 
     taken = {name for node in graph.nodes for name in node.input}
@@ -212,7 +223,9 @@ def _walk(graph: Graph, chain: Chain) -> None:
     last[graph.output_name] = len(graph.nodes)
     lanes = {graph.input_name: chain.lane()}
     chain.keep(lanes[graph.input_name])
+    most = CONSTANT_ENTRIES
     for index, node in enumerate(graph.nodes):
+        deadline.require()
         where = graph.where(node)
         try:
             attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
@@ -220,7 +233,9 @@ def _walk(graph: Graph, chain: Chain) -> None:
             raise ModelError(f"{where} has an attribute without a value: {reason}") from None
         places = [place for place, name in enumerate(node.input) if name in lanes]
         if not places:
-            known.update(zip(node.output, evaluate(node, known, graph.opsets, where), strict=False))
+            found = evaluate(node, known, graph.opsets, where, most=most)
+            most -= sum(array.size for array in found)
+            known.update(zip(node.output, found, strict=False))
         elif node.op_type == "Shape":
             sizes = lanes[node.input[0]].shape[attributes.get("start", 0) : attributes.get("end")]
             known[node.output[0]] = np.array(sizes, dtype=np.int64)

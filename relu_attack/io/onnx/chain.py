@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torch import Tensor
+
+from relu_attack._limits import VALUE_ENTRIES
+from relu_attack.errors import ModelError
 from relu_attack.io.onnx.node import Node
 from relu_attack.network.lowering.builder import Builder
 
@@ -16,6 +20,12 @@ class Chain(Builder):
     """
 
     multiplies_matrices = False
+
+    def select(self, source: Tensor) -> None:
+        """Append a selection of entries, as `Builder.select` does."""
+        if source.numel() > VALUE_ENTRIES:
+            raise ModelError(f"{self.path} makes a value of {source.numel()} entries; at most {VALUE_ENTRIES} are read")
+        super().select(source)
 
     @contextmanager
     def without_batch(self, node: Node, *, dimensions: range) -> Iterator[None]:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from relu_attack._limits import CONSTANT_ENTRIES
 from relu_attack.errors import ModelError
 
 if TYPE_CHECKING:
     import onnx
+
+RANDOM = (
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+)
+SMALL_ENTRIES = 64
+"""Entries of a constant that may be a shape, one for each dimension, and is cheap to copy."""
 
 
 def stored(tensor: onnx.TensorProto, where: str) -> np.ndarray[Any, Any]:
@@ -29,16 +42,50 @@ def stored(tensor: onnx.TensorProto, where: str) -> np.ndarray[Any, Any]:
         raise ModelError(f"{where} has a tensor {tensor.name!r} that cannot be read: {_line(reason)}") from None
 
 
+def draws(node: onnx.NodeProto) -> bool:
+    """Return whether a node, or one in a graph within it, draws random numbers: another value at each run.
+
+    A ``Dropout`` does where its third input says that it is training, which is not known in a graph within a node.
+    """
+    if node.op_type in RANDOM and node.domain in ("", "ai.onnx"):
+        return True
+    graphs = [
+        inner for entry in node.attribute for inner in (*([entry.g] if entry.HasField("g") else []), *entry.graphs)
+    ]
+    return any(
+        draws(inner) or (inner.op_type == "Dropout" and len(inner.input) > 2)
+        for graph in graphs
+        for inner in graph.node
+    )
+
+
 def evaluate(
-    node: onnx.NodeProto, inputs: Mapping[str, np.ndarray[Any, Any]], opsets: Mapping[str, int], where: str
+    node: onnx.NodeProto,
+    inputs: Mapping[str, np.ndarray[Any, Any]],
+    opsets: Mapping[str, int],
+    where: str,
+    *,
+    most: int = CONSTANT_ENTRIES,
 ) -> list[np.ndarray[Any, Any]]:
     """Return the outputs of a node on constants, in the arithmetic of their own types, as a runtime gives them.
+
+    Parameters
+    ----------
+    node, inputs, opsets
+        The node, its inputs by name, and the versions of the operators.
+    where
+        Its place, for messages.
+    most
+        How many entries the outputs may have.
 
     Raises
     ------
     ModelError
-        When they cannot be computed.
+        When they cannot be computed, are too large, or are random.
     """
+    training = node.op_type == "Dropout" and len(node.input) > 2 and bool(np.any(inputs.get(node.input[2], False)))
+    if training or draws(node):
+        raise ModelError(f"{where} draws random numbers, other ones at each run; export the model for inference")
     if node.op_type == "Identity":
         return [inputs[node.input[0]]]
     if node.op_type == "Constant" and node.attribute[:1] and node.attribute[0].name == "value":
@@ -53,6 +100,8 @@ def evaluate(
         [node], "constant", [ValueInfoProto(name=name) for name in taken], [ValueInfoProto(name=name) for name in given]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid(*entry) for entry in opsets.items()])
+    if _foreseen(model, {name: inputs[name] for name in taken}) > most:
+        raise ModelError(f"{where} computes a constant of too many entries: at most {CONSTANT_ENTRIES} are computed")
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused where it is used
             results = ReferenceEvaluator(model).run(given, {name: inputs[name] for name in taken})
@@ -61,6 +110,31 @@ def evaluate(
             f"{where} has constant inputs but cannot be computed: {type(reason).__name__}: {_line(reason)}"
         ) from None
     return [np.asarray(result) for result in results]
+
+
+def _foreseen(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray[Any, Any]]) -> int:
+    """Return how many entries the outputs of a model of one node will have, as far as their shapes can be foreseen."""
+    from onnx import ModelProto, checker, helper, numpy_helper, shape_inference
+
+    asked = ModelProto()
+    asked.CopyFrom(model)
+    del asked.graph.input[:]
+    for name, array in inputs.items():
+        # Small ones are shapes and limits, whose values say how large the outputs are.
+        if array.size <= SMALL_ENTRIES:
+            asked.graph.initializer.append(numpy_helper.from_array(array, name))
+        else:
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            asked.graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
+    try:
+        inferred = shape_inference.infer_shapes(asked, data_prop=True)
+    except (shape_inference.InferenceError, checker.ValidationError, RuntimeError):
+        return 0  # it does not fit its inputs, which its evaluation says better
+    return sum(
+        math.prod(size.dim_value for size in value.type.tensor_type.shape.dim)
+        for value in inferred.graph.output
+        if all(size.HasField("dim_value") for size in value.type.tensor_type.shape.dim)
+    )
 
 
 def _line(reason: Exception) -> str:

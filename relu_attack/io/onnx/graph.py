@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from relu_attack._limits import NETWORK_BYTES, VALUE_ENTRIES
 from relu_attack.errors import FileFormatError, ModelError
 from relu_attack.io.compressed import read_bytes
+from relu_attack.io.onnx.external import load_external
 
 if TYPE_CHECKING:
     import onnx
@@ -36,6 +40,8 @@ class Graph:
         The stored tensors, by name.
     opsets
         The version of each set of operators, by domain; ``""`` is ONNX itself.
+    digest
+        The SHA-256 of the file and of the tensors beside it.
     """
 
     path: Path
@@ -46,6 +52,7 @@ class Graph:
     nodes: tuple[onnx.NodeProto, ...]
     initializers: dict[str, onnx.TensorProto]
     opsets: dict[str, int]
+    digest: str
 
     def where(self, node: onnx.NodeProto) -> str:
         """Return the place of a node, for messages: ``net.onnx, node 'gemm_3' (Gemm)``."""
@@ -64,20 +71,17 @@ def read_graph(path: Path) -> Graph:
     Raises
     ------
     FileFormatError
-        For a file that cannot be read, is no ONNX file, or keeps its weights elsewhere; when onnx is not installed.
+        For a file that cannot be read, is no ONNX file, or keeps tensors in files that cannot be read; when onnx is
+        not installed.
     ModelError
         For several inputs or outputs, free dimensions besides the batch, or a set of operators that is too old.
     """
-    content = read_bytes(path, suffix=".onnx")
-    model = _parse(content, path)
+    model, digest = read_model(path)
     opsets = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
     if opsets.get("", 0) < OLDEST_OPSET:
         raise ModelError(f"{path} has opset {opsets.get('', 'none')}; opsets from {OLDEST_OPSET} on are read")
     graph = model.graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    for name, tensor in initializers.items():
-        if tensor.external_data:
-            raise FileFormatError(f"{path} keeps the tensor {name!r} in another file; save it with all tensors inside")
     # Old files list the initializers among the inputs.
     inputs = [value for value in graph.input if value.name not in initializers]
     for word, values in (("input", inputs), ("output", list(graph.output))):
@@ -87,7 +91,23 @@ def read_graph(path: Path) -> Graph:
     name, output = inputs[0].name, graph.output[0].name
     nodes = _needed(graph.node, output)
     shape, type_ = _input_shape(inputs[0], path)
-    return Graph(path, name, output, shape, type_, nodes, initializers, opsets)
+    return Graph(path, name, output, shape, type_, nodes, initializers, opsets, digest)
+
+
+def read_model(path: Path) -> tuple[onnx.ModelProto, str]:
+    """Read a file with the tensors that lie beside it, and return the digest of all that as well.
+
+    Raises
+    ------
+    FileFormatError
+        As `read_graph` does.
+    """
+    content = read_bytes(path, suffix=".onnx", most=NETWORK_BYTES)
+    model = _parse(content, path)
+    digest = hashlib.sha256(content)
+    for part in load_external(model, path):
+        digest.update(part)
+    return model, digest.hexdigest()
 
 
 def _parse(content: bytes, path: Path) -> onnx.ModelProto:
@@ -130,6 +150,8 @@ def _input_shape(value: onnx.ValueInfoProto, path: Path) -> tuple[tuple[int, ...
     if not kind.HasField("shape") or not kind.shape.dim:
         raise ModelError(f"{where} has no shape; export the model with one, such as (batch, 5)")
     first, *others = (size.dim_value for size in kind.shape.dim)  # 0 where it is free
+    if math.prod((max(first, 1), *others)) > VALUE_ENTRIES:
+        raise ModelError(f"{where} has {math.prod((first, *others))} entries; at most {VALUE_ENTRIES} are read")
     if min(others, default=1) < 1:
         shown = tuple(size.dim_value or size.dim_param or "?" for size in kind.shape.dim)
         raise ModelError(f"{where} has the shape {shown}; only the first dimension, the batch, may be free")

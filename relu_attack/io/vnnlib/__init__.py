@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack._limits import PROPERTY_BYTES
+from relu_attack._loading import without_collection
 from relu_attack.errors import FileFormatError
 from relu_attack.io.compressed import read_bytes
 from relu_attack.io.vnnlib.cases import cases
@@ -27,7 +30,7 @@ __all__ = [
 LIMIT = 100_000
 
 
-def read_vnnlib(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Property:
+def read_vnnlib(path: str | os.PathLike[str], *, limit: int = LIMIT, deadline: Deadline = NEVER) -> Property:
     """Read a property in VNN-LIB 1.0.
 
     What a file asserts is satisfied by a *violation* of the property. Conjunctions and disjunctions, nested to any
@@ -40,6 +43,8 @@ def read_vnnlib(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Property
         A name in ``.vnnlib`` or ``.vnnlib.gz``.
     limit
         How many disjuncts the normal form may have.
+    deadline
+        When to give up, with an `OutOfTimeError` of the package's own.
 
     Returns
     -------
@@ -52,8 +57,9 @@ def read_vnnlib(path: str | os.PathLike[str], *, limit: int = LIMIT) -> Property
         For a file that cannot be read, or that is not VNN-LIB 1.0, with the line: an unbalanced parenthesis, a strict
         or mixed comparison, a variable that is not declared, an input without a bound, too many disjuncts.
     """
-    text = read_bytes(path, suffix=".vnnlib").decode("utf-8", errors="replace")
-    return _property(Parser(Path(path), text), limit)
+    # Comments may be in any encoding; elsewhere a character that is replaced is refused with its line.
+    text = read_bytes(path, suffix=".vnnlib", most=PROPERTY_BYTES).decode("utf-8-sig", errors="replace")
+    return _property(Parser(Path(path), text), limit, deadline)
 
 
 def parse_vnnlib(text: str, *, limit: int = LIMIT) -> Property:
@@ -71,11 +77,17 @@ def parse_vnnlib(text: str, *, limit: int = LIMIT) -> Property:
     >>> unsafe.cases[0].clauses[0].matrix
     tensor([[-1.,  1.]], dtype=torch.float64)
     """
-    return _property(Parser(Path("text"), text), limit)
+    return _property(Parser(Path("text"), text), limit, NEVER)
 
 
-def _property(parser: Parser, limit: int) -> Property:
-    parser.parse()
+def _property(parser: Parser, limit: int, deadline: Deadline) -> Property:
+    # A million small objects are made and none of them is garbage: to look for it takes half of the time.
+    with without_collection():
+        return _read(parser, limit, deadline)
+
+
+def _read(parser: Parser, limit: int, deadline: Deadline) -> Property:
+    parser.parse(deadline)
     counts = {}
     for side, word in (("X", "input"), ("Y", "output")):
         count = counts[side] = sum(variable.side == side for variable in parser.declared)
@@ -85,5 +97,5 @@ def _property(parser: Parser, limit: int) -> Property:
         if missing is not None:
             last = max(variable for variable in parser.declared if variable.side == side)
             raise parser.wrong(parser.declared[last], f"{last} is declared, but {side}_{missing} is not")
-    found = cases(parser, inputs=counts["X"], outputs=counts["Y"], limit=limit)
+    found = cases(parser, inputs=counts["X"], outputs=counts["Y"], limit=limit, deadline=deadline)
     return Property(counts["X"], counts["Y"], found)

@@ -10,6 +10,8 @@ from fractions import Fraction
 
 import torch
 
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack._limits import BOUNDS, VALUE_ENTRIES
 from relu_attack.errors import FileFormatError
 from relu_attack.io.vnnlib.formulas import (
     MANY,
@@ -74,21 +76,27 @@ class Box:
         return (*bounds, *((row.coefficients, row.limit) for row in self.rows))
 
 
-def cases(parser: Parser, *, inputs: int, outputs: int, limit: int) -> tuple[Case, ...]:
+def cases(parser: Parser, *, inputs: int, outputs: int, limit: int, deadline: Deadline = NEVER) -> tuple[Case, ...]:
     """Return the cases of what a text asserts.
 
     Raises
     ------
     FileFormatError
         When there would be more than `limit` disjuncts, an input lacks a bound, or no case has any input.
+    OutOfTimeError
+        When the deadline passes.
     """
     sets, mixed, clauses = _split(parser, limit)
+    if len(sets) * len(mixed) * inputs > BOUNDS:
+        words = f"{len(sets) * len(mixed)} cases of {inputs} inputs"
+        raise parser.wrong(0, f"there would be {words}; at most {BOUNDS} inputs in all cases together are read")
     shared = [tuple(clause) for clause in clauses]
     found: dict[tuple[object, ...], tuple[Box, list[Conjunction]]] = {}
     empty: FileFormatError | None = None
     for conjunction in sets:
         around = Box().within(conjunction)
         for other in mixed:
+            deadline.require()
             box = around.within(comparison for comparison in other if comparison.side == "X")
             _check_bounds(parser, box, inputs)
             if (index := box.conflict) is not None:
@@ -103,6 +111,7 @@ def cases(parser: Parser, *, inputs: int, outputs: int, limit: int) -> tuple[Cas
     made: dict[tuple[Conjunction, ...], tuple[Inequalities, ...]] = {}
     result = []
     for box, own in found.values():
+        deadline.require()
         alternatives = tuple(own)
         if alternatives not in made:
             joined = [(*mine, *clause) for mine in alternatives for clause in shared]
@@ -193,6 +202,8 @@ def _inequalities(parser: Parser, clauses: list[Conjunction], variables: int) ->
                 raise parser.wrong(comparison.position, "the coefficients have too many digits to be exact in float64")
             columns.append(index)
             values.append(number)
+    if len(limits) * variables > VALUE_ENTRIES:
+        raise parser.wrong(0, f"{len(limits)} comparisons of {variables} variables have too many coefficients")
     matrix = torch.zeros(len(limits), variables, dtype=torch.float64)
     matrix[rows, columns] = torch.tensor(values, dtype=torch.float64)
     upper, inner = torch.tensor(limits, dtype=torch.float64).reshape(-1, 2).T.contiguous()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from relu_attack._limits import RATIONAL_BITS
 from relu_attack.io.vnnlib.expression import Expression, Term, Value
 from relu_attack.io.vnnlib.formulas import Comparison, Formula, Junction, Variable, join
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from relu_attack.io.vnnlib.parser import Parser
 
 NAME = re.compile(r"([XY])_(0|[1-9][0-9]{0,8})")
-LARGEST = 1 << 4096
-"""Numerators and denominators of computed numbers stay below this: far beyond float64, and still quick."""
 
 
 def declare(parser: Parser, expression: Expression) -> None:
@@ -79,7 +78,7 @@ def multiply(parser: Parser, expression: Expression) -> Term:
         varying, number = (term, result.constant) if term.coefficients else (result, term.constant)
         result = _scale(varying, number)
         numbers = (*result.coefficients.values(), result.constant)
-        if any(max(abs(number.numerator), number.denominator) > LARGEST for number in numbers):
+        if any(max(abs(number.numerator), number.denominator) > 1 << RATIONAL_BITS for number in numbers):
             raise parser.wrong(expression.position, "a product has too many digits")
     return result
 
@@ -101,10 +100,15 @@ def _terms(parser: Parser, expression: Expression, *, count: int | None = None) 
 
 
 def _sum(terms: list[Term]) -> Term:
-    coefficients = dict(terms[0].coefficients)
-    for term in terms[1:]:
-        for variable, coefficient in term.coefficients.items():
-            coefficients[variable] = coefficients.get(variable, 0) + coefficient
+    # The longest one grows: a sum within a sum within a sum would else be copied as often as it is nested.
+    longest = max(range(len(terms)), key=lambda place: len(terms[place].coefficients))
+    coefficients = terms[longest].coefficients
+    if len(coefficients) == 1:  # perhaps those of a variable, which stand for it everywhere
+        coefficients = dict(coefficients)
+    for place, term in enumerate(terms):
+        if place != longest:
+            for variable, coefficient in term.coefficients.items():
+                coefficients[variable] = coefficients.get(variable, 0) + coefficient
     return Term(coefficients, sum((term.constant for term in terms), Fraction(0)))
 
 

@@ -5,18 +5,28 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack._limits import DIGITS
 from relu_attack.errors import FileFormatError
 from relu_attack.io.vnnlib.expression import Expression, Term, Value
-from relu_attack.io.vnnlib.formulas import Formula, Variable
-from relu_attack.io.vnnlib.operators import COMMANDS, HINTS, NAME, OPERATORS
+from relu_attack.io.vnnlib.formulas import Comparison, Formula, Variable
+from relu_attack.io.vnnlib.operators import COMMANDS, HINTS, NAME, OPERATORS, declare
 
-TOKEN = re.compile(r"[()]|;[^\n]*|[^\s();]+")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE]([+-]?[0-9]{1,4}))?")
-LONGEST = 1000
-"""Digits and powers of ten of a number: more than any float64 needs, and still quick to compute with."""
+# Bounds on one variable and declarations are read as a whole: files of a million lines hold little else.
+TOKEN = re.compile(
+    r"\(\s*(?:(assert)\s*\(\s*)?([<>]=)\s+([XY]_[0-9]+)\s+([+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?)\s*\)"
+    r"(?(1)\s*\))"
+    r"|\(\s*declare-const\s+([XY]_[0-9]+)\s+Real\s*\)"
+    r"|[()]|;[^\n]*|[^\s();]+"
+)
+LOOK_TOKENS = 4096
+"""Tokens between two looks at the clock: some milliseconds."""
+_SIGNS = {"<=": Fraction(1), ">=": Fraction(-1)}
 
 
 @dataclass(eq=False)
@@ -33,6 +43,8 @@ class Parser:
         The asserted formulas, all of which hold.
     terms
         What each name and each number means.
+    tokens
+        How many are read.
     """
 
     path: Path
@@ -40,23 +52,39 @@ class Parser:
     declared: dict[Variable, int] = field(default_factory=dict)
     asserted: list[Formula] = field(default_factory=list)
     terms: dict[str, Term] = field(default_factory=dict)
+    tokens: int = 0
 
     def wrong(self, position: int, reason: str) -> FileFormatError:
         """Return the error at a place of the text, for a caller to raise."""
         line = self.text.count("\n", 0, position) + 1
         return FileFormatError(f"{self.path}, line {line}: {reason}")
 
-    def parse(self) -> None:
+    def parse(self, deadline: Deadline = NEVER) -> None:
         """Read the whole text.
 
         Raises
         ------
         FileFormatError
             With the line of what is not VNN-LIB 1.0.
+        OutOfTimeError
+            When the deadline passes.
         """
         opened: list[Expression] = []
-        for match in TOKEN.finditer(self.text):
-            token = match.group()
+        position = 0
+        while (match := TOKEN.search(self.text, position)) is not None:
+            position = match.end()
+            self._look(deadline)
+            token = match[0]
+            if match.lastindex:
+                if match[5] and not opened:
+                    declare(self, Expression(match.start(), "declare-const", [match[5], "Real"]))
+                    continue
+                bound = None if match[5] else self._bound(match, outermost=not opened)
+                if bound is not None:
+                    (opened[-1].arguments if opened else self.asserted).append(bound)
+                    continue
+                # Word by word, which says what is wrong.
+                token, position = "(", match.start() + 1
             if token == "(":
                 opened.append(Expression(match.start()))
             elif token[0] == ";":
@@ -75,6 +103,22 @@ class Parser:
         if opened:
             raise self.wrong(opened[0].position, "this parenthesis is never closed")
 
+    def _look(self, deadline: Deadline) -> None:
+        """Raise `OutOfTimeError` when the deadline has passed, by a look at the clock from time to time."""
+        self.tokens += 1
+        if self.tokens % LOOK_TOKENS == 0:
+            deadline.require()
+
+    def _bound(self, match: re.Match[str], *, outermost: bool) -> Comparison | None:
+        """Return a bound on one variable, or None where it is not one as it stands."""
+        asserted, operator, name, number, _ = match.groups()
+        variable = self.terms.get(name)
+        if outermost != bool(asserted) or variable is None or len(number) > DIGITS or math.isinf(float(number)):
+            return None
+        limit, sign = Fraction(*Decimal(number).as_integer_ratio()), _SIGNS[operator]
+        ((named, _),) = variable.coefficients.items()
+        return Comparison(named.side, ((named.number, sign),), limit if operator == "<=" else -limit, match.start())
+
     def _operator(self, token: str, position: int) -> str:
         """Return the operator that a word names."""
         if token not in OPERATORS:
@@ -91,7 +135,7 @@ class Parser:
         if number is None:
             what = "is not declared before it is used" if NAME.fullmatch(token) else "is no number and no variable"
             raise self.wrong(position, f"{_shown(token)} {what}")
-        if len(token) > LONGEST or abs(int(number[3] or 0)) > LONGEST or math.isinf(float(token)):
+        if len(token) > DIGITS or abs(int(number[3] or 0)) > DIGITS or math.isinf(float(token)):
             raise self.wrong(position, f"the number {_shown(token)} has too many digits or is too large")
         self.terms[token] = Term({}, Fraction(token))
         return self.terms[token]

@@ -11,7 +11,8 @@ from typing import TextIO
 import torch
 from torch import Tensor
 
-from relu_attack._files import write_files
+from relu_attack._files import decode, write_files
+from relu_attack._limits import PROPERTY_BYTES
 from relu_attack.errors import FileFormatError, OptionError
 from relu_attack.io.compressed import read_bytes
 
@@ -86,7 +87,7 @@ def read_witness(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
     FileFormatError
         For anything else than numbered inputs and outputs; it names the file.
     """
-    text = read_bytes(path, suffix="").decode("utf-8", errors="replace").strip()
+    text = decode(read_bytes(path, suffix="", most=PROPERTY_BYTES), path).strip()
     if WHOLE.fullmatch(text) is None:
         raise FileFormatError(f"{path} is no witness: it must read ((X_0 number) ... (Y_0 number))")
     values: dict[str, dict[int, float]] = {"X": {}, "Y": {}}
