@@ -81,7 +81,8 @@ class _Perturbed(TorchFunctionMode):
     def _perturb(self, function: Callable[..., Any], result: Tensor, given: Sequence[Tensor]) -> Tensor:
         step = min(self._multiple * _spacing(function, result), _LARGEST)
         signs = torch.rand(result.shape, generator=self._generator, device=result.device) < 0.5
-        factor = torch.where(signs, 1 - step, 1 + step).to(result.dtype)
+        # In the dtype of the result: a number of torch's default dtype may hold no such step.
+        factor = 1 + step * (1 - 2 * signs.to(result.dtype))
         if any(result is part for part in given):  # an operation in place: the caller goes on with this tensor
             return result.mul_(factor)
         storage = result.untyped_storage().data_ptr()

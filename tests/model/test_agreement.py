@@ -157,16 +157,17 @@ def test_a_difference_of_a_thousandth_in_any_layer_is_seen(place: int) -> None:
         ra.ReLUOptimizer(model, ra.Box(-1.0, 1.0, shape=(6,)))
 
 
-def test_what_cancels_within_the_model_is_rounding() -> None:
-    first, second = nn.Linear(4, 8), nn.Linear(8, 3)
+@pytest.mark.parametrize(("dtype", "difference"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+def test_what_cancels_within_the_model_is_rounding(dtype: torch.dtype, difference: float) -> None:
+    first, second = nn.Linear(4, 8, dtype=dtype), nn.Linear(8, 3, dtype=dtype)
     with torch.no_grad():
         first.weight[4:] = first.weight[:4]
         first.bias[4:] = first.bias[:4]
         second.weight[:, :4] = 1e4 * torch.rand(3, 4, generator=torch.Generator().manual_seed(0))
-        second.weight[:, 4:] = -second.weight[:, :4] * (1 + 1e-6)
+        second.weight[:, 4:] = -second.weight[:, :4] * (1 + difference)
     model = nn.Sequential(first, nn.ReLU(), second).requires_grad_(False)
     result = ra.maximize(model, BOX, method="ppga_lr", iterations=5)
-    assert float(result.value) == float(model(result.x[None])[0, 0])
+    assert float(result.value) == float(model(result.x[None].to(dtype))[0, 0])
 
 
 def test_random_numbers_of_the_caller_are_left_alone() -> None:
