@@ -45,17 +45,34 @@ def as_tensor(
         Of class `error`, when the value is no array of real numbers.
     """
     try:
+        if hasattr(value, "__array__") and not isinstance(value, Tensor | np.ndarray):
+            value = np.array(value)  # such as a DataFrame of pandas
         known = isinstance(value, Tensor | np.ndarray | np.generic)
         tensor = (
             value.detach() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=None if known else numbers)
         )
     except (TypeError, ValueError, RuntimeError) as reason:
-        raise error(f"{name} must be a tensor, an array or numbers, got {type(value).__name__} ({reason})") from None
+        line = " ".join(str(reason).split())
+        raise error(f"{name} must be a tensor, an array or numbers, got {type(value).__name__} ({line})") from None
     if tensor.is_complex():
         raise error(f"{name} must be real, got {tensor.dtype}")
     if tensor.dtype in (torch.float32, torch.float64):
         return tensor
     return tensor.to(torch.float32 if tensor.is_floating_point() else numbers or torch.get_default_dtype())
+
+
+def whole_number(value: object, *, name: str, least: int, error: type[ReLUAttackError]) -> None:
+    """Raise `error` unless a value is a whole number of at least `least` that fits into 63 bits."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
+        raise error(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def check_is(
+    value: object, kinds: type | tuple[type, ...], *, name: str, wanted: str, error: type[ReLUAttackError]
+) -> None:
+    """Raise `error` unless a value is of one of the classes; the message calls it `name` and says what is `wanted`."""
+    if not isinstance(value, kinds):
+        raise error(f"{name} must be {wanted}, got {type(value).__name__}")
 
 
 def all_finite(numbers: Tensor) -> bool:

@@ -24,6 +24,13 @@ _NAME_CHARACTERS = 60
 """Of the name of a file in that of the one aside, since names may have 255 bytes in all."""
 
 
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file; raise `FileFormatError` for what can be none."""
+    if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path):
+        raise FileFormatError(f"a path must be the name of a file, got {path!r}")
+    return Path(path)
+
+
 def read_bytes(path: str | os.PathLike[str], *, most: int) -> bytes:
     """Return the content of a file.
 
@@ -39,6 +46,7 @@ def read_bytes(path: str | os.PathLike[str], *, most: int) -> bytes:
     FileFormatError
         When it cannot be read or is larger.
     """
+    as_path(path)
     try:
         with open(path, "rb") as file:
             found = os.fstat(file.fileno())

@@ -257,9 +257,18 @@ def bounds(model: nn.Module, domain: Domain, method: str = "interval") -> tuple[
 
 def _read_device(device: torch.device | str) -> torch.device:
     try:
-        return torch.device(device)
-    except (RuntimeError, TypeError):
-        raise OptionError(f"device is {device!r}; it must be a device of torch, such as 'cpu' or 'cuda:0'") from None
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except Exception:  # torch raises what its build for the device does: RuntimeError, AssertionError, ...
+        known = ", ".join(_devices())
+        raise OptionError(f"device is {device!r}; it must be a device of torch that is here: {known}") from None
+    if found.type == "meta":
+        raise OptionError("device is 'meta', which holds no numbers; use 'cpu' or another one")
+    return found
+
+
+def _devices() -> list[str]:
+    return ["'cpu'", *(f"'cuda:{number}'" for number in range(torch.cuda.device_count()))]
 
 
 def _device_of(model: nn.Module) -> torch.device:

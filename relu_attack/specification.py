@@ -10,7 +10,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike
+from relu_attack._checks import ArrayLike, check_is
 from relu_attack.errors import ObjectiveError
 from relu_attack.output_constraints import OutputConstraints
 
@@ -102,7 +102,12 @@ class Specification:
     """
 
     def __init__(self, clauses: Iterable[Clause]) -> None:
+        check_is(
+            clauses, Iterable, name="clauses of a specification", wanted="a sequence of Clause", error=ObjectiveError
+        )
         self.clauses = tuple(clauses)
+        for clause in self.clauses:
+            check_is(clause, Clause, name="a clause of a specification", wanted="a Clause", error=ObjectiveError)
         if not self.clauses:
             raise ObjectiveError("a specification needs at least one clause: without any it holds always")
         widths = {clause.matrix.shape[1] for clause in self.clauses}
@@ -138,6 +143,8 @@ class Specification:
         ObjectiveError
             Without clauses, or for clauses that differ in their number of outputs.
         """
+        for clause in clauses:
+            check_is(clause, OutputConstraints, name="unsafe", wanted="OutputConstraints", error=ObjectiveError)
         return Specification(Clause.of(clause, strict=False) for clause in clauses)
 
     @staticmethod
@@ -155,6 +162,8 @@ class Specification:
         >>> keeps.violated_by(torch.tensor([0.0, 2.0, 1.0])), keeps.violated_by(torch.tensor([0.0, 2.0, 2.0]))
         (False, True)
         """
+        for name, value in (("label", label), ("outputs", outputs)):
+            check_is(value, int, name=name, wanted="a whole number", error=ObjectiveError)
         if outputs < 2 or not 0 <= label < outputs:
             raise ObjectiveError(f"label is {label} of {outputs} outputs; it must be one of at least two, from 0")
         rows = -torch.eye(outputs, dtype=torch.float64)
@@ -169,11 +178,21 @@ class Specification:
 
     def violated_by(self, outputs: Tensor) -> bool:
         """Say whether `outputs` (outputs,), taken as exact numbers, violate the specification."""
+        if outputs.shape != (self.outputs,):
+            raise ObjectiveError(
+                f"outputs have shape {tuple(outputs.shape)}; the specification is on ({self.outputs},)"
+            )
         return any(clause.holds(outputs) for clause in self.clauses)
 
     def __and__(self, other: Specification) -> Specification:
+        _check_other(other)
         return Specification((*self.clauses, *other.clauses))
 
     def __or__(self, other: Specification) -> Specification:
+        _check_other(other)
         pairs = itertools.product(self.clauses, other.clauses)
         return Specification(mine.joined(theirs) for mine, theirs in pairs)
+
+
+def _check_other(other: object) -> None:
+    check_is(other, Specification, name="what follows & or |", wanted="a Specification", error=ObjectiveError)

@@ -92,7 +92,8 @@ class Samples:
                 raise OptionError(f"samples has {len(x)} inputs, and labels of shape {tuple(label.shape)}")
             self._parts.append((x, label))
         else:
-            raise OptionError(f"samples must be a pair (x, label) or a number of at least 1, got {samples!r}")
+            got = repr(samples) if isinstance(samples, int | float | str) else type(samples).__name__
+            raise OptionError(f"samples must be a pair (x, label) or a number of at least 1, got {got}")
 
     def offer(self, batch: Any) -> None:
         """Take what is still missing from a batch of the validation data."""

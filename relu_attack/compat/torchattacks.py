@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack.robustness import KeptModel, Normalization, worst_case
+from relu_attack.robustness.classifier import check_module
 
 _ROUNDING = 1e-5
 
@@ -46,6 +47,7 @@ class Attack:
     """
 
     def __init__(self, model: nn.Module, eps: float = 8 / 255, *, norm: str = "Linf", **options: Any) -> None:
+        check_module(model)
         self.model, self.eps, self.norm = model, eps, norm
         self._kept: KeptModel | None = None
         self._options = dict(options)

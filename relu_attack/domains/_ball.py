@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
-from relu_attack.domains.base import Domain, flatten, resolve_shape
+from relu_attack.domains.base import Domain, flatten, read_shape, resolve_shape
 from relu_attack.domains.box import Box, steps_to_bounds
 from relu_attack.errors import DomainError
 
@@ -44,7 +44,7 @@ def read_ball(
     if middle.dim() == 0:
         if shape is None:
             raise DomainError(f"{kind} center is a number; give shape=(inputs,), the shape of one input")
-        middle = middle.expand(shape)
+        middle = middle.expand(read_shape(shape, name=kind))
     if not all_finite(middle):
         raise DomainError(f"{kind} center is not finite at index {first_index(~torch.isfinite(middle))}")
     shape, batch = resolve_shape(middle, shape, name=f"{kind} center")

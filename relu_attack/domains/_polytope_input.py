@@ -10,7 +10,7 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike, as_tensor, first_index
 from relu_attack.domains import _whole
 from relu_attack.domains._polytope_form import PolytopeForm, RowNames
-from relu_attack.domains.base import Inequalities
+from relu_attack.domains.base import Inequalities, read_shape
 from relu_attack.errors import DomainError
 
 
@@ -58,7 +58,7 @@ def count_inputs(
 ) -> int:
     """Tell the number of inputs from whatever is given."""
     if shape is not None:
-        return math.prod(shape)
+        return math.prod(read_shape(shape, name="Polytope"))
     for name, value, dimensions in (("A", A, 2), ("A_eq", A_eq, 2), ("lower", lower, 1), ("upper", upper, 1)):
         if value is not None:
             tensor = as_tensor(value, name=f"Polytope {name}", error=DomainError)

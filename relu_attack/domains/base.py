@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -228,6 +229,14 @@ class Domain(ABC):
         return points
 
 
+def read_shape(shape: Sequence[int], *, name: str) -> tuple[int, ...]:
+    """Return the shape of one input; raise `DomainError` unless it is a sequence of whole numbers from 0."""
+    known = isinstance(shape, tuple | list) and all(isinstance(size, int) and size >= 0 for size in shape)
+    if not known:
+        raise DomainError(f"{name} shape must be whole numbers, such as (3,) or (1, 28, 28), got {shape!r}")
+    return tuple(shape)
+
+
 def resolve_shape(tensor: Tensor, shape: tuple[int, ...] | None, *, name: str) -> tuple[tuple[int, ...], int | None]:
     """Tell one input's shape from the batch of sets.
 
@@ -249,7 +258,7 @@ def resolve_shape(tensor: Tensor, shape: tuple[int, ...] | None, *, name: str) -
         if not 1 <= len(dimensions) <= 4:
             raise DomainError(f"{name} has shape {dimensions}; give numbers per input, or shape=(...) of one input")
         shape = dimensions[-1:] if len(dimensions) <= 2 else dimensions[-3:]
-    shape = tuple(shape)
+    shape = read_shape(shape, name=name)
     if math.prod(shape) == 0:
         raise DomainError(f"{name} has shape {dimensions}: there are no inputs; at least one is needed")
     if dimensions == shape or dimensions == (math.prod(shape),):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
 from relu_attack.domains import _whole
-from relu_attack.domains.base import Domain, Inequalities, flatten, resolve_shape, uniform
+from relu_attack.domains.base import Domain, Inequalities, flatten, read_shape, resolve_shape, uniform
 from relu_attack.errors import DomainError
 
 
@@ -67,7 +67,7 @@ class Box(Domain):
         if low.dim() == 0 and high.dim() == 0 and shape is None:
             raise DomainError("Box lower and upper are both numbers; give shape=(inputs,), the shape of one input")
         if low.dim() == 0 and high.dim() == 0 and shape is not None:
-            low = low.expand(shape)
+            low = low.expand(read_shape(shape, name="Box"))
         dtype = torch.promote_types(low.dtype, high.dtype)
         try:
             low, high = torch.broadcast_tensors(low.to(dtype), high.to(low.device, dtype))

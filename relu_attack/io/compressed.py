@@ -6,9 +6,9 @@ import gzip
 import io
 import os
 import zlib
-from pathlib import Path
 
 from relu_attack import _files
+from relu_attack._files import as_path
 from relu_attack.errors import FileFormatError
 
 
@@ -29,7 +29,7 @@ def read_bytes(path: str | os.PathLike[str], *, suffix: str, most: int) -> bytes
     FileFormatError
         For another suffix, a file that cannot be read or is larger, or one that is no whole gzip file.
     """
-    path = Path(path)
+    path = as_path(path)
     if not path.name.endswith((suffix, f"{suffix}.gz")):
         raise FileFormatError(f"{path} must end in {suffix} or {suffix}.gz")
     content = _files.read_bytes(path, most=most)

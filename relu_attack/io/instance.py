@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from relu_attack._deadline import OutOfTimeError, interruptible
+from relu_attack._files import as_path
 from relu_attack.errors import FileFormatError
 from relu_attack.io.onnx import read_onnx
 from relu_attack.io.vnnlib import read_vnnlib
@@ -85,6 +86,6 @@ def _nothing_known(budget: Budget) -> Verification:
 
 def find(path: str | os.PathLike[str]) -> Path:
     """Return the path of a file, or of the same file compressed or not where only that is there."""
-    path = Path(path)
+    path = as_path(path)
     other = path.with_suffix("") if path.suffix == ".gz" else Path(f"{path}.gz")
     return other if other.exists() and not path.exists() else path

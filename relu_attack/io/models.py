@@ -20,7 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from relu_attack._files import left_beside, read_bytes, read_text, write_files
+from relu_attack._checks import check_is
+from relu_attack._files import as_path, left_beside, read_bytes, read_text, write_files
 from relu_attack._limits import TEXT_BYTES, WEIGHT_BYTES
 from relu_attack._plain import read_json, read_yaml
 from relu_attack.errors import FileFormatError
@@ -145,6 +146,7 @@ def load_factory(name: str) -> nn.Module:
     FileFormatError
         When there is no such module or factory, when either raises, or when the result is no ``nn.Module``.
     """
+    check_is(name, str, name="name", wanted="text such as 'my_package.models:surrogate'", error=FileFormatError)
     module_name, _, factory_name = name.partition(":")
     if not module_name or not factory_name:
         raise FileFormatError(f"{name!r} must be module:factory, such as my_package.models:surrogate")
@@ -182,7 +184,7 @@ def _description_of(path: Path, beside: Path) -> Path:
 
 
 def _checked_suffix(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
+    path = as_path(path)
     if path.suffix not in SUFFIXES:
         raise FileFormatError(f"{path} must end in {' or '.join(SUFFIXES)}")
     return path

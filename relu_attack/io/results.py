@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from relu_attack.errors import FileFormatError
+from relu_attack._checks import check_is
+from relu_attack.errors import FileFormatError, OptionError
 from relu_attack.io.saved import Kind, from_json, to_json
 from relu_attack.result import Result, Status, Trace
 
@@ -76,6 +77,7 @@ def save_result(result: Result, path: str | os.PathLike[str], *, settings: Mappi
     >>> bool((loaded.x == result.x).all()), bool(loaded.value == result.value), loaded.status == result.status
     (True, True, True)
     """
+    check_is(result, Result, name="result", wanted="what maximize or minimize returned", error=OptionError)
     trace = result.trace
     tensors = dict(zip(_ARRAYS, (result.x, trace.seconds, trace.iterations, trace.values), strict=True))
     RESULT.save(path, summarize(result), {**tensors, "path": result.path}, settings)

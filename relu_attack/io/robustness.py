@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from relu_attack._checks import check_is
 from relu_attack._digest import Digests
 from relu_attack.errors import FileFormatError, OptionError
 from relu_attack.io.saved import Kind, to_json
@@ -59,6 +60,7 @@ def save_worst_case(
     >>> torch.equal(loaded.worst.x, found.worst.x), torch.equal(loaded.worst.margin, found.worst.margin)
     (True, True)
     """
+    check_is(found, ScoredWorstCase, name="found", wanted="what ScoredWorstCase.of returned", error=OptionError)
     worst = found.worst
     entries = {
         "samples": len(worst.margin),
@@ -145,7 +147,7 @@ def save_accuracies(
     >>> [radius for radius, _ in loaded], loaded[1][1].attacked == found[1][1].attacked
     ([0.0, 0.1], True)
     """
-    check_radii([radius for radius, _ in accuracies])
+    check_accuracies(accuracies)
     entries = {"radii": [_summarize(radius, accuracy) for radius, accuracy in accuracies]}
     tensors = {
         f"{place}.{name}": getattr(accuracy, name)
@@ -193,6 +195,17 @@ def load_accuracies(path: str | os.PathLike[str]) -> list[tuple[float, RobustAcc
             found.append((radius, accuracy))
         check_radii([radius for radius, _ in found])
     return found
+
+
+def check_accuracies(accuracies: Accuracies) -> None:
+    """Raise `OptionError` unless these are pairs of a radius and what `robust_accuracy` returned for it."""
+    wanted = "pairs (radius, what robust_accuracy returned), such as [(0.1, accuracy)]"
+    check_is(accuracies, (list, tuple), name="accuracies", wanted=wanted, error=OptionError)
+    for place, pair in enumerate(accuracies):
+        whole = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[1], RobustAccuracy)
+        if not whole or isinstance(pair[0], bool) or not isinstance(pair[0], int | float):
+            raise OptionError(f"accuracies must be {wanted}, got {type(pair).__name__} at index {place}")
+    check_radii([radius for radius, _ in accuracies])
 
 
 def check_radii(radii: Sequence[float]) -> None:

@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from relu_attack._files import left_beside, read_bytes, read_text, write_files
+from relu_attack._checks import check_is
+from relu_attack._files import as_path, left_beside, read_bytes, read_text, write_files
 from relu_attack._limits import JSON_BYTES, WEIGHT_BYTES
 from relu_attack._plain import read_json
 from relu_attack.errors import FileFormatError
@@ -63,6 +64,7 @@ class Kind:
             When the folder does not exist or cannot be written, or when the settings are no plain data.
         """
         summary, arrays = _names(path)
+        check_is(settings or {}, Mapping, name="settings", wanted="a mapping of plain data", error=FileFormatError)
         if not summary.parent.is_dir():
             raise FileFormatError(f"{summary.parent} is not a folder; make it before saving {summary.name} there")
         content = save(
@@ -191,7 +193,7 @@ def from_json(value: Any) -> Any:
 
 
 def _names(path: str | os.PathLike[str]) -> tuple[Path, Path]:
-    path = Path(path)
+    path = as_path(path)
     stem = path.name.removesuffix(".json").removesuffix(".safetensors")
     if not stem:
         raise FileFormatError(f"{path} is no name of a file; give a name such as results/answer")

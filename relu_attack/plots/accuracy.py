@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from relu_attack.errors import OptionError
-from relu_attack.io.robustness import Accuracies, check_radii
+from relu_attack.io.robustness import Accuracies, check_accuracies
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +87,7 @@ def plot_accuracy(accuracies: Accuracies, *, norm: str | None = None, title: str
 
 def _in_order(accuracies: Accuracies) -> list[tuple[float, RobustAccuracy]]:
     """Return the pairs by radius; raise unless each can be drawn."""
-    check_radii([radius for radius, _ in accuracies])
+    check_accuracies(accuracies)
     ordered = sorted(accuracies, key=lambda pair: pair[0])
     for (before, _), (after, _) in pairwise(ordered):
         if before == after:

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from relu_attack._checks import check_is
 from relu_attack.errors import OptionError
 from relu_attack.plots.scores import TOP, draw_scores, read_names
+from relu_attack.robustness import ScoredWorstCase
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from relu_attack.robustness import ScoredWorstCase
 
 ROWS = 8
 """Samples that are drawn, when there are more and none are named."""
@@ -74,6 +74,10 @@ def plot_images(
     """
     from matplotlib.figure import Figure
 
+    for name, image in (("clean", clean), ("worst", worst)):
+        check_is(image, Tensor, name=name, wanted="a tensor", error=OptionError)
+    if scores is not None and not (isinstance(scores, tuple | list) and len(scores) == 2):
+        raise OptionError(f"scores must be a pair (clean, worst), got {type(scores).__name__}")
     figure = Figure(figsize=(10.0 if scores is None else 13.5, 3.9), layout="constrained")
     widths = _WIDTHS[:3] if scores is None else _WIDTHS
     axes = figure.subplots(1, len(widths), width_ratios=widths)
@@ -134,6 +138,8 @@ def plot_worst_case(
     """
     from matplotlib.figure import Figure
 
+    wanted = "worst cases with their scores: ScoredWorstCase.of(model, x, label, worst)"
+    check_is(found, ScoredWorstCase, name="found", wanted=wanted, error=OptionError)
     chosen = _read_samples(samples, len(found.x))
     names = read_names(names, found.clean_scores.shape[1])
     figure = Figure(figsize=(13.5, 3.3 * len(chosen) + 0.4), layout="constrained")
@@ -154,7 +160,11 @@ def plot_worst_case(
 
 
 def _read_samples(samples: Sequence[int] | None, count: int) -> list[int]:
-    chosen = list(range(min(count, ROWS)) if samples is None else samples)
+    given = range(min(count, ROWS)) if samples is None else samples
+    known = isinstance(given, Sequence) and all(isinstance(sample, int) for sample in given)
+    if not known:
+        raise OptionError(f"samples must be a list of whole numbers, such as [0, 3], got {samples!r}")
+    chosen = list(given)
     wrong = [sample for sample in chosen if not 0 <= sample < count]
     if wrong:
         raise OptionError(f"sample {wrong[0]} is out of range; there are {count}, from 0 to {count - 1}")

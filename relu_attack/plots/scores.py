@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from relu_attack._checks import check_is
 from relu_attack.errors import OptionError
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ def draw_scores(
     OptionError
         When the scores are no two rows of finite numbers, or names, label or top do not fit them.
     """
+    for scores in (clean, worst):
+        check_is(scores, Tensor, name="scores", wanted="a tensor", error=OptionError)
+    check_is(top, int, name="top", wanted="a whole number", error=OptionError)
     clean, worst = (scores.detach().to("cpu", torch.float64) for scores in (clean, worst))
     if clean.dim() != 1 or clean.shape != worst.shape or not len(clean):
         raise OptionError(f"scores have shapes {tuple(clean.shape)} and {tuple(worst.shape)}; give (classes,) twice")

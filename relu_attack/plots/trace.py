@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from relu_attack._checks import check_is
+from relu_attack.errors import OptionError
 from relu_attack.result import Result
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def plot_trace(result: Result, *, name: str = "value", unit: str = "", title: st
     """
     from matplotlib.figure import Figure
 
+    check_is(result, Result, name="result", wanted="what maximize or minimize returned", error=OptionError)
     figure = Figure(figsize=(7.0, 4.0), layout="constrained")
     axes = figure.subplots()
     seconds, values = result.trace.seconds.tolist(), result.trace.values

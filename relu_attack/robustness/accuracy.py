@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relu_attack._checks import check_is
 from relu_attack._digest import Contents, Digests
 from relu_attack.errors import ModelError, OptionError
 from relu_attack.result import Status
@@ -123,6 +124,8 @@ def robust_accuracy(
 
     if isinstance(radius, bool) or not isinstance(radius, int | float):
         raise OptionError(f"radius must be one number for all samples, got {type(radius).__name__}")
+    wanted = "an iterable of batches (x, label), such as a DataLoader"
+    check_is(loader, Iterable, name="loader", wanted=wanted, error=OptionError)
     kept = KeptModel(model)
     weights, name = Contents.of(*kept.model.parameters()).copy(), model_digest(kept)
     settings = {**DEFAULTS, **options, "radius": float(radius), "certify": certify}

@@ -16,7 +16,16 @@ from relu_attack.robustness.classifier import evaluating
 from relu_attack.robustness.digests import digests_of, model_digest
 from relu_attack.robustness.kept import KeptModel, read_classifier
 from relu_attack.robustness.rounds import Search, Worst
-from relu_attack.robustness.samples import Classes, Clip, Sets, read_labels, read_points, read_samples, read_targets
+from relu_attack.robustness.samples import (
+    Classes,
+    Clip,
+    Sets,
+    read_labels,
+    read_points,
+    read_samples,
+    read_sets,
+    read_targets,
+)
 from relu_attack.robustness.walkers import METHODS
 from relu_attack.solvers import Budget
 
@@ -126,7 +135,7 @@ def worst_case(
     with interruptible() as interruption, torch.inference_mode(False), torch.no_grad(), evaluating(model):
         budget = replace(budget, interruption=interruption)
         samples = read_samples(x)
-        sets = Sets.around(samples, radius, norm, clip)
+        sets = read_sets(samples, radius, norm, clip)
         classifier = read_classifier(model, samples, normalize, anew=certify, sets=sets.domain)
         labels = read_labels(label, len(samples), classifier.classes, samples.device)
         logits = classifier.logits(sets.project(sets.center))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from relu_attack._checks import warn
 from relu_attack._digest import digest
-from relu_attack._files import read_text, write_files
+from relu_attack._files import as_path, read_text, write_files
 from relu_attack._limits import JSON_BYTES
 from relu_attack._plain import read_json
 from relu_attack.errors import FileFormatError, OptionError
@@ -75,7 +75,7 @@ class Record:
         """
         if path is None:
             return Record(None, {}, [])
-        file = Path(path)
+        file = as_path(path)
         question = {"model": model, **{name: digest(option) for name, option in options.items()}}
         if not file.exists():
             return Record(file, question, [])

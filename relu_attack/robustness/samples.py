@@ -206,6 +206,35 @@ class Sets:
         return Sets(self.norm, self.shape, center, radius, low, high)
 
 
+def read_sets(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None) -> Sets:
+    """Build the sets around samples; the error for samples outside the clip box says what is most often meant.
+
+    Raises
+    ------
+    OptionError, DomainError
+        As `Sets.around`.
+    """
+    try:
+        return Sets.around(x, radius, norm, clip)
+    except DomainError as reason:
+        hint = "" if clip is None else _clip_hint(x, clip)
+        raise DomainError(f"{reason}{hint}") from None
+
+
+def _clip_hint(x: Tensor, clip: Clip) -> str:
+    smallest, largest = float(x.amin()), float(x.amax())
+    try:
+        low, high = (float(torch.as_tensor(end).double().min()) for end in clip)
+    except (TypeError, ValueError, RuntimeError):
+        return ""
+    if low <= smallest and largest <= high:
+        return ""
+    return (
+        f"; the samples range from {smallest:g} to {largest:g}, but clip is ({low:g}, {high:g}): give "
+        "clip=(0, 255) for such pixels, or samples from before they are normalized and normalize=(mean, std)"
+    )
+
+
 def read_points(x0: ArrayLike, sets: Sets) -> Tensor:
     """Return a point of its set for each sample, (samples, inputs); what lies outside is projected, with a warning.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from relu_attack._checks import ArrayLike
+from relu_attack._checks import ArrayLike, check_is
 from relu_attack.errors import OptionError
 from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.classifier import evaluating
@@ -80,6 +80,7 @@ class ScoredWorstCase:
         >>> found.clean_scores.tolist(), found.worst_scores.tolist()
         ([[0.75, 0.25]], [[0.375, 0.625]])
         """
+        check_is(worst, WorstCase, name="worst", wanted="what worst_case returned", error=OptionError)
         with torch.inference_mode(False), torch.no_grad(), evaluating(model):
             samples = read_samples(x)
             if samples.shape != worst.x.shape:

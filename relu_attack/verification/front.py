@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack._checks import ArrayLike, as_tensor, check_is, first_index, whole_number
 from relu_attack._deadline import interruptible
 from relu_attack.domains import Domain
 from relu_attack.errors import DomainError, ModelError, ObjectiveError, OptionError
@@ -84,7 +84,10 @@ def verify(
     began = time.perf_counter()
     with interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
         budget = Budget(time_limit=time_limit, began=began, interruption=interruption)
+        whole_number(seed, name="seed", least=0, error=OptionError)
         original = read_original(model, domain)
+        wanted = "a Specification, such as Specification.require(A, b)"
+        check_is(specification, Specification, name="specification", wanted=wanted, error=ObjectiveError)
         if specification.outputs != original.network.outputs:
             raise ObjectiveError(
                 f"the specification is on {specification.outputs} outputs, but the model has {original.network.outputs}"
@@ -171,6 +174,7 @@ def check_bounds(
     began = time.perf_counter()
     with interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
         budget = Budget(time_limit=time_limit, began=began, interruption=interruption)
+        whole_number(seed, name="seed", least=0, error=OptionError)
         original = read_original(model, domain)
         outputs = original.network.outputs
         exact = domain.to(device="cpu", dtype=torch.float64)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
+from relu_attack._files import as_path
 from relu_attack._limits import CONSTANT_ENTRIES
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.io.onnx import (
@@ -146,7 +147,7 @@ def read_onnx(path: str | os.PathLike[str], *, deadline: Deadline = NEVER) -> On
     >>> model.network.forward(torch.tensor([[1.0, 0.5]]).double()).outputs
     tensor([[2., 0.]], dtype=torch.float64)
     """
-    graph = read_graph(Path(path))
+    graph = read_graph(as_path(path))
     _check(graph)
     chain = Chain(graph.input_shape)
     with torch.no_grad():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from relu_attack._checks import check_is
 from relu_attack._deadline import NEVER, Deadline
+from relu_attack._files import as_path
 from relu_attack._limits import PROPERTY_BYTES
 from relu_attack._loading import without_collection
 from relu_attack.errors import FileFormatError
@@ -59,7 +61,7 @@ def read_vnnlib(path: str | os.PathLike[str], *, limit: int = LIMIT, deadline: D
     """
     # Comments may be in any encoding; elsewhere a character that is replaced is refused with its line.
     text = read_bytes(path, suffix=".vnnlib", most=PROPERTY_BYTES).decode("utf-8-sig", errors="replace")
-    return _property(Parser(Path(path), text), limit, deadline)
+    return _property(Parser(as_path(path), text), limit, deadline)
 
 
 def parse_vnnlib(text: str, *, limit: int = LIMIT) -> Property:
@@ -77,6 +79,7 @@ def parse_vnnlib(text: str, *, limit: int = LIMIT) -> Property:
     >>> unsafe.cases[0].clauses[0].matrix
     tensor([[-1.,  1.]], dtype=torch.float64)
     """
+    check_is(text, str, name="text", wanted="a property in VNN-LIB as text", error=FileFormatError)
     return _property(Parser(Path("text"), text), limit, NEVER)
 
 
