@@ -4,14 +4,21 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
+import relu_attack as ra
+from relu_attack import api
 from relu_attack._deadline import NEVER, Deadline, interruptible
 from relu_attack.result import Status
 from relu_attack.solvers.budget import Budget
+from tests.problems import random_network
 
 
 def press(number: int) -> None:
@@ -83,3 +90,48 @@ def test_another_thread_touches_no_handler() -> None:
     seen = list[object]()
     in_a_thread(work)
     assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_calls_leave_no_thread_behind() -> None:
+    model, box = nn.Sequential(nn.Linear(2, 2)), ra.Box(-1.0, 1.0, shape=(2,))
+    before = set(threading.enumerate())
+    ra.verify(model, box, ra.Specification.require([1.0, 0.0], 100.0))
+    ra.maximize(model, box, method="ppga", iterations=2, progress=True)
+    x = torch.zeros(1, 2)
+    ra.robust_accuracy(model, [(x, model(x).argmax(1))], 0.1, progress=True)
+    assert set(threading.enumerate()) == before
+
+
+def test_runtime_counts_from_the_first_line_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the model takes an hour here, by the clock that the call reads."""
+    clock, lower, hour = time.perf_counter, api.lower, [0.0]
+
+    def slowly(*arguments: Any) -> Any:
+        hour[0] = 3600.0
+        return lower(*arguments)
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + hour[0])
+    monkeypatch.setattr(api, "lower", slowly)
+    model, box = nn.Sequential(nn.Linear(2, 2)), ra.Box(-1.0, 1.0, shape=(2,))
+    result = ra.maximize(model, box, method="ppga", time_limit=10.0)
+    assert 3600.0 <= result.runtime < 3610.0
+    assert result.status is Status.OPTIMAL or result.status is Status.TIME_LIMIT
+
+
+@pytest.mark.parametrize("method", ["auto", "ppga", "lp_walk", "milp_walk", "milp", "branch_and_bound"])
+def test_a_call_that_is_interrupted_before_it_searches_has_a_point_and_a_bound(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower = api.lower
+
+    def interrupted(*arguments: Any) -> Any:
+        press(signal.SIGTERM)
+        return lower(*arguments)
+
+    monkeypatch.setattr(api, "lower", interrupted)
+    model, box = random_network(3, 8, 6, 1, seed=3), ra.Box(-1.0, 1.0, shape=(3,))
+    result = ra.maximize(model, box, method=method, time_limit=100.0, bound="alpha_crown")
+    assert result.status is Status.INTERRUPTED
+    assert float(result.violation) == 0.0
+    assert result.value <= result.bound
+    assert result.runtime < 50.0

@@ -1,6 +1,7 @@
 """The command ``relu-attack``; nothing heavy is imported before a subcommand runs."""
 
 import gc
+import signal
 
 from relu_attack._loading import without_collection
 
@@ -10,6 +11,8 @@ with without_collection():
 
 def main() -> None:
     """Run the command of ``sys.argv`` and exit with its code: 0 answered, 1 bad input, 2 usage."""
+    # Until a call notes it, SIGTERM is what Ctrl-C is: KeyboardInterrupt, which ends the command with one line.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # What is loaded stays to the end: to look through it for garbage would take a tenth of the start.
     gc.freeze()
     app()

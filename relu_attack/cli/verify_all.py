@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from relu_attack._progress import progress_bar
 from relu_attack.cli._messages import INTERRUPTED, on_terminal, plain_messages, say
 from relu_attack.cli.optimize import Progress
 from relu_attack.cli.verify import WORDS
@@ -167,9 +168,7 @@ def _shown(instances: list[Instance], counts: Counter[str], progress: bool) -> I
     if not (progress and instances):
         yield from instances
         return
-    from tqdm import tqdm
-
-    with tqdm(instances, unit="instance", desc="verify") as bar:
+    with progress_bar(instances, unit="instance", desc="verify") as bar:
         for instance in bar:
             bar.set_postfix_str(in_words(counts))
             yield instance

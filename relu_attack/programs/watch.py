@@ -89,29 +89,32 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Hold back Ctrl-C while HiGHS runs in the main thread, and raise then what the caller's functions raised.
+        """Hold back Ctrl-C and SIGTERM while HiGHS runs in the main thread, and raise what the caller's functions raised.
 
         A mixed-integer program then has an incumbent to give. A linear one has nothing, and is often one of many: there
         KeyboardInterrupt is raised after all. A handler other than Python's own is the application's: it is called
         after the solve.
         """
-        handler = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        handlers = {}
+        if threading.current_thread() is threading.main_thread():
+            known = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            handlers = {number: handler for number, handler in known.items() if callable(handler)}
+        pressed: list[int] = []
+
+        def note(number: int, _frame: FrameType | None) -> None:
+            self.interrupted = True
+            pressed.append(number)
+
+        for number in handlers:
+            signal.signal(number, note)
+        try:
             yield
-        else:
-            pressed = False
-
-            def note(_signal: int, _frame: FrameType | None) -> None:
-                nonlocal pressed
-                self.interrupted = pressed = True
-
-            signal.signal(signal.SIGINT, note)
-            try:
-                yield
-            finally:
-                signal.signal(signal.SIGINT, handler)
-            if pressed and not (handler is signal.default_int_handler and self.program.is_mixed_integer):
-                handler(signal.SIGINT, None)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        for number in pressed:
+            if not (handlers[number] is signal.default_int_handler and self.program.is_mixed_integer):
+                handlers[number](number, None)
         if self._error is not None:
             raise self._error
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from relu_attack._checks import check_is
 from relu_attack._digest import Contents, Digests
+from relu_attack._progress import progress_bar
 from relu_attack.errors import ModelError, OptionError
 from relu_attack.result import Status
 from relu_attack.robustness.attack import worst_case
@@ -120,8 +121,6 @@ def robust_accuracy(
     >>> print(ra.robust_accuracy(model, [batch], radius=0.375, progress=False))
     clean 66.7%, attacked 33.3%, certified 33.3% of 3 samples
     """
-    from tqdm import tqdm
-
     if isinstance(radius, bool) or not isinstance(radius, int | float):
         raise OptionError(f"radius must be one number for all samples, got {type(radius).__name__}")
     wanted = "an iterable of batches (x, label), such as a DataLoader"
@@ -133,7 +132,7 @@ def robust_accuracy(
     done: list[Margins] = []
     parts: list[Digests] = []
     complete = True
-    bar = tqdm(loader, desc="robust accuracy", unit="batch", disable=not progress)
+    bar = progress_bar(loader, shown=progress, desc="robust accuracy", unit="batch")
     try:
         for number, batch in enumerate(bar):
             x, label = read_batch(batch, number)

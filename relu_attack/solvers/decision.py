@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from relu_attack._progress import progress_bar
 from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.result import Status
@@ -84,7 +84,7 @@ def decide(
         deadline=budget.deadline,
     )
     steps, status = 0, None
-    with tqdm(desc="boxes", unit="batch", disable=not progress) as bar:
+    with progress_bar(desc="boxes", unit="batch", shown=progress) as bar:
         while search.open and search.value < 0 and status is None:
             search.step()
             steps += 1

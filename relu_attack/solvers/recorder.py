@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from relu_attack._progress import progress_bar
 from relu_attack.result import Trace
 from relu_attack.solvers.budget import Budget
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 _SECONDS_BETWEEN_RECORDS = 0.02
 
@@ -66,10 +64,8 @@ class Recorder:
         return Trace(torch.tensor(seconds, dtype=torch.float64), torch.tensor(iterations), torch.stack(values))
 
 
-def _bar(budget: Budget) -> tqdm[NoReturn]:
-    from tqdm import tqdm
-
+def _bar(budget: Budget) -> Any:
     if budget.iterations is None:
         form = "{l_bar}{bar}| {n:.1f}/{total:.1f} s{postfix}"
-        return tqdm(total=budget.time_limit, bar_format=form, desc="search")
-    return tqdm(total=budget.iterations, unit="step", desc="search")
+        return progress_bar(total=budget.time_limit, bar_format=form, desc="search")
+    return progress_bar(total=budget.iterations, unit="step", desc="search")
