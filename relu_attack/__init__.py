@@ -8,6 +8,7 @@ with without_collection():
     from relu_attack.errors import (
         DomainError,
         FileFormatError,
+        MemoryLimitError,
         ModelError,
         ObjectiveError,
         OptionError,
@@ -46,6 +47,7 @@ __all__ = [
     "LInfBall",
     "Linear",
     "Margin",
+    "MemoryLimitError",
     "ModelError",
     "Objective",
     "ObjectiveError",

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
 
@@ -25,8 +25,12 @@ class Interruption:
     happened: bool = False
 
 
-class OutOfTimeError(Exception):
-    """A part of a call does not fit into the time that is left; what was known before it stands."""
+class DoesNotFitError(Exception):
+    """A part of a call does not fit into the time, or the memory, that is left; what was known before it stands."""
+
+
+class OutOfTimeError(DoesNotFitError):
+    """The same of the time."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Deadline:
         A reading of ``time.perf_counter()``; infinite for none.
     interruption
         What ends the call before that.
+    memory
+        Bytes that a part of the call may take at a time.
 
     Examples
     --------
@@ -50,6 +56,7 @@ class Deadline:
 
     at: float = math.inf
     interruption: Interruption = field(default_factory=Interruption, compare=False)
+    memory: float = math.inf
 
     @staticmethod
     def after(seconds: float) -> Deadline:
@@ -68,11 +75,13 @@ class Deadline:
         """Whether nothing new may begin."""
         return self.left == 0.0
 
-    def require(self, seconds: float = 0.0) -> None:
-        """Raise `OutOfTimeError` when the deadline has passed, or less is left than so many seconds."""
+    def require(self, seconds: float = 0.0, *, memory: float = 0.0) -> None:
+        """Raise `OutOfTimeError` when less is left than so many seconds, and `DoesNotFitError` for as many bytes."""
         left = self.left
         if left == 0.0 or left < seconds:
             raise OutOfTimeError
+        if self.memory < memory:
+            raise DoesNotFitError
 
     def share(self, share: float) -> Deadline:
         """Return the deadline of a part that may take a share of what is left from now."""
@@ -80,7 +89,7 @@ class Deadline:
 
     def within(self, seconds: float) -> Deadline:
         """Return the sooner one of this deadline and so many seconds from now, with the same interruption."""
-        return Deadline(min(self.at, time.perf_counter() + seconds), self.interruption)
+        return replace(self, at=min(self.at, time.perf_counter() + seconds))
 
 
 NEVER = Deadline()

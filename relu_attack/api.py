@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
 from relu_attack._deadline import interruptible
+from relu_attack._memory import named_memory_errors
 from relu_attack.bounds import bound_problem, bound_rows
 from relu_attack.domains import Domain
 from relu_attack.errors import ModelError, OptionError
@@ -86,7 +87,7 @@ class ReLUOptimizer:
         self._sign = 1.0
         self._began: float | None = None
         # Tensors made under a caller's inference mode could not be used outside it.
-        with torch.inference_mode(False), torch.no_grad():
+        with named_memory_errors(), torch.inference_mode(False), torch.no_grad():
             self.lowering = lower(model, domain.shape)
             network, own = self.lowering.network, Model.of(model, self.lowering.network)
             check_agreement(own, self.lowering, comparison_points(network, domain))
@@ -101,6 +102,7 @@ class ReLUOptimizer:
         restarts: int | None = None,
         iterations: int | None = None,
         time_limit: float | None = None,
+        memory_limit: float | None = None,
         seed: int = 0,
         x0: ArrayLike | None = None,
         starts: str = "mixed",
@@ -123,6 +125,9 @@ class ReLUOptimizer:
         time_limit
             Seconds, for all that the call does: the bound, and in `relu_attack.maximize` the reading of the model.
             Without it and `iterations`, gradient walks do 1000 steps, `milp` has 60 seconds, and the others 10.
+        memory_limit
+            Bytes that a program, a batch of walkers or the boxes of branch and bound may take at a time, such as 8e9;
+            by default 0.8 of what the machine has free. What does not fit is left out, and the bound is the looser one.
         seed
             Makes the run repeat on the same machine with the same number of threads, when `iterations` ends it.
         x0
@@ -147,13 +152,19 @@ class ReLUOptimizer:
         ------
         OptionError, DomainError
             For an option or an `x0` that cannot be used.
+        MemoryLimitError
+            When not even one walker for each problem fits into memory.
         """
         began = time.perf_counter() if self._began is None else self._began
         chosen = find_method(method)
-        with interruptible() as interruption:
+        with named_memory_errors(), interruptible() as interruption:
             settings = Settings(
                 budget=chosen.budget(
-                    iterations=iterations, time_limit=time_limit, began=began, interruption=interruption
+                    iterations=iterations,
+                    time_limit=time_limit,
+                    began=began,
+                    interruption=interruption,
+                    memory_limit=memory_limit,
                 ),
                 restarts=chosen.restarts if restarts is None else restarts,
                 seed=seed,
@@ -186,7 +197,7 @@ class ReLUOptimizer:
         They hold in real arithmetic, whether computed in float64 or, over a box and by a method without programs, in
         float32, where a model of that dtype takes half of the time.
         """
-        with torch.inference_mode(False), torch.no_grad():
+        with named_memory_errors(), torch.inference_mode(False), torch.no_grad():
             lower, upper = bound_problem(self.problem, method, dtype=dtype)
         return (lower, upper) if self.problem.batched else (lower[0], upper[0])
 
@@ -213,7 +224,7 @@ def maximize(
     (True, 0.0)
     """
     began = time.perf_counter()
-    with interruptible():
+    with named_memory_errors(), interruptible():
         optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
         return optimizer._since(began).maximize(**arguments)
 
@@ -229,7 +240,7 @@ def minimize(
 ) -> Result:
     """Find the input of a set that minimizes a linear objective of a model's outputs; see `maximize`."""
     began = time.perf_counter()
-    with interruptible():
+    with named_memory_errors(), interruptible():
         optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
         return optimizer._since(began).minimize(**arguments)
 
@@ -250,7 +261,7 @@ def bounds(model: nn.Module, domain: Domain, method: str = "interval") -> tuple[
     True
     """
     network = ReLUOptimizer(model, domain).problem.network
-    with torch.inference_mode(False), torch.no_grad():
+    with named_memory_errors(), torch.inference_mode(False), torch.no_grad():
         found = bound_rows(network, domain, torch.eye(network.outputs, dtype=torch.float64), method)
     return (found.lower, found.upper) if domain.batch is not None else (found.lower[0], found.upper[0])
 

@@ -34,3 +34,7 @@ class SolverError(ReLUAttackError):
 
 class FileFormatError(ReLUAttackError):
     """A file cannot be read as what it should be."""
+
+
+class MemoryLimitError(ReLUAttackError, MemoryError):
+    """What was asked for does not fit into the memory that there is, or that the call may take."""

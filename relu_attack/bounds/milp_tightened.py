@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from relu_attack._deadline import NEVER, Deadline, OutOfTimeError
+from relu_attack._deadline import NEVER, Deadline, DoesNotFitError
 from relu_attack.encodings import Ranges, encode
 from relu_attack.network import Network
 from relu_attack.problem import Problem
@@ -82,7 +82,7 @@ def milp_tightened(
         try:
             part = replace(problem, network=below, objective=rows, constraints=None)
             encoding = encode(part, tight[:index], deadline=deadline)
-        except OutOfTimeError:
+        except DoesNotFitError:
             return tight
         prepared = PreparedProgram(encoding.program, options=_OPTIONS)
         lower, upper = (end.clone() for end in tight[index])

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from relu_attack._deadline import Deadline, OutOfTimeError
+from relu_attack._deadline import Deadline, DoesNotFitError
 from relu_attack.domains import Domain
 from relu_attack.encodings import Encoding, count_entries, encode
 from relu_attack.encodings.coefficients import combination_error, row_error
@@ -111,7 +111,7 @@ def _relaxation(network: Network, domain: Domain, ranges: list[Range], deadline:
     try:
         deadline.require(_SETUP * count_entries(network, sides))
         return encode(problem, sides, relaxed=True, deadline=deadline)
-    except OutOfTimeError:
+    except DoesNotFitError:
         return None
 
 

@@ -18,6 +18,8 @@ from relu_attack.rounding import up
 
 # What it takes to write one coefficient of a program down, on one core: a half to once this.
 _SECONDS_AN_ENTRY = 4e-7
+# What a coefficient takes on its way through triplets and compressed rows into a solver.
+_BYTES_AN_ENTRY = 160
 
 
 def count_entries(network: Network, ranges: Ranges) -> int:
@@ -58,8 +60,8 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline:
         For a set without linear rows, such as an `L2Ball`.
     OptionError
         For a batch of problems, or ranges that do not fit the layers.
-    OutOfTimeError
-        When the deadline passes before the program is written, or what is left is too short for that.
+    DoesNotFitError
+        When the deadline passes before the program is written, or the time or the memory that is left does not do.
     SolverError
         For a range that is not finite or is empty, with the layer and the unit.
 
@@ -97,7 +99,8 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline:
     box = add_set(problem, assembly, relaxed=relaxed)
     before, size = np.arange(problem.network.inputs), np.maximum(np.abs(box[0]), np.abs(box[1]))
     units, matrices = [], []
-    deadline.require(_SECONDS_AN_ENTRY * count_entries(problem.network, ranges))
+    entries = count_entries(problem.network, ranges)
+    deadline.require(_SECONDS_AN_ENTRY * entries, memory=_BYTES_AN_ENTRY * entries)
     for layer, (lower, upper) in zip(layers, sides, strict=True):
         deadline.require()
         matrix = sparse_matrix(layer.affine.operator)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from relu_attack._deadline import OutOfTimeError, interruptible
 from relu_attack._files import as_path
+from relu_attack._memory import named_memory_errors
 from relu_attack.errors import FileFormatError
 from relu_attack.io.onnx import read_onnx
 from relu_attack.io.vnnlib import read_vnnlib
 from relu_attack.io.vnnlib.claims import claims_of
 from relu_attack.result import Verdict, Verification
 from relu_attack.solvers.budget import Budget
-from relu_attack.verification import TIME_LIMIT, verify_claims
+from relu_attack.verification import TIME_LIMIT, make_budget, verify_claims
 
 
 def verify_files(
@@ -23,6 +24,7 @@ def verify_files(
     unsafe: str | os.PathLike[str],
     *,
     time_limit: float = TIME_LIMIT,
+    memory_limit: float | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Verification:
@@ -39,7 +41,7 @@ def verify_files(
         A name in ``.vnnlib`` or ``.vnnlib.gz``.
     time_limit
         Seconds, with those for reading.
-    seed, progress
+    memory_limit, seed, progress
         As in `relu_attack.verify`.
 
     Returns
@@ -54,8 +56,8 @@ def verify_files(
         without ``.gz``.
     """
     began = time.perf_counter()
-    with interruptible() as interruption:
-        budget = Budget(time_limit=time_limit, began=began, interruption=interruption)
+    with named_memory_errors(), interruptible() as interruption:
+        budget = make_budget(time_limit, memory_limit, began, interruption)
         try:
             model = read_onnx(find(network), deadline=budget.deadline)
             asked = read_vnnlib(find(unsafe), deadline=budget.deadline)

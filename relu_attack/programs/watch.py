@@ -89,7 +89,7 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Hold back Ctrl-C and SIGTERM while HiGHS runs in the main thread, and raise what the caller's functions raised.
+        """Hold back Ctrl-C and SIGTERM while HiGHS runs in the main thread, and raise what callers' functions did.
 
         A mixed-integer program then has an incumbent to give. A linear one has nothing, and is often one of many: there
         KeyboardInterrupt is raised after all. A handler other than Python's own is the application's: it is called

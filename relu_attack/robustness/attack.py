@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
 from relu_attack._deadline import interruptible
+from relu_attack._memory import memory_limit_of, named_memory_errors
 from relu_attack.errors import OptionError
 from relu_attack.robustness.answer import WorstCase
 from relu_attack.robustness.certificate import certified_margins
@@ -132,8 +133,14 @@ def worst_case(
     if restarts is None and time_limit is None:
         restarts = RESTARTS
     # Tensors made under a caller's inference mode could not be used outside it.
-    with interruptible() as interruption, torch.inference_mode(False), torch.no_grad(), evaluating(model):
-        budget = replace(budget, interruption=interruption)
+    with (
+        named_memory_errors(),
+        interruptible() as interruption,
+        torch.inference_mode(False),
+        torch.no_grad(),
+        evaluating(model),
+    ):
+        budget = replace(budget, interruption=interruption, memory_limit=memory_limit_of(None))
         samples = read_samples(x)
         sets = read_sets(samples, radius, norm, clip)
         classifier = read_classifier(model, samples, normalize, anew=certify, sets=sets.domain)

@@ -111,6 +111,8 @@ class BoxSearch:
         self.offer(self.x[None])
         within = deadline.share(_ROOT)
         root = self._bound(self._root(within), _FIRST, within)
+        # What the queue keeps of a box: its ends, ranges, slopes and multipliers.
+        self._most = deadline.memory / (8 * (6 * domain.inputs + 4 * network.units + 8))
         self._batch = max(1, min(batch, _WORK // (2 * _work(network, root.ranges))))
         self._settle(root)
 
@@ -132,6 +134,11 @@ class BoxSearch:
     def open(self) -> int:
         """Number of open boxes."""
         return self._open.count
+
+    @property
+    def full(self) -> bool:
+        """Whether the open boxes take the memory that there is, so that none can be split any more."""
+        return self._open.count > self._most
 
     def step(self) -> None:
         """Split a batch of boxes and bound the halves."""

@@ -203,7 +203,7 @@ class Branching:
         if search.value > float(incumbents.value[index]) or not incumbents.has_point(index):
             incumbents.offer(index, search.x[None], "branch_and_bound")
         incumbents.bound(index, search.upper, certified=True)
-        return not search.open or incumbents.is_closed(index, self._gap)
+        return not search.open or search.full or incumbents.is_closed(index, self._gap)
 
     def step(self) -> None:
         """Split a batch of boxes and bound the halves."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from relu_attack._deadline import Deadline, Interruption
 from relu_attack.errors import OptionError
@@ -25,12 +25,15 @@ class Budget:
         Reading of ``time.perf_counter()`` from which the time counts.
     interruption
         What ends the search before that.
+    memory_limit
+        Bytes that a part of the search may take at a time.
     """
 
     iterations: int | None = None
     time_limit: float | None = None
     began: float = field(default_factory=time.perf_counter)
     interruption: Interruption = field(default_factory=Interruption)
+    memory_limit: float = math.inf
 
     def __post_init__(self) -> None:
         whole = isinstance(self.iterations, int) and not isinstance(self.iterations, bool)
@@ -46,7 +49,7 @@ class Budget:
     def deadline(self) -> Deadline:
         """When the time is up, or the search is interrupted."""
         limit = math.inf if self.time_limit is None else self.time_limit
-        return Deadline(self.began + limit, self.interruption)
+        return Deadline(self.began + limit, self.interruption, self.memory_limit)
 
     def elapsed(self) -> float:
         """Return the seconds since the beginning."""
@@ -68,7 +71,7 @@ class Budget:
         limits = [self.time_limit, None if seconds is None else now + seconds]
         given = [limit for limit in limits if limit is not None]
         limit = max(min(given), 1e-9) if given else None
-        return Budget(iterations=iterations, time_limit=limit, began=self.began, interruption=self.interruption)
+        return replace(self, iterations=iterations, time_limit=limit)
 
     def spent(self, iterations: int) -> Status | None:
         """Return why to stop after that many steps, or None."""

@@ -85,7 +85,7 @@ def decide(
     )
     steps, status = 0, None
     with progress_bar(desc="boxes", unit="batch", shown=progress) as bar:
-        while search.open and search.value < 0 and status is None:
+        while search.open and not search.full and search.value < 0 and status is None:
             search.step()
             steps += 1
             status = budget.spent(steps)

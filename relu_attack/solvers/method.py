@@ -12,6 +12,7 @@ from torch import Tensor
 
 from relu_attack._checks import ArrayLike
 from relu_attack._deadline import Interruption
+from relu_attack._memory import memory_limit_of
 from relu_attack.bounds import upper_bound
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
@@ -139,6 +140,7 @@ class Method:
         time_limit: float | None,
         began: float | None = None,
         interruption: Interruption | None = None,
+        memory_limit: float | None = None,
     ) -> Budget:
         """Return the budget of a call that `began`, by default now, and that an interruption ends."""
         if iterations is None and time_limit is None:
@@ -150,4 +152,5 @@ class Method:
             time_limit=time_limit,
             began=time.perf_counter() if began is None else began,
             interruption=interruption or Interruption(),
+            memory_limit=memory_limit_of(memory_limit),
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from relu_attack._deadline import OutOfTimeError
+from relu_attack._deadline import DoesNotFitError
 from relu_attack.bounds import lp_tightened
 from relu_attack.bounds.milp_tightened import milp_tightened
 from relu_attack.encodings import Ranges, count_entries, encode, neighborhood, tighten_root
@@ -189,7 +189,7 @@ class _Search:
         try:
             budget.deadline.require(_SETUP * count_entries(problem.network, ranges))
             encoding = encode(problem, ranges, deadline=budget.deadline)
-        except OutOfTimeError:
+        except DoesNotFitError:
             return
         if options.cut_rounds and encoding.program.is_mixed_integer:
             limit = cut_time if math.isfinite(cut_time) else None

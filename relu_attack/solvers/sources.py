@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from relu_attack._deadline import Deadline, OutOfTimeError
+from relu_attack._deadline import Deadline, DoesNotFitError
 from relu_attack.bounds import bound_rows
 from relu_attack.encodings import Ranges, encode
 from relu_attack.problem import Problem
@@ -43,13 +43,13 @@ def relaxation_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
     Units are drawn in proportion to ``|z_relaxation - z|``, how far the relaxation's preactivation is from that of its
     input. Source: Relax-and-Walk, arXiv 2401.03451; how a unit is held, by its range, is our reading.
     """
-    with suppress(OutOfTimeError):
+    with suppress(DoesNotFitError):
         yield from _relaxed_starts(problem, settings)
     yield from random_starts(problem, settings)
 
 
 def _relaxed_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
-    """Yield the solutions of the relaxations; raise `OutOfTimeError` where there is no time for another one."""
+    """Yield the solutions of the relaxations; raise `DoesNotFitError` where there is no time for another one."""
     deadline = settings.budget.deadline
     bounds = bound_rows(problem.network, problem.domain, problem.objective, "interval", deadline=deadline)
     deadline.require()

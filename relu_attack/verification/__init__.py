@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relu_attack.verification.claim import Claim
-from relu_attack.verification.front import TIME_LIMIT, check_bounds, verify, verify_claims
+from relu_attack.verification.front import TIME_LIMIT, check_bounds, make_budget, verify, verify_claims
 from relu_attack.verification.original import Original
 
-__all__ = ["TIME_LIMIT", "Claim", "Original", "check_bounds", "verify", "verify_claims"]
+__all__ = ["TIME_LIMIT", "Claim", "Original", "check_bounds", "make_budget", "verify", "verify_claims"]

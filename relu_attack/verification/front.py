@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike, as_tensor, check_is, first_index, whole_number
-from relu_attack._deadline import interruptible
+from relu_attack._deadline import Interruption, interruptible
+from relu_attack._memory import memory_limit_of, named_memory_errors
 from relu_attack.domains import Domain
 from relu_attack.errors import DomainError, ModelError, ObjectiveError, OptionError
 from relu_attack.model import Model, check_agreement, comparison_points
@@ -33,6 +34,7 @@ def verify(
     specification: Specification,
     *,
     time_limit: float = TIME_LIMIT,
+    memory_limit: float | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Verification:
@@ -52,6 +54,8 @@ def verify(
         What the outputs must satisfy.
     time_limit
         Seconds.
+    memory_limit
+        Bytes that may be taken at a time; by default 0.8 of what the machine has free.
     seed
         Makes the search repeat, as far as time does not end it.
     progress
@@ -82,8 +86,8 @@ def verify(
     ('FALSIFIED', True)
     """
     began = time.perf_counter()
-    with interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
-        budget = Budget(time_limit=time_limit, began=began, interruption=interruption)
+    with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
+        budget = make_budget(time_limit, memory_limit, began, interruption)
         whole_number(seed, name="seed", least=0, error=OptionError)
         original = read_original(model, domain)
         wanted = "a Specification, such as Specification.require(A, b)"
@@ -134,6 +138,7 @@ def check_bounds(
     upper: ArrayLike,
     *,
     time_limit: float = TIME_LIMIT,
+    memory_limit: float | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> CheckedBounds:
@@ -148,6 +153,8 @@ def check_bounds(
         nothing is claimed.
     time_limit
         Seconds, for all of them together.
+    memory_limit
+        As in `verify`.
 
     Returns
     -------
@@ -172,8 +179,8 @@ def check_bounds(
     ('VERIFIED', 'FALSIFIED')
     """
     began = time.perf_counter()
-    with interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
-        budget = Budget(time_limit=time_limit, began=began, interruption=interruption)
+    with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
+        budget = make_budget(time_limit, memory_limit, began, interruption)
         whole_number(seed, name="seed", least=0, error=OptionError)
         original = read_original(model, domain)
         outputs = original.network.outputs
@@ -195,6 +202,12 @@ def check_bounds(
             for index in range(2 * outputs)
         ]
     return CheckedBounds(tuple(answers[:outputs]), tuple(answers[outputs:]))
+
+
+def make_budget(time_limit: float, memory_limit: float | None, began: float, interruption: Interruption) -> Budget:
+    """Return what a call may spend, given its limits."""
+    memory = memory_limit_of(memory_limit)
+    return Budget(time_limit=time_limit, began=began, interruption=interruption, memory_limit=memory)
 
 
 def read_original(model: nn.Module | Original, domain: Domain) -> Original:

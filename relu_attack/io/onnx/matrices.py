@@ -8,10 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relu_attack._memory import require_memory
 from relu_attack.io.onnx.arithmetic import broadcast
 from relu_attack.io.onnx.chain import Chain
 from relu_attack.io.onnx.node import Node
 from relu_attack.network.operators import Dense, Kronecker, Sparse
+
+# What an entry takes while the triplets of a matrix are sorted.
+_BYTES_AN_ENTRY = 80
 
 
 def lower_matmul(node: Node, chain: Chain) -> None:
@@ -61,6 +65,7 @@ def _multiply(node: Node, chain: Chain, constant: Tensor) -> None:
         table = np.broadcast_shapes(left.shape, across.shape)
     except ValueError:
         raise node.wrong(f"cannot multiply shapes {tuple(sides[0].shape)} and {tuple(sides[1].shape)}") from None
+    require_memory(_BYTES_AN_ENTRY * math.prod(table), f"{node.where} as a matrix over all entries")
     columns, values = (left, across) if right else (across, left)
     outputs = math.prod(table[:-1])
     rows = torch.arange(outputs).reshape(*table[:-1], 1)
