@@ -61,7 +61,7 @@ def test_a_program_that_does_not_fit_is_left_out_and_the_bound_is_that_of_crown(
 
 
 def test_milp_without_memory_for_its_program_has_a_point_and_a_bound() -> None:
-    result = ra.maximize(random_network(3, 8, 6, 1, seed=3), BOX, method="milp", time_limit=20.0, memory_limit=9e3)
+    result = ra.maximize(random_network(3, 8, 6, 1, seed=3), BOX, method="milp", time_limit=20.0, memory_limit=1e3)
     assert float(result.violation) == 0.0
     assert result.value <= result.bound
     assert bool(result.certified)
