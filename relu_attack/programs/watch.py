@@ -110,11 +110,12 @@ class Watch:
         try:
             yield
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        for number in pressed:
-            if not (handlers[number] is signal.default_int_handler and self.program.is_mixed_integer):
-                handlers[number](number, None)
+            for number, before in handlers.items():
+                signal.signal(number, before)
+        for came in pressed:
+            handler = handlers[signal.Signals(came)]
+            if not (handler is signal.default_int_handler and self.program.is_mixed_integer):
+                handler(came, None)
         if self._error is not None:
             raise self._error
 
