@@ -30,10 +30,13 @@ class Halfspaces:
 
     @staticmethod
     def of(domain: Domain) -> Halfspaces:
-        """Return the rows of one `Polytope`, float64; none for any other set."""
+        """Return the rows of one `Polytope`, and that one-hot groups of other sets sum to 1, float64."""
         if not isinstance(domain, Polytope):
-            none = torch.zeros(0, dtype=torch.float64)
-            return Halfspaces(none.new_zeros(0, domain.inputs), none, none.bool())
+            ones = torch.ones(len(domain.one_hot), dtype=torch.float64)
+            matrix = ones.new_zeros(len(ones), domain.inputs)
+            for row, group in zip(matrix, domain.one_hot, strict=True):
+                row[list(group)] = 1.0
+            return Halfspaces(matrix, ones, torch.ones_like(ones, dtype=torch.bool))
         rows = domain.inequalities()
         matrix = torch.cat([rows.matrix, rows.equality_matrix]).to("cpu", torch.float64)
         limit = torch.cat([rows.upper, rows.equality_value]).to("cpu", torch.float64)

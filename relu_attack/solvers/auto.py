@@ -15,6 +15,7 @@ from relu_attack.result import OPTIMALITY, Status
 from relu_attack.solvers.affordable import affordable
 from relu_attack.solvers.closing import exact_methods, has_rows, refine_bounds
 from relu_attack.solvers.exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
+from relu_attack.solvers.exchange import Exchange
 from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.loop import run
 from relu_attack.solvers.method import Answer, Settings
@@ -33,9 +34,11 @@ MakeClimb = Callable[[Problem, Callable[[], float]], Callable[[Tensor], Tensor]]
 _STEPS, _PROGRAMS = 200, 50
 # Most of the time that walks take beside exact methods, and steps without a gain from which on it becomes less: more
 # than the first three excursions of a walker have.
-_WALK_SHARE, _PATIENCE = 0.5, 200
+_WALK_SHARE, _PATIENCE = 1 / 3, 150
 # Relative gain of a best value that counts as one.
 _GAIN = 1e-6
+# Most of the time of the walks that exchanges of whole inputs take.
+_EXCHANGE_SHARE = 0.3
 # Walkers of a problem from which a round climbs at most.
 _CLIMBERS = 8
 # Diagonals of the set within which more than half of the walkers have gathered when they all begin anew, and the
@@ -93,11 +96,11 @@ def auto(
 ) -> Answer:
     """Search by all parts in turn; the answer is the best that any of them found, and says which.
 
-    A round walks all walkers by gradients and climbs from the best of them over linear regions; the weakest walker goes
-    on from where that leads, and all begin anew once they agree. Where inputs or units are few, exact methods and walks
-    take turns from the beginning, and turns grow. Of the exact methods the one whose bound is lowest gets most of the
-    time; walks get the less of it the longer they gain nothing. Where regions are too large for programs, or the set
-    has no linear rows, no walker climbs.
+    A round walks all walkers by gradients and climbs from the best of them over linear regions; inputs that must be
+    whole are exchanged one at a time. The weakest walker goes on from where that leads, and all begin anew once they
+    agree. Where inputs or units are few, exact methods and walks take turns from the beginning, and turns grow. Of the
+    exact methods the one whose bound is lowest gets most of the time; walks get the less of it the longer they gain
+    nothing. Where regions are too large for programs, or the set has no linear rows, no walker climbs.
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
     with torch.inference_mode():
@@ -124,6 +127,9 @@ class _Search:
     fading: list[float] = field(default_factory=list)
     deadline: float = math.inf
     programs: int = 0
+    finalists: Tensor | None = None
+    exchanges: dict[int, Exchange] = field(default_factory=dict)
+    exchanging: dict[int, float] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
     closing: float = 0.0
     gained_at: int = 0
@@ -191,6 +197,7 @@ class _Search:
         if not (first and self.turns):
             for index in self.open:
                 self._climb(index)
+                self._exchange(index)
             self._renew()
 
     @property
@@ -256,8 +263,8 @@ class _Search:
     def offer_walkers(self) -> None:
         """Offer the best points of the walkers to the incumbents."""
         with torch.inference_mode():
-            points = finalists(self.walk)
-        self.incumbents.offer_each(points.clone(), "annealing")
+            self.finalists = finalists(self.walk).clone()
+        self.incumbents.offer_each(self.finalists, "annealing")
 
     def _renew(self) -> None:
         """Let the walkers of a problem begin anew that have gathered around one point: they find nothing new there.
@@ -312,6 +319,28 @@ class _Search:
                 gained = True
         self.fading[index] = 1.0 if gained else self.fading[index] / 2
         self.climbing[index] += budget.elapsed() - began
+
+    def _exchange(self, index: int) -> None:
+        """Search among whole inputs from the best points of the walkers, which the weakest of them goes on from."""
+        incumbents, budget = self.incumbents, self.settings.budget
+        if not incumbents.problem.domain.integer or self.finalists is None:
+            return
+        if index not in self.exchanges:
+            generator = torch.Generator().manual_seed(self.settings.seed)
+            self.exchanges[index] = Exchange(incumbents.single(index), self.finalists[index], generator)
+        began, seconds = budget.elapsed(), math.inf
+        if budget.time_limit is not None:
+            seconds = _EXCHANGE_SHARE * self.walked / len(self.open) - self.exchanging.get(index, 0.0)
+        exchange = self.exchanges[index]
+        exchange.join(incumbents.x[index])
+        try:
+            exchange.search(lambda: min(seconds, budget.left()) - (budget.elapsed() - began))
+        finally:
+            gained = incumbents.offer(index, exchange.points, "exchange")
+        if gained:
+            values = self.walk.best_of_walkers()[1][index]
+            self._inject(index, int(values.argmin()), incumbents.x[index])
+        self.exchanging[index] = self.exchanging.get(index, 0.0) + budget.elapsed() - began
 
     def _inject(self, index: int, place: int, x: Tensor) -> None:
         """Let the weakest walker of a problem go on from a point."""

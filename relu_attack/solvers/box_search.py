@@ -38,7 +38,7 @@ _ROOT = 0.5
 _DEAR_POINTS = 8
 
 SPLITS = ("auto", "inputs", "units")
-"""What boxes are split at: inputs or units; ``"auto"`` takes inputs up to `MOST_INPUTS` of them."""
+"""What boxes are split at: inputs or units; ``"auto"`` takes inputs up to `MOST_INPUTS` `choices`."""
 MOST_INPUTS = 12
 """On random networks with two layers of 50, units are better from 20 inputs on, inputs up to 10."""
 
@@ -100,7 +100,7 @@ class BoxSearch:
         self._domain = domain.to(device="cpu", dtype=torch.float64)
         self._network, self._rows, self._halfspaces = network, rows, Halfspaces.of(self._domain)
         self._closes, self._period, self._deadline = closes, period, deadline
-        self._units = split == "units" or (split == "auto" and domain.inputs > MOST_INPUTS)
+        self._units = split == "units" or (split == "auto" and choices(domain) > MOST_INPUTS)
         self._next = _NEXT_SIDES if self._units else _NEXT_FACES if len(self._halfspaces) else _NEXT
         self._integer = torch.zeros(domain.inputs, dtype=torch.bool)
         self._integer[list(domain.integer)] = True
@@ -120,7 +120,7 @@ class BoxSearch:
         box = self._domain.bounding_box()
         lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
         lower, upper = torch.where(self._integer, lower.ceil(), lower), torch.where(self._integer, upper.floor(), upper)
-        if isinstance(self._domain, Box) or self._domain.inputs > MOST_INPUTS:
+        if isinstance(self._domain, Box) or choices(self._domain) > MOST_INPUTS:
             return Boxes.root(lower, upper)
         # Ranges over the set itself, which boxes alone would not give back; with many inputs they would take too long.
         return Boxes.root(lower, upper, crown(self._network, self._domain, self._rows.matrix, deadline=deadline).layers)
@@ -142,7 +142,7 @@ class BoxSearch:
 
     def step(self) -> None:
         """Split a batch of boxes and bound the halves."""
-        halves = Boxes.join(self._open.take(self._batch).split(self._integer))
+        halves = Boxes.join(self._open.take(self._batch).split(self._integer)).choose(self._domain.one_hot)
         if self._outside is not None:
             halves = halves.take(~self._outside(halves))
         if len(halves):
@@ -195,6 +195,11 @@ class BoxSearch:
             points = points[chosen & (better | (not known)) | ~boxes.divisible()]
         if len(points):
             self.offer(points)
+
+
+def choices(domain: Domain) -> int:
+    """Return the number of inputs of a set, a one-hot group counted as one: it is a single choice."""
+    return domain.inputs - sum(len(group) - 1 for group in domain.one_hot)
 
 
 def _work(network: Network, ranges: Sequence[Range]) -> int:

@@ -91,6 +91,25 @@ class Boxes:
             replace(self, lower=torch.where(at_unit, self.lower, low), ranges=above, age=self.age + 1),
         )
 
+    def choose(self, groups: Sequence[Sequence[int]]) -> Boxes:
+        """Draw the conclusions of one-hot groups, and drop the boxes in which one has no choice.
+
+        Where an input of a group is 1 the others are 0, and the only one that may be 1 is.
+        """
+        if not groups:
+            return self
+        lower, upper = self.lower.clone(), self.upper.clone()
+        kept = torch.ones(len(self), dtype=torch.bool)
+        for members in map(list, groups):
+            low, high = lower[:, members], upper[:, members]
+            chosen = low > 0
+            high = torch.where(chosen.any(1, keepdim=True) & ~chosen, 0.0, high)
+            left = high > 0
+            lower[:, members] = torch.where(left & (left.sum(1, keepdim=True) == 1), 1.0, low)
+            upper[:, members] = high
+            kept &= left.any(1) & (chosen.sum(1) <= 1)
+        return replace(self, lower=lower, upper=upper).take(kept)
+
     def _split_inputs(self, integer: Tensor) -> tuple[Tensor, Tensor]:
         """Return the lower ends of the upper halves and the upper ends of the lower ones, (boxes, inputs) each.
 

@@ -11,7 +11,7 @@ from relu_attack.bounds import bound_rows, upper_bound
 from relu_attack.domains import Box
 from relu_attack.errors import DomainError
 from relu_attack.problem import Problem
-from relu_attack.solvers.box_search import MOST_INPUTS
+from relu_attack.solvers.box_search import MOST_INPUTS, choices
 from relu_attack.solvers.incumbents import Incumbents
 
 # How many times as long as CROWN its slopes take to descend, at most: 4 to 70 times on random networks.
@@ -81,9 +81,9 @@ def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Dea
     """
     domain, unstable = problem.domain, _unstable_units(problem, deadline)
     names = []
-    if domain.inputs <= MOST_INPUTS or unstable <= _SPLIT_UNITS:
+    if choices(domain) <= MOST_INPUTS or unstable <= _SPLIT_UNITS:
         names.append("branch_and_bound")
-    if has_rows(problem.single(0)) and unstable <= units and min(unstable, domain.inputs) <= dimension:
+    if has_rows(problem.single(0)) and unstable <= units and min(unstable, choices(domain)) <= dimension:
         names.append("milp")
     return tuple(names)
 

@@ -90,7 +90,8 @@ def starting_points(
     prepared
         The problem.
     kind
-        ``"mixed"``: the centre, a quarter corners, the rest random; or all of one kind.
+        ``"mixed"``: the centre, a quarter corners, the rest random; or all of one kind. Random starts are spread evenly
+        over the whole numbers of each integer input and the choices of each one-hot group.
     x0
         Points of the user, which come first; `kind` fills the other walkers.
     generator, seed
@@ -105,6 +106,8 @@ def starting_points(
         raise OptionError(f"starts is {kind!r}; it must be one of {', '.join(STARTS)}")
     problems, restarts, domain = prepared.problem.problems, prepared.restarts, prepared.domain
     starts = prepared.by_problem(prepared.sample(generator)).clone()
+    if prepared.problem.domain.integer:
+        starts = _spread(prepared, starts, torch.Generator().manual_seed(seed))
     if kind in ("corners", "mixed"):
         count = restarts if kind == "corners" else restarts // 4
         if count:
@@ -122,3 +125,25 @@ def starting_points(
             )
         starts[:, : points.shape[1]] = points
     return starts.view(problems * restarts, -1)
+
+
+def _spread(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Tensor:
+    """Spread starts (problems, restarts, inputs) over whole numbers and choices: Latin hypercube sampling."""
+    domain, restarts = prepared.problem.domain.to(device="cpu", dtype=torch.float64), starts.shape[1]
+    x = prepared.shift + prepared.scale * starts.to("cpu", torch.float64)
+    box = domain.bounding_box()
+    lower, upper = box.lower.ceil(), box.upper.floor()
+    grouped = {member for group in domain.one_hot for member in group}
+
+    def shares() -> Tensor:
+        """Return one number in [0, 1) from each of as many equal parts as there are starts, in random order."""
+        drawn = torch.rand(restarts, generator=generator, dtype=torch.float64)
+        return (torch.randperm(restarts, generator=generator) + drawn) / restarts
+
+    for index in (index for index in domain.integer if index not in grouped):
+        low, high = lower[..., index], upper[..., index]
+        x[..., index] = low + (shares() * (high - low + 1)).floor()
+    for group in domain.one_hot:
+        choice = (shares() * len(group)).long()
+        x[..., list(group)] = torch.eye(len(group), dtype=torch.float64)[choice]
+    return prepared.from_user(domain.project(x))

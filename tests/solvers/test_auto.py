@@ -56,14 +56,14 @@ def test_a_small_problem_is_closed_at_once_whatever_the_time_limit(
     limit: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = ReLUOptimizer(random_network(3, 16, 2, seed=0), CUBE).problem
-    # Every look at the clock takes a millisecond.
-    readings = itertools.count(0.0, 1e-3)
+    # Every look at the clock takes a tenth of a millisecond.
+    readings = itertools.count(0.0, 1e-4)
     monkeypatch.setattr(time, "perf_counter", lambda: next(readings))
     answer = METHODS["auto"].solve(problem, AutoOptions(), settings_of(Budget(time_limit=limit, began=0.0)))
     assert bool(answer.certified)
     value = float(problem.evaluate(answer.candidates)[0])
     assert value <= float(answer.upper) <= value + 1e-6 * abs(value)
-    assert answer.iterations < 50
+    assert answer.iterations <= 200  # those of the first turn
 
 
 def test_each_problem_of_a_batch_has_its_own_answer() -> None:
@@ -126,6 +126,18 @@ def test_walkers_that_agree_begin_anew_while_it_pays(domain: Any, iterations: in
 def test_a_set_without_linear_rows_is_left_to_the_walks() -> None:
     result = ReLUOptimizer(model(), L2Ball(torch.full((3,), 0.5), 0.4)).maximize(iterations=200)
     assert result.found_by == ("annealing",)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_best_of_a_thousand_choices_is_found(seed: int) -> None:
+    model = random_network(20, 40, 40, 1, seed=seed)
+    choices = torch.cartesian_prod(*[torch.arange(4)] * 5)
+    with torch.no_grad():
+        best = float(model(torch.eye(4, dtype=torch.float64)[choices].reshape(-1, 20)).max())
+    groups = [list(range(first, first + 4)) for first in range(0, 20, 4)]
+    domain = Box(0.0, 1.0, shape=(20,), one_hot=groups)
+    result = ReLUOptimizer(model, domain).maximize(iterations=20, seed=0)
+    assert float(result.value) == pytest.approx(best, rel=1e-9)
 
 
 def test_minimizing_finds_the_minimum() -> None:

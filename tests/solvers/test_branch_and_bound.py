@@ -64,6 +64,39 @@ def test_a_threshold_just_above_the_maximum_is_refuted_and_one_just_below_is_met
     assert bool(SQUARE.contains(decision.x, tolerance=0.0))
 
 
+def test_boxes_draw_the_conclusions_of_one_hot_groups_and_lose_no_choice() -> None:
+    groups = [[0, 1, 2], [3, 4]]
+    choices = torch.tensor([[*a, *b] for a in torch.eye(3).tolist() for b in torch.eye(2).tolist()]).double()
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        ends = torch.randint(0, 2, (2, 5), generator=generator).double()
+        before = Boxes.root(ends.amin(0), ends.amax(0))
+        after = before.choose(groups)
+        inside = ((choices >= before.lower) & (choices <= before.upper)).all(1)
+        if len(after) == 0:
+            assert not bool(inside.any())
+            continue
+        kept = ((choices >= after.lower) & (choices <= after.upper)).all(1)
+        assert torch.equal(inside, kept)
+        # A box of one choice is a point.
+        assert bool((after.lower == after.upper).all()) == (int(kept.sum()) == 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_choice_among_many_categories_is_proven_best(seed: int) -> None:
+    groups = [list(range(first, first + 4)) for first in (0, 4, 8)]
+    model = random_network(12, 10, 10, 1, seed=seed)
+    every = torch.eye(4, dtype=torch.float64)
+    choices = torch.cartesian_prod(*[torch.arange(4)] * 3)
+    with torch.no_grad():
+        best = float(model(every[choices].reshape(-1, 12)).max())
+    domain = Box(0.0, 1.0, shape=(12,), one_hot=groups)
+    result = ReLUOptimizer(model, domain).maximize("branch_and_bound", iterations=100)
+    assert result.status is Status.OPTIMAL
+    assert float(result.value) == pytest.approx(best, rel=1e-9)
+    assert best <= float(result.bound) + 1e-12
+
+
 def test_all_rows_must_reach_zero_at_one_point() -> None:
     """|x| >= 1/2 and |x| <= 1/4 each happen on [-1, 1], never together."""
     model = random_network(1, 2, 1, seed=0)

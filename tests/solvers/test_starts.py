@@ -183,3 +183,23 @@ def test_points_that_do_not_fit_are_named(
 ) -> None:
     with pytest.raises(error, match=message):
         first_points(x0, objective=objective, restarts=4)
+
+
+@pytest.mark.parametrize("kind", ["mixed", "random"])
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box([0.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 4.0], one_hot=[[0, 1, 2]], integer=[3]),
+        Polytope(
+            [[0.0, 0.0, 1.0, 1.0]], [6.0], lower=0.0, upper=[1.0, 1.0, 1.0, 4.0], one_hot=[[0, 1, 2]], integer=[3]
+        ),
+    ],
+)
+def test_walkers_begin_in_every_category_and_at_every_whole_number(kind: str, box: ra.Domain) -> None:
+    model = random_network(4, 4, 1, seed=0)
+    optimizer = ReLUOptimizer(model, box, dtype=torch.float64)
+    path = optimizer.maximize("ppga_lr", iterations=1, record_path=True, starts=kind, restarts=16).path
+    assert path is not None
+    points = path[0, 0]
+    assert bool((points[:, :3].amax(0) > 0.999).all())
+    assert {1.0, 2.0, 3.0, 4.0} <= set(points[:, 3].round(decimals=6).tolist())

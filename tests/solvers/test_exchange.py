@@ -1,0 +1,78 @@
+"""Exchange: neighbours differ by one choice and stay in the set, and the best of all choices is found."""
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from relu_attack import Box, OutputConstraints, Polytope, ReLUOptimizer
+from relu_attack.problem import Problem
+from relu_attack.solvers.exchange import Exchange, Moves
+from tests.problems import random_network
+
+# An input of 0 to 5, one that is not whole, and a choice among three.
+GROUP = [2, 3, 4]
+ARGUMENTS: dict[str, Any] = {"integer": [0], "one_hot": [GROUP]}
+BOX = Box([0.0, -1.0, 0.0, 0.0, 0.0], [5.0, 1.0, 1.0, 1.0, 1.0], **ARGUMENTS)
+# The third choice is for at most 2 of the first input.
+ROWS = Polytope([[1.0, 0.0, 0.0, 0.0, 3.0]], [5.0], lower=BOX.lower, upper=BOX.upper, **ARGUMENTS)
+
+
+def problem_of(domain: Box | Polytope, constraints: OutputConstraints | None = None, seed: int = 0) -> Problem:
+    model = random_network(domain.inputs, 12, 12, 2, seed=seed)
+    return ReLUOptimizer(model, domain, output_constraints=constraints).problem
+
+
+def whole_points(held: float) -> Tensor:
+    """Return all points of the box whose input that is not whole has a value."""
+    every = itertools.product(range(6), range(3))
+    return torch.tensor([[n, held, *(float(k == j) for j in range(3))] for n, k in every], dtype=torch.float64)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(number=st.integers(0, 5), held=st.floats(-1, 1), choice=st.integers(0, 2))
+def test_neighbours_are_whole_and_differ_by_one_input_or_one_choice(number: int, held: float, choice: int) -> None:
+    moves = Moves.of(problem_of(BOX))
+    x = torch.tensor([[number, held, *(float(choice == j) for j in range(3))]], dtype=torch.float64)
+    neighbours = moves.neighbours(x, torch.arange(len(moves)))[0]
+    assert bool((BOX.integrality(neighbours) == 0).all())
+    assert bool((neighbours[:, 1] == x[0, 1]).all())
+    different = neighbours != x
+    assert not bool((different[:, 0] & different[:, GROUP].any(1)).any())
+    # All other choices are among them, and the next numbers.
+    assert {tuple(row) for row in neighbours[:, GROUP].tolist()} == {(1, 0, 0), (0, 1, 0), (0, 0, 1)}
+    assert {max(number - 1, 0), min(number + 1, 5)} <= set(neighbours[:, 0].tolist())
+
+
+@pytest.mark.parametrize("domain", [BOX, ROWS])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("limit", [math.inf, 0.0])
+def test_the_best_of_all_choices_is_found(domain: Box | Polytope, seed: int, limit: float) -> None:
+    constraints = None if math.isinf(limit) else OutputConstraints([0.0, 1.0], limit)
+    problem, all_points = problem_of(domain, constraints, seed), whole_points(0.25)
+    values, violations = (entry[0] for entry in problem.evaluate(all_points[None]))
+    allowed = domain.to(dtype=torch.float64).contains(all_points) & (violations <= 0)
+    start = torch.tensor([[0.0, 0.25, 1.0, 0.0, 0.0]] * 4, dtype=torch.float64)
+    exchange = Exchange(problem, start, torch.Generator().manual_seed(0))
+    exchange.search(lambda: math.inf)
+    found, broken = (entry[0] for entry in problem.evaluate(exchange.points[None]))
+    assert bool(domain.to(dtype=torch.float64).contains(exchange.points).all())
+    if bool(allowed.any()):
+        assert float(found[broken <= 0].max()) == float(values[allowed].max())
+
+
+def test_a_point_joins_only_where_it_is_better_than_all() -> None:
+    problem, all_points = problem_of(BOX), whole_points(0.25)
+    order = problem.evaluate(all_points[None])[0][0].argsort()
+    exchange = Exchange(problem, all_points[order[[3, 8]]], torch.Generator().manual_seed(0))
+    exchange.join(all_points[order[5]])
+    exchange.search(lambda: 0.0)
+    assert torch.equal(exchange.points, all_points[order[[3, 8]]])
+    exchange.join(all_points[order[-1]])
+    exchange.search(lambda: 0.0)
+    assert torch.equal(exchange.points, all_points[order[[-1, 8]]])
