@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.domains import Domain, Polytope
+from relu_attack.rounding import MatrixProducts, weak_duality
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,27 +50,22 @@ class Halfspaces:
         """Return the nearest multipliers (..., rows) that are allowed: those of inequalities are not negative."""
         return torch.where(self.equation, multipliers, multipliers.clamp_min(0))
 
-    def add(self, multipliers: Tensor, coefficients: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
-        """Add ``multipliers (limit - matrix x)``, which no point of the set makes negative, to linear functions.
+    def bound(self, objective: Tensor, multipliers: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
+        """Bound ``objective . x`` from above over the points of boxes that satisfy the rows, in real arithmetic.
 
         Parameters
         ----------
+        objective
+            Shape (..., functions, inputs).
         multipliers
-            Admitted, shape (..., functions, rows).
-        coefficients
-            Of the functions, shape (..., functions, inputs).
-        largest
-            The largest ``|x|`` in each box, shape (..., inputs).
+            Any numbers, shape (..., functions, rows); the bound is good where they are admitted ones.
+        box
+            Lower and upper ends, each (inputs,) or (..., 1, inputs).
 
         Returns
         -------
-        coefficients, constant
-            The new coefficients, and what is to be added to the constants, (..., functions), from above: with what
-            was rounded in both.
+        Tensor
+            Shape (..., functions).
         """
-        moved = coefficients - multipliers @ self.matrix
-        size = coefficients.abs() + multipliers.abs() @ self.matrix.abs()
-        number = torch.finfo(size.dtype)
-        factor = 2 * (len(self) + self.matrix.shape[1] + 8) * number.eps
-        rounded = factor * ((size @ largest[..., None])[..., 0] + multipliers.abs() @ self.limit.abs())
-        return moved, multipliers @ self.limit + rounded + number.tiny * (1 + largest.sum(-1, keepdim=True))
+        low = torch.where(self.equation, self.limit, -torch.inf)
+        return weak_duality(objective, multipliers, MatrixProducts.of(self.matrix), (low, self.limit), box)

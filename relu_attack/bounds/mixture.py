@@ -272,7 +272,7 @@ def bound_mixtures(relaxed: Relaxed, mixture: Mixture, own: Tensor, plain: Tenso
     directions = coefficients[:, own.shape[1]] - mixture.faces @ relaxed.halfspaces.matrix
     if len(relaxed.halfspaces):
         faces = spread(mixture.faces, torch.zeros_like(mixture.faces))
-        largest = torch.maximum(relaxed.lower.abs(), relaxed.upper.abs())
-        coefficients, added = relaxed.halfspaces.add(faces, coefficients, largest)
-        constant = up(constant + added)
-    return up(box_support(relaxed.lower, relaxed.upper)(coefficients) + constant), directions
+        value = relaxed.halfspaces.bound(coefficients, faces, (relaxed.lower[:, None], relaxed.upper[:, None]))
+    else:
+        value = box_support(relaxed.lower, relaxed.upper)(coefficients)
+    return up(value + constant), directions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,25 +53,10 @@ class PolytopeRows(Halfspaces):
         equation = torch.arange(len(limit)) >= len(rows.upper)
         return PolytopeRows(matrix, limit, equation, box.lower.reshape(-1), box.upper.reshape(-1))
 
-    def bound(self, objective: Tensor, multipliers: Tensor, around: Callable[[Tensor], Tensor]) -> Tensor:
-        """Bound ``objective . x`` over the polytope from above, sound to rounding whatever the multipliers are.
-
-        Parameters
-        ----------
-        objective
-            Shape (functions, inputs).
-        multipliers
-            Admitted, shape (functions, rows).
-        around
-            Support function of a box that holds the polytope, from above; it may overwrite what it is given.
-
-        Returns
-        -------
-        Tensor
-            Shape (functions,): ``y . b + max (c - A' y) . x``, a maximum over the box, and what products round to.
-        """
-        rest, constant = self.add(multipliers, objective, torch.maximum(self.lower.abs(), self.upper.abs()))
-        return around(rest) + constant
+    @property
+    def box(self) -> tuple[Tensor, Tensor]:
+        """Ends of the box."""
+        return self.lower, self.upper
 
     def multipliers(self, objective: Tensor, *, deadline: Deadline = NEVER) -> tuple[Tensor, Tensor]:
         """Return multipliers for `bound`, (functions, rows), and for which functions no others would do better.

@@ -136,20 +136,18 @@ def set_support(domain: Domain, dtype: torch.dtype = torch.float64, *, deadline:
     if isinstance(domain, Box) and not domain.one_hot:
         return around
     sets = [domain.single(index) for index in range(domain.batch or 1)]
-    largest = tuple(
-        _single_support(one, around.take(slice(index, index + 1)), deadline) for index, one in enumerate(sets)
-    )
+    largest = tuple(_single_support(one, deadline) for one in sets)
     # A linear program for each row is too much for a hint.
     points = () if isinstance(domain, Polytope) else tuple(one.support for one in sets)
     return SetSupport(around, largest, points, domain.support)
 
 
-def _single_support(domain: Domain, around: BoxSupport, deadline: Deadline) -> Function:
+def _single_support(domain: Domain, deadline: Deadline) -> Function:
     if isinstance(domain, L2Ball):
         return _ball_support(domain)
     if isinstance(domain, L1Ball):
         return _l1_support(domain)
-    return _rows_support(domain, around, deadline)
+    return _rows_support(domain, deadline)
 
 
 def _ball_support(ball: L2Ball) -> Function:
@@ -193,7 +191,7 @@ def _l1_support(ball: L1Ball) -> Function:
     return support
 
 
-def _rows_support(domain: Domain, around: BoxSupport, deadline: Deadline) -> Function:
+def _rows_support(domain: Domain, deadline: Deadline) -> Function:
     """Return the support function of one set with linear rows: by programs where multipliers are not found at once."""
     rows = PolytopeRows.of(domain)
     program = functools.cache(lambda: _program_support(domain, deadline))
@@ -204,7 +202,7 @@ def _rows_support(domain: Domain, around: BoxSupport, deadline: Deadline) -> Fun
         if len(rows) > MOST_ROWS:
             return program()(objective)
         multipliers, close = rows.multipliers(objective, deadline=deadline)
-        bound = rows.bound(objective, multipliers, lambda rest: around(rest[None])[0])
+        bound = rows.bound(objective, multipliers, rows.box)
         left = ~close & torch.isfinite(objective).all(1)
         if bool(left.any()):
             bound[left] = torch.fmin(bound[left], program()(objective[left]))
