@@ -16,7 +16,7 @@ from torch import Tensor
 
 from relu_attack.errors import OptionError
 from relu_attack.programs.implied import implied_bounds
-from relu_attack.rounding import MatrixProducts, weak_duality
+from relu_attack.rounding import MatrixProducts, up, weak_duality
 
 Array = NDArray[np.float64]
 
@@ -167,7 +167,7 @@ class Program:
             small = np.abs(self.objective - self._transpose @ used) <= tolerance * size
             lower, upper = (np.where(small & np.isinf(end), 0.0, end) for end in (lower, upper))
         bound = self._weak_duality(self.objective, given, lower, upper)
-        return math.nextafter(bound + self.constant, math.inf)
+        return float(up(torch.tensor(bound + self.constant, dtype=torch.float64)))
 
     def proves_infeasible(self, multipliers: ArrayLike) -> bool:
         """Return whether `multipliers` (rows,) prove that no point satisfies the rows and bounds (Farkas).

@@ -58,6 +58,27 @@ def test_roots_and_linear_programs_are_above_the_exact_maximum(seed: int, hidden
         assert truth <= Fraction(float(bound_problem(problem, method)[1]))
 
 
+def folding(seed: int, hidden: float, outputs: float) -> nn.Sequential:
+    """Return a network in which lowering multiplies two maps before the ReLU, and two after it."""
+    generator = torch.Generator().manual_seed(seed)
+    maps = [nn.Linear(2, 4), nn.Linear(4, 3), nn.Linear(3, 5), nn.Linear(5, 2)]
+    with torch.no_grad():
+        for linear, scale in zip(maps, (hidden, 1 / hidden, outputs, 1 / outputs), strict=True):
+            for parameter in linear.double().parameters():
+                parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
+    return nn.Sequential(maps[0], nn.Identity(), maps[1], nn.ReLU(), maps[2], nn.Identity(), maps[3])
+
+
+@some
+@given(seed=st.integers(0, 10**6), hidden=scales, outputs=scales)
+def test_roots_of_folded_networks_are_above_the_exact_maximum_of_the_model(
+    seed: int, hidden: float, outputs: float
+) -> None:
+    model, weight = folding(seed, hidden, outputs), torch.tensor([1.0, -1.0], dtype=torch.float64)
+    truth = exact.maximum(exact.layers_of(model, weight), SQUARE.lower, SQUARE.upper)
+    assert truth <= Fraction(root_of(problem_of(model, weight)))
+
+
 @some
 @given(seed=st.integers(0, 10**6), hidden=scales, outputs=scales)
 def test_constraints_that_an_input_satisfies_are_not_refuted(seed: int, hidden: float, outputs: float) -> None:
