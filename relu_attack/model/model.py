@@ -15,8 +15,9 @@ from relu_attack.model.running import run_in_parts
 from relu_attack.model.stochastic import largest_rounding
 from relu_attack.network import Network
 
-# What is accepted as rounding without an estimate of it: this many spacings of the largest output.
-_CERTAINLY_ROUNDING = 16
+# What is accepted as rounding without an estimate of it: this many spacings of the largest value of the output. At how
+# many inputs, those with the largest differences, rounding is estimated.
+_CERTAINLY_ROUNDING, _WORST = 64, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ class Model:
         ModelError
             When the module raises, or returns another shape.
         """
-        answer = run_in_parts(self.module, self._prepared(x))
+        answer = run_in_parts(self._run, self._rounded(x))
         return self._read(answer).to(x.device)
 
     def checked_outputs(self, x: Tensor, *, where: str) -> Tensor:
@@ -104,7 +105,15 @@ class Model:
         self.check(x, found, where=where)
         return found
 
-    def check(self, x: Tensor, outputs: Tensor, *, where: str, against: Tensor | None = None) -> None:
+    def check(
+        self,
+        x: Tensor,
+        outputs: Tensor,
+        *,
+        where: str,
+        against: Tensor | None = None,
+        chain: Network | None = None,
+    ) -> None:
         """Raise unless outputs of the module are those of the chain, to the rounding of the module's own forward pass.
 
         Parameters
@@ -116,7 +125,9 @@ class Model:
         where
             What the points are, for the message.
         against
-            What else than the outputs of the chain they are compared with, float64, shape (batch, outputs).
+            Outputs of the model before, to be compared with in place of those of the chain; shape (batch, outputs).
+        chain
+            The chain on another device or in the dtype of a walk, to be evaluated in place of that in float64.
 
         Raises
         ------
@@ -130,16 +141,20 @@ class Model:
                 f"the model's own forward pass answers NaN or infinity {where}, for the input {_shown(x[row])}: it "
                 f"overflows {self.dtype}; scale its weights, or call model.double()"
             )
-        expected = self.network.values(x.to("cpu", torch.float64)) if against is None else against
-        difference = (outputs - expected.cpu()).abs().nan_to_num(torch.inf)
-        spacing = torch.finfo(self.dtype).eps
-        if not bool((difference > _CERTAINLY_ROUNDING * spacing * outputs.abs().amax()).any()):
+        network = self.network if chain is None else chain
+        expected = network.values(x.to(network.device, network.dtype)) if against is None else against
+        expected = expected.to("cpu", torch.float64)
+        difference = (outputs - expected).abs().nan_to_num(torch.inf)
+        certain = _CERTAINLY_ROUNDING * torch.finfo(self.dtype).eps * outputs.abs().amax(0)
+        if not bool((difference > certain).any()):
             return
-        shaped = outputs.view(len(x), *self.network.output_shape).to(self.device)
-        rounding = largest_rounding(self.module, self._prepared(x), shaped).flatten(1).cpu()
-        wrong = difference > rounding
-        if bool(wrong.any()):
-            row, output = divmod(int((difference / rounding).nan_to_num(0.0).argmax()), outputs.shape[1])
+        worst = (difference / certain).nan_to_num(0.0).amax(1).argsort(descending=True)[:_WORST]
+        answers = outputs[worst].view(-1, *self.network.output_shape).to(self.device)
+        rounding = largest_rounding(self._run, self._rounded(x[worst.to(x.device)]), answers).flatten().cpu()
+        rounding = torch.maximum(rounding, certain)
+        if bool((difference[worst] > rounding).any()):
+            place, output = divmod(int((difference[worst] / rounding).nan_to_num(0.0).argmax()), outputs.shape[1])
+            row = int(worst[place])
             raise ModelError(
                 f"the model's own forward pass is {float(difference[row, output]):.3g} away from "
                 f"{'its chain' if against is None else 'what it answered before'} {where}: output {output} is "
@@ -147,9 +162,12 @@ class Model:
                 f"{_shown(x[row])}; does its forward depend on anything but its input, or were its weights changed?"
             )
 
-    def _prepared(self, x: Tensor) -> Tensor:
-        inputs = x.view(-1, *self.network.input_shape).to(self.device, self.dtype)
-        return inputs if self.before is None else self.before(inputs)
+    def _rounded(self, x: Tensor) -> Tensor:
+        return x.view(-1, *self.network.input_shape).to(self.device, self.dtype)
+
+    def _run(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.module(x if self.before is None else self.before(x))
+        return answer
 
     def _read(self, answer: Tensor) -> Tensor:
         """Return answers as rows, after a look at their shape."""

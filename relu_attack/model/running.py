@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from relu_attack.errors import ModelError, ReLUAttackError
 
@@ -11,13 +13,13 @@ from relu_attack.errors import ModelError, ReLUAttackError
 _AT_ONCE, _NUMBERS = 1024, 2**22
 
 
-def run_module(module: nn.Module, x: Tensor) -> Tensor:
+def run_module(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Run a module on a copy of its inputs: one that works in place changes nothing of the caller's.
 
     Parameters
     ----------
     module
-        A user's module.
+        A user's module, or a function that calls one.
     x
         Shape (batch, \\*shape of one input), on the module's device and in its dtype.
 
@@ -49,7 +51,7 @@ def run_module(module: nn.Module, x: Tensor) -> Tensor:
     return answer.detach()
 
 
-def run_in_parts(module: nn.Module, x: Tensor) -> Tensor:
+def run_in_parts(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Run a module on many inputs, some at a time.
 
     Parameters

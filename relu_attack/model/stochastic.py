@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from relu_attack.model.running import run_in_parts
 
-# With as many runs all of them miss the rounding by a factor of 10 less often than once in 1e8 outputs. The error of a
-# sum of n terms in sequence is up to sqrt(n) times what a perturbed term moves it by: 64 covers 4096 of them.
-_RUNS, _SAFETY = 8, 64.0
+# With as many perturbed passes, one an input, all of them miss the rounding by a factor of 10 less often than once in
+# 1e8 outputs. The error of a sum of n terms in sequence is up to sqrt(n) times what a perturbed term moves it by: 64
+# covers 4096 of them.
+_PASSES, _SAFETY = 8, 64.0
 # Perturbations stay below this, relative to 1, so that values keep their order of magnitude.
 _LARGEST = 2.0**-4
 _DEPENDS = "_relu_attack_depends_on_the_input"
@@ -30,8 +31,8 @@ _SPACINGS = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
 """The spacing of what products of float32 may be computed in, for each word of `torch.set_float32_matmul_precision`."""
 
 
-def largest_rounding(module: nn.Module, x: Tensor, answer: Tensor) -> Tensor:
-    """Return by how much rounding may have moved each output.
+def largest_rounding(module: Callable[[Tensor], Tensor], x: Tensor, answer: Tensor) -> Tensor:
+    """Return by how much rounding may have moved each output at a few inputs.
 
     Parameters
     ----------
@@ -43,19 +44,19 @@ def largest_rounding(module: nn.Module, x: Tensor, answer: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        The largest of several perturbed runs, and at least the mean over the batch, times a factor of safety; float64,
-        shaped as `answer`. An estimate, no bound.
+        The largest move of each output over inputs and perturbed passes, times a factor of safety; float64, of the
+        shape of one answer. An estimate, no bound.
     """
-    moved = torch.zeros_like(answer)
+    moved = torch.zeros_like(answer[0])
     generator = torch.Generator(x.device).manual_seed(0)
     multiple = _coarsest(x) ** -0.5  # the middle between what is lost in rounding and what is no small change
     x = x.clone()
     setattr(x, _DEPENDS, True)
-    for _ in range(_RUNS):
+    for _ in range(-(-_PASSES // len(x))):
         with _Perturbed(generator, multiple):
             perturbed = run_in_parts(module, x)
-        moved = torch.maximum(moved, (perturbed - answer).abs().nan_to_num(torch.inf))
-    return torch.maximum(moved, moved.mean(0, keepdim=True)).mul_(_SAFETY / multiple)
+        moved = torch.maximum(moved, (perturbed - answer).abs().nan_to_num(torch.inf).amax(0))
+    return moved.mul_(_SAFETY / multiple)
 
 
 class _Perturbed(TorchFunctionMode):

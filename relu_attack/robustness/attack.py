@@ -169,7 +169,7 @@ def worst_case(
         certified = certified_margins(classifier.network, sets, labels, deadline=within) if certify else None
         status, evaluations = search.run(worst, _waiting(sets, worst, certified, until_broken))
         if certify or not isinstance(model, KeptModel):  # a kept chain may be of the model as it was
-            classifier.model.check(worst.x, classifier.logits(worst.x), where="at the worst inputs found")
+            classifier.model.check(worst.x, worst.logits, where="at the worst inputs found", chain=search.network)
         settings = {"radius": radius, "norm": norm, "clip": clip, "normalize": normalize}
         return WorstCase(
             x=worst.x.view_as(samples),

@@ -40,19 +40,22 @@ class Worst:
         The largest margin of each class at any point seen, minus infinity for the label, shape (samples, classes).
     target
         The wrong class with the largest logit at `x`.
+    logits
+        The model's own logits at `x`, shape (samples, classes).
     """
 
     x: Tensor
     margin: Tensor
     promise: Tensor
     target: Tensor
+    logits: Tensor
 
     @staticmethod
     def at_samples(sets: Sets, label: Tensor, logits: Tensor) -> Worst:
         """Begin with the samples themselves, or the nearest points of their sets, and the logits there."""
         margins = class_margins(logits, label)
         margin, target = margins.max(1)
-        return Worst(sets.project(sets.center), margin, margins, target)
+        return Worst(sets.project(sets.center), margin, margins, target, logits.clone())
 
     def offer(self, index: Tensor, points: Tensor, logits: Tensor, label: Tensor) -> None:
         """Take points (chosen, inputs) of some samples over where they are worse."""
@@ -61,6 +64,7 @@ class Worst:
         better = margin > self.margin[index]
         chosen = index[better]
         self.x[chosen], self.margin[chosen], self.target[chosen] = points[better], margin[better], target[better]
+        self.logits[chosen] = logits[better]
         self.promise[index] = torch.maximum(self.promise[index], margins)
 
 

@@ -1,0 +1,94 @@
+"""The rounding of a forward pass, estimated: of the right size in every dtype, whatever the forward does."""
+
+from __future__ import annotations
+
+import copy
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from relu_attack.model.running import run_in_parts
+from relu_attack.model.stochastic import largest_rounding
+from tests.problems import random_network
+
+
+class Reused(nn.Module):
+    """Works in place on a part of its input, and on views."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x[:, :2] += 1.0
+        x.view(-1).mul_(0.5)
+        x[:, 2:].relu_()
+        return torch.cat([x, x[:, ::2]], 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("depth", [1, 4])
+@pytest.mark.parametrize("rows", [1, 2, 20])
+def test_it_is_above_the_rounding_and_within_its_order_of_magnitude(dtype: torch.dtype, depth: int, rows: int) -> None:
+    found = torch.zeros(2, dtype=torch.float64)
+    for seed in range(8):
+        model = nn.Sequential(Reused(), random_network(6, *[32] * depth, 3, seed=seed))
+        model = model.to(dtype).requires_grad_(False)
+        x = torch.rand(rows, 4, generator=torch.Generator().manual_seed(seed)).to(dtype)
+        answer = run_in_parts(model, x)
+        error = (answer - run_in_parts(copy.deepcopy(model).double(), x.double())).abs().amax(0)
+        rounding = largest_rounding(model, x, answer)
+        assert bool((error <= rounding).all())
+        found += torch.stack([error.mean(), rounding.mean()])
+    assert float(found[1]) <= 3000 * float(found[0])
+
+
+def test_double_precision_is_rounded_too() -> None:
+    model = random_network(6, 32, 3, seed=0).requires_grad_(False)
+    x = torch.rand(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    answer = run_in_parts(model, x)
+    relative = largest_rounding(model, x, answer) / answer.abs().amax(0)
+    assert float(relative.min()) > 1e-15
+    assert float(relative.max()) < 1e-12
+
+
+def test_noise_is_not_taken_for_rounding() -> None:
+    class Noise(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 1e-3 * torch.rand_like(x)
+
+    x = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    answer = run_in_parts(Noise(), x)
+    again = run_in_parts(Noise(), x)
+    assert float((answer - again).abs().max()) > 5 * float(largest_rounding(Noise(), x, answer).max())
+
+
+def test_constants_of_the_forward_are_left_as_they_are() -> None:
+    class Masked(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            mask = torch.ones(3) + torch.zeros(3)
+            return x * (mask == 1.0)
+
+    x = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
+    rounding = largest_rounding(Masked(), x, run_in_parts(Masked(), x))
+    assert float(rounding.min()) > 0
+    assert float(rounding.max()) < 1e-4
+
+
+def test_other_threads_are_not_perturbed() -> None:
+    model = random_network(4, 64, 64, 3, seed=0, dtype=torch.float32).requires_grad_(False)
+    x = torch.rand(8, 4, generator=torch.Generator().manual_seed(0))
+    expected, wrong = model(x), []
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            wrong.extend([] if torch.equal(model(x), expected) else [True])
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    answer = run_in_parts(model, x)
+    for _ in range(5):
+        largest_rounding(model, x, answer)
+    stop.set()
+    thread.join()
+    assert not wrong
