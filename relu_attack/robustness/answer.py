@@ -29,7 +29,8 @@ class WorstCase:
         The margin at the sample itself, float64, shape (samples,).
     certified_margin
         No input of the set has a larger margin, float64, shape (samples,); below 0 the sample is safe. It holds in real
-        arithmetic, and is never below `margin`. None unless it was asked for.
+        arithmetic, and is never below `margin`. None unless it was asked for. Where the sample was broken, or the time
+        was up, it is the bound of intervals, far above the worst margin.
     status
         Why the search ended.
     evaluations

@@ -12,7 +12,6 @@ from relu_attack._deadline import interruptible
 from relu_attack._memory import memory_limit_of, named_memory_errors
 from relu_attack.errors import OptionError
 from relu_attack.robustness.answer import WorstCase
-from relu_attack.robustness.certificate import certified_margins
 from relu_attack.robustness.classifier import evaluating
 from relu_attack.robustness.digests import digests_of, model_digest
 from relu_attack.robustness.kept import KeptModel, read_classifier
@@ -20,19 +19,17 @@ from relu_attack.robustness.rounds import Search, Worst
 from relu_attack.robustness.samples import (
     Classes,
     Clip,
-    Sets,
     read_labels,
     read_points,
     read_samples,
     read_sets,
     read_targets,
 )
+from relu_attack.robustness.survivors import RESTARTS, attack_and_certify
 from relu_attack.robustness.walkers import METHODS
 from relu_attack.solvers import Budget
 
-RESTARTS, STEPS = 10, 40
-# Share of the time that the certificate may take before the search.
-_CERTIFICATE = 0.5
+STEPS = 40
 
 
 def worst_case(
@@ -93,7 +90,9 @@ def worst_case(
         Whether a sample leaves the batch as soon as it is broken, or proven safe, so that the others have the time.
         False searches the worst margin of every sample.
     certify
-        Whether to bound the margins from above by CROWN first.
+        Whether to bound the margins from above: by CROWN where no walker broke the sample, by intervals where one did;
+        by CROWN for all with ``until_broken=False``. With a `time_limit`, walkers have half of it before, 10 for each
+        sample, and what is left afterwards.
     normalize
         Pair (mean, std), numbers or one a channel, where the model takes ``(x - mean) / std``. `x`, `radius` and `clip`
         are in the scale before that.
@@ -165,9 +164,12 @@ def worst_case(
             until_broken=until_broken,
             budget=budget,
         )
-        within = budget.deadline.share(_CERTIFICATE)
-        certified = certified_margins(classifier.network, sets, labels, deadline=within) if certify else None
-        status, evaluations = search.run(worst, _waiting(sets, worst, certified, until_broken))
+        certified: Tensor | None = None
+        if certify:
+            status, evaluations, certified = attack_and_certify(search, worst, classifier.network)
+        else:
+            waiting = sets.radius > 0
+            status, evaluations = search.run(worst, waiting & (worst.margin <= 0) if until_broken else waiting)
         if certify or not isinstance(model, KeptModel):  # a kept chain may be of the model as it was
             classifier.model.check(worst.x, worst.logits, where="at the worst inputs found", chain=search.network)
         settings = {"radius": radius, "norm": norm, "clip": clip, "normalize": normalize}
@@ -183,16 +185,6 @@ def worst_case(
             runtime=budget.elapsed(),
             digests=digests_of(model_digest(model), samples, labels, settings) if certify else None,
         )
-
-
-def _waiting(sets: Sets, worst: Worst, certified: Tensor | None, until_broken: bool) -> Tensor:
-    """Return for which samples there is something to search, boolean, shape (samples,)."""
-    waiting = sets.radius > 0
-    if until_broken:
-        waiting = waiting & (worst.margin <= 0)
-        if certified is not None:
-            waiting = waiting & (certified >= 0)
-    return waiting
 
 
 def read_options(method: str, restarts: int | None, steps: int, time_limit: float | None, seed: int) -> Budget:
