@@ -95,6 +95,27 @@ def down(x: Tensor) -> Tensor:
     return -up(-x)
 
 
+def to_double(x: Tensor) -> Tensor:
+    """Return numbers in float64 exactly, subnormal ones of narrower types too, which a conversion may flush to zero.
+
+    Notes
+    -----
+    A subnormal number of float32 is its fraction, a whole number below 2**23, times 2**-149, both normal in float64.
+    Numbers of float16 and bfloat16 are numbers of float32, and get there by their bits.
+
+    Examples
+    --------
+    >>> to_double(torch.tensor([1e-45, 0.5])).tolist() == [2.0**-149, 0.5]
+    True
+    """
+    if x.dtype == torch.float64 or not x.is_floating_point():
+        return x.double()
+    single = x.float().contiguous()
+    bits = single.view(torch.int32) & 0x7FFFFFFF
+    small = torch.where(single.signbit(), -1.0, 1.0).double() * bits.double() * 2.0**-149
+    return torch.where(bits < 1 << 23, small, single.double())
+
+
 def outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Return the range with its lower end moved `down` and its upper end `up`."""
     return down(lower), up(upper)

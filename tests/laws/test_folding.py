@@ -236,5 +236,22 @@ def test_sums_of_products_that_are_flushed_are_in_the_bounds(method: str, flushe
     assert_between(bounds.lower[0], [exact], bounds.upper[0])
 
 
+@pytest.mark.parametrize("method", ["interval", "crown", "lp"])
+def test_subnormal_weights_are_those_of_the_model_where_they_are_flushed(method: str) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)).requires_grad_(False)
+    model[0].weight.copy_(torch.tensor([[1e-40, 3e-44], [1e30, -1e30]]))
+    model[2].weight.copy_(torch.tensor([[1e30, 1e-43]]))
+    point = torch.tensor([1.0, 0.5], dtype=torch.float64)
+    exact = exact_at(model, point, (2,))
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor does not flush subnormal numbers")
+    try:
+        network = lower(model, (2,)).network
+        bounds = bound_rows(network, ra.Box(point, point), torch.ones(1, 1, dtype=torch.float64), method)
+    finally:
+        torch.set_flush_denormal(False)
+    assert_between(bounds.lower[0], exact, bounds.upper[0])
+
+
 def test_every_kind_that_folds_is_drawn() -> None:
     assert set(FOLDING) <= set(KINDS)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from relu_attack.rounding import dot_error, down, enclose_affine, gamma, midpoint_radius, outward, tiny, up
+from relu_attack.rounding import dot_error, down, enclose_affine, gamma, midpoint_radius, outward, tiny, to_double, up
 
 DTYPES = (torch.float32, torch.float64)
 seeds = st.integers(0, 2**31 - 1)
@@ -98,6 +98,21 @@ def test_flushing_cannot_undo_a_bound(flushed: bool, dtype: torch.dtype) -> None
     with flushing(flushed):
         assert (up(near_zero) + 0).tolist() == [least] * 4
         assert (down(near_zero) + 0).tolist() == [-least] * 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64])
+@with_flushing
+def test_numbers_of_every_dtype_are_read_exactly(flushed: bool, dtype: torch.dtype) -> None:
+    if dtype == torch.int64:
+        x = torch.tensor([0, -3, 2**53])
+    else:
+        number = torch.finfo(dtype)
+        x = torch.tensor([0.0, -0.0, 1 / 3, number.max, number.tiny], dtype=dtype)
+        x = torch.cat([x, x[-1:] / 2, -x[-1:] / 4, x[-1:] * number.eps])
+    with flushing(flushed):
+        found = to_double(x)
+    assert found.dtype == torch.float64
+    assert fractions(found) == fractions(x)
 
 
 def sums(x: Tensor, y: Tensor, seed: int) -> Iterator[float]:

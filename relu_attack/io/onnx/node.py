@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.errors import ModelError, UnsupportedModuleError
+from relu_attack.rounding import to_double
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,8 @@ class Node:
         array = self.constants[place]
         if array.dtype.kind in "cOSU":
             raise self.wrong(f"has an input {place} of type {array.dtype}; it must be real numbers")
+        if array.dtype == np.float32:
+            return to_double(torch.from_numpy(array.copy()))
         return torch.from_numpy(np.array(array, dtype=np.float64))
 
     def integers(self, name: str, place: int | None = None) -> tuple[int, ...] | None:

@@ -18,7 +18,7 @@ from relu_attack.network.layers import Layer
 from relu_attack.network.loss import Loss
 from relu_attack.network.network import Network
 from relu_attack.network.operators import Diagonal, LinearOperator, Selection, Sparse, powers_of_two
-from relu_attack.rounding import dot_error, gamma, tiny
+from relu_attack.rounding import dot_error, gamma, tiny, to_double
 
 
 @dataclass(eq=False)
@@ -255,4 +255,4 @@ Rule: TypeAlias = Callable[[Any, Builder], None]
 
 def exact(parameter: Tensor) -> Tensor:
     """Copy a parameter to float64 on the CPU: every float dtype fits, and the copy cannot move."""
-    return parameter.detach().to("cpu", torch.float64, copy=True)
+    return to_double(parameter.detach().to("cpu")).clone()

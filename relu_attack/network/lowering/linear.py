@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack.network.lowering.builder import Builder, Rule, exact
-from relu_attack.network.operators import Dense, LinearOperator, Widened
+from relu_attack.network.operators import Dense, LinearOperator, Widened, has_subnormal
 
 # From this many numbers on, 32 MiB in float64, a matrix of float32 is kept as it is.
 _LARGE = 2**22
@@ -29,7 +29,9 @@ def dense(weight: Tensor) -> LinearOperator:
     """Copy the matrix of a layer: to float64, unless it is large and its own precision is less."""
     if weight.numel() < _LARGE or weight.dtype == torch.float64:
         return Dense(exact(weight))
-    return Widened(weight.detach().to("cpu", torch.float32, copy=True))
+    single = weight.detach().to("cpu", torch.float32, copy=True)
+    # Numbers that are widened with each use may be flushed each time.
+    return Dense(exact(weight)) if has_subnormal(single) else Widened(single)
 
 
 RULES: dict[type[nn.Module], Rule] = {nn.Linear: lower_linear}
