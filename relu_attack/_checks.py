@@ -17,22 +17,18 @@ _PACKAGE = str(Path(__file__).parent)
 ArrayLike: TypeAlias = "Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]] | float | int"
 
 
-def as_tensor(
-    value: ArrayLike, *, name: str, error: type[ReLUAttackError], numbers: torch.dtype | None = None
-) -> Tensor:
+def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> Tensor:
     """Turn numbers, sequences and arrays into a floating tensor of their own precision.
 
     Parameters
     ----------
     value
-        A tensor or an array (its float32 or float64 is kept, half precisions become float32,
-        integers become `numbers`), or a number or nested sequence (`numbers`).
+        A tensor or an array (its float32 or float64 is kept, half precisions become float32, integers become
+        float64), or a number or nested sequence: float64, whatever the default dtype of torch is.
     name
         What the value is called in the error message.
     error
         The error class to raise.
-    numbers
-        The dtype of what has no floating precision of its own; the default dtype of torch if not given.
 
     Returns
     -------
@@ -47,10 +43,10 @@ def as_tensor(
     try:
         if hasattr(value, "__array__") and not isinstance(value, Tensor | np.ndarray):
             value = np.array(value)  # such as a DataFrame of pandas
-        known = isinstance(value, Tensor | np.ndarray | np.generic)
-        tensor = (
-            value.detach() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=None if known else numbers)
-        )
+        if isinstance(value, Tensor):
+            tensor = value.detach()
+        else:
+            tensor = torch.as_tensor(value, dtype=None if has_precision(value) else torch.float64)
     except (TypeError, ValueError, RuntimeError) as reason:
         line = " ".join(str(reason).split())
         raise error(f"{name} must be a tensor, an array or numbers, got {type(value).__name__} ({line})") from None
@@ -58,7 +54,12 @@ def as_tensor(
         raise error(f"{name} must be real, got {tensor.dtype}")
     if tensor.dtype in (torch.float32, torch.float64):
         return tensor
-    return tensor.to(torch.float32 if tensor.is_floating_point() else numbers or torch.get_default_dtype())
+    return tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
+
+
+def has_precision(value: object) -> bool:
+    """Say whether a value is a tensor or an array, which has a dtype of its own; numbers and sequences have none."""
+    return isinstance(value, Tensor | np.ndarray | np.generic)
 
 
 def whole_number(value: object, *, name: str, least: int, error: type[ReLUAttackError]) -> None:

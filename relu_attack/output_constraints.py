@@ -50,9 +50,7 @@ class OutputConstraints:
 
     def __init__(self, A: ArrayLike, b: ArrayLike) -> None:
         matrix, upper = (
-            as_tensor(value, name=f"{name} of the output constraints", error=ObjectiveError, numbers=torch.float64).to(
-                "cpu", torch.float64
-            )
+            as_tensor(value, name=f"{name} of the output constraints", error=ObjectiveError).to("cpu", torch.float64)
             for name, value in (("A", A), ("b", b))
         )
         matrix = matrix[None] if matrix.dim() == 1 else matrix

@@ -80,7 +80,7 @@ def _check_clip(clip: Clip | None) -> None:
         return
     if not isinstance(clip, tuple | list) or len(clip) != 2:
         raise DomainError(f"clip must be a pair (low, high), got {type(clip).__name__}")
-    low, high = (as_tensor(end, name="clip", error=DomainError, numbers=torch.float64) for end in clip)
+    low, high = (as_tensor(end, name="clip", error=DomainError) for end in clip)
     if low.dim() and high.dim() and low.shape != high.shape:
         raise DomainError(f"the ends of clip have shapes {tuple(low.shape)} and {tuple(high.shape)}; give the same")
     if not bool((low <= high).all()):

@@ -102,7 +102,7 @@ class Projector:
         chosen, index = active.to(shifted.dtype).topk(max(1, int(active.sum(-1).max())), sorted=False)
         rows = self.rows[index] * chosen.unsqueeze(-1)
         gram = (rows * free.unsqueeze(1)) @ rows.mT
-        factor, _ = torch.linalg.cholesky_ex(gram + torch.diag_embed(torch.where(chosen > 0, ridge, 1.0)))
+        factor, _ = torch.linalg.cholesky_ex(gram + torch.diag_embed(torch.ones_like(chosen).masked_fill_(chosen > 0, ridge)))
         right = (target.gather(-1, index) * chosen).unsqueeze(-1)
         solution = torch.cholesky_solve(right, factor)
         # Refinement takes out what the ridge did; the ridge only decides between dependent rows.

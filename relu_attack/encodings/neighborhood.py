@@ -136,7 +136,7 @@ class Neighborhood:
             own = torch.as_tensor(units[here] - first)
             if len(here):
                 rows = self.piece.rows(index, own)
-                sign = torch.where(self.piece.pattern[index][own], -1.0, 1.0)
+                sign = rows.new_ones(len(rows)).masked_fill_(self.piece.pattern[index][own], -1.0)
                 norm = torch.linalg.vector_norm(rows, dim=1)
                 factor = (sign / torch.where(norm > 0, norm, 1.0))[:, None]
                 # The start is on the right side of every wall, whatever rounding says.

@@ -59,7 +59,7 @@ class Layer:
         slopes = narrow(self.slopes)
         if not bool(((slopes == 0) | (slopes == 1)).all()):
             return None
-        return torch.where(slopes == 1, -torch.inf, 0.0).to(slopes.dtype).expand(self.slopes.shape)
+        return torch.zeros_like(slopes).masked_fill_(slopes == 1, -torch.inf).expand(self.slopes.shape)
 
     def activate(self, preactivation: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Return ``max(z, slope z)``."""

@@ -160,7 +160,7 @@ def region(network: Network, x: Tensor) -> Region:
     rates = network.tangent(evaluation.preactivations, torch.eye(network.inputs, dtype=x.dtype, device=x.device))
     rows, upper = [], []
     for layer, preactivation, rate in zip(network.layers, evaluation.preactivations, rates, strict=False):
-        sign = torch.where(preactivation[0] > 0, -1.0, 1.0)
+        sign = torch.ones_like(preactivation[0]).masked_fill_(preactivation[0] > 0, -1.0)
         constant = preactivation[0] - x @ rate
         switching = layer.slope < 1
         rows.append((rate * sign).T[switching])

@@ -50,7 +50,7 @@ def read_pair(normalize: tuple[ArrayLike, ArrayLike]) -> tuple[Tensor, Tensor]:
         raise OptionError(f"normalize must be a pair (mean, std), got {type(normalize).__name__}")
     parts = []
     for name, value in zip(("mean", "std"), normalize, strict=True):
-        numbers = as_tensor(value, name=f"normalize {name}", error=OptionError, numbers=torch.float64)
+        numbers = as_tensor(value, name=f"normalize {name}", error=OptionError)
         numbers = numbers.to("cpu", torch.float64).flatten()
         if not bool(torch.isfinite(numbers).all()) or (name == "std" and not bool((numbers > 0).all())):
             wanted = "positive numbers" if name == "std" else "numbers"

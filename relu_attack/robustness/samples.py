@@ -117,7 +117,7 @@ def _read_classes(value: Classes, name: str, classes: int, device: torch.device)
 
 def _read_radius(radius: ArrayLike, x: Tensor) -> Tensor:
     """Return the radius in the dtype of the samples, rounded down where it must be."""
-    exact = as_tensor(radius, name="radius", error=DomainError, numbers=torch.float64).to(x.device)
+    exact = as_tensor(radius, name="radius", error=DomainError).to(x.device)
     rounded = exact.to(x.dtype)
     return torch.where(rounded.double() > exact.double(), torch.nextafter(rounded, 0 * rounded), rounded)
 

@@ -231,7 +231,7 @@ def read_original(model: nn.Module | Original, domain: Domain) -> Original:
 
 
 def _read_bounds(claimed: ArrayLike, name: str, outputs: int) -> Tensor:
-    bounds = as_tensor(claimed, name=f"the {name} bounds", error=ObjectiveError, numbers=torch.float64)
+    bounds = as_tensor(claimed, name=f"the {name} bounds", error=ObjectiveError)
     bounds = bounds.to("cpu", torch.float64)
     if tuple(bounds.shape) not in ((), (outputs,)):
         raise ObjectiveError(
