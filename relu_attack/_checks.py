@@ -1,5 +1,6 @@
 """Checks of values and shapes, shared by the rooms above."""
 
+import functools
 import math
 import sys
 import warnings
@@ -46,7 +47,8 @@ def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> T
         if isinstance(value, Tensor):
             tensor = value.detach()
         else:
-            tensor = torch.as_tensor(value, dtype=None if has_precision(value) else torch.float64)
+            known = isinstance(value, np.ndarray | np.generic)
+            tensor = torch.as_tensor(value, dtype=None if known else torch.float64)
     except (TypeError, ValueError, RuntimeError) as reason:
         line = " ".join(str(reason).split())
         raise error(f"{name} must be a tensor, an array or numbers, got {type(value).__name__} ({line})") from None
@@ -57,9 +59,19 @@ def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> T
     return tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
 
 
-def has_precision(value: object) -> bool:
-    """Say whether a value is a tensor or an array, which has a dtype of its own; numbers and sequences have none."""
-    return isinstance(value, Tensor | np.ndarray | np.generic)
+def common_dtype(*values: ArrayLike) -> torch.dtype:
+    """Return the dtype that tensors and arrays among the values have together; float64 where none has a precision.
+
+    Numbers, sequences and integers have none: beside a float32 tensor they do not make the whole float64.
+    """
+    dtypes = [as_tensor(value, name="value", error=ReLUAttackError).dtype for value in values if _has_precision(value)]
+    return functools.reduce(torch.promote_types, dtypes) if dtypes else torch.float64
+
+
+def _has_precision(value: ArrayLike) -> bool:
+    if isinstance(value, Tensor):
+        return value.is_floating_point()
+    return isinstance(value, np.ndarray | np.generic) and np.issubdtype(value.dtype, np.floating)
 
 
 def whole_number(value: object, *, name: str, least: int, error: type[ReLUAttackError]) -> None:

@@ -11,6 +11,7 @@ from relu_attack.domains import Box, Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
 from relu_attack.network.operators import Combined, Dense, Diagonal, LinearOperator, Selection, Widened
+from relu_attack.rounding import box_of
 
 
 def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> tuple[Network, Box, Tensor]:
@@ -46,9 +47,10 @@ def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> 
     for place, numbers in _numbers(network):
         _check_exact(numbers, place)
     _check_exact(objective, "the objective")
-    lower, upper = (end if domain.batch is None else end.squeeze(1) for end in (domain.lower, domain.upper))
-    ends = (_rounded(lower.cpu(), -torch.inf), _rounded(upper.cpu(), torch.inf))
-    return network.to(dtype=torch.float32), Box(*ends, shape=domain.shape), objective.float()
+    around = domain.to(device="cpu", dtype=torch.float64).bounding_box()
+    ends = box_of(around.lower, around.upper, torch.float32)
+    lower, upper = (end if domain.batch is None else end.squeeze(1) for end in ends)
+    return network.to(dtype=torch.float32), Box(lower, upper, shape=domain.shape), objective.float()
 
 
 def _numbers(network: Network) -> Iterator[tuple[str, Tensor]]:
@@ -80,10 +82,3 @@ def _check_exact(numbers: Tensor, name: str) -> None:
     wrong = numbers.float().double() != numbers
     if bool(wrong.any()):
         raise OptionError(f"{name} is {float(numbers[wrong][0])!r}, which float32 cannot hold; take float64")
-
-
-def _rounded(end: Tensor, side: float) -> Tensor:
-    """Round to float32 toward one side."""
-    near = end.float()
-    beyond = near.double() > end.double() if side < 0 else near.double() < end.double()
-    return torch.where(beyond, torch.nextafter(near, torch.full_like(near, side)), near)

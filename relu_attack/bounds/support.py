@@ -20,7 +20,7 @@ from relu_attack.encodings import encode
 from relu_attack.network import Network, identity
 from relu_attack.problem import Problem
 from relu_attack.programs import PreparedProgram
-from relu_attack.rounding import dot_error, gamma, midpoint_radius, tiny
+from relu_attack.rounding import box_of, dot_error, gamma, midpoint_radius, tiny
 
 Function = Callable[[Tensor], Tensor]
 
@@ -119,9 +119,10 @@ class SetSupport(Support):
 
 
 def bounding_ends(domain: Domain, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the ends of the boxes around a set or P sets, each (P or 1, inputs); in float32 those of a float32 set."""
-    box = domain.to(device="cpu", dtype=dtype).bounding_box()
-    return box.lower.reshape(-1, domain.inputs), box.upper.reshape(-1, domain.inputs)
+    """Return ends, in a dtype, of boxes that hold all exact points of a set or P sets, each (P or 1, inputs)."""
+    box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
+    lower, upper = box_of(box.lower, box.upper, dtype)
+    return lower.reshape(-1, domain.inputs), upper.reshape(-1, domain.inputs)
 
 
 def set_support(domain: Domain, dtype: torch.dtype = torch.float64, *, deadline: Deadline = NEVER) -> Support:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TypeAlias, TypeVar
 
 import torch
@@ -13,19 +15,23 @@ from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
 from relu_attack.domains.base import Domain, flatten, read_shape, resolve_shape
 from relu_attack.domains.box import Box, steps_to_bounds
 from relu_attack.errors import DomainError
+from relu_attack.rounding import ball_ends, box_of, down, gamma, inner_box_of, exact_sum_above, tiny, up
 
 Clip: TypeAlias = tuple[ArrayLike, ArrayLike]
 BallType = TypeVar("BallType", bound="ClippedBall")
 
-# Norms are kept this share below the radius, above the rounding of a float64 sum over any number of inputs.
-MARGIN = 2.0**-46
+# More than the square root of what the squares of any number of offsets lose where they are subnormal.
+_FLUSHED = 2.0**-480
+# Shares of the way to the point next to the center by which a point is moved until it is surely inside.
+_PULLS = (0.0, 0.0, 2.0**-40, 2.0**-20, 2.0**-5, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BallNumbers:
     """The checked numbers of a ball: `center` (inputs,) or (P, 1, inputs), `radius` () or (P, 1), clip bounds.
 
-    The center may share its memory with what the caller gave, and bounds are expanded views.
+    The radius is float64, the clip bounds have the dtype of the center where that holds them. The center may share its
+    memory with what the caller gave, and bounds are expanded views.
     """
 
     center: Tensor
@@ -39,7 +45,7 @@ class BallNumbers:
 def read_ball(
     kind: str, center: ArrayLike, radius: ArrayLike, clip: Clip | None, shape: tuple[int, ...] | None
 ) -> BallNumbers:
-    """Check a ball's arguments and bring them to one dtype, that of the center, and to shapes that broadcast."""
+    """Check a ball's arguments and bring them to shapes that broadcast; each keeps its precision."""
     middle = as_tensor(center, name=f"{kind} center", error=DomainError)
     if middle.dim() == 0:
         if shape is None:
@@ -56,7 +62,7 @@ def read_ball(
 
 
 def _read_radius(kind: str, radius: ArrayLike, center: Tensor, batch: int | None) -> Tensor:
-    value = as_tensor(radius, name=f"{kind} radius", error=DomainError).to(center.device, center.dtype)
+    value = as_tensor(radius, name=f"{kind} radius", error=DomainError).to(center.device, torch.float64)
     if value.dim() > 0 and (batch is None or tuple(value.shape) != (batch,)):
         sets = "one set" if batch is None else f"a batch of {batch} sets"
         raise DomainError(
@@ -76,7 +82,9 @@ def _read_clip(
         raise DomainError(f"{kind} clip must be a pair (low, high), got {type(clip).__name__}")
     bounds = []
     for name, value in zip(("low", "high"), clip, strict=True):
-        bound = as_tensor(value, name=f"{kind} clip {name}", error=DomainError).to(center.device, center.dtype)
+        bound = as_tensor(value, name=f"{kind} clip {name}", error=DomainError).to(center.device)
+        # Bounds that the dtype of the center holds need no more.
+        bound = bound.to(center.dtype) if bool((bound.to(center.dtype) == bound).all()) else bound
         if bound.dim() > 0:
             _, sets = resolve_shape(bound, shape, name=f"{kind} clip {name}")
             if sets not in (None, batch):
@@ -95,7 +103,17 @@ def _read_clip(
 class ClippedBall(Domain):
     """A ball of some norm around a center, intersected with a box: what does not depend on the norm.
 
-    Points are handled as offsets from the center; the clip box becomes a box of offsets.
+    Points are handled as offsets from the center; the clip box becomes a box of offsets. Norms are computed in float64,
+    and points are returned only where rounding errors leave no doubt that they are inside.
+
+    Attributes
+    ----------
+    center_point
+        Shape (inputs,) or (P, 1, inputs), in the dtype of the points.
+    radius
+        Float64, shape () or (P, 1).
+    clip_low, clip_high
+        The clip box of the points that are returned, in their dtype.
     """
 
     def __init__(
@@ -103,21 +121,30 @@ class ClippedBall(Domain):
     ) -> None:
         kind = type(self).__name__
         numbers = read_ball(kind, center, radius, clip, shape)
-        self.shape, self.batch = numbers.shape, numbers.batch
-        self.center_point, self.radius = numbers.center.clone(), numbers.radius
-        self.clip_low, self.clip_high = numbers.low, numbers.high
-        self._base_point = torch.clamp(self.center_point, self.clip_low, self.clip_high)
-        distance = self._norm(self._base_point.double() - self.center_point.double())
-        size = self.center_point.abs().amax(-1).double() + self._base_point.abs().amax(-1) + self.radius
-        empty = distance > self.radius + 4 * torch.finfo(self.dtype).eps * size
+        self.shape, self.batch, self._origin = numbers.shape, numbers.batch, self
+        self._set(numbers.center.clone(), numbers.radius, (numbers.low, numbers.high), exact=True)
+        empty = (self.clip_low > self.clip_high).any(-1) | ~self._holds(self._base_point)
         if empty.any():
             where = "" if self.batch is None else f" of set {int(torch.nonzero(empty)[0, 0])}"
+            distance = self._norm(self._base_point.double() - self.center_point.double())
             raise DomainError(
                 f"{kind} is empty: the center{where} is {distance[empty][0].item():g} away from the clip box, "
                 f"more than the radius {self.radius.expand_as(empty)[empty][0].item():g}"
             )
-        # A ball that touches its clip box up to rounding (after a change of dtype, say) is one point.
-        self._reach = torch.maximum(self.radius.double(), distance)
+
+    def _set(self, center: Tensor, radius: Tensor, clip: tuple[Tensor, Tensor], *, exact: bool) -> None:
+        """Keep the numbers; a ball that is not `exact`, one that was rounded, reaches its clip box in any case."""
+        self.center_point, self.radius, self._clip = center, radius, clip
+        self.clip_low, self.clip_high = inner_box_of(*clip, center.dtype)
+        self._base_point = torch.clamp(center, self.clip_low, self.clip_high)
+        if not exact:
+            distance = self._norm(self._base_point.double() - center.double())
+            self.radius = torch.maximum(radius, distance * (1 + 2 * self._error))
+
+    @property
+    def _error(self) -> float:
+        """Relative error of a norm of offsets, as it is computed."""
+        return gamma(self.inputs + 4, torch.float64)
 
     @abstractmethod
     def _norm(self, offset: Tensor) -> Tensor:
@@ -136,11 +163,15 @@ class ClippedBall(Domain):
         """Return the largest t with the norm of ``offset + t direction`` at most the radius; offset is inside."""
 
     @abstractmethod
-    def _room(self, distance: Tensor, own: Tensor) -> Tensor:
-        """Return the largest size of one entry (..., inputs), the others at their least.
+    def _room(self, distance: Tensor) -> Tensor:
+        """Return from above how far each input can be from the center, (..., inputs), the others being nearest to it.
 
-        `distance` (..., 1) is the least norm in the clip box, `own` (..., inputs) the entries of its point.
+        `distance` (..., inputs), of at least 0, are lower bounds of how far each one must be.
         """
+
+    @abstractmethod
+    def _within(self, offset: list[Fraction], radius: Fraction) -> bool:
+        """Say whether the norm of an exact offset is at most an exact radius."""
 
     @abstractmethod
     def _draw(self, count: int, generator: torch.Generator | None) -> Tensor:
@@ -155,50 +186,118 @@ class ClippedBall(Domain):
         return self.center_point.device
 
     def to(self: BallType, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> BallType:
-        center, low, high = (
-            tensor.to(device=device, dtype=dtype or self.dtype)
-            for tensor in (self.center_point, self.clip_low, self.clip_high)
-        )
-        return self._rebuild(center, self.radius, low, high)
+        origin, dtype, device = self._origin, dtype or self.dtype, device or self.device
+        exact = dtype.itemsize >= origin.center_point.dtype.itemsize
+        clip = origin._clip if exact else tuple(bound.to(dtype) for bound in origin._clip)
+        parts = [part.to(device) for part in (origin.radius, *clip)]
+        ball = self._made(origin.center_point.to(device, dtype), parts[0], (parts[1], parts[2]), exact=exact)
+        ball._origin = origin
+        return ball
+
+    def _made(self: BallType, center: Tensor, radius: Tensor, clip: tuple[Tensor, Tensor], *, exact: bool) -> BallType:
+        """Return a ball of this kind and shape of other numbers."""
+        ball = object.__new__(type(self))
+        ball.shape, ball.batch, ball._origin = self.shape, self.batch, ball
+        ball._set(center, radius, clip, exact=exact)
+        return ball
 
     def single(self: BallType, index: int) -> BallType:
-        if self.batch is None:
-            return self
-        center, low, high = (tensor[index, 0] for tensor in (self.center_point, self.clip_low, self.clip_high))
-        return type(self)(center, self.radius[index, 0], clip=(low, high), shape=self.shape)
+        return self if self.batch is None else self._select(lambda part: part[index, 0], None)
 
-    def _rebuild(self: BallType, center: Tensor, radius: Tensor, low: Tensor, high: Tensor) -> BallType:
-        if self.batch is not None:
-            center, radius, low, high = (tensor.squeeze(1) for tensor in (center, radius, low, high))
-        return type(self)(center, radius, clip=(low, high), shape=self.shape)
+    def take(self: BallType, rows: slice | Tensor) -> BallType:
+        return self._select(lambda part: part[rows], len(self.center_point[rows]))
+
+    def _select(self: BallType, pick: Callable[[Tensor], Tensor], batch: int | None) -> BallType:
+        """Return some sets of a batch."""
+        clip = (pick(self._clip[0]), pick(self._clip[1]))
+        ball = self._made(pick(self.center_point), pick(self.radius), clip, exact=True)
+        ball.batch = batch
+        if self._origin is not self:
+            ball._origin = self._origin._select(pick, batch)
+        return ball
 
     def project(self, points: Tensor) -> Tensor:
         points = self._check_points(points).to(self.dtype)
         low, high = self.clip_low - self.center_point, self.clip_high - self.center_point
         offset = self._nearest(points - self.center_point, low, high)
-        return torch.where(self.contains(points).unsqueeze(-1), points, self._inside(offset))
+        return torch.where(self._surely_holds(points).unsqueeze(-1), points, self._inside(offset))
 
     def _inside(self, offset: Tensor) -> Tensor:
         """Return the point of an offset, moved by roundings so that it lies in the set exactly."""
         center, base = self.center_point.double(), self._base_point
         base_offset = base.double() - center
         offset = torch.clamp(offset.double(), self.clip_low.double() - center, self.clip_high.double() - center)
+        point = self._rounded(offset)
+        sure = self._surely_holds(point)
+        if bool(sure.all()):
+            return point
         least, norm = self._norm(base_offset), self._norm(offset)
-        allowed = torch.maximum(self._reach * (1 - MARGIN), least)
+        allowed = torch.maximum(self.radius * (1 - 4 * self._error), least)
         share = torch.where(norm > allowed, (allowed - least) / (norm - least), 1.0).unsqueeze(-1)
-        offset = base_offset + share * (offset - base_offset)
-        point = torch.clamp((center + offset).to(self.dtype), self.clip_low, self.clip_high)
-        # Rounding toward the base point can only lower each |point - center|, hence the norm.
-        outward = (point.double() - center).abs() > offset.abs()
-        return torch.where(outward, torch.nextafter(point, base.expand_as(point)), point)
+        nearer = self._rounded(base_offset + share * (offset - base_offset))
+        # Moving toward the base point lowers each |point - center|.
+        outward = (nearer.double() - center).abs() > offset.abs()
+        nearer = torch.where(outward, torch.nextafter(nearer, base.expand_as(nearer)), nearer)
+        point = torch.where(sure.unsqueeze(-1), point, nearer)
+        for pull in _PULLS:
+            sure = self._surely_holds(point)
+            if bool(sure.all()):
+                break
+            nearer = torch.nextafter(torch.lerp(point, base.expand_as(point), pull), base.expand_as(point))
+            point = torch.where(sure.unsqueeze(-1), point, base if pull == 1 else nearer)
+        return point
+
+    def _rounded(self, offset: Tensor) -> Tensor:
+        return torch.clamp((self.center_point.double() + offset).to(self.dtype), self.clip_low, self.clip_high)
+
+    def _surely_holds(self, points: Tensor) -> Tensor:
+        """Return which points (..., inputs) are inside for certain, shape (...)."""
+        inside = ((points >= self.clip_low) & (points <= self.clip_high)).all(-1)
+        offset = points.double() - self.center_point.double()
+        norm = self._norm(offset)
+        near, sure = norm * (1 - 2 * self._error) <= self.radius, norm * (1 + 2 * self._error) + _FLUSHED <= self.radius
+        doubtful = inside & near & ~sure
+        if bool(doubtful.any()):
+            center, radius = self.center_point.expand_as(points), self.radius.expand_as(norm)
+            sure = sure.masked_scatter(doubtful, self._sum(points[doubtful], center[doubtful]) <= radius[doubtful])
+        return inside & sure
+
+    @staticmethod
+    def _sum(points: Tensor, center: Tensor) -> Tensor:
+        """Return the sum of the distances of the inputs, which no norm is above, rounded up."""
+        points, center = points.double(), center.double()
+        offset = points - center
+        way = offset - points
+        lost = (points - (offset - way)) - (center + way)
+        sign = torch.sign(offset)
+        return exact_sum_above(torch.where(lost * sign > 0, up(offset.abs()), offset.abs()))
+
+    def _holds(self, points: Tensor) -> Tensor:
+        """Return which points (..., inputs) are inside, shape (...), those in doubt by exact arithmetic."""
+        points = self._check_points(points)
+        inside = ((points >= self.clip_low) & (points <= self.clip_high)).all(-1)
+        norm = self._norm(points.double() - self.center_point.double())
+        holds = inside & self._surely_holds(points)
+        doubtful = inside & ~holds & (norm * (1 - 2 * self._error) <= self.radius + _FLUSHED)
+        if bool(doubtful.any()):
+            center, radius = self.center_point.expand_as(points), self.radius.expand_as(norm)
+            triples = zip(*(part[doubtful].tolist() for part in (points, center, radius)), strict=True)
+            exact = [
+                self._within([Fraction(a) - Fraction(b) for a, b in zip(x, c, strict=True)], Fraction(r))
+                for x, c, r in triples
+            ]
+            holds = holds.masked_scatter(doubtful, torch.tensor(exact, device=holds.device))
+        return holds
 
     def violation(self, points: Tensor) -> Tensor:
-        points = self._check_points(points).double()
-        excess = self._norm(points - self.center_point.double()) - self._reach
-        relative = torch.where(excess > 0, excess / self._reach.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
+        points = self._check_points(points)
+        excess = self._norm(points.double() - self.center_point.double()) - self.radius
+        relative = excess.clamp_min(0) / self.radius.clamp_min(tiny(torch.float64))
         beyond = torch.maximum(self.clip_low - points, points - self.clip_high).amax(-1)
         size = torch.maximum(self._finite(self.clip_low).abs(), self._finite(self.clip_high).abs()).amax(-1)
-        return torch.maximum(relative, beyond.clamp_min(0) / size.clamp_min(1))
+        violation = torch.maximum(relative, beyond.clamp_min(0) / size.clamp_min(1))
+        # What is outside by less than rounding shows is outside.
+        return torch.where(self._holds(points), 0.0, violation.clamp_min(torch.finfo(torch.float64).eps))
 
     @staticmethod
     def _finite(bound: Tensor) -> Tensor:
@@ -206,7 +305,7 @@ class ClippedBall(Domain):
 
     def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
         offset = self._draw(count, generator).to(self.device) * self.radius.unsqueeze(-1)
-        return self.project(self.center_point + offset.to(self.dtype))
+        return self.project((self.center_point.double() + offset).to(self.dtype))
 
     def support(self, direction: Tensor) -> Tensor:
         center = self.center_point.double()
@@ -223,20 +322,29 @@ class ClippedBall(Domain):
         return torch.where(self.contains(points), step, 0.0).to(self.dtype)
 
     def bounding_box(self) -> Box:
-        center, base = self.center_point.double(), self._base_point.double() - self.center_point.double()
-        room = self._room(self._norm(base).unsqueeze(-1), base) * (1 + MARGIN)
-        sides = []
-        for sign, limit in ((-1, self.clip_low), (1, self.clip_high)):
-            side = (center + sign * room).to(self.dtype)
-            outward = torch.nextafter(side, torch.full_like(side, sign * torch.inf))
-            # Rounded outward, so that the box holds the set for certain; never beyond the clip box.
-            bound = torch.maximum(outward, limit) if sign < 0 else torch.minimum(outward, limit)
-            sides.append(bound if self.batch is None else bound.squeeze(1))
-        return Box(sides[0], sides[1], shape=self.shape)
+        lower, upper = self._ends()
+        if self._origin is not self:
+            low, high = (end.to(self.device) for end in self._origin._ends())
+            lower, upper = torch.minimum(lower, low), torch.maximum(upper, high)
+        lower, upper = box_of(lower, upper, self.dtype)
+        if self.batch is not None:
+            lower, upper = lower.squeeze(1), upper.squeeze(1)
+        return Box(lower, upper, shape=self.shape)
+
+    def _ends(self) -> tuple[Tensor, Tensor]:
+        """Return float64 ends that hold all exact points of the ball.
+
+        An input moves from its place in the center by at most what the distances of the others to the clip box leave.
+        """
+        center, (low, high) = self.center_point.double(), (bound.double() for bound in self._clip)
+        distance = down(torch.maximum(low - center, center - high)).clamp_min(0)
+        lower, upper = ball_ends(center, self._room(distance), torch.float64)
+        return torch.maximum(lower, low), torch.minimum(upper, high)
 
     def normalized(self: BallType) -> tuple[BallType, Tensor, Tensor]:
-        width = 2 * self.radius.amax()
+        width = 2 * self.radius.amax().to(self.dtype)
         width = torch.where(width > 0, width, 1.0)
         shift = self.center_point.reshape(-1, self.inputs).mean(0)
-        center, low, high = ((t - shift) / width for t in (self.center_point, self.clip_low, self.clip_high))
-        return self._rebuild(center, self.radius / width, low, high), width.expand(self.inputs).clone(), shift
+        center, low, high = ((t - shift) / width for t in (self.center_point, *self._clip))
+        ball = self._made(center, self.radius / width, (low, high), exact=False)
+        return ball, width.expand(self.inputs).clone(), shift

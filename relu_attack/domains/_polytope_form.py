@@ -21,11 +21,16 @@ RowNames: TypeAlias = "tuple[Sequence[str], Sequence[str]]"
 
 # By how much a point of a linear program may break a row.
 PRECISION = 1e-10
-# A row with less room than this, relative to the size of the set, holds with equality.
+# A row with less room than this, relative to its own range over the set, holds with equality.
 FLAT = 5e-10
+# With less room than this the widths of the set are looked for by programs, as bounds and single rows are too wide.
+_THIN = 1e-5
+# Rounds in which rows pass bounds on.
+_ROUNDS = 3
+EPSILON = float(np.finfo(np.float64).eps)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PolytopeForm:
     """A polytope ``{x : A x <= b, E x = e, low <= x <= high}`` with rows of norm 1, as numpy arrays.
 
@@ -43,6 +48,75 @@ class PolytopeForm:
     @property
     def inputs(self) -> int:
         return len(self.low)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scaled:
+    """A form in offsets u from a point of it, in which its widths are about 1: ``x = center + scale u``.
+
+    Attributes
+    ----------
+    form
+        The rows of the form, of norm 1 in these coordinates, and its bounds. They hold at u = 0; what the point breaks
+        them by for a rounding is forgiven.
+    center, scale
+        Shape (inputs,); the scale of a fixed input is 0.
+    factor
+        What the rows of A and E, stacked and times the scale, were multiplied by.
+    rounding
+        By how much the sides of the rows of A are off for a rounding, relative to their norm.
+    """
+
+    form: PolytopeForm
+    center: Array
+    scale: Array
+    factor: Array
+    rounding: Array
+
+    @staticmethod
+    def around(form: PolytopeForm, center: Array, scale: Array) -> Scaled:
+        """Move a form to offsets from its point `center`; an input with equal bounds gets the scale 0."""
+        scale = np.where(form.high > form.low, scale, 0.0)
+        rows = np.vstack([form.A, form.E]) * scale
+        norm = np.linalg.norm(rows, axis=1)
+        factor = 1 / np.where(norm > 0, norm, 1.0)
+        count = len(form.A)
+        room = np.maximum(form.b - form.A @ center, 0)
+        size = np.abs(form.A) @ np.abs(center) + np.abs(form.b)
+        divisor = np.where(scale > 0, scale, 1.0)
+        near = PolytopeForm(
+            A=rows[:count] * factor[:count, None], b=room * factor[:count],
+            E=rows[count:] * factor[count:, None], e=np.zeros(len(form.E)),
+            low=np.minimum(form.low - center, 0) / divisor, high=np.maximum(form.high - center, 0) / divisor,
+        )  # fmt: skip
+        return Scaled(
+            form=near, center=center, scale=scale, factor=factor, rounding=4 * EPSILON * size * factor[:count]
+        )
+
+
+def spread(form: PolytopeForm) -> Array:
+    """Return the widths of the inputs as far as bounds and single rows imply them, 1 where they do not, 0 if fixed.
+
+    Widths are what the coordinates of programs are scaled by, so that each input and each row has a scale of its own;
+    nothing is proved from them.
+    """
+    low, high = form.low.copy(), form.high.copy()
+    rows, limits = np.vstack([form.A, form.E, -form.E]), np.concatenate([form.b, form.e, -form.e])
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for _ in range(_ROUNDS if len(rows) else 0):
+            least = np.where(rows > 0, rows * low, np.where(rows < 0, rows * high, 0.0))
+            unknown = np.isinf(least)
+            known = np.where(unknown, 0.0, least)
+            others = known.sum(1, keepdims=True) - known
+            others = np.where(unknown.sum(1, keepdims=True) - unknown == 0, others, -np.inf)
+            side = (limits[:, None] - others) / rows
+            size = np.abs(side) * 1e-12
+            high = np.fmin(high, np.where(rows > 0, side + size, np.inf).min(0))
+            low = np.fmax(low, np.where(rows < 0, side - size, -np.inf).max(0))
+        # Rows that fix an input, or nearly, are dealt with as rows: there its bounds count.
+        width, bounds = high - low, form.high - form.low
+    width = np.where(width > 1e-9 * np.maximum(np.abs(low), np.abs(high)), width, bounds)
+    return np.where(form.high == form.low, 0.0, np.where(np.isfinite(width), width, 1.0))
 
 
 def solve_linear_program(
@@ -80,31 +154,40 @@ def feasible_point(form: PolytopeForm, names: RowNames) -> Array:
     rows, equalities, inputs = len(form.A), len(form.E), form.inputs
     if rows + equalities == 0:
         return np.clip(np.zeros(inputs), form.low, form.high)
+    scale = spread(form)
+    low, high = np.where(np.isfinite(form.low), form.low, 0.0), np.where(np.isfinite(form.high), form.high, 0.0)
+    center = np.clip(low / 2 + high / 2, form.low, form.high)
+    near = Scaled.around(form, center, scale)
+    moved = replace(
+        near.form, b=(form.b - form.A @ center) * near.factor[:rows], e=(form.e - form.E @ center) * near.factor[rows:]
+    )
     columns = np.zeros((rows + equalities, rows + 2 * equalities))
     columns[:rows, :rows] = -np.eye(rows)
     columns[rows:, rows:] = np.hstack([np.eye(equalities), -np.eye(equalities)])
     cost = np.concatenate([np.zeros(inputs), np.ones(columns.shape[1])])
-    answer = solve_linear_program(form, cost, slack=columns, slack_bounds=((0, None),) * columns.shape[1])
+    answer = solve_linear_program(moved, cost, slack=columns, slack_bounds=((0, None),) * columns.shape[1])
     slack = answer.x[inputs:]
     broken = slack[:rows], slack[rows : rows + equalities] + slack[rows + equalities :]
+    size = np.abs(near.center) @ np.abs(np.vstack([form.A, form.E])).T + np.abs(np.concatenate([form.b, form.e]))
+    lost = 4 * EPSILON * size * near.factor
     conflict: list[str] = []
-    for called, excess, value in zip(names, broken, (form.b, form.e), strict=True):
-        conflict += [called[int(i)] for i in np.flatnonzero(excess > FLAT * np.maximum(1, np.abs(value)))]
+    for called, excess, value, own in zip(names, broken, (moved.b, moved.e), (lost[:rows], lost[rows:]), strict=True):
+        conflict += [called[int(i)] for i in np.flatnonzero(excess > FLAT * np.maximum(1, np.abs(value)) + own)]
     if conflict:
         raise DomainError(
             f"Polytope is infeasible: {', '.join(conflict[:5])} cannot hold together with the other rows and bounds"
         )
-    point: Array = np.clip(answer.x[:inputs], form.low, form.high)
+    point: Array = np.clip(center + scale * answer.x[:inputs], form.low, form.high)
     return point
 
 
-def least_broken_point(form: PolytopeForm, center: Array) -> tuple[Array, float]:
+def least_broken_point(form: PolytopeForm, center: Array, sizes: Array) -> tuple[Array, float]:
     """Return a point within the bounds that breaks the rows as little as possible, and by how much it does.
 
-    The largest excess over the rows, each relative to max(1, \\|b\\|), is the least. The program is in offsets from
-    `center`, shape (inputs,), so that roundings of large numbers do not hide small excesses.
+    The largest excess over the rows of A and E, each relative to its entry of `sizes`, is the least. The program is in
+    offsets from `center`, shape (inputs,), so that roundings of large numbers do not hide small excesses.
     """
-    size = np.maximum(1, np.abs(np.concatenate([form.b, form.e, form.e])))
+    size = np.concatenate([sizes, sizes[len(form.b) :]])
     near = replace(
         form,
         A=np.vstack([form.A, form.E, -form.E]),
@@ -146,35 +229,28 @@ def require_bounded(form: PolytopeForm) -> None:
         raise DomainError(f"Polytope is unbounded: input {worst} has no limit {where}; add a row or a bound for it")
 
 
-def _around(form: PolytopeForm, point: Array) -> PolytopeForm:
-    """Return the form in offsets from a point of it, so that roundings cannot make a thin set look empty."""
-    return replace(
-        form, b=np.maximum(form.b - form.A @ point, 0), e=0 * form.e, low=form.low - point, high=form.high - point
-    )
+def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array, Array]:
+    """Move rows and bounds that hold with equality to E and to low = high; return an interior point and scales as well.
 
-
-def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array]:
-    """Move rows and bounds that hold with equality to E and to low = high; return an interior point as well.
-
-    `point` is one of the set up to the solver's tolerance.
+    `point` is one of the set up to the solver's tolerance. The scales (inputs,) are about the widths of the set.
     """
+    scale, refined = spread(form), False
     while True:
         # Rows that are consistent only up to roundings are moved by these roundings, to hold at the point.
         point = np.clip(point, form.low, form.high)
         form = replace(form, e=form.E @ point, b=np.maximum(form.b, form.A @ point))
-        near, free = _around(form, point), form.high > form.low
-        has_low, has_high = np.isfinite(form.low) & free, np.isfinite(form.high) & free
-        identity = np.eye(form.inputs)
-        rows = np.vstack([form.A, -identity[has_low], identity[has_high]])
-        values = np.concatenate([near.b, -near.low[has_low], near.high[has_high]])
-        if len(rows) == 0:
+        near = Scaled.around(form, point, scale)
+        ball, has_low, has_high = _with_bounds_as_rows(near)
+        if len(ball.A) == 0:
             break
-        ball = replace(near, A=rows, b=values)
-        column = np.concatenate([np.ones(len(rows)), np.zeros(len(form.E))])[:, None]
+        column = np.concatenate([np.ones(len(ball.A)), np.zeros(len(ball.E))])[:, None]
         objective = np.concatenate([np.zeros(form.inputs), [-1.0]])
         answer = solve_linear_program(ball, objective, slack=column, slack_bounds=((None, None),))
-        point, room = point + answer.x[:-1], answer.x[-1]
-        if room > FLAT * max(1.0, np.abs(point).max()):
+        point, room = point + near.scale * answer.x[:-1], answer.x[-1]
+        if room < _THIN and not refined:
+            scale, refined = scale * _widths(near.form), True
+            continue
+        if room > FLAT:
             break
         # The duals of the largest inscribed ball sum to 1: a row with one has no room anywhere in the set.
         tight = -answer.ineqlin.marginals > 1e-6
@@ -187,74 +263,73 @@ def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array]:
             form, A=form.A[~in_rows], b=form.b[~in_rows], low=low, high=high,
             E=np.vstack([form.E, form.A[in_rows]]), e=np.concatenate([form.e, form.b[in_rows]]),
         )  # fmt: skip
-    return _orthonormal_equalities(form, point)
+    form, point = orthonormal_equalities(form, point, scale)
+    return form, point, scale
 
 
-def _orthonormal_equalities(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array]:
+def _with_bounds_as_rows(near: Scaled) -> tuple[PolytopeForm, Array, Array]:
+    """Return a form with its finite bounds as rows, and which inputs have a lower and an upper one.
+
+    Room that is no more than what rounding makes of the sides does not count.
+    """
+    form, free = near.form, near.scale > 0
+    has_low, has_high = np.isfinite(form.low) & free, np.isfinite(form.high) & free
+    identity = np.eye(form.inputs)
+    unit = EPSILON * np.abs(near.center) / np.where(free, near.scale, 1.0)
+    sides = np.concatenate([form.b, -form.low[has_low], form.high[has_high]])
+    rounding = np.concatenate([near.rounding, unit[has_low], unit[has_high]])
+    rows = np.vstack([form.A, -identity[has_low], identity[has_high]])
+    return replace(form, A=rows, b=np.maximum(sides - rounding, 0)), has_low, has_high
+
+
+def _widths(form: PolytopeForm) -> Array:
+    """Return the width of each input over a form by programs; 1 where it is hardly any."""
+    ends = np.zeros((2, form.inputs))
+    for place in np.flatnonzero(form.high > form.low):
+        for side, sign in enumerate((1.0, -1.0)):
+            objective = np.zeros(form.inputs)
+            objective[place] = sign
+            ends[side, place] = solve_linear_program(form, objective).x[place]
+    width = ends[1] - ends[0]
+    return np.where(width > 10 * PRECISION, width, 1.0)
+
+
+def orthonormal_equalities(form: PolytopeForm, point: Array, scale: Array) -> tuple[PolytopeForm, Array]:
     """Replace E by orthonormal rows over the inputs that can move, and put the point on them."""
     free = form.high > form.low
     point = np.clip(point, form.low, form.high)
     if len(form.E) and free.any():
-        _, sizes, basis = np.linalg.svd(form.E[:, free], full_matrices=False)
-        basis = basis[sizes > 1e-10]
-        shift = np.linalg.lstsq(form.E[:, free], form.e - form.E @ point, rcond=1e-10)[0]
-        point[free] += shift
+        rows = form.E[:, free] * scale[free]
+        norm = np.linalg.norm(rows, axis=1)
+        rows = rows / np.where(norm > 0, norm, 1.0)[:, None]
+        left = (form.e - form.E @ point) / np.where(norm > 0, norm, 1.0)
+        point[free] += scale[free] * np.linalg.lstsq(rows, left, rcond=1e-10)[0]
+        rank = int((np.linalg.svd(rows, compute_uv=False) > 1e-10).sum())
+        basis = np.linalg.svd(form.E[:, free], full_matrices=False)[2][:rank]
         equations = np.zeros((len(basis), form.inputs))
         equations[:, free] = basis
     else:
         equations = np.zeros((0, form.inputs))
-    kept = np.abs(form.A[:, free]).sum(1) > 1e-12
+    kept = (form.A[:, free] != 0).any(1)
     return replace(form, A=form.A[kept], b=form.b[kept], E=equations, e=equations @ point), point
 
 
-def maximize(form: PolytopeForm, interior: Array, direction: Array) -> tuple[Array, float, float]:
-    """Maximize ``direction . x`` over a reduced form; return a maximizer, and a bound safe from the solver's tolerance.
-
-    Returns
-    -------
-    point, bound, share
-        For all x in the set ``direction . x <= bound + share * max |x_j|``, the maximum over the inputs j
-        without two finite bounds: weak duality with the solver's multipliers, and the residual of the
-        reduced costs priced at the bounds (Neumaier and Shcherbina, Safe bounds in linear and
-        mixed-integer linear programming, 2004).
-    """
-    answer = solve_linear_program(_around(form, interior), -direction)
-    residual, bound = direction.copy(), 0.0
-    if len(form.A):
-        dual = np.maximum(-answer.ineqlin.marginals, 0)
-        residual, bound = residual - dual @ form.A, bound + dual @ form.b
-    if len(form.E):
-        dual = -answer.eqlin.marginals
-        residual, bound = residual - dual @ form.E, bound + dual @ form.e
-    wall = np.where(residual > 0, form.high, form.low)
-    limited = np.isfinite(wall)
-    bound += (residual * np.where(limited, wall, 0)).sum()
-    return interior + answer.x, float(bound), float(np.abs(residual[~limited]).sum())
+def rescale(form: PolytopeForm, point: Array, moved: Array, shift: Array, scale: Array) -> PolytopeForm:
+    """Return a form over u with ``x = shift + scale u``, rows of norm 1; `point` becomes `moved` and keeps its room."""
+    rows = np.vstack([form.A, form.E]) * scale
+    norm = np.linalg.norm(rows, axis=1)
+    norm, count = np.where(norm > 0, norm, 1.0), len(form.A)
+    rows = rows / norm[:, None]
+    room = np.maximum(form.b - form.A @ point, 0) / norm[:count]
+    return PolytopeForm(
+        A=rows[:count], b=rows[:count] @ moved + room, E=rows[count:], e=rows[count:] @ moved,
+        low=np.minimum((form.low - shift) / scale, moved), high=np.maximum((form.high - shift) / scale, moved),
+    )  # fmt: skip
 
 
-def bounding_box(form: PolytopeForm, interior: Array) -> tuple[Array, Array]:
-    """Return bounds of each input over the set, never inside it; given bounds that are attained are kept."""
-    inputs = form.inputs
-    known = np.zeros((2, inputs), dtype=bool)
-    bound = np.stack([-form.low, form.high])
-    share = np.zeros((2, inputs))
-    for side, sign in enumerate((-1.0, 1.0)):
-        for i in range(inputs):
-            if known[side, i]:
-                continue
-            point, value, part = maximize(form, interior, sign * np.eye(inputs)[i])
-            value += 1e-12 * abs(value)
-            if part > 0 or value < bound[side, i]:
-                given = bound[side, i]
-                bound[side, i], share[side, i] = (given, 0.0) if np.isfinite(given) and part > 0 else (value, part)
-            known[side, i] = True
-            # A point at a given bound proves that bound to be attained: no program is needed for it.
-            known[0] |= point <= form.low
-            known[1] |= point >= form.high
-    open_inputs = ~(np.isfinite(form.low) & np.isfinite(form.high))
-    if share.max() > 0:
-        largest = np.abs(bound[:, open_inputs]).max() / (1 - share.max())
-        if not 0 <= share.max() < 1:
-            raise SolverError("a bounding box of the Polytope could not be certified; give lower and upper bounds")
-        bound = bound + share * largest
-    return -bound[0], bound[1]
+def maximize(near: Scaled, direction: Array) -> Array:
+    """Return a point that maximizes ``direction . x`` over a form, up to the solver's tolerance."""
+    objective = direction * near.scale
+    size = np.abs(objective).max(initial=0.0)
+    answer = solve_linear_program(near.form, -objective / (size or 1.0))
+    return near.center + near.scale * answer.x

@@ -55,7 +55,9 @@ class Projector:
         if bool(solved.all()):
             return nearest
         hard = torch.nonzero(~solved).squeeze(-1)
-        return nearest.index_copy(0, hard, self._damped(points[hard]))
+        # What is hard in float32 is often not so in float64.
+        wide = self if points.dtype == torch.float64 else self.to(dtype=torch.float64)
+        return nearest.index_copy(0, hard, wide._damped(points[hard].to(wide.rows.dtype)).to(points.dtype))
 
     def _tolerance(self, points: Tensor) -> Tensor:
         scale = points.abs().amax(-1, keepdim=True).clamp_min(self.size)
@@ -91,7 +93,6 @@ class Projector:
         held = torch.where(free, points, torch.clamp(shifted, self.low, self.high))
         target = held @ rows.T - self.values
         multipliers = self._solve_rows(shifted, active, target, torch.finfo(rows.dtype).eps ** (2 / 3))
-        multipliers = torch.nan_to_num(multipliers, 0.0, 0.0, 0.0)
         nearest = torch.clamp(points - multipliers @ rows, self.low, self.high)
         return multipliers, nearest, nearest @ rows.T - self.values
 
@@ -102,13 +103,17 @@ class Projector:
         chosen, index = active.to(shifted.dtype).topk(max(1, int(active.sum(-1).max())), sorted=False)
         rows = self.rows[index] * chosen.unsqueeze(-1)
         gram = (rows * free.unsqueeze(1)) @ rows.mT
-        factor, _ = torch.linalg.cholesky_ex(gram + torch.diag_embed(torch.ones_like(chosen).masked_fill_(chosen > 0, ridge)))
+        factor, _ = torch.linalg.cholesky_ex(
+            gram + torch.diag_embed(torch.ones_like(chosen).masked_fill_(chosen > 0, ridge))
+        )
         right = (target.gather(-1, index) * chosen).unsqueeze(-1)
         solution = torch.cholesky_solve(right, factor)
         # Refinement takes out what the ridge did; the ridge only decides between dependent rows.
         for _ in range(REFINEMENTS):
             solution = solution + torch.cholesky_solve(right - gram @ solution, factor)
-        return torch.zeros_like(target).scatter(-1, index, solution.squeeze(-1) * chosen)
+        # A system that could not be solved gives no number: its points wait for one that can.
+        solution = torch.nan_to_num(solution.squeeze(-1), 0.0, 0.0, 0.0)
+        return torch.zeros_like(target).scatter(-1, index, solution * chosen)
 
     def _optimal(self, multipliers: Tensor, excess: Tensor, tolerance: Tensor) -> Tensor:
         gap = torch.where(multipliers > tolerance, excess.abs(), excess)
@@ -148,7 +153,8 @@ class Projector:
         start = points.unsqueeze(1)
         nearest = torch.clamp(start - trials @ self.rows, self.low, self.high)
         dual = (trials * (self.values - nearest @ self.rows.T)).sum(-1) - (nearest - start).square().sum(-1) / 2
-        return trials[torch.arange(len(points), device=points.device), dual.argmin(-1)]
+        best = torch.nan_to_num(dual, nan=torch.inf).argmin(-1)
+        return trials[torch.arange(len(points), device=points.device), best]
 
     def _signed(self, multipliers: Tensor) -> Tensor:
         """Clamp the multipliers of inequalities at 0."""

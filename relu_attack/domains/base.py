@@ -59,8 +59,12 @@ class Domain(ABC):
     single set ``(inputs,)``, so that each operation is written once. Points ``(points, inputs)`` given to a
     batch are the same points for each set.
 
-    A point is returned in the dtype of its set, so that "inside" has one meaning. Random numbers are drawn
-    on the CPU, so that a seed means the same on each device.
+    A set has two faces. One contains all its exact points and is for proofs: `bounding_box` and `inequalities`, made
+    from the numbers that the user gave. The other lies inside and is for answers: what `project`, `round`, `sample` and
+    `support` return lies in the set in real arithmetic (but for linear rows, which hold to `tolerance`).
+
+    A point is returned in the dtype of its set: that of the tensors and arrays it is made from, float64 where there are
+    only numbers and sequences. Random numbers are drawn on the CPU, so that a seed means the same on each device.
 
     Attributes
     ----------
@@ -96,12 +100,20 @@ class Domain(ABC):
 
     @abstractmethod
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Domain:
-        """Return the set on another device or in another dtype (rounded, for walking in it)."""
+        """Return the set on another device or in another dtype.
+
+        Points of a copy in a smaller dtype are for walking: they may be outside by a rounding. Proofs over it hold for
+        the set that it was made from, and a copy of it in the first dtype is that set again.
+        """
 
     def single(self, index: int) -> Domain:
         """Return set `index` of a batch as a set of its own; a single set is the same for every index."""
         if self.batch is None:
             return self
+        raise DomainError(f"{type(self).__name__} has no batches; make one set for each problem")
+
+    def take(self, rows: slice | Tensor) -> Domain:
+        """Return some sets of a batch as a batch, given by a slice or by indices."""
         raise DomainError(f"{type(self).__name__} has no batches; make one set for each problem")
 
     @abstractmethod
@@ -184,11 +196,11 @@ class Domain(ABC):
 
     @abstractmethod
     def inequalities(self) -> Inequalities:
-        """Return the set as linear rows; raise `DomainError` for a set that has none or for a batch."""
+        """Return rows that all exact points satisfy; raise `DomainError` for a set that has none or for a batch."""
 
     @abstractmethod
     def bounding_box(self) -> Box:
-        """Return the smallest box that holds the set."""
+        """Return the smallest box that holds all exact points of the set, up to rounding outward."""
 
     @abstractmethod
     def normalized(self) -> tuple[Domain, Tensor, Tensor]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
+from relu_attack._checks import ArrayLike, all_finite, as_tensor, common_dtype, first_index
 from relu_attack.domains import _whole
 from relu_attack.domains.base import Domain, Inequalities, flatten, read_shape, resolve_shape, uniform
 from relu_attack.errors import DomainError
+from relu_attack.rounding import box_of, inner_box_of
 
 
 class Box(Domain):
@@ -37,6 +40,9 @@ class Box(Domain):
 
     Notes
     -----
+    Points have the dtype of the bounds that are tensors or arrays, and float64 where both are numbers or lists. A
+    number beside a float32 tensor keeps its value for proofs; points stay within the nearest float32 inside of it.
+
     `violation` is in units of the larger bound of the input, or of 1 when both are smaller.
 
     The box is the relaxation: that inputs are whole, and that a group sums to 1, holds for what `round` returns and in
@@ -49,8 +55,8 @@ class Box(Domain):
     >>> box.project(torch.tensor([[-1.0, 1.5]]))
     tensor([[0.0000, 1.5000]])
     >>> recipe = Box([0.2, 0.0, 0.0], [2.9, 1.0, 1.0], integer=[0], one_hot=[[1, 2]])
-    >>> recipe.lower, recipe.round(torch.tensor([1.7, 0.3, 0.4]))
-    (tensor([1., 0., 0.]), tensor([2., 0., 1.]))
+    >>> recipe.round(torch.tensor([1.7, 0.3, 0.4]))
+    tensor([2., 0., 1.], dtype=torch.float64)
     """
 
     def __init__(
@@ -62,34 +68,17 @@ class Box(Domain):
         integer: _whole.Indices = (),
         one_hot: _whole.Groups = (),
     ) -> None:
-        low = as_tensor(lower, name="Box lower", error=DomainError)
-        high = as_tensor(upper, name="Box upper", error=DomainError)
-        if low.dim() == 0 and high.dim() == 0 and shape is None:
-            raise DomainError("Box lower and upper are both numbers; give shape=(inputs,), the shape of one input")
-        if low.dim() == 0 and high.dim() == 0 and shape is not None:
-            low = low.expand(read_shape(shape, name="Box"))
-        dtype = torch.promote_types(low.dtype, high.dtype)
-        try:
-            low, high = torch.broadcast_tensors(low.to(dtype), high.to(low.device, dtype))
-        except RuntimeError:
-            raise DomainError(
-                f"Box lower has shape {tuple(low.shape)} but upper has shape {tuple(high.shape)}; they must match"
-            ) from None
-        for name, bound in (("lower", low), ("upper", high)):
-            if not all_finite(bound):
-                index = first_index(~torch.isfinite(bound))
-                raise DomainError(f"Box {name} is not finite at index {index}; every bound must be a number")
-        if (low > high).any():
-            index = first_index(low > high)
-            raise DomainError(
-                f"Box is empty: lower is above upper at index {index} "
-                f"({low[low > high][0].item():g} > {high[low > high][0].item():g})"
-            )
+        low, high = _read_ends(lower, upper, shape)
         self.shape, self.batch = resolve_shape(low, shape, name="Box lower")
         self.integer, self.one_hot = _whole.read_integrality("Box", integer, one_hot, self.shape)
         low, high = (flatten(bound, self.shape, self.batch) for bound in (low, high))
-        self.lower, self.upper = _whole.whole_bounds("Box", low, high, self.integer)
-        _whole.check_groups("Box", self.lower, self.upper, self.one_hot)
+        low, high = _whole.whole_bounds("Box", low, high, self.integer)
+        _whole.check_groups("Box", low, high, self.one_hot)
+        self._set_ends((low, high), inner_box_of(low, high, common_dtype(lower, upper)))
+
+    def _set_ends(self, given: tuple[Tensor, Tensor], inner: tuple[Tensor, Tensor]) -> None:
+        """Make this a set of its own: with the exact ends `given`, and those of the points that are returned."""
+        self._given, (self.lower, self.upper), self._origin = given, inner, self
 
     @property
     def dtype(self) -> torch.dtype:
@@ -100,20 +89,48 @@ class Box(Domain):
         return self.lower.device
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Box:
-        lower, upper = (bound.to(device=device, dtype=dtype or self.dtype) for bound in (self.lower, self.upper))
-        return self._with_bounds(lower, upper)
+        origin, dtype = self._origin, dtype or self.dtype
+        if dtype == self.dtype and device in (None, self.device):
+            return self
+        ends = (origin.lower, origin.upper) if dtype == origin.dtype else origin._ends_in(dtype)
+        box = self._copy()
+        box.lower, box.upper = (end.to(device or self.device) for end in ends)
+        return box
 
-    def _with_bounds(self, lower: Tensor, upper: Tensor) -> Box:
-        """Return a box with other bounds, shaped as those of this box, and the same integer inputs."""
-        if self.batch is not None:
-            lower, upper = lower.squeeze(1), upper.squeeze(1)
-        return Box(lower, upper, shape=self.shape, integer=self.integer, one_hot=self.one_hot)
+    def _copy(self) -> Box:
+        box = object.__new__(type(self))
+        vars(box).update(vars(self))
+        return box
+
+    def _ends_in(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return the ends of this set in another dtype, to nearest."""
+        largest = torch.finfo(dtype).max
+        low, high = (end.to(dtype).clamp(-largest, largest) for end in self._around())
+        return low, high
+
+    def _around(self) -> tuple[Tensor, Tensor]:
+        """Return ends that hold all exact points of the set, in their own precision."""
+        return self._origin._given
+
+    def _plain(self, given: tuple[Tensor, Tensor], inner: tuple[Tensor, Tensor]) -> Box:
+        """Return a box with other ends, shaped as those of this box, and the same integer inputs."""
+        box = object.__new__(Box)
+        box.shape, box.batch, box.integer, box.one_hot = self.shape, self.batch, self.integer, self.one_hot
+        box._set_ends(given, inner)
+        return box
 
     def single(self, index: int) -> Box:
-        if self.batch is None:
-            return self
-        lower, upper = self.lower[index, 0], self.upper[index, 0]
-        return Box(lower, upper, shape=self.shape, integer=self.integer, one_hot=self.one_hot)
+        return self if self.batch is None else self._select(lambda part: part[index, 0], None)
+
+    def take(self, rows: slice | Tensor) -> Box:
+        return self._select(lambda part: part[rows], len(self.lower[rows]))
+
+    def _select(self, pick: Callable[[Tensor], Tensor], batch: int | None) -> Box:
+        """Return some sets of a batch."""
+        given, inner = self._around(), (self.lower, self.upper)
+        box = self._plain((pick(given[0]), pick(given[1])), (pick(inner[0]), pick(inner[1])))
+        box.batch = batch
+        return box
 
     def with_fixed(self, index: _whole.Indices, values: ArrayLike) -> Box:
         indices, numbers = _whole.read_fixed("Box", index, values, self.lower, self.shape)
@@ -125,8 +142,12 @@ class Box(Domain):
                 f"Box has no point with input {indices[place]} fixed to {float(numbers[outside][0]):g}; its bounds are "
                 f"{float(lower[..., indices][outside][0]):g} and {float(upper[..., indices][outside][0]):g}"
             )
-        lower[..., indices] = upper[..., indices] = numbers
-        return self._with_bounds(lower, upper)
+        low, high = (end.to(self.device).clone() for end in self._around())
+        for end in (lower, upper, low, high):
+            end[..., indices] = numbers.to(end.dtype)
+        low, high = _whole.whole_bounds("Box", low, high, self.integer)
+        _whole.check_groups("Box", low, high, self.one_hot)
+        return self._plain((low, high), (lower, upper))
 
     def _round(self, points: Tensor) -> Tensor:
         return _whole.nearest_whole(self.project(points), self.lower, self.upper, self.integer, self.one_hot)
@@ -158,14 +179,14 @@ class Box(Domain):
     def inequalities(self) -> Inequalities:
         if self.batch is not None:
             raise DomainError(f"a batch of {self.batch} boxes has no one set of rows; take one box at a time")
-        none = self.lower.new_zeros(0, self.inputs)
+        none, box = self.lower.new_zeros(0, self.inputs), self.bounding_box()
         return Inequalities(
             matrix=none,
             upper=self.lower.new_zeros(0),
             equality_matrix=none,
             equality_value=self.lower.new_zeros(0),
-            lower_bounds=self.lower,
-            upper_bounds=self.upper,
+            lower_bounds=box.lower,
+            upper_bounds=box.upper,
         )
 
     def normalized(self) -> tuple[Box, Tensor, Tensor]:
@@ -179,7 +200,47 @@ class Box(Domain):
         return Box(lower, upper, shape=self.shape), scale, shift
 
     def bounding_box(self) -> Box:
-        return self
+        low, high = self._around()
+        if low is self.lower and high is self.upper:
+            return self
+        low, high = (end.to(self.device) for end in (low, high))
+        # A copy in another dtype is rounded to nearest: what is proved holds for its own points as well.
+        ends = box_of(torch.minimum(low, self.lower), torch.maximum(high, self.upper), self.dtype)
+        return self._plain(ends, ends)
+
+
+def _read_ends(lower: ArrayLike, upper: ArrayLike, shape: tuple[int, ...] | None) -> tuple[Tensor, Tensor]:
+    """Check the bounds of a box and bring them to one shape, and to one dtype that loses nothing."""
+    low = as_tensor(lower, name="Box lower", error=DomainError)
+    high = as_tensor(upper, name="Box upper", error=DomainError)
+    if low.dim() == 0 and high.dim() == 0:
+        if shape is None:
+            raise DomainError("Box lower and upper are both numbers; give shape=(inputs,), the shape of one input")
+        low = low.expand(read_shape(shape, name="Box"))
+    device = low.device if isinstance(lower, Tensor) else high.device
+    dtype = common_dtype(lower, upper)
+    # Bounds that float32 holds need no more.
+    low, high = (
+        end.to(dtype) if bool((end.to(dtype) == end).all()) else end for end in (low.to(device), high.to(device))
+    )
+    dtype = torch.promote_types(low.dtype, high.dtype)
+    try:
+        low, high = torch.broadcast_tensors(low.to(dtype), high.to(dtype))
+    except RuntimeError:
+        raise DomainError(
+            f"Box lower has shape {tuple(low.shape)} but upper has shape {tuple(high.shape)}; they must match"
+        ) from None
+    for name, bound in (("lower", low), ("upper", high)):
+        if not all_finite(bound):
+            index = first_index(~torch.isfinite(bound))
+            raise DomainError(f"Box {name} is not finite at index {index}; every bound must be a number")
+    empty = low > high
+    if empty.any():
+        raise DomainError(
+            f"Box is empty: lower is above upper at index {first_index(empty)} "
+            f"({low[empty][0].item():g} > {high[empty][0].item():g})"
+        )
+    return low, high
 
 
 def steps_to_bounds(points: Tensor, direction: Tensor, lower: Tensor, upper: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._root import find_root
 from relu_attack.domains.base import Inequalities, uniform
 from relu_attack.errors import DomainError
+from relu_attack.rounding import dot_error, up
 
 
 class L1Ball(ClippedBall):
@@ -43,7 +46,7 @@ class L1Ball(ClippedBall):
         return offset.abs().sum(-1)
 
     def _nearest(self, offset: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        radius, size = self._reach.to(offset.dtype), offset.abs()
+        radius, size = self.radius.to(offset.dtype), offset.abs()
 
         def shrink(threshold: Tensor) -> tuple[Tensor, Tensor]:
             left = (size - threshold.unsqueeze(-1)).clamp_min(0)
@@ -62,7 +65,7 @@ class L1Ball(ClippedBall):
 
     def _extreme(self, direction: Tensor, low: Tensor, high: Tensor) -> Tensor:
         start = torch.clamp(torch.zeros_like(direction), low, high)
-        left = (self._reach - self._norm(start)).clamp_min(0).unsqueeze(-1)
+        left = (self.radius - self._norm(start)).clamp_min(0).unsqueeze(-1)
         limit = torch.where(direction > 0, high, low)
         capacity = torch.where(direction == 0, 0.0, torch.minimum((limit - start).abs(), left))
         order = direction.abs().argsort(dim=-1, descending=True)
@@ -74,16 +77,22 @@ class L1Ball(ClippedBall):
     def _norm_step(self, offset: Tensor, direction: Tensor) -> Tensor:
         def evaluate(step: Tensor) -> tuple[Tensor, Tensor]:
             moved = offset + step.unsqueeze(-1) * direction
-            excess = self._norm(moved) - self._reach
+            excess = self._norm(moved) - self.radius
             return excess, step - excess / (torch.sign(moved) * direction).sum(-1)
 
         moving = self._norm(direction)
-        end = torch.where(moving > 0, (self._norm(offset) + self._reach) / moving, 0.0)
-        tolerance = 8 * torch.finfo(torch.float64).eps * self._reach
+        end = torch.where(moving > 0, (self._norm(offset) + self.radius) / moving, 0.0)
+        tolerance = 8 * torch.finfo(torch.float64).eps * self.radius
         return find_root(evaluate, feasible=torch.zeros_like(end), infeasible=end, tolerance=tolerance)
 
-    def _room(self, distance: Tensor, own: Tensor) -> Tensor:
-        return (self._reach.unsqueeze(-1) - (distance - own.abs())).clamp_min(0)
+    def _room(self, distance: Tensor) -> Tensor:
+        total = distance.sum(-1, keepdim=True)
+        others = total - distance - dot_error(total, self.inputs + 4, total)
+        radius = self.radius.unsqueeze(-1)
+        return torch.where(others > 0, torch.minimum(up(radius - others), radius), radius)
+
+    def _within(self, offset: list[Fraction], radius: Fraction) -> bool:
+        return sum(map(abs, offset)) <= radius
 
     def _draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         sets = () if self.batch is None else (self.batch,)
@@ -95,7 +104,7 @@ class L1Ball(ClippedBall):
     def inequalities(self) -> Inequalities:
         if self.batch is not None:
             raise DomainError(f"a batch of {self.batch} balls has no one set of rows; take one ball at a time")
-        center, radius = self.center_point, self._reach.to(self.dtype)
+        center, radius = self.center_point, self.radius.to(self.dtype)
         identity, none = torch.eye(self.inputs, dtype=self.dtype, device=self.device), center.new_zeros(1, self.inputs)
         above, below = torch.cat([identity, -identity], 1), torch.cat([-identity, -identity], 1)
         total = torch.cat([none, torch.ones_like(none)], 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._root import find_root
 from relu_attack.domains.base import Inequalities, normal, uniform
 from relu_attack.errors import DomainError
+from relu_attack.rounding import dot_error, up
 
 
 class L2Ball(ClippedBall):
@@ -45,7 +48,7 @@ class L2Ball(ClippedBall):
 
     def _along(self, direction: Tensor, low: Tensor, high: Tensor, *, farthest: float) -> Tensor:
         """Return clamp(t direction) with the largest t up to `farthest` whose norm is at most the radius."""
-        radius = self._reach.to(direction.dtype)
+        radius = self.radius.to(direction.dtype)
 
         def evaluate(multiplier: Tensor) -> tuple[Tensor, Tensor]:
             moved = multiplier.unsqueeze(-1) * direction
@@ -66,18 +69,25 @@ class L2Ball(ClippedBall):
 
     def _extreme(self, direction: Tensor, low: Tensor, high: Tensor) -> Tensor:
         # Entries of the direction are at most 1; those below this share of the largest count for nothing.
-        return self._along(direction * self._reach.unsqueeze(-1), low, high, farthest=1e16)
+        return self._along(direction * self.radius.unsqueeze(-1), low, high, farthest=1e16)
 
     def _norm_step(self, offset: Tensor, direction: Tensor) -> Tensor:
         square, slope = direction.square().sum(-1), (offset * direction).sum(-1)
-        room = (self._reach.square() - offset.square().sum(-1)).clamp_min(0)
+        room = (self.radius.square() - offset.square().sum(-1)).clamp_min(0)
         root = (slope.square() + square * room).sqrt()
         # The form without cancellation for either sign of the slope.
         return torch.where(slope > 0, room / (slope + root), (root - slope) / square)
 
-    def _room(self, distance: Tensor, own: Tensor) -> Tensor:
-        others = (distance.square() - own.square()).clamp_min(0)
-        return (self._reach.unsqueeze(-1).square() - others).clamp_min(0).sqrt()
+    def _room(self, distance: Tensor) -> Tensor:
+        square = distance.square()
+        total = square.sum(-1, keepdim=True)
+        others = total - square - dot_error(total, self.inputs + 4, 2 * distance.sum(-1, keepdim=True))
+        radius = self.radius.unsqueeze(-1)
+        left = up(up(up(radius.square()) - others).clamp_min(0).sqrt())
+        return torch.where(others > 0, torch.minimum(left, radius), radius)
+
+    def _within(self, offset: list[Fraction], radius: Fraction) -> bool:
+        return sum(entry * entry for entry in offset) <= radius * radius
 
     def _draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         sets = () if self.batch is None else (self.batch,)

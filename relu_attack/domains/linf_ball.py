@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from relu_attack._checks import ArrayLike
 from relu_attack.domains._ball import Clip, read_ball
 from relu_attack.domains.box import Box
 from relu_attack.errors import DomainError
+from relu_attack.rounding import ball_ends, inner_ball_ends, inner_box_of
 
 
 class LInfBall(Box):
@@ -32,7 +35,9 @@ class LInfBall(Box):
 
     Notes
     -----
-    The bounds are rounded toward the center: a point of the box never differs by more than the radius.
+    A point of the ball has the dtype of the center and never differs by more than the radius, in real arithmetic: its
+    ends are rounded toward the center. What is proved holds for every real point: the ends of `bounding_box`
+    are rounded away from it. Radius and clip bounds keep the precision in which they are given.
 
     Examples
     --------
@@ -46,27 +51,38 @@ class LInfBall(Box):
         self, center: ArrayLike, radius: ArrayLike, *, clip: Clip | None = None, shape: tuple[int, ...] | None = None
     ) -> None:
         ball = read_ball("LInfBall", center, radius, clip, shape)
-        radius = ball.radius.unsqueeze(-1)
-        lower = torch.maximum(_step_from(ball.center, radius, -1), ball.low)
-        upper = torch.minimum(_step_from(ball.center, radius, 1), ball.high)
-        if (lower > upper).any():
-            place = torch.nonzero(lower > upper)[0]
+        self.shape, self.batch = ball.shape, ball.batch
+        self.center_point, self.radius = ball.center.clone(), ball.radius
+        self.clip_low, self.clip_high = ball.low, ball.high
+        self._origin = self
+        self.lower, self.upper = self._ends_in(ball.center.dtype)
+        empty = self.lower > self.upper
+        if empty.any():
+            place = torch.nonzero(empty)[0]
             where = "" if ball.batch is None else f" of set {int(place[0])}"
             raise DomainError(
                 f"LInfBall is empty: the center{where} is farther than the radius from the clip box "
                 f"at index {int(place[-1])}"
             )
-        # What a box checks of its bounds holds by now: they are finite, as a sum that overflows is rounded, too.
-        self.shape, self.batch, self.lower, self.upper = ball.shape, ball.batch, lower, upper
 
+    def _select(self, pick: Callable[[Tensor], Tensor], batch: int | None) -> LInfBall:
+        ball = object.__new__(LInfBall)
+        vars(ball).update(vars(self), batch=batch, _origin=ball)
+        for name in ("center_point", "radius", "clip_low", "clip_high", "lower", "upper"):
+            setattr(ball, name, pick(getattr(self, name)))
+        if self._origin is not self:
+            ball._origin = self._origin._select(pick, batch)
+        return ball
 
-def _step_from(center: Tensor, radius: Tensor, sign: int) -> Tensor:
-    """Return center + sign radius, rounded toward the center."""
-    step = sign * radius
-    moved = center + step
-    # What was rounded off, exactly (Knuth's TwoSum); NaN where the sum overflows.
-    way = moved - center
-    rest = moved - way
-    rest = torch.sub(center, rest, out=rest).add_(torch.sub(step, way, out=way))
-    short = rest <= 0 if sign < 0 else rest >= 0
-    return torch.where(short, moved, torch.nextafter(moved, center))
+    def _ends_in(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        if dtype.itemsize < self.center_point.dtype.itemsize:
+            largest = torch.finfo(dtype).max
+            return self.lower.to(dtype).clamp_min(-largest), self.upper.to(dtype).clamp_max(largest)
+        lower, upper = inner_ball_ends(self.center_point, self.radius.unsqueeze(-1), dtype)
+        low, high = inner_box_of(self.clip_low, self.clip_high, dtype)
+        return torch.maximum(lower, low), torch.minimum(upper, high)
+
+    def _around(self) -> tuple[Tensor, Tensor]:
+        ball = self._origin
+        lower, upper = ball_ends(ball.center_point, ball.radius.unsqueeze(-1), torch.float64)
+        return torch.maximum(lower, ball.clip_low), torch.minimum(upper, ball.clip_high)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from relu_attack._checks import ArrayLike, first_index
 from relu_attack.domains import _polytope_form as forms
 from relu_attack.domains import _polytope_input as reading
 from relu_attack.domains import _whole
+from relu_attack.domains._polytope_box import enclosing_box
+from relu_attack.domains._polytope_checks import Checks
+from relu_attack.domains._polytope_form import Array
 from relu_attack.domains._polytope_projection import Projector
 from relu_attack.domains._polytope_whole import repair
 from relu_attack.domains.base import Domain, Inequalities, normal, uniform
@@ -23,6 +27,11 @@ SAMPLE_STEPS = 10
 # Parts with given whole numbers that are kept: making one takes several linear programs, and points of a search round
 # to the same few.
 _MOST_PARTS = 256
+# Room of a row, relative to its norm over inputs of width 1, below which a projection in float32 is too coarse: its
+# points are off by 4e-6.
+THIN = 2e-3
+# Width, relative to the given one and to the bounds, that is only what the bounds of the box lose.
+NARROW = 1e-11
 
 
 class Polytope(Domain):
@@ -94,24 +103,25 @@ class Polytope(Domain):
         )
         point = forms.feasible_point(form, names)
         forms.require_bounded(form)
-        self._rows, (self._form, interior) = form, forms.reduce_form(form, point)
-        reduced = [torch.as_tensor(part) for part in (self._form.A, self._form.b, self._form.E, self._form.e)]
-        size = max(1.0, float(np.abs(interior).max()))
+        self._settle(form, *forms.reduce_form(form, point))
+        if (form.low < form.high)[list(self.integer)].any():
+            self._known = self.round(self._interior).numpy()
+
+    def _settle(self, form: forms.PolytopeForm, reduced: forms.PolytopeForm, interior: Array, scale: Array) -> None:
+        """Keep the rows of norm 1, the form that walks use, a point inside of it, and rough widths of the inputs."""
+        self._rows, self._form, self._scale = form, reduced, scale
+        parts = [torch.as_tensor(part) for part in (reduced.A, reduced.b, reduced.E, reduced.e)]
         self._projector = Projector(
-            rows=torch.cat([reduced[2], reduced[0]]), values=torch.cat([reduced[3], reduced[1]]),
-            equalities=len(reduced[3]), low=torch.as_tensor(self._form.low), high=torch.as_tensor(self._form.high),
-            size=size,
+            rows=torch.cat([parts[2], parts[0]]), values=torch.cat([parts[3], parts[1]]), equalities=len(parts[3]),
+            low=torch.as_tensor(reduced.low), high=torch.as_tensor(reduced.high),
+            size=max(1.0, float(np.abs(interior).max())),
         )  # fmt: skip
-        rows, values = np.concatenate([form.A, form.E]), np.concatenate([form.b, form.e])
-        bounds = (self._given.lower_bounds, self._given.upper_bounds)
-        self._checks = (torch.as_tensor(rows), torch.as_tensor(values), len(form.A), *bounds)
+        self._checks = Checks.of(form, interior, scale)
         self._interior = torch.as_tensor(interior)
         self._box: Box | None = None
         self._exact: Polytope = self
         self._known: np.ndarray | None = None
         self._parts: dict[tuple[float, ...], Polytope] = {}
-        if (form.low < form.high)[list(self.integer)].any():
-            self._known = self.round(self._interior).numpy()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -127,16 +137,13 @@ class Polytope(Domain):
         return 1e-9 if self.dtype == torch.float64 else 1e-5
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Polytope:
-        dtype = dtype or self.dtype
-        exact = self._exact
+        dtype, device, exact = dtype or self.dtype, device or self.device, self._exact
         copy = object.__new__(Polytope)
-        copy._given, copy._form, copy._box, copy._exact = exact._given, exact._form, exact._box, exact
+        vars(copy).update(vars(exact))
+        copy.integer, copy.one_hot = self.integer, self.one_hot
         copy._projector = exact._projector.to(device=device, dtype=dtype)
         copy._interior = exact._interior.to(device=device, dtype=dtype)
-        rows, values, count, low, high = exact._checks
-        rows, values, low, high = (t.to(device=device, dtype=dtype) for t in (rows, values, low, high))
-        copy._checks = (rows, values, count, low, high)
-        copy.shape, copy.batch, copy.integer, copy.one_hot = self.shape, None, self.integer, self.one_hot
+        copy._checks = exact._checks.to(device, dtype)
         return copy
 
     def with_fixed(self, index: _whole.Indices, values: ArrayLike) -> Polytope:
@@ -151,7 +158,8 @@ class Polytope(Domain):
         reading.require_within(low[indices], high[indices], indices, numbers, self.tolerance)
         low[indices] = high[indices] = numbers
         form = replace(exact._rows, low=low.numpy(), high=high.numpy())
-        nearest, excess = forms.least_broken_point(form, exact._interior.numpy())
+        sizes = exact._checks.scale.numpy()
+        nearest, excess = forms.least_broken_point(form, exact._interior.numpy(), sizes)
         if excess > self.tolerance + forms.PRECISION:
             raise DomainError(
                 f"Polytope has no point with the given values of the fixed inputs {indices[:5]}: "
@@ -176,7 +184,7 @@ class Polytope(Domain):
         return part
 
     def _round(self, points: Tensor) -> Tensor:
-        low, high = self._checks[3:]
+        low, high = self._checks.low, self._checks.high
         flat = points.to(self.device, self.dtype).reshape(-1, self.inputs)
         if not torch.isfinite(flat).all():
             raise DomainError(f"Polytope cannot round points that are not finite, at {first_index(~flat.isfinite())}")
@@ -195,8 +203,21 @@ class Polytope(Domain):
         outside = self._outside(onto)
         if bool(outside.any()):
             index = torch.nonzero(outside).squeeze(-1)
-            onto = onto.index_copy(0, index, self._pull_inside(self._projector.nearest(onto[index])))
+            if self._too_thin:
+                nearest = self._exact.to(device=self.device).project(onto[index].double()).to(self.dtype)
+            else:
+                nearest = self._pull_inside(self._projector.nearest(onto[index]))
+            onto = onto.index_copy(0, index, nearest)
         return onto.reshape(points.shape)
+
+    @cached_property
+    def _too_thin(self) -> bool:
+        """Whether the errors of a projection in this dtype are no small part of the room of some row."""
+        if self.dtype == torch.float64:
+            return False
+        form, interior = self._form, self._exact._interior.cpu().numpy()
+        near = forms.Scaled.around(form, interior, self._scale)
+        return bool((near.form.b < THIN).any())
 
     def _onto_equations(self, points: Tensor) -> Tensor:
         """Return the nearest points of the affine hull; points that meet the equations already stay."""
@@ -213,6 +234,14 @@ class Polytope(Domain):
             points = points - torch.where(error.abs() > rounding, error, 0.0) @ rows
         return points
 
+    @cached_property
+    def _margin(self) -> Tensor:
+        """What the products of the rows with points of the set are off by for a rounding, (rows,)."""
+        projector = self._projector
+        rows, values = projector.rows[projector.equalities :], projector.values[projector.equalities :]
+        size = rows.abs() @ self._checks.largest + values.abs()
+        return 8 * torch.finfo(self.dtype).eps * size
+
     def _outside(self, points: Tensor) -> Tensor:
         """Return which points (count, inputs) of the affine hull break a row or a bound."""
         projector = self._projector
@@ -225,10 +254,13 @@ class Polytope(Domain):
         projector, interior = self._projector, self._interior
         points = self._onto_equations(points)
         offset = points - interior
-        margin = 8 * torch.finfo(self.dtype).eps * projector.size
         rows, values = projector.rows[projector.equalities :], projector.values[projector.equalities :]
-        room = values - rows @ interior
-        room = torch.maximum(room - margin, room / 2).clamp_min(0)
+        room, margin = values - rows @ interior, self._margin
+        if self.dtype == torch.float64:
+            room = torch.maximum(room - margin, room / 2).clamp_min(0)
+        else:
+            # What the dtype cannot tell from the boundary is not worth a move by a share of the whole set.
+            room = room.clamp_min(0) + margin
         share = _largest_share(offset @ rows.T, room)
         if projector.equalities:
             share = torch.minimum(share, _largest_share(offset, projector.high - interior))
@@ -237,13 +269,7 @@ class Polytope(Domain):
         return torch.clamp(pulled, projector.low, projector.high)
 
     def violation(self, points: Tensor) -> Tensor:
-        rows, values, count, low, high = self._checks
-        points = self._check_points(points).to(torch.promote_types(points.dtype, self.dtype))
-        rows, values, low, high = (tensor.to(points.dtype) for tensor in (rows, values, low, high))
-        beyond = torch.maximum(low - points, points - high).clamp_min(0) / reading.larger_size(low, high)
-        excess = (points @ rows.T - values) / values.abs().clamp_min(1)
-        worst = torch.cat([beyond, excess[..., :count], excess[..., count:].abs()], -1).amax(-1)
-        return worst.clamp_min(0)
+        return self._checks.violation(self._check_points(points))
 
     def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Return random points of the set, shape (count, inputs).
@@ -272,8 +298,8 @@ class Polytope(Domain):
 
     def support(self, direction: Tensor) -> Tensor:
         flat = self._check_points(direction).detach().to("cpu", torch.float64).reshape(-1, self.inputs)
-        interior = self._exact._interior.cpu().numpy()
-        best = [forms.maximize(self._form, interior, row)[0] for row in flat.numpy()]
+        near = forms.Scaled.around(self._form, self._exact._interior.cpu().numpy(), self._scale)
+        best = [forms.maximize(near, row) for row in flat.numpy()]
         points = torch.as_tensor(np.stack(best)) if best else flat
         return self._pull_inside(points.to(self.device, self.dtype)).reshape(direction.shape)
 
@@ -306,30 +332,46 @@ class Polytope(Domain):
         )  # fmt: skip
 
     def bounding_box(self) -> Box:
-        """Return the smallest box that holds the set, up to what safe dual bounds of its programs lose."""
+        """Return a box that holds all exact points: the smallest, up to what dual bounds of the given rows lose."""
         exact = self._exact
         if exact._box is None:
-            lower, upper = forms.bounding_box(exact._form, exact._interior.cpu().numpy())
-            exact._box = Box(torch.as_tensor(lower), torch.as_tensor(upper), shape=self.shape)
-        return exact._box.to(device=self.device, dtype=self.dtype)
+            given = exact._given
+            parts = (given.matrix, given.upper, given.equality_matrix, given.equality_value)
+            bounds = (given.lower_bounds, given.upper_bounds)
+            rows = forms.PolytopeForm(*(part.numpy() for part in (*parts, *bounds)))
+            near = forms.Scaled.around(rows, exact._interior.cpu().numpy(), exact._scale)
+            exact._box = Box(*enclosing_box(given, near), shape=self.shape)
+        return exact._box.to(device=self.device, dtype=self.dtype).bounding_box()
 
     def normalized(self) -> tuple[Polytope, Tensor, Tensor]:
-        box, given = self._exact.bounding_box(), self._given
-        width = box.upper - box.lower
+        exact = self._exact
+        box, form, interior = exact.bounding_box(), exact._form, exact._interior.numpy()
+        shift = box.lower.numpy()
+        width = (box.upper - box.lower).numpy()
         # A width of this size is only what the bounds of the box lose: the input is fixed.
-        narrow = width <= self._exact.tolerance * box.lower.abs().clamp_min(1)
-        scale, shift = torch.where(narrow, 1.0, width), box.lower
-        scaled = Polytope(
-            given.matrix * scale,
-            given.upper - given.matrix @ shift,
-            given.equality_matrix * scale,
-            given.equality_value - given.equality_matrix @ shift,
-            (given.lower_bounds - shift) / scale,
-            (given.upper_bounds - shift) / scale,
-            shape=self.shape,
-        )
+        narrow = (form.low == form.high) | (width <= NARROW * exact._scale) | (width <= NARROW * np.abs(shift))
+        scale = np.where(narrow, 1.0, width)
+        middle = (interior - shift) / scale
+        scaled = object.__new__(Polytope)
+        scaled.shape, scaled.batch = self.shape, None
+        scaled._given = _over(exact._given, torch.as_tensor(shift), torch.as_tensor(scale))
+        rows, reduced = (forms.rescale(part, interior, middle, shift, scale) for part in (exact._rows, form))
+        widths = exact._scale / scale
+        scaled._settle(rows, *forms.orthonormal_equalities(reduced, middle, widths), widths)
         scaled = scaled.to(device=self.device, dtype=self.dtype)
-        return scaled, scale.to(self.device, self.dtype), shift.to(self.device, self.dtype)
+        return scaled, *(torch.as_tensor(part).to(self.device, self.dtype) for part in (scale, shift))
+
+
+def _over(given: Inequalities, shift: Tensor, scale: Tensor) -> Inequalities:
+    """Return rows over u with ``x = shift + scale u``, to rounding."""
+    return Inequalities(
+        matrix=given.matrix * scale,
+        upper=given.upper - given.matrix @ shift,
+        equality_matrix=given.equality_matrix * scale,
+        equality_value=given.equality_value - given.equality_matrix @ shift,
+        lower_bounds=(given.lower_bounds - shift) / scale,
+        upper_bounds=(given.upper_bounds - shift) / scale,
+    )
 
 
 def _largest_share(offset: Tensor, room: Tensor) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index, warn
-from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall
+from relu_attack.domains import L1Ball, L2Ball, LInfBall
 from relu_attack.errors import DomainError, ObjectiveError, OptionError
 
 Ball: TypeAlias = "type[LInfBall] | type[L2Ball] | type[L1Ball]"
@@ -115,13 +114,6 @@ def _read_classes(value: Classes, name: str, classes: int, device: torch.device)
     return index
 
 
-def _read_radius(radius: ArrayLike, x: Tensor) -> Tensor:
-    """Return the radius in the dtype of the samples, rounded down where it must be."""
-    exact = as_tensor(radius, name="radius", error=DomainError).to(x.device)
-    rounded = exact.to(x.dtype)
-    return torch.where(rounded.double() > exact.double(), torch.nextafter(rounded, 0 * rounded), rounded)
-
-
 @dataclass(frozen=True, eq=False)
 class Sets:
     """The set around each sample: a ball of its own radius within the clip box.
@@ -130,26 +122,12 @@ class Sets:
     ----------
     norm
         A name in `BALLS`.
-    shape
-        Shape of one sample.
-    center
-        The flat samples, shape (samples, inputs), in the dtype of the answer.
-    radius
-        Shape (samples,).
-    low, high
-        Each of shape (samples, inputs): the bounds of the set itself for the maximum norm; of the clip box for the
-        other norms, infinite where there is none.
-    known
-        The sets as one batch, where they are at hand.
+    domain
+        The sets as one batch, in the dtype of the answer.
     """
 
     norm: str
-    shape: tuple[int, ...]
-    center: Tensor
-    radius: Tensor
-    low: Tensor
-    high: Tensor
-    known: Domain | None = None
+    domain: LInfBall | L2Ball | L1Ball
 
     @staticmethod
     def around(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None) -> Sets:
@@ -161,30 +139,39 @@ class Sets:
             For an unknown norm; for a radius that is negative, NaN or of a wrong number, and a sample whose ball does
             not meet the clip box.
         """
-        kind = find_ball(norm)
-        shape = tuple(x.shape[1:])
-        size = _read_radius(radius, x)
-        ball = kind(x, size, clip=clip, shape=shape)
-        if isinstance(ball, LInfBall):
-            size = size.expand(len(x))
-            return Sets(norm, shape, x.flatten(1), size, ball.lower[:, 0], ball.upper[:, 0], ball)
-        low, high = ball.clip_low[:, 0], ball.clip_high[:, 0]
-        return Sets(norm, shape, ball.center_point[:, 0], ball.radius[:, 0], low, high, ball)
+        size = as_tensor(radius, name="radius", error=DomainError).to(x.device, torch.float64)
+        return Sets(norm, find_ball(norm)(x, size, clip=clip, shape=tuple(x.shape[1:])))
 
-    @cached_property
-    def domain(self) -> Domain:
-        """The sets as one batch."""
-        if self.known is not None:
-            return self.known
-        if self.norm == "linf":
-            return Box(self.low, self.high, shape=self.shape)
-        return BALLS[self.norm](self.center, self.radius, clip=(self.low, self.high), shape=self.shape)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.domain.shape
+
+    @property
+    def center(self) -> Tensor:
+        """The flat samples, shape (samples, inputs)."""
+        return self.domain.center_point[:, 0]
+
+    @property
+    def radius(self) -> Tensor:
+        """Shape (samples,), in the dtype of the samples, for walking."""
+        return self.domain.radius[:, 0].to(self.domain.dtype)
+
+    @property
+    def low(self) -> Tensor:
+        """Lower bounds, (samples, inputs): of the set for the maximum norm, of the clip box for other norms."""
+        ball = self.domain
+        return (ball.lower if isinstance(ball, LInfBall) else ball.clip_low)[:, 0]
+
+    @property
+    def high(self) -> Tensor:
+        """Upper bounds, as `low`."""
+        ball = self.domain
+        return (ball.upper if isinstance(ball, LInfBall) else ball.clip_high)[:, 0]
 
     def project(self, points: Tensor) -> Tensor:
         """Return the nearest point of its set for each row (samples, inputs), in the dtype of the answer."""
         points = points.to(self.center.device, self.center.dtype)
-        if self.norm == "linf":
-            return torch.clamp(points, self.low, self.high)
         return self.domain.project(points[:, None])[:, 0]
 
     def at(self, index: Tensor) -> Sets:
@@ -192,18 +179,11 @@ class Sets:
         if len(index) == len(self.center):
             return self
         first, last = int(index[0]), int(index[-1])
-        rows = slice(first, last + 1) if last - first < len(index) else index
-        return self._changed(lambda part: part[rows])
+        return Sets(self.norm, self.domain.take(slice(first, last + 1) if last - first < len(index) else index))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Sets:
         """Return the sets on another device and in another dtype, rounded, for walking in it."""
-        if (self.center.device, self.center.dtype) == (device, dtype):
-            return self
-        return self._changed(lambda part: part.to(device, dtype))
-
-    def _changed(self, change: Callable[[Tensor], Tensor]) -> Sets:
-        center, radius, low, high = (change(part) for part in (self.center, self.radius, self.low, self.high))
-        return Sets(self.norm, self.shape, center, radius, low, high)
+        return Sets(self.norm, self.domain.to(device=device, dtype=dtype))
 
 
 def read_sets(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None) -> Sets:

@@ -12,7 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from relu_attack.rounding import dot_error, down, enclose_affine, gamma, midpoint_radius, outward, tiny, to_double, up
+from relu_attack.rounding import (
+    ball_ends,
+    box_of,
+    dot_error,
+    down,
+    enclose_affine,
+    gamma,
+    inner_ball_ends,
+    inner_box_of,
+    midpoint_radius,
+    outward,
+    tiny,
+    to_double,
+    up,
+)
 
 DTYPES = (torch.float32, torch.float64)
 seeds = st.integers(0, 2**31 - 1)
@@ -213,3 +227,53 @@ def test_a_box_beyond_all_numbers_has_every_value(dtype: torch.dtype) -> None:
     assert high[:2].tolist() == [math.inf] * 2
     assert math.isfinite(low[2])
     assert 0.999 * most / 4 < high[2]
+
+
+@with_flushing
+@given(seed=seeds)
+@some
+def test_boxes_around_and_inside_an_exact_box(flushed: bool, seed: int) -> None:
+    ends = numbers(seed, 12, torch.float64).view(2, 6)
+    lower, upper = ends.amin(0), ends.amax(0)
+    with flushing(flushed):
+        around, inside = box_of(lower, upper, torch.float32), inner_box_of(lower, upper, torch.float32)
+    largest = fraction(torch.finfo(torch.float32).max)
+    for index in range(6):
+        low, high = fraction(lower[index]), fraction(upper[index])
+        least, most = fraction(around[0][index]), fraction(around[1][index])
+        assert least <= max(low, -largest)
+        assert most >= min(high, largest)
+        inner_low, inner_high = fraction(inside[0][index]), fraction(inside[1][index])
+        assert inner_low >= min(low, largest)
+        assert inner_high <= max(high, -largest)
+        # The next number on the other side lies beyond, but for subnormal numbers.
+        room = fraction(2 * tiny(torch.float32)) + max(abs(low), abs(high)) / 2**23
+        assert max(low, -largest) - least <= room
+        assert min(high, largest) - inner_high <= room
+
+
+@with_flushing
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(seed=seeds)
+@some
+def test_ends_of_a_ball(flushed: bool, dtype: torch.dtype, seed: int) -> None:
+    center, radius = numbers(seed, 8, dtype), numbers(seed + 1, 8, torch.float64).abs()
+    with flushing(flushed):
+        around, inside = ball_ends(center, radius, dtype), inner_ball_ends(center, radius, dtype)
+    largest = fraction(torch.finfo(dtype).max)
+    for index in range(8):
+        middle, reach = fraction(center[index]), fraction(radius[index])
+        assert fraction(around[0][index]) <= max(middle - reach, -largest)
+        assert fraction(around[1][index]) >= min(middle + reach, largest)
+        for end, sign in ((inside[0][index], -1), (inside[1][index], 1)):
+            offset = sign * (fraction(end) - middle)
+            assert 0 <= offset <= reach
+            unit = (abs(middle) + reach) * fraction(torch.finfo(dtype).eps) + fraction(4 * tiny(dtype))
+            assert offset >= min(reach, sign * (sign * largest - middle)) - 2 * unit
+
+
+def test_ends_that_are_exact_stay() -> None:
+    center, radius = torch.tensor([0.25, 1.0, 3.0]).double(), torch.tensor(1.0).double()
+    for ends in (ball_ends, inner_ball_ends):
+        lower, upper = ends(center, radius, torch.float32)
+        assert (lower.tolist(), upper.tolist()) == ([-0.75, 0.0, 2.0], [1.25, 2.0, 4.0])

@@ -1,4 +1,4 @@
-"""Rounding errors: upper bounds of what floating-point arithmetic loses. All that is certified rests on this file.
+"""Rounding errors: upper bounds of what floating-point arithmetic loses. The errors of sums and products.
 
 Arithmetic is that of IEEE 754, rounded to nearest, with unit roundoff u and the smallest normal number t ("tiny"). Sums
 may be taken in any order, with or without fused multiply-adds. Subnormal numbers may be flushed: a result below t may
@@ -112,7 +112,8 @@ def to_double(x: Tensor) -> Tensor:
         return x.double()
     single = x.float().contiguous()
     bits = single.view(torch.int32) & 0x7FFFFFFF
-    small = torch.where(single.signbit(), -1.0, 1.0).double() * bits.double() * 2.0**-149
+    sign = torch.ones_like(single, dtype=torch.float64).masked_fill_(single.signbit(), -1.0)
+    small = sign * bits.double() * 2.0**-149
     return torch.where(bits < 1 << 23, small, single.double())
 
 

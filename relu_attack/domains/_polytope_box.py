@@ -1,0 +1,141 @@
+"""A box around a polytope: multipliers by any solver, ends from the rows and bounds that the user gave."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relu_attack.domains._polytope_form import Scaled, solve_linear_program
+from relu_attack.domains.base import Inequalities
+from relu_attack.errors import SolverError
+from relu_attack.rounding import dot_error, down, midpoint_radius, up
+
+# Multipliers below this share of the largest are noise of the solver, which costs more than it gains.
+_NOISE = 1e-13
+
+
+def enclosing_box(given: Inequalities, near: Scaled) -> tuple[Tensor, Tensor]:
+    """Return ends (inputs,) that hold all exact points of the rows and bounds.
+
+    Parameters
+    ----------
+    given
+        Rows and bounds as the user gave them, float64.
+    near
+        The same rows in coordinates that suit a solver; nothing of it goes into the ends but multipliers.
+
+    Returns
+    -------
+    lower, upper
+        Given bounds, or better ones by weak duality.
+
+    Raises
+    ------
+    SolverError
+        When the multipliers bound an input that has no bound of its own by nothing.
+    """
+    multipliers, objective = _multipliers(near, given)
+    matrix = torch.cat([given.matrix, given.equality_matrix])
+    limit = torch.cat([given.upper, given.equality_value])
+    lower, upper = given.lower_bounds, given.upper_bounds
+    # Better ends make what the multipliers leave of the other inputs cost less.
+    for _ in range(2):
+        value, share = _weak_duality(objective, multipliers, matrix, limit, lower, upper)
+        value = _without_share(value, share, objective, lower, upper)
+        ends = torch.full((2, given.matrix.shape[1]), torch.inf, dtype=torch.float64)
+        side, place = (objective > 0).any(1).long(), objective.abs().argmax(1)
+        ends[side, place] = value
+        lower, upper = torch.maximum(lower, -ends[0]), torch.minimum(upper, ends[1])
+    if not bool((torch.isfinite(lower) & torch.isfinite(upper)).all()):
+        raise SolverError("a bounding box of the Polytope could not be certified; give lower and upper bounds")
+    # Rows that agree up to roundings only have no exact point; those points count that meet them to their tolerance.
+    point = torch.as_tensor(near.center)
+    return torch.minimum(lower, point), torch.maximum(upper, point)
+
+
+def _multipliers(near: Scaled, given: Inequalities) -> tuple[Tensor, Tensor]:
+    """Return multipliers (functions, rows) that bound inputs well, and the functions (functions, inputs): +- an input.
+
+    A given bound that is attained needs no function.
+    """
+    inputs, free = len(near.center), given.matrix.shape[0]
+    known = np.zeros((2, inputs), dtype=bool)
+    found, functions = [], []
+    for side, sign in enumerate((-1.0, 1.0)):
+        for place in range(inputs):
+            if known[side, place] or near.form.low[place] == near.form.high[place]:
+                continue
+            objective = np.zeros(inputs)
+            objective[place] = sign
+            functions.append(objective)
+            try:
+                answer = solve_linear_program(near.form, -objective)
+            except SolverError:
+                found.append(np.zeros(free + len(given.equality_value)))
+                continue
+            row = np.zeros(free + len(given.equality_value))
+            if free:
+                row[:free] = np.maximum(-answer.ineqlin.marginals, 0)
+            if len(given.equality_value):
+                row[free:] = -answer.eqlin.marginals
+            row[np.abs(row) <= _NOISE * np.abs(row).max(initial=0.0)] = 0.0
+            found.append(row * near.factor * near.scale[place])
+            # A point at a given bound proves that bound to be attained: no program is needed for it.
+            known[0] |= answer.x <= near.form.low
+            known[1] |= answer.x >= near.form.high
+    shape = (len(found), free + len(given.equality_value))
+    rows = torch.as_tensor(np.array(found, dtype=np.float64).reshape(shape))
+    return rows, torch.as_tensor(np.array(functions, dtype=np.float64).reshape(len(functions), inputs))
+
+
+def _weak_duality(
+    objective: Tensor, multipliers: Tensor, matrix: Tensor, limit: Tensor, lower: Tensor, upper: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Bound functions over ``{x : matrix x <= limit, lower <= x <= upper}`` from above, for admitted multipliers.
+
+    Returns
+    -------
+    value, share
+        Shape (functions,): ``objective . x <= value + share max |x_j|`` in real arithmetic, the maximum being over the
+        inputs j without two finite bounds.
+
+    Notes
+    -----
+    ``y . b + max (c - A' y) . x`` for every y; the sums ``c - A' y`` are known up to their rounding errors, and the
+    maximum over the bounds is that over the midpoint-radius form (Neumaier and Shcherbina, Safe bounds in linear and
+    mixed-integer linear programming, 2004).
+    """
+    rest = objective - multipliers @ matrix
+    size = objective.abs() + multipliers.abs() @ matrix.abs()
+    operands = multipliers.abs().sum(1, keepdim=True) + matrix.abs().sum(0)
+    error = dot_error(size, len(matrix) + 2, operands).masked_fill_(size == 0, 0.0)
+    no_lower, no_upper = torch.isinf(lower), torch.isinf(upper)
+    middle, radius = midpoint_radius(lower, upper)
+    # Without two bounds an input goes out from the one that there is, or from 0, in a direction of no limit.
+    one = torch.where(no_lower, torch.where(no_upper, 0.0, upper), lower)
+    open_inputs = no_lower | no_upper
+    center, radius = torch.where(open_inputs, one, middle), radius.masked_fill(open_inputs, 0.0)
+    left = ((rest + error) * no_upper).clamp_min(0) + ((error - rest) * no_lower).clamp_min(0)
+    largest = center.abs() + radius
+    value = multipliers @ limit + rest @ center + rest.abs() @ radius + (error + left) @ largest
+    size = multipliers.abs() @ limit.abs() + (2 * rest.abs() + error + left) @ largest
+    operands = (multipliers.abs() + limit.abs()).sum(1) + (3 * rest.abs() + error + left).sum(1) + 4 * largest.sum()
+    value = up(value + dot_error(size, len(matrix) + 4 * len(lower) + 8, operands))
+    total = left.sum(1)
+    return value, torch.where(total > 0, up(total + dot_error(total, len(lower) + 2, total)), 0.0)
+
+
+def _without_share(value: Tensor, share: Tensor, objective: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Return bounds without shares: the largest input is at most the largest value plus its share of the largest."""
+    if not bool((share > 0).any()):
+        return value
+    opened = torch.isinf(lower) | torch.isinf(upper)
+    concerned = (objective.abs() @ opened.double()) > 0
+    rest = down(1 - share[concerned].amax())
+    if not bool(rest > 0):
+        return torch.where(share > 0, torch.inf, value)
+    ends = torch.stack([lower, upper])[:, opened]
+    known = torch.where(torch.isfinite(ends), ends.abs(), 0.0).amax()
+    largest = up(torch.maximum(known, value[concerned].abs().amax()) / rest)
+    return torch.where(share > 0, up(value + up(share * largest)), value)
