@@ -50,7 +50,9 @@ def read_indices(value: Indices, *, name: str, shape: tuple[int, ...]) -> tuple[
     inputs = math.prod(shape)
     wanted = f"give a list of flat indices from 0 to {inputs - 1}, or a boolean mask of shape {shape}"
     try:
-        tensor = torch.as_tensor(value)
+        # Of nothing torch would make numbers of its default dtype.
+        none = not isinstance(value, Tensor) and len(value) == 0
+        tensor = torch.zeros(0, dtype=torch.long) if none else torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         raise DomainError(f"{name} is {value!r}; {wanted}") from None
     if tensor.dtype == torch.bool:
