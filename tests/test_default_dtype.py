@@ -1,4 +1,4 @@
-"""The default dtype of torch matters nowhere: numbers and sequences are float64, answers are the same to the last bit."""
+"""The default dtype of torch matters nowhere: numbers and sequences are float64, answers the same to the last bit."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

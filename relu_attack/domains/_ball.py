@@ -15,7 +15,7 @@ from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
 from relu_attack.domains.base import Domain, flatten, read_shape, resolve_shape
 from relu_attack.domains.box import Box, steps_to_bounds
 from relu_attack.errors import DomainError
-from relu_attack.rounding import ball_ends, box_of, down, gamma, inner_box_of, exact_sum_above, tiny, up
+from relu_attack.rounding import ball_ends, box_of, down, exact_sum_above, gamma, inner_box_of, tiny, up
 
 Clip: TypeAlias = tuple[ArrayLike, ArrayLike]
 BallType = TypeVar("BallType", bound="ClippedBall")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +34,8 @@ class Checks:
         Shape (inputs,).
     largest
         About the largest \\|x\\| in the set, (inputs,).
+    widths
+        About the widths of the inputs, (inputs,).
     scale, bound_scale
         Shapes (rows,) and (inputs,).
     """
@@ -72,19 +75,22 @@ class Checks:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Checks:
         """Return the checks of a copy in another dtype, from those in float64."""
-        new = self._with_scales(dtype)
-        parts = {name: part.to(device, dtype) for name, part in vars(new).items() if isinstance(part, Tensor)}
-        return replace(new, **parts)
+        return self._with_scales(dtype)._changed(lambda part: part.to(device, dtype))
+
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> Checks:
+        parts = (self.rows, self.values, self.low, self.high, self.largest, self.widths, self.scale, self.bound_scale)
+        rows, values, low, high, largest, widths, scale, bound_scale = map(change, parts)
+        return Checks(
+            rows=rows, values=values, inequalities=self.inequalities, low=low, high=high, largest=largest,
+            widths=widths, scale=scale, bound_scale=bound_scale,
+        )  # fmt: skip
 
     def violation(self, points: Tensor) -> Tensor:
         """Return by how much points (..., inputs) leave the set at most, (...), relative to the scales."""
         points = points.to(torch.promote_types(points.dtype, self.rows.dtype))
-        checks = self if self.rows.dtype == points.dtype else self._as(points.dtype)
+        checks = self if self.rows.dtype == points.dtype else self._changed(lambda part: part.to(points.dtype))
         beyond = torch.maximum(checks.low - points, points - checks.high).clamp_min(0) / checks.bound_scale
         excess = (points @ checks.rows.T - checks.values) / checks.scale
         count = checks.inequalities
         worst = torch.cat([beyond, excess[..., :count], excess[..., count:].abs()], -1).amax(-1)
         return worst.clamp_min(0)
-
-    def _as(self, dtype: torch.dtype) -> Checks:
-        return replace(self, **{name: part.to(dtype) for name, part in vars(self).items() if isinstance(part, Tensor)})

@@ -267,7 +267,7 @@ def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array, 
     return form, point, scale
 
 
-def _with_bounds_as_rows(near: Scaled) -> tuple[PolytopeForm, Array, Array]:
+def _with_bounds_as_rows(near: Scaled) -> tuple[PolytopeForm, NDArray[np.bool_], NDArray[np.bool_]]:
     """Return a form with its finite bounds as rows, and which inputs have a lower and an upper one.
 
     Room that is no more than what rounding makes of the sides does not count.
@@ -332,4 +332,5 @@ def maximize(near: Scaled, direction: Array) -> Array:
     objective = direction * near.scale
     size = np.abs(objective).max(initial=0.0)
     answer = solve_linear_program(near.form, -objective / (size or 1.0))
-    return near.center + near.scale * answer.x
+    point: Array = near.center + near.scale * answer.x
+    return point

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -65,6 +66,12 @@ class LInfBall(Box):
                 f"at index {int(place[-1])}"
             )
 
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LInfBall:
+        return cast(LInfBall, super().to(device=device, dtype=dtype))
+
+    def take(self, rows: slice | Tensor) -> LInfBall:
+        return self._select(lambda part: part[rows], len(self.lower[rows]))
+
     def _select(self, pick: Callable[[Tensor], Tensor], batch: int | None) -> LInfBall:
         ball = object.__new__(LInfBall)
         vars(ball).update(vars(self), batch=batch, _origin=ball)
@@ -83,6 +90,6 @@ class LInfBall(Box):
         return torch.maximum(lower, low), torch.minimum(upper, high)
 
     def _around(self) -> tuple[Tensor, Tensor]:
-        ball = self._origin
+        ball = cast(LInfBall, self._origin)
         lower, upper = ball_ends(ball.center_point, ball.radius.unsqueeze(-1), torch.float64)
         return torch.maximum(lower, ball.clip_low), torch.minimum(upper, ball.clip_high)

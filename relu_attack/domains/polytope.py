@@ -103,6 +103,7 @@ class Polytope(Domain):
         )
         point = forms.feasible_point(form, names)
         forms.require_bounded(form)
+        self._known: np.ndarray | None = None
         self._settle(form, *forms.reduce_form(form, point))
         if (form.low < form.high)[list(self.integer)].any():
             self._known = self.round(self._interior).numpy()
@@ -120,7 +121,6 @@ class Polytope(Domain):
         self._interior = torch.as_tensor(interior)
         self._box: Box | None = None
         self._exact: Polytope = self
-        self._known: np.ndarray | None = None
         self._parts: dict[tuple[float, ...], Polytope] = {}
 
     @property
@@ -353,13 +353,14 @@ class Polytope(Domain):
         scale = np.where(narrow, 1.0, width)
         middle = (interior - shift) / scale
         scaled = object.__new__(Polytope)
-        scaled.shape, scaled.batch = self.shape, None
+        scaled.shape, scaled.batch, scaled._known = self.shape, None, None
         scaled._given = _over(exact._given, torch.as_tensor(shift), torch.as_tensor(scale))
         rows, reduced = (forms.rescale(part, interior, middle, shift, scale) for part in (exact._rows, form))
         widths = exact._scale / scale
         scaled._settle(rows, *forms.orthonormal_equalities(reduced, middle, widths), widths)
         scaled = scaled.to(device=self.device, dtype=self.dtype)
-        return scaled, *(torch.as_tensor(part).to(self.device, self.dtype) for part in (scale, shift))
+        factor, offset = (torch.as_tensor(part).to(self.device, self.dtype) for part in (scale, shift))
+        return scaled, factor, offset
 
 
 def _over(given: Inequalities, shift: Tensor, scale: Tensor) -> Inequalities:

@@ -165,8 +165,9 @@ def exact_sum_above(terms: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> exact_sum_above(torch.tensor([0.75, 0.25])).item(), exact_sum_above(torch.tensor([1.0, 2.0**-60]).double()).item() > 1
-    (1.0, True)
+    >>> terms = torch.tensor([[0.75, 0.25], [1.0, 2.0**-60]])
+    >>> exact_sum_above(terms).tolist()
+    [1.0, 1.0000000000000002]
     """
     total = terms.double()
     count, rest, size = total.shape[-1], total.new_zeros(total.shape[:-1]), total.new_zeros(total.shape[:-1])
