@@ -9,7 +9,7 @@ from torch import Tensor
 from relu_attack.domains._polytope_form import Scaled, solve_linear_program
 from relu_attack.domains.base import Inequalities
 from relu_attack.errors import SolverError
-from relu_attack.rounding import dot_error, down, midpoint_radius, up
+from relu_attack.rounding import MatrixProducts, dot_error, down, sum_above, up, weak_duality
 
 # Multipliers below this share of the largest are noise of the solver, which costs more than it gains.
 _NOISE = 1e-13
@@ -36,12 +36,10 @@ def enclosing_box(given: Inequalities, near: Scaled) -> tuple[Tensor, Tensor]:
         When the multipliers bound an input that has no bound of its own by nothing.
     """
     multipliers, objective = _multipliers(near, given)
-    matrix = torch.cat([given.matrix, given.equality_matrix])
-    limit = torch.cat([given.upper, given.equality_value])
     lower, upper = given.lower_bounds, given.upper_bounds
     # Better ends make what the multipliers leave of the other inputs cost less.
     for _ in range(2):
-        value, share = _weak_duality(objective, multipliers, matrix, limit, lower, upper)
+        value, share = _bound(objective, multipliers, given, lower, upper)
         value = _without_share(value, share, objective, lower, upper)
         ends = torch.full((2, given.matrix.shape[1]), torch.inf, dtype=torch.float64)
         side, place = (objective > 0).any(1).long(), objective.abs().argmax(1)
@@ -89,10 +87,10 @@ def _multipliers(near: Scaled, given: Inequalities) -> tuple[Tensor, Tensor]:
     return rows, torch.as_tensor(np.array(functions, dtype=np.float64).reshape(len(functions), inputs))
 
 
-def _weak_duality(
-    objective: Tensor, multipliers: Tensor, matrix: Tensor, limit: Tensor, lower: Tensor, upper: Tensor
+def _bound(
+    objective: Tensor, multipliers: Tensor, given: Inequalities, lower: Tensor, upper: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Bound functions over ``{x : matrix x <= limit, lower <= x <= upper}`` from above, for admitted multipliers.
+    """Bound functions over the rows and a box from above, for admitted multipliers.
 
     Returns
     -------
@@ -102,28 +100,24 @@ def _weak_duality(
 
     Notes
     -----
-    ``y . b + max (c - A' y) . x`` for every y; the sums ``c - A' y`` are known up to their rounding errors, and the
-    maximum over the bounds is that over the midpoint-radius form (Neumaier and Shcherbina, Safe bounds in linear and
-    mixed-integer linear programming, 2004).
+    Without two bounds an input goes out from the one that there is, or from 0, in a direction of no limit: by at most
+    its size and that of the bound, at the rate ``c - y A``, which is known up to its rounding errors.
     """
-    rest = objective - multipliers @ matrix
-    size = objective.abs() + multipliers.abs() @ matrix.abs()
+    matrix = torch.cat([given.matrix, given.equality_matrix])
+    limit = torch.cat([given.upper, given.equality_value])
+    least = torch.cat([torch.full_like(given.upper, -torch.inf), given.equality_value])
+    no_lower, no_upper = torch.isinf(lower), torch.isinf(upper)
+    start = torch.where(no_lower, torch.where(no_upper, 0.0, upper), lower)
+    ends = torch.where(no_lower, start, lower), torch.where(no_lower | no_upper, start, upper)
+    value = weak_duality(objective, multipliers, MatrixProducts.of(matrix), (least, limit), ends)
+    rate, size = objective - multipliers @ matrix, objective.abs() + multipliers.abs() @ matrix.abs()
     operands = multipliers.abs().sum(1, keepdim=True) + matrix.abs().sum(0)
     error = dot_error(size, len(matrix) + 2, operands).masked_fill_(size == 0, 0.0)
-    no_lower, no_upper = torch.isinf(lower), torch.isinf(upper)
-    middle, radius = midpoint_radius(lower, upper)
-    # Without two bounds an input goes out from the one that there is, or from 0, in a direction of no limit.
-    one = torch.where(no_lower, torch.where(no_upper, 0.0, upper), lower)
-    open_inputs = no_lower | no_upper
-    center, radius = torch.where(open_inputs, one, middle), radius.masked_fill(open_inputs, 0.0)
-    left = ((rest + error) * no_upper).clamp_min(0) + ((error - rest) * no_lower).clamp_min(0)
-    largest = center.abs() + radius
-    value = multipliers @ limit + rest @ center + rest.abs() @ radius + (error + left) @ largest
-    size = multipliers.abs() @ limit.abs() + (2 * rest.abs() + error + left) @ largest
-    operands = (multipliers.abs() + limit.abs()).sum(1) + (3 * rest.abs() + error + left).sum(1) + 4 * largest.sum()
-    value = up(value + dot_error(size, len(matrix) + 4 * len(lower) + 8, operands))
-    total = left.sum(1)
-    return value, torch.where(total > 0, up(total + dot_error(total, len(lower) + 2, total)), 0.0)
+    left = ((rate + error) * no_upper).clamp_min(0) + ((error - rate) * no_lower).clamp_min(0)
+    left, total = torch.where(left > 0, up(left), 0.0), left.sum(1)
+    beyond = sum_above(left @ start.abs(), len(start), left.sum(1) + start.abs().sum())
+    value = torch.where(total > 0, up(value + beyond), value)
+    return value, torch.where(total > 0, sum_above(total, len(start) + 2, total), 0.0)
 
 
 def _without_share(value: Tensor, share: Tensor, objective: Tensor, lower: Tensor, upper: Tensor) -> Tensor:

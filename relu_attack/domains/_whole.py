@@ -51,7 +51,7 @@ def read_indices(value: Indices, *, name: str, shape: tuple[int, ...]) -> tuple[
     wanted = f"give a list of flat indices from 0 to {inputs - 1}, or a boolean mask of shape {shape}"
     try:
         # Of nothing torch would make numbers of its default dtype.
-        none = not isinstance(value, Tensor) and len(value) == 0
+        none = isinstance(value, Sequence) and len(value) == 0
         tensor = torch.zeros(0, dtype=torch.long) if none else torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         raise DomainError(f"{name} is {value!r}; {wanted}") from None
