@@ -171,7 +171,7 @@ def exact_sum_above(terms: Tensor) -> Tensor:
     """
     total = terms.double()
     count, rest, size = total.shape[-1], total.new_zeros(total.shape[:-1]), total.new_zeros(total.shape[:-1])
-    room = (~_is_normal(total)).sum(-1) * (4.0 * count) * tiny(total.dtype)
+    room = (~_is_normal(total)).double().sum(-1) * (4.0 * count * tiny(total.dtype))
     while total.shape[-1] > 1:
         odd = total.shape[-1] % 2
         first, second, last = total[..., odd::2], total[..., 1 + odd :: 2], total[..., :odd]
