@@ -130,7 +130,7 @@ def make(seed: int) -> tuple[Surrogate, ra.Polytope, ra.OutputConstraints, str]:
 
     inputs = Inputs(
         largest=tuple(draw(3, 9) for _ in range(draw(1, 2))),
-        continuous=draw(1, 3),
+        continuous=draw(1, 2),
         categories=tuple(draw(3, 5) for _ in range(draw(1, 2))),
     )
     widths = [draw(10, 40)] * draw(2, 3)

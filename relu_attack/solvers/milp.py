@@ -24,8 +24,8 @@ from relu_attack.solvers.local_program import solve_neighborhood
 from relu_attack.solvers.method import Answer, Settings
 from relu_attack.solvers.starts import settings_for_each
 
-# Of the time, kept back for what comes after the solver, in seconds.
-_RESERVE = 0.2
+# Of the time, kept back for what comes after the solver: seconds, and of less than two seconds a share.
+_RESERVE, _RESERVE_SHARE = 0.2, 0.1
 # Seconds a coefficient in which HiGHS sets up a mixed-integer program and looks at no clock: 5 for a million, doubled.
 _SETUP = 1e-5
 # The same of one round of cuts at the root: 31 for half a million. At most half of the time is kept back for one.
@@ -196,7 +196,8 @@ class _Search:
             root = tighten_root(encoding, rounds=options.cut_rounds, time_limit=limit)
             encoding = root.encoding if root.after < root.before else encoding
             self._bound(index, root.after, certified=sound)
-        left = budget.left() - _RESERVE
+        left = budget.left()
+        left -= min(_RESERVE, _RESERVE_SHARE * left) if math.isfinite(left) else 0.0
         if left < max(_SETUP * encoding.program.matrix.nnz, 1e-3):
             return
         left -= min(_CUT_ROUND * encoding.program.matrix.nnz, left / 2)
