@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from relu_attack.robustness import KeptModel, Normalization, worst_case
 from relu_attack.robustness.classifier import check_module
+from relu_attack.robustness.half import round_into
+from relu_attack.robustness.samples import half_of
 
 _ROUNDING = 1e-5
 
@@ -68,9 +70,14 @@ class Attack:
         if self._normalize is None:
             return worst_case(self._kept, images, labels, self.eps, norm=norm, **self._options).x
         normalization = Normalization.read(self._normalize, tuple(images.shape[1:]))
-        pixels = normalization.undo(images)
+        half = half_of(images)
+        pixels = normalization.undo(images if half is None else images.float())
         whole = pixels.clamp(0, 1)
         # Undoing the normalization rounds; what is farther out than that is left for `worst_case` to see.
         pixels = torch.where((pixels - whole).abs() < _ROUNDING, whole, pixels)
         worst = worst_case(self._kept, pixels, labels, self.eps, norm=norm, normalize=self._normalize, **self._options)
-        return normalization.apply(worst.x)
+        found = normalization.apply(worst.x)
+        if half is None:
+            return found
+        free = torch.full_like(found.flatten(1), torch.inf)
+        return round_into(found.flatten(1), images.float().flatten(1), -free, free, half).view_as(images)

@@ -17,7 +17,7 @@ class WorstCase:
     Attributes
     ----------
     x
-        Shape, device and dtype of the samples (half precisions become float32). Each lies in its set, exactly.
+        Shape, device and dtype of the samples, half precisions included. Each lies in its set, exactly.
     margin
         Largest logit of a wrong class less that of the label at `x`, by the model's own forward pass; above 0 the
         classifier is broken. Float64, shape (samples,).

@@ -19,6 +19,7 @@ from relu_attack.robustness.rounds import Search, Worst
 from relu_attack.robustness.samples import (
     Classes,
     Clip,
+    half_of,
     read_labels,
     read_points,
     read_samples,
@@ -141,7 +142,7 @@ def worst_case(
     ):
         budget = replace(budget, interruption=interruption, memory_limit=memory_limit_of(None))
         samples = read_samples(x)
-        sets = read_sets(samples, radius, norm, clip)
+        sets = read_sets(samples, radius, norm, clip, half=half_of(x))
         classifier = read_classifier(model, samples, normalize, anew=certify, sets=sets.domain)
         labels = read_labels(label, len(samples), classifier.classes, samples.device)
         logits = classifier.logits(sets.project(sets.center))

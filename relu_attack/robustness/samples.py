@@ -13,6 +13,7 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index, warn
 from relu_attack.domains import L1Ball, L2Ball, LInfBall
 from relu_attack.errors import DomainError, ObjectiveError, OptionError
+from relu_attack.robustness.half import HALVES, round_into
 
 Ball: TypeAlias = "type[LInfBall] | type[L2Ball] | type[L1Ball]"
 BALLS: dict[str, Ball] = {"linf": LInfBall, "l2": L2Ball, "l1": L1Ball}
@@ -123,14 +124,17 @@ class Sets:
     norm
         A name in `BALLS`.
     domain
-        The sets as one batch, in the dtype of the answer.
+        The sets as one batch, in the dtype of the answer, or in float32.
+    half
+        The dtype of the answer where it is a half precision, else None.
     """
 
     norm: str
     domain: LInfBall | L2Ball | L1Ball
+    half: torch.dtype | None = None
 
     @staticmethod
-    def around(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None) -> Sets:
+    def around(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None, *, half: torch.dtype | None = None) -> Sets:
         """Build the sets around samples (samples, \\*shape).
 
         Raises
@@ -140,7 +144,7 @@ class Sets:
             not meet the clip box.
         """
         size = as_tensor(radius, name="radius", error=DomainError).to(x.device, torch.float64)
-        return Sets(norm, find_ball(norm)(x, size, clip=clip, shape=tuple(x.shape[1:])))
+        return Sets(norm, find_ball(norm)(x, size, clip=clip, shape=tuple(x.shape[1:])), half)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -170,23 +174,49 @@ class Sets:
         return (ball.upper if isinstance(ball, LInfBall) else ball.clip_high)[:, 0]
 
     def project(self, points: Tensor) -> Tensor:
-        """Return the nearest point of its set for each row (samples, inputs), in the dtype of the answer."""
+        """Return the nearest point of its set for each row (samples, inputs), in the dtype of the answer.
+
+        Raises
+        ------
+        DomainError
+            When a set holds no number of a half precision, near a clip box that its sample lies outside of.
+        """
         points = points.to(self.center.device, self.center.dtype)
-        return self.domain.project(points[:, None])[:, 0]
+        inside = self.domain.project(points[:, None])[:, 0]
+        if self.half is None:
+            return inside
+        rounded = round_into(inside, self.center, self.low, self.high, self.half)
+        apart = ((self.center < self.low) | (self.center > self.high)).any(1)
+        if bool(apart.any()):
+            outside = apart & ~self.domain.contains(rounded.to(inside.dtype)[:, None], tolerance=0.0)[:, 0]
+            if bool(outside.any()):
+                raise DomainError(
+                    f"no {self.half} number is known in the set of sample {first_index(outside)}; give float32 samples"
+                )
+        return rounded
 
     def at(self, index: Tensor) -> Sets:
         """Return the sets of some samples, each once and in order; views, where none is left out between them."""
         if len(index) == len(self.center):
             return self
         first, last = int(index[0]), int(index[-1])
-        return Sets(self.norm, self.domain.take(slice(first, last + 1) if last - first < len(index) else index))
+        return Sets(
+            self.norm, self.domain.take(slice(first, last + 1) if last - first < len(index) else index), self.half
+        )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Sets:
         """Return the sets on another device and in another dtype, rounded, for walking in it."""
-        return Sets(self.norm, self.domain.to(device=device, dtype=dtype))
+        return Sets(self.norm, self.domain.to(device=device, dtype=dtype), self.half)
 
 
-def read_sets(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None) -> Sets:
+def half_of(x: ArrayLike) -> torch.dtype | None:
+    """Return the dtype of samples in half precision; None for others."""
+    if isinstance(x, np.ndarray):
+        return torch.float16 if x.dtype == np.float16 else None
+    return x.dtype if isinstance(x, Tensor) and x.dtype in HALVES else None
+
+
+def read_sets(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None, *, half: torch.dtype | None = None) -> Sets:
     """Build the sets around samples; the error for samples outside the clip box says what is most often meant.
 
     Raises
@@ -195,7 +225,7 @@ def read_sets(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None) -> Set
         As `Sets.around`.
     """
     try:
-        return Sets.around(x, radius, norm, clip)
+        return Sets.around(x, radius, norm, clip, half=half)
     except DomainError as reason:
         hint = "" if clip is None else _clip_hint(x, clip)
         raise DomainError(f"{reason}{hint}") from None
