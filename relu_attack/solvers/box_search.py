@@ -17,6 +17,7 @@ from relu_attack.bounds.slopes import Descent
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, Polytope
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
+from relu_attack.rounding import enclose_affine, gamma, midpoint_radius, tiny
 from relu_attack.solvers.box_bounds import bound_boxes
 from relu_attack.solvers.boxes import Boxes
 from relu_attack.solvers.queue import Queue
@@ -225,20 +226,17 @@ def _outside(domain: Domain) -> Callable[[Boxes], Tensor] | None:
 
 
 def _beyond_a_row(matrix: Tensor, limit: Tensor, boxes: Boxes) -> Tensor:
-    center = boxes.lower + (boxes.upper - boxes.lower) / 2
-    radius = torch.maximum(center - boxes.lower, boxes.upper - center)
-    size = (center.abs() + radius) @ matrix.abs().T + limit.abs()
-    least = center @ matrix.T - radius @ matrix.abs().T
-    return (least - _rounding(matrix.shape[1]) * size > limit).any(1)
+    center, radius = midpoint_radius(boxes.lower, boxes.upper)
+    size, absolute = center.abs() + radius, matrix.abs().T
+    operands = size.sum(1, keepdim=True)
+    least, _ = enclose_affine(center @ matrix.T, radius @ absolute, size @ absolute, matrix.shape[1], operands)
+    return (least > limit).any(1)
 
 
 def _beyond_the_ball(center: Tensor, radius: float, norm: float, boxes: Boxes) -> Tensor:
-    nearest = torch.clamp(center, boxes.lower, boxes.upper)
-    distance = torch.linalg.vector_norm(nearest - center, ord=norm, dim=1)
-    size = torch.linalg.vector_norm(nearest.abs() + center.abs(), ord=norm, dim=1) + radius
-    outside: Tensor = distance - _rounding(len(center)) * size > radius
+    offset = torch.clamp(center, boxes.lower, boxes.upper) - center
+    # Squares of large numbers overflow. What underflows makes the distance smaller.
+    scale = offset.abs().amax(1, keepdim=True).clamp_min(tiny(offset.dtype))
+    distance = scale[:, 0] * torch.linalg.vector_norm(offset / scale, ord=norm, dim=1)
+    outside: Tensor = distance * (1 - gamma(2 * (len(center) + 8), offset.dtype)) > radius
     return outside
-
-
-def _rounding(terms: int) -> float:
-    return 4 * (terms + 8) * torch.finfo(torch.float64).eps
