@@ -15,11 +15,12 @@ from relu_attack.bounds import BOUNDS, bound_rows
 from relu_attack.network import Affine, Loss, Network, lower
 from relu_attack.network.operators import Dense, Diagonal
 from relu_attack.problem import Problem
+from relu_attack.robustness.classifier import Normalization
 from relu_attack.rounding import gamma
 from relu_attack.solvers.box_search import BoxSearch
 from relu_attack.solvers.rows import Rows
 from tests.fuzz.networks import KINDS, DrawnNetwork, draw_network
-from tests.fuzz.oracle import exact_outputs
+from tests.fuzz.oracle import Scaled, exact_outputs
 
 seeds = st.integers(0, 2**31 - 1)
 some = settings(max_examples=40, deadline=None, derandomize=True)
@@ -104,6 +105,22 @@ def test_batch_normalization_far_from_zero(distance: float, dtype: torch.dtype, 
     for seed in range(3):
         drawn = DrawnNetwork(far_normalized(seed, dtype, distance), (3,), "far")
         check(drawn, method, seed, 0.0)
+
+
+@pytest.mark.parametrize("method", ["interval", "crown"])
+def test_inputs_that_are_normalized_before_a_classifier(method: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    mean = 1e3 * torch.rand(3, generator=generator, dtype=torch.float64)
+    deviation = 1e-3 * torch.rand(3, generator=generator, dtype=torch.float64)
+    model = normal(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)), 0)
+    network = Normalization(mean, deviation).fold(lower(model, (3,)).network, (3,))
+    rows = torch.eye(2, dtype=torch.float64)
+    for seed in range(10):
+        x = mean + deviation * torch.randn(3, generator=generator, dtype=torch.float64)
+        bounds = bound_rows(network, ra.Box(x, x), rows, method)
+        exact = exact_at(nn.Sequential(Scaled(mean, deviation), model), x, (3,))
+        assert_between(bounds.lower[0], exact, bounds.upper[0])
+        assert float((bounds.upper - bounds.lower).max()) < 1e-6, seed
 
 
 def canceling_pair(dtype: torch.dtype, size: float, order: tuple[int, int, int]) -> nn.Module:

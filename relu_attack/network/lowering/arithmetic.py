@@ -14,6 +14,9 @@ from relu_attack.network.lowering.builder import Builder, Lane, exact
 from relu_attack.network.lowering.call import Call, CallRule
 from relu_attack.network.operators import Diagonal
 
+# Up to here every whole number is one of float64.
+_LARGEST_WHOLE = 2**53
+
 
 def lower_sum(
     call: Call, builder: Builder, first: Any, second: Any, *, alpha: Any = 1, sign: int = 1, inplace: bool = False
@@ -96,6 +99,8 @@ def _overwrite(call: Call, builder: Builder, value: Any) -> None:
 
 def _constant(call: Call, builder: Builder, value: Any) -> Tensor:
     """Bring the current value and a constant to their common shape, and return the constant flat, shape (entries,)."""
+    if _is_large_whole(value):
+        raise call.unsupported(" with a whole number beyond 2**53, which float64 may not hold; supported: up to 2**53")
     if isinstance(value, Tensor) and not value.is_complex():
         constant = exact(value)
     elif isinstance(value, int | float):
@@ -117,6 +122,13 @@ def _constant(call: Call, builder: Builder, value: Any) -> Tensor:
         )
     builder.select(builder.places.expand(shape))
     return constant.expand(shape).flatten()
+
+
+def _is_large_whole(value: Any) -> bool:
+    if isinstance(value, int):
+        return abs(value) > _LARGEST_WHOLE
+    whole = isinstance(value, Tensor) and value.dtype in (torch.int64, torch.uint64)
+    return whole and bool(((value > _LARGEST_WHOLE) | (value < -_LARGEST_WHOLE)).any())
 
 
 _difference = partial(lower_sum, sign=-1)

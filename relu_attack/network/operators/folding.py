@@ -13,6 +13,7 @@ from relu_attack.network.operators.convolution import Convolution
 from relu_attack.network.operators.dense import Dense, Diagonal
 from relu_attack.network.operators.selection import Selection
 from relu_attack.network.operators.sparse import Sparse
+from relu_attack.rounding import tiny
 
 # Share of the magnitudes of its products that a row has at least to be folded: half of the digits of float64.
 _LEFT = 1e-8
@@ -117,11 +118,11 @@ def _magnitudes(values: Tensor) -> tuple[float, float]:
     # Bits are compared: under flushing a subnormal number is equal to zero.
     whole = torch.int64 if values.dtype == torch.float64 else torch.int32
     bits = values.detach().abs().contiguous().view(whole)
-    used = bits[bits > 0]
-    if not len(used):
+    if not bits.numel() or not bool(bits.any()):
         return 1.0, 1.0
-    low, high = torch.stack([used.amin(), used.amax()]).view(values.dtype).tolist()
-    return (low if low >= torch.finfo(values.dtype).tiny else 0.0), high
+    used = torch.where(bits > 0, bits, torch.iinfo(whole).max)
+    low, high = torch.stack([used.amin(), bits.amax()]).view(values.dtype).tolist()
+    return (low if low >= tiny(values.dtype) else 0.0), high
 
 
 def _scaled(first: Tensor, second: Tensor, operator: LinearOperator) -> Fold:
