@@ -63,18 +63,17 @@ def solve(
         value evaluated here, the bound of a linear program rebuilt from its multipliers by weak duality, so that
         it holds in real arithmetic. The bound of a mixed-integer program cannot be rebuilt: it is taken from the
         solver, for a minimization without a constant (so that no sign can be wrong), refused when a feasible point
-        beats it, and marked as not certified. A loose solver (SCS by default) may end as numerical trouble,
-        with a bound that holds all the same. Ctrl-C stops the solver: of a mixed-integer program the best so
-        far is returned, marked as interrupted, of a linear one KeyboardInterrupt is raised. Only ``"HIGHS"`` listens to
-        `on_progress`, `stop` and Ctrl-C while it runs.
+        beats it, and marked as not certified. A loose solver (SCS by default) may end as numerical trouble, with a
+        bound that holds all the same, and so does a program with coefficients from 1e15 on, which HiGHS refuses.
+        Ctrl-C stops the solver: of a mixed-integer program the best so far is returned, marked as interrupted, of a
+        linear one KeyboardInterrupt is raised. Only ``"HIGHS"`` listens to `on_progress`, `stop` and Ctrl-C while it
+        runs.
 
     Raises
     ------
     OptionError
         For an unknown solver, an impossible limit, a warm start of the wrong shape, a solver without whole numbers, or
         `on_progress` or `stop` for a solver that does not listen.
-    SolverError
-        When a solver refuses the program.
 
     Examples
     --------

@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from relu_attack.errors import OptionError, SolverError
+from relu_attack.errors import OptionError
 from relu_attack.programs.claim import Claim, judge, value_scale
 from relu_attack.programs.program import Program
 from relu_attack.programs.solution import Solution, SolutionStatus
@@ -95,7 +95,7 @@ class PreparedProgram:
         if unknown:
             raise OptionError(f"a prepared program cannot change {', '.join(sorted(unknown))}")
         before, self.program = self.program, replace(self.program, **fields)
-        if self.program.matrix is not before.matrix:
+        if self.program.matrix is not before.matrix or self._refused:
             basis, same = self._highs.getBasis(), self.program.matrix.shape == before.matrix.shape
             self._load()
             if same and basis.valid:
@@ -165,6 +165,8 @@ class PreparedProgram:
         """Return what HiGHS says, unchecked."""
         if self.program.columns == 0:
             raise OptionError("the program has no columns; there is nothing to solve")
+        if self._refused:
+            return Claim(status=SolutionStatus.NUMERICAL)
         # The judge measures the gap on the cleaned point.
         self._set_option("mip_rel_gap", gap / 2)
         self._set_option("mip_abs_gap", self._absolute_gap / self._unit)
@@ -243,6 +245,8 @@ class PreparedProgram:
         highs, program = self._highs, self.program
         if program.is_mixed_integer:
             relaxed = PreparedProgram(_relaxed(program))
+            if relaxed._refused:
+                return None
             # The proof may take as long as the claim did, or a second.
             limit = max(1.0, highs.getRunTime())
             return relaxed._ray() if relaxed._run(limit, Watch(relaxed.program)) == "kInfeasible" else None
@@ -253,6 +257,7 @@ class PreparedProgram:
     def _load(self) -> None:
         import highspy
 
+        self._refused = False
         program, lp = self.program, highspy.HighsLp()
         scale, self._unit = _row_scale(program), _unit(program)
         self._scale = scale
@@ -276,8 +281,8 @@ class PreparedProgram:
             raise OptionError(f"HiGHS has no option {name!r} with the value {value!r}")
 
     def _check(self, status: Any) -> None:
-        if status.name == "kError":
-            raise SolverError("HiGHS refused the program; its coefficients must be below 1e15")
+        """Note whether HiGHS refuses a part of the program: it takes no coefficients from 1e15 on."""
+        self._refused = self._refused or status.name == "kError"
 
 
 def solve_highs(

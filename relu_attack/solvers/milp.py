@@ -174,6 +174,8 @@ class _Search:
         if self.incumbents.is_closed(index, options.gap):
             return
         wide: Ranges = [(lower[0], upper[0]) for lower, upper in bounds.layers]
+        if not all(bool(torch.isfinite(end).all()) for layer in wide for end in layer):
+            return  # the time was too short for any range, or a number overflows: there is no program
         limit = options.unit_time_limit
         tight = milp_tightened(problem, wide, deadline=deadline, unit_time_limit=limit, stop=self.stop)
         self._solve_exact(index, tight, budget, options.cut_share * seconds, sound=tight is wide)
@@ -184,8 +186,6 @@ class _Search:
     def _solve_exact(self, index: int, ranges: Ranges, budget: Budget, cut_time: float, *, sound: bool) -> None:
         """Solve the exact program with these ranges, which are certified where `sound`."""
         options, problem = self.options, self.incumbents.single(index)
-        if not all(bool(torch.isfinite(end).all()) for layer in ranges for end in layer):
-            return  # the time was too short for any range
         try:
             budget.deadline.require(_SETUP * count_entries(problem.network, ranges))
             encoding = encode(problem, ranges, deadline=budget.deadline)

@@ -117,3 +117,17 @@ def test_rows_that_a_program_refuses_are_not_added() -> None:
     with pytest.raises(OptionError):
         prepared.add_rows(np.full((1, prepared.program.columns), np.nan), -np.inf, 1.0)
     assert prepared.solve().value == pytest.approx(before)
+
+
+def test_coefficients_that_highs_refuses_are_numerical_trouble_with_a_bound_that_holds() -> None:
+    """x <= 1 beside 1e16 y <= 1e16: the box alone bounds x + y by 4; the rows count again once they are others."""
+    rows = np.array([[1.0, 0.0], [0.0, 1e16]])
+    sides = {"row_lower": -np.inf, "row_upper": np.array([1.0, 1e16])}
+    prepared = PreparedProgram(Program(objective=[1, 1], matrix=rows, lower=0, upper=2, **sides))
+    solution = prepared.solve()
+    assert solution.status is SolutionStatus.NUMERICAL
+    assert 4.0 <= solution.bound <= 4.0 + 1e-12
+    prepared.change(matrix=np.eye(2), row_upper=np.ones(2))
+    assert prepared.solve().value == pytest.approx(2.0)
+    prepared.add_rows([[1e16, 0.0]], -np.inf, 1.0)
+    assert prepared.solve().status is SolutionStatus.NUMERICAL

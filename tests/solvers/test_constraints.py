@@ -204,3 +204,19 @@ def test_constraints_in_single_precision_are_kept_to_a_millionth() -> None:
         result = optimizer.maximize(method, iterations=200, restarts=16, seed=0)
         assert float(result.output_violation) <= 1e-6
         assert float(result.value) == pytest.approx(2.5, abs=2e-2)
+
+
+@pytest.mark.parametrize("method", ["auto", "milp", "branch_and_bound", "milp_walk", "lp_walk"])
+@pytest.mark.parametrize(("layer", "size"), [(0, 1e16), (2, 1e21)])
+def test_numbers_that_a_solver_refuses_cost_no_answer(layer: int, size: float, method: str) -> None:
+    model = random_network(3, 6, 2, seed=1)
+    with torch.no_grad():
+        for parameter in model[layer].parameters():
+            parameter.mul_(size)
+        middle = float(model(torch.zeros(1, 3, dtype=model[0].weight.dtype))[0, 1])
+    rows = OutputConstraints([0.0, 1.0], middle + 0.1 * abs(middle))
+    result = search(method, model, box([-1.0] * 3, [1.0] * 3), rows)
+    assert result.status not in (Status.NOT_FOUND, Status.INFEASIBLE)
+    assert bool(result.certified) or method == "milp"
+    assert float(result.output_violation) <= 1e-6
+    assert float(result.value) <= float(result.bound)
