@@ -89,7 +89,8 @@ class Record:
         others = sorted(name for name in {*known, *question} if known.get(name) != question.get(name))
         if others:
             raise OptionError(
-                f"{file} was made with another model, radius or options: {', '.join(others)} differ; "
+                f"{file} was made with another model, radius or options: {', '.join(others)} "
+                f"differ{'s' if len(others) == 1 else ''}; "
                 "give another file, or remove it"
             )
         return Record(file, question, batches)
