@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from relu_attack._checks import all_finite
 from relu_attack.errors import ModelError
 from relu_attack.model.running import run_in_parts
-from relu_attack.model.stochastic import largest_rounding
+from relu_attack.model.stochastic import largest_chain_rounding, largest_rounding
 from relu_attack.network import Network
 
 # What is accepted as rounding without an estimate of it: this many spacings of the largest value of the output. At how
@@ -151,6 +151,9 @@ class Model:
         worst = (difference / certain).nan_to_num(0.0).amax(1).argsort(descending=True)[:_WORST]
         answers = outputs[worst].view(-1, *self.network.output_shape).to(self.device)
         rounding = largest_rounding(self._run, self._rounded(x[worst.to(x.device)]), answers).flatten().cpu()
+        if against is None:
+            points, near = x[worst.to(x.device)].to("cpu", torch.float64), torch.finfo(network.dtype).eps
+            rounding += largest_chain_rounding(self.network, points, expected[worst], near)
         rounding = torch.maximum(rounding, certain)
         if bool((difference[worst] > rounding).any()):
             place, output = divmod(int((difference[worst] / rounding).nan_to_num(0.0).argmax()), outputs.shape[1])

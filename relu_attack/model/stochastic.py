@@ -1,4 +1,4 @@
-"""The rounding of a module's own forward pass, estimated by stochastic arithmetic.
+"""The rounding of a module's own forward pass, and of its chain's, estimated by stochastic arithmetic.
 
 The forward is run again while the result of each function on values that depend on the input is multiplied by 1 plus or
 minus a multiple of the spacing of its dtype, signs at random. The outputs move by that multiple of what rounding moves
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from relu_attack.model.running import run_in_parts
+from relu_attack.network import Affine, Network
 
 # With as many perturbed passes, one an input, all of them miss the rounding by a factor of 10 less often than once in
 # 1e8 outputs. The error of a sum of n terms in sequence is up to sqrt(n) times what a perturbed term moves it by: 64
@@ -56,6 +57,46 @@ def largest_rounding(module: Callable[[Tensor], Tensor], x: Tensor, answer: Tens
         with _Perturbed(generator, multiple):
             perturbed = run_in_parts(module, x)
         moved = torch.maximum(moved, (perturbed - answer).abs().nan_to_num(torch.inf).amax(0))
+    return moved.mul_(_SAFETY / multiple)
+
+
+def largest_chain_rounding(network: Network, x: Tensor, answer: Tensor, spacing: float) -> Tensor:
+    """Return by how much rounding, and what folding lost, may have moved each output of a chain at a few inputs.
+
+    Parameters
+    ----------
+    network
+        The chain in float64 on the CPU.
+    x
+        Likewise, shape (batch, inputs).
+    answer
+        The outputs of the chain there, shape (batch, outputs).
+    spacing
+        The spacing of the numbers, relative to 1, in which the chain was evaluated.
+
+    Returns
+    -------
+    Tensor
+        As `largest_rounding` does, shape (outputs,).
+    """
+    moved = torch.zeros_like(answer[0])
+    generator = torch.Generator().manual_seed(0)
+    multiple = spacing**-0.5
+
+    def shaken(values: Tensor, size: Tensor) -> Tensor:
+        signs = torch.randint(0, 2, values.shape, generator=generator, dtype=torch.int8)
+        return values + size * (1 - 2 * signs)
+
+    def apply(affine: Affine, h: Tensor) -> Tensor:
+        bias = shaken(affine.bias, multiple * spacing * affine.bias.abs())
+        z = affine.operator.apply(shaken(h, multiple * spacing * h.abs())) + bias
+        return shaken(z, multiple * (spacing * z.abs() + affine.lost(h.abs())))
+
+    for _ in range(-(-_PASSES // len(x))):
+        h = x
+        for layer in network.layers:
+            h = layer.activate(apply(layer.affine, h))
+        moved = torch.maximum(moved, (apply(network.output, h) - answer).abs().nan_to_num(torch.inf).amax(0))
     return moved.mul_(_SAFETY / multiple)
 
 

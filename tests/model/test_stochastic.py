@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import relu_attack as ra
 from relu_attack.model.running import run_in_parts
-from relu_attack.model.stochastic import largest_rounding
+from relu_attack.model.stochastic import largest_chain_rounding, largest_rounding
+from relu_attack.network import lower
 from tests.problems import random_network
 
 
@@ -92,3 +94,19 @@ def test_other_threads_are_not_perturbed() -> None:
     stop.set()
     thread.join()
     assert not wrong
+
+
+def test_what_cancels_in_the_folded_chain_is_its_rounding() -> None:
+    # Hardtanh becomes high - relu(high - low - relu(z - low)); between weights of 1e16 its constants cancel.
+    model = nn.Sequential(nn.Linear(1, 2), nn.Hardtanh(-1.0, 1.0), nn.Linear(2, 1)).double().requires_grad_(False)
+    for parameter, values in zip(
+        model.parameters(), ([[0.3], [0.7]], [0.1, -0.2], [[1e16, -1e16 - 2]], [0.5]), strict=True
+    ):
+        parameter.copy_(torch.tensor(values, dtype=torch.float64))
+    network = lower(model, (1,)).network
+    x = torch.linspace(0, 10, 20, dtype=torch.float64)[:, None]
+    difference = (network.values(x) - model(x)).abs().amax()
+    assert float(difference) > 0
+    found = largest_chain_rounding(network, x, network.values(x), torch.finfo(torch.float64).eps)
+    assert float(difference) <= float(found)
+    ra.maximize(model, ra.Box(0.0, 10.0, shape=(1,)), method="ppga_lr", iterations=2)

@@ -270,7 +270,7 @@ def test_every_method_finds_inputs_that_are_worse_and_repeats_itself(method: str
 def test_the_time_ends_the_search_and_a_first_look_is_taken_even_without_any() -> None:
     model, x = classifier(), samples()
     label = answers(model, x)
-    worst = ra.worst_case(model, x, label, 0.001, time_limit=0.2)
+    worst = ra.worst_case(model, x, label, 0.001, time_limit=0.5)
     assert worst.status is ra.Status.TIME_LIMIT
     assert worst.evaluations > 7 * 350
     none = ra.worst_case(model, x, label, 0.001, time_limit=1e-9)
