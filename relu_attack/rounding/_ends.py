@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from relu_attack.rounding._errors import down, gamma, tiny, up
+from relu_attack.rounding._numbers import down, gamma, tiny, up
 
 
 def box_of(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

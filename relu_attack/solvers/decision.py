@@ -11,6 +11,7 @@ from relu_attack._progress import progress_bar
 from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.result import Status
+from relu_attack.rounding import tiny
 from relu_attack.solvers.box_search import BoxSearch
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.rows import Rows
@@ -73,7 +74,7 @@ def decide(
     Decision
         Decided when its `value` is at least 0 or its `upper` below 0.
     """
-    below = -torch.finfo(torch.float64).tiny
+    below = -tiny(torch.float64)
     search = BoxSearch(
         network,
         domain,

@@ -15,6 +15,7 @@ from torch import Tensor
 from relu_attack.rounding import (
     ball_ends,
     box_of,
+    compound,
     dot_error,
     down,
     enclose_affine,
@@ -23,6 +24,7 @@ from relu_attack.rounding import (
     inner_box_of,
     midpoint_radius,
     outward,
+    sum_above,
     tiny,
     to_double,
     up,
@@ -168,6 +170,34 @@ def test_error_of_a_sum_of_products(flushed: bool, dtype: torch.dtype, seed: int
         unit, least = fraction(torch.finfo(dtype).eps) / 2, Fraction(tiny(dtype))
         operands = sum(map(abs, fractions(x) + fractions(y)), Fraction(0))
         assert Fraction(error) <= (3 * (count + 3)) * unit * size + 100 * least * (count + 3 + operands)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@with_flushing
+@some
+@given(seed=seeds, count=st.integers(1, 40))
+def test_a_sum_of_magnitudes_times_a_number_is_below_its_bound(
+    flushed: bool, dtype: torch.dtype, seed: int, count: int
+) -> None:
+    x, y = numbers(seed, count, dtype).abs(), numbers(seed + 1, count, dtype).abs()
+    share = random.Random(seed).random()
+    exact = sum((a * b for a, b in zip(fractions(x), fractions(y), strict=True)), Fraction(0))
+    with flushing(flushed):
+        above = sum_above(torch.dot(x, y), count, (x + y).sum())
+        part = float(up(share * above))
+        above = float(above)
+    assert above == math.inf or exact <= Fraction(above)
+    assert part == math.inf or Fraction(share) * exact <= Fraction(part)
+
+
+@with_flushing
+@some
+@given(errors=st.lists(st.one_of(st.just(0.0), st.floats(2.0**-53, 0.4)), max_size=6))
+def test_relative_errors_compound(flushed: bool, errors: list[float]) -> None:
+    exact = math.prod((1 + Fraction(error) for error in errors), start=Fraction(1)) - 1
+    with flushing(flushed):
+        found = compound(*errors)
+    assert exact <= Fraction(found) <= exact * (1 + Fraction(1, 2**40))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,0 +1,131 @@
+"""Single roundings: relative errors, the next numbers outward, and exact conversions."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+
+@functools.cache
+def gamma(terms: int, dtype: torch.dtype) -> float:
+    """Return ``n u / (1 - n u)``, rounded up to a number of the dtype: the relative error of n roundings.
+
+    Parameters
+    ----------
+    terms
+        The number n of roundings that a number has gone through: n for a sum of n products.
+    dtype
+        Of the arithmetic, with unit roundoff u.
+
+    Returns
+    -------
+    float
+        Infinite from ``n u = 1 / 2`` on, where nothing is known.
+
+    Notes
+    -----
+    A product of n factors ``1 + d`` or ``1 / (1 + d)`` with ``|d| <= u`` is within ``1 +- gamma`` (Higham, Accuracy
+    and Stability of Numerical Algorithms, lemma 3.1). Each product of a sum of n goes through n roundings at most, in
+    any order: ``|fl(a . b) - a . b| <= gamma |a| . |b|`` but for underflow (equation 3.5). With n u below 1/2 both
+    ``n u`` and ``1 - n u`` are exact in Python's numbers, so that there is one division to round up.
+
+    Examples
+    --------
+    >>> gamma(100, torch.float64) < 1.2e-14, gamma(2**23, torch.float32)
+    (True, inf)
+    """
+    loss = terms * (torch.finfo(dtype).eps / 2)
+    if loss == 0 or loss >= 0.5:
+        return math.inf if loss else 0.0
+    exact = torch.tensor(math.nextafter(loss / (1 - loss), math.inf), dtype=torch.float64)
+    near = exact.to(dtype)
+    return float(near if near >= exact else torch.nextafter(near, torch.full_like(near, torch.inf)))
+
+
+def tiny(dtype: torch.dtype) -> float:
+    """Return the smallest positive normal number t: numbers below it may be flushed to zero."""
+    return torch.finfo(dtype).tiny
+
+
+def up(x: Tensor) -> Tensor:
+    """Return the next number above, as an upper bound of what was rounded to `x`.
+
+    Where x is the rounded result of one operation, flushed or not, the exact result is not above it. NaN and minus
+    infinity, which say that something overflowed, become plus infinity: of them nothing is known.
+
+    Notes
+    -----
+    Rounding to nearest gives x only for results up to the middle between x and the next number, and a number below t
+    only for results below t, for which t is returned. What is returned is zero or normal, or a negative number that
+    flushing raises, so that flushing cannot undo it.
+
+    Examples
+    --------
+    >>> up(torch.tensor([1.0, 0.0, torch.nan])).tolist()
+    [1.0000001192092896, 1.1754943508222875e-38, inf]
+    """
+    raised = torch.nextafter(x, x.new_full((), torch.inf))
+    raised = torch.where(x.abs() < tiny(x.dtype), tiny(x.dtype), raised)
+    return torch.where(x > -torch.inf, raised, torch.inf)
+
+
+def down(x: Tensor) -> Tensor:
+    """Return the next number below, as a lower bound of what was rounded to `x`: the mirror image of `up`.
+
+    Examples
+    --------
+    >>> down(torch.tensor([1.0, 0.0, torch.nan])).tolist()
+    [0.9999999403953552, -1.1754943508222875e-38, -inf]
+    """
+    return -up(-x)
+
+
+def to_double(x: Tensor) -> Tensor:
+    """Return numbers in float64 exactly, subnormal ones of narrower types too, which a conversion may flush to zero.
+
+    Notes
+    -----
+    A subnormal number of float32 is its fraction, a whole number below 2**23, times 2**-149, both normal in float64.
+    Numbers of float16 and bfloat16 are numbers of float32, and get there by their bits.
+
+    Examples
+    --------
+    >>> to_double(torch.tensor([1e-45, 0.5])).tolist() == [2.0**-149, 0.5]
+    True
+    """
+    if x.dtype == torch.float64 or not x.is_floating_point():
+        return x.double()
+    single = x.float().contiguous()
+    bits = single.view(torch.int32) & 0x7FFFFFFF
+    sign = torch.ones_like(single, dtype=torch.float64).masked_fill_(single.signbit(), -1.0)
+    small = sign * bits.double() * 2.0**-149
+    return torch.where(bits < 1 << 23, small, single.double())
+
+
+def outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the range with its lower end moved `down` and its upper end `up`."""
+    return down(lower), up(upper)
+
+
+def compound(*relative: float) -> float:
+    """Return a relative error that covers several after one another: ``(1 + a) (1 + b) ... - 1``, rounded up.
+
+    Notes
+    -----
+    Each operation is rounded once, and the next number above is no smaller than its exact result. Errors are zero or at
+    least u, beside which what is flushed is nothing.
+
+    Examples
+    --------
+    >>> compound(0.0, 0.0), 0.21 < compound(0.1, 0.1) < 0.2100001
+    (0.0, True)
+    """
+    total = 0.0
+    for part in relative:
+        if part:
+            both = math.nextafter(total * part, math.inf)
+            total = math.nextafter(math.nextafter(total + part, math.inf) + both, math.inf)
+    return total
