@@ -1,8 +1,8 @@
 """Optimize over trained piecewise-linear networks: the best input of a set, its value, a bound and the gap."""
 
-from relu_attack._loading import without_collection
+from relu_attack._loading import ended_by_interrupts, without_collection
 
-with without_collection():
+with ended_by_interrupts(), without_collection():
     from relu_attack.api import ReLUOptimizer, bounds, maximize, minimize
     from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
     from relu_attack.errors import (

@@ -7,6 +7,9 @@ limit is near what real models and properties need.
 NETWORK_BYTES = 2**31
 """Of a network in ONNX, decompressed: protobuf itself holds no more; larger ones keep their weights in files beside."""
 
+ARCHIVE_BYTES = 2**31
+"""Of the compressed parts of an archive of arrays or weights, which may be a thousand times its size."""
+
 WEIGHT_BYTES = 2**36
 """Of all weights or arrays of a file, and of the tensors in files beside an ONNX file: 64 GiB."""
 
@@ -18,9 +21,6 @@ TEXT_BYTES = 2**21
 
 TABLE_BYTES = 2**26
 """Of a table in CSV."""
-
-FIELD_CHARACTERS = 2**17
-"""Of one field of a table, as Python's own reader takes them."""
 
 JSON_BYTES = 2**29
 """Of a saved answer or record: thirty million numbers."""
@@ -53,6 +53,9 @@ MESSAGE_CHARACTERS = 300
 
 COUNT = 2**53
 """Whole numbers of a configuration: float64 holds all of them up to here."""
+
+SEED = 2**63 - 1
+"""The largest seed that torch takes for every device."""
 
 RESTARTS = 10**7
 """Walkers of a configuration; each takes kilobytes."""

@@ -1,8 +1,18 @@
-"""What makes the package load faster."""
+"""What makes the package load faster, and Ctrl-C end the command while it loads."""
 
 import gc
+import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+COMMAND = "relu-attack"
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells have it."""
 
 
 @contextmanager
@@ -18,3 +28,27 @@ def without_collection() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def ended_by_interrupts() -> Iterator[None]:
+    """Let Ctrl-C end the command ``relu-attack`` in one line while its modules load, which takes seconds.
+
+    An exception would be a traceback from somewhere inside torch, or be caught there. In any other program, Ctrl-C does
+    what it does.
+    """
+    is_command = bool(sys.argv) and Path(sys.argv[0]).stem == COMMAND
+    in_main = threading.current_thread() is threading.main_thread()
+    if not (is_command and in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+        yield
+        return
+    signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os.write(2, f"{COMMAND}: interrupted before there was an answer\n".encode())
+    os._exit(INTERRUPTED)

@@ -81,7 +81,9 @@ def read_yaml(text: str, where: object, *, language: str = "YAML") -> Any:
     except FileFormatError:
         raise
     except yaml.MarkedYAMLError as reason:
-        place = f"line {reason.problem_mark.line + 1}: " if reason.problem_mark else ""
+        # At the end of a text the mark may stand on a line after the last.
+        line = min(reason.problem_mark.line, text.count("\n")) + 1 if reason.problem_mark else None
+        place = "" if line is None else f"line {line}: "
         raise FileFormatError(f"{where} is not {language}: {place}{reason.problem or reason.context}") from None
     except Exception as reason:  # the constructors of dates, numbers and other tags raise what they stumble over
         raise FileFormatError(f"{where} is not {language}: {' '.join(str(reason).split())}") from None

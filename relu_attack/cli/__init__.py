@@ -3,9 +3,9 @@
 import gc
 import signal
 
-from relu_attack._loading import without_collection
+from relu_attack._loading import ended_by_interrupts, without_collection
 
-with without_collection():
+with ended_by_interrupts(), without_collection():
     from relu_attack.cli.app import app
 
 

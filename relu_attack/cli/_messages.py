@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,9 +11,15 @@ from typing import Any
 
 import typer
 
+from relu_attack._loading import INTERRUPTED
+from relu_attack._memory import named_memory_errors
 from relu_attack.errors import ReLUAttackError
 
-BAD_INPUT, INTERRUPTED = 1, 130
+__all__ = ["BAD_INPUT", "INTERRUPTED", "on_terminal", "plain_messages", "say"]
+
+BAD_INPUT = 1
+LONGEST_LINE = 500
+"""Characters of a line of a message, such as one with a path of thousands."""
 
 
 @contextmanager
@@ -22,7 +29,8 @@ def plain_messages() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _show_warning
         try:
-            yield
+            with named_memory_errors():
+                yield
         except ReLUAttackError as reason:
             say(str(reason))
             raise typer.Exit(BAD_INPUT) from None
@@ -37,8 +45,11 @@ def plain_messages() -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """Print a message on stderr."""
-    typer.echo(f"relu-attack: {message}", err=True)
+    """Print a message on stderr; lines that nobody would read to their end are cut."""
+    # The lines of a message are indented; other ends of lines are those of names and paths in it.
+    whole = re.sub(r"\n(?!  )|\r", " ", message)
+    lines = (line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in whole.split("\n"))
+    typer.echo("relu-attack: " + "\n".join(lines), err=True)
 
 
 def on_terminal() -> bool:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from relu_attack.errors import FileFormatError
+
 if TYPE_CHECKING:
     from relu_attack.api import ReLUOptimizer
     from relu_attack.config import Configuration
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 def read_changes(given: list[str] | None) -> dict[str, Any]:
     """Read KEY=VALUE, the value as YAML."""
-    import yaml
+    from relu_attack._plain import read_yaml
 
     changes = {}
     for change in given or ():
@@ -23,9 +25,9 @@ def read_changes(given: list[str] | None) -> dict[str, Any]:
         if not equals or not all(key.split(".")):
             raise typer.BadParameter(f"{change!r} must be KEY=VALUE, such as domain.radius=0.1", param_hint="--set")
         try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise typer.BadParameter(f"the value in {change!r} is not YAML", param_hint="--set") from None
+            changes[key] = read_yaml(value, f"the value of {key}")
+        except FileFormatError as reason:
+            raise typer.BadParameter(str(reason), param_hint="--set") from None
     return changes
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from relu_attack.result import Result
 
 
+_WIDE_COLUMNS = 100
+"""Of a terminal that has room for every column with the longest names."""
+
+
 @dataclass(frozen=True)
 class Row:
     """What became of one method: a result, or the line that says why there is none."""
@@ -130,18 +134,22 @@ def _show(
 
     objective, kinds = configuration.objective, shown_violations(optimizer.problem)
     unit = f" in {objective.unit}" if objective.unit else ""
+    console = Console()
+    # Nothing is cut: who found it is left to wide terminals and to --json, the rest is folded where it must.
+    wide = console.width >= _WIDE_COLUMNS
     table = Table(title=f"{sense} {objective.name}{unit}", title_justify="left")
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for name in ("value", "bound", "gap", "seconds", "steps", *kinds.values()):
-        table.add_column(name, justify="right")
-    table.add_column("status")
-    table.add_column("found by")
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    if wide:
+        table.add_column("found by", overflow="fold")
     for row in rows:
         mark = "> " if row.method == best else "  "
         style = "bold" if row.method == best else None
         if row.result is None:
             blank = ("",) * (5 + len(kinds))
-            table.add_row(mark + row.method, *blank, f"failed: {row.error}")
+            table.add_row(mark + row.method, *blank, "failed")
             continue
         result = row.result
         value, bound, gap = (write_number(float(entry)) for entry in (result.value, result.bound, result.gap))
@@ -155,11 +163,14 @@ def _show(
             str(result.iterations),
             *(f"{float(getattr(result, name)):.2g}" for name in kinds),
             result.status.name,
-            ", ".join(result.found_by),
+            *([", ".join(result.found_by)] if wide else []),
             style=style,
         )
     caption = ["> the best value"] if best else ["no method found a feasible input"]
     if any(row.result is not None and not bool(row.result.certified) for row in rows):
         caption.append(f"* {NOT_CERTIFIED}: the word of the solver")
     table.caption = "; ".join(caption)
-    Console().print(table)
+    console.print(table)
+    for row in rows:
+        if row.result is None:
+            console.print(f"{row.method} failed: {row.error}", highlight=False, markup=False, soft_wrap=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relu_attack._limits import VALUE_ENTRIES
 from relu_attack.cli._messages import plain_messages
 
 if TYPE_CHECKING:
@@ -41,9 +43,11 @@ def info(
 def _read_shape(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
-    sizes = text.replace("x", ",").split(",")
-    if not all(size.strip().isdigit() and int(size) > 0 for size in sizes):
-        raise typer.BadParameter(f"{text!r} must be whole numbers, such as 1,28,28", param_hint="--shape")
+    sizes = [size.strip() for size in text.replace("x", ",").split(",")]
+    # Ten digits are more than any size has.
+    fitting = all(size.isdecimal() and len(size) <= 10 and int(size) > 0 for size in sizes)
+    if not fitting or math.prod(map(int, sizes)) > VALUE_ENTRIES:
+        raise typer.BadParameter(f"{text[:40]!r} must be whole numbers, such as 1,28,28", param_hint="--shape")
     return tuple(int(size) for size in sizes)
 
 

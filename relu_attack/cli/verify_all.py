@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import math
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relu_attack._progress import progress_bar
-from relu_attack.cli._messages import INTERRUPTED, on_terminal, plain_messages, say
+from relu_attack.cli._messages import BAD_INPUT, INTERRUPTED, on_terminal, plain_messages, say
 from relu_attack.cli.optimize import Progress
-from relu_attack.cli.verify import WORDS
+from relu_attack.cli.verify import WORDS, WholeSeed, check_timeout
 from relu_attack.errors import FileFormatError, ReLUAttackError
 
-
-@dataclass(frozen=True)
-class Instance:
-    """A line of the list: the files as they are named there, and the seconds."""
-
-    onnx: str
-    vnnlib: str
-    timeout: float
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the results; `result` is a word of the competition or ``error``."""
-
-    onnx: str
-    vnnlib: str
-    timeout: str
-    result: str
-    seconds: str = ""
-    bound: str = ""
-    decided_by: str = ""
-    regions: str = ""
-    message: str = ""
-
-
-COLUMNS = [field.name for field in fields(Row)]
-COUNTED = (*WORDS.values(), "error")
+if TYPE_CHECKING:
+    from relu_attack.cli._instances import Identity, Instance, Row
 
 
 def verify_all(
@@ -53,92 +25,117 @@ def verify_all(
         Path, typer.Argument(metavar="INSTANCES.csv", help="Lines onnx,vnnlib,timeout; paths relative to its folder.")
     ],
     results: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="Write the results here; what is there is not run again.")
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write the results here; what is there of the same files is kept."),
     ] = None,
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="For each instance, instead of those in the list.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Makes the runs repeat.")] = 0,
+    seed: WholeSeed = 0,
     progress: Progress = None,
 ) -> None:
     """Verify every instance of a list, print a line for each, and count the answers; errors do not stop the rest."""
+    check_timeout(timeout)
     with plain_messages():
+        from relu_attack._files import held
+        from relu_attack.cli._instances import read_instances
+
         asked = read_instances(instances, timeout)
-        known = {} if results is None else read_results(results)
-        done = [
-            known[instance.onnx, instance.vnnlib] for instance in asked if (instance.onnx, instance.vnnlib) in known
-        ]
-        missing = [instance for instance in asked if (instance.onnx, instance.vnnlib) not in known]
-        if done:
-            say(f"{len(done)} of {len(asked)} instances are in {results} and are not run again")
-        if results is not None:
-            _rewrite(results, known.values())
-        counts = Counter(row.result for row in done)
-        shown = on_terminal() if progress is None else progress
-        stopped = False
-        for instance in _shown(missing, counts, shown):
-            row = _run(instance, instances.parent, seed)
-            if row is None:
-                stopped = True
-                break
-            counts[row.result] += 1
-            if results is not None:
-                with results.open("a", newline="", encoding="utf-8") as file:
-                    csv.writer(file).writerow(asdict(row).values())
-            typer.echo(f"{row.result:8} {row.seconds:>8} s  {row.onnx} {row.vnnlib}  {row.message}".rstrip())
-        typer.echo(in_words(counts))
-    if stopped:
-        say("interrupted")
-        raise typer.Exit(INTERRUPTED)
+        with nullcontext() if results is None else held(results):
+            run = Run(instances.parent, results, seed)
+            known = run.resume(asked)
+            missing = [instance for instance, row in zip(asked, known, strict=True) if row is None]
+            shown = on_terminal() if progress is None else progress
+            finished = all(run.verify(instance) for instance in _shown(missing, run.counts, shown))
+        typer.echo(in_words(run.counts))
+        if not finished:
+            say("interrupted")
+            raise typer.Exit(INTERRUPTED)
+        if run.counts["error"]:
+            say(f"{run.counts['error']} of {len(asked)} instances ended in an error")
+        if run.counts["error"] or run.unwritten:
+            raise typer.Exit(BAD_INPUT)
+
+
+class Run:
+    """The run of a list: its results, in memory and in a file, if there is one.
+
+    Parameters
+    ----------
+    folder
+        Of the list.
+    results
+        The file; None for none.
+    seed
+        Of every instance.
+    """
+
+    def __init__(self, folder: Path, results: Path | None, seed: int) -> None:
+        self._folder, self._results, self._seed = folder, results, seed
+        self._rows: dict[tuple[str, str], Row] = {}
+        self.counts: Counter[str] = Counter()
+        self.unwritten = False
+
+    def resume(self, asked: list[Instance]) -> list[Row | None]:
+        """Return the row of each instance that an earlier run has answered; write down those that still hold."""
+        if self._results is None:
+            return [None] * len(asked)
+        from relu_attack.cli._instances import Identity, read_results, write_results
+
+        self._rows = read_results(self._results)
+        found: list[Row | None] = []
+        stale, digests = 0, dict[str, str]()
+        for instance in asked:
+            row = self._rows.get((instance.onnx, instance.vnnlib))
+            if row is not None and not row.answers(instance, Identity.of(instance, self._folder, digests)):
+                del self._rows[row.key]
+                row, stale = None, stale + 1
+            found.append(row)
+        self.counts.update(row.result for row in found if row is not None)
+        kept = sum(row is not None for row in found)
+        if kept:
+            say(f"{kept} of {len(asked)} instances are in {self._results} and are not run again")
+        if stale:
+            say(f"{stale} of {len(asked)} are there for other files, another version or less time, and are run again")
+        write_results(self._results, self._rows.values())
+        return found
+
+    def verify(self, instance: Instance) -> bool:
+        """Verify one instance, print its line and write it down; return False if the user interrupts."""
+        from relu_attack.cli._instances import Identity
+
+        row = _row(instance, self._folder, self._seed, Identity.of(instance, self._folder))
+        if row is None:
+            return False
+        self.counts[row.result] += 1
+        self._rows[row.key] = row
+        self._write()
+        typer.echo(f"{row.result:8} {row.seconds:>8} s  {row.onnx} {row.vnnlib}  {row.message}".rstrip())
+        return True
+
+    def _write(self) -> None:
+        """Write all rows; where that fails, say so and go on: the next ones are written with them."""
+        if self._results is None:
+            return
+        from relu_attack.cli._instances import write_results
+
+        try:
+            write_results(self._results, self._rows.values())
+            self.unwritten = False
+        except FileFormatError as reason:
+            if not self.unwritten:
+                say(f"{reason}; the run goes on")
+            self.unwritten = True
 
 
 def in_words(counts: Counter[str]) -> str:
     """Return the counts of the answers, all kinds of them."""
-    return ", ".join(f"{counts[word]} {word}" for word in COUNTED)
+    return ", ".join(f"{counts[word]} {word}" for word in (*WORDS.values(), "error"))
 
 
-def read_instances(path: Path, timeout: float | None) -> list[Instance]:
-    """Read the list of a benchmark; `timeout` replaces the one of each line."""
-    found: list[Instance] = []
-    with path.open(newline="", encoding="utf-8") as file:
-        for number, line in enumerate(csv.reader(file), start=1):
-            if not line:
-                continue
-            try:
-                onnx, vnnlib, seconds = (entry.strip() for entry in line)
-                limit = float(seconds) if timeout is None else timeout
-            except ValueError:
-                raise FileFormatError(f"{path}, line {number}: must read onnx,vnnlib,timeout, got {line}") from None
-            if not (math.isfinite(limit) and limit > 0):
-                raise FileFormatError(f"{path}, line {number}: the timeout must be positive seconds, got {limit}")
-            found.append(Instance(onnx, vnnlib, limit))
-    return found
-
-
-def read_results(path: Path) -> dict[tuple[str, str], Row]:
-    """Return the results of an earlier run by their files; a line that was not written to its end is left out."""
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.reader(file))
-    if not lines or lines[0] != COLUMNS:
-        raise FileFormatError(f"{path} holds no results of verify-all: its first line must be {','.join(COLUMNS)}")
-    rows = [Row(*line) for line in lines[1:] if len(line) == len(COLUMNS)]
-    return {(row.onnx, row.vnnlib): row for row in rows if row.result in COUNTED}
-
-
-def _rewrite(path: Path, rows: Iterable[Row]) -> None:
-    """Write the head and the rows, in a file beside that takes the place of the old one once it is whole."""
-    beside = path.with_name(f"{path.name}.part")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(asdict(row).values() for row in rows)
-    os.replace(beside, path)
-
-
-def _run(instance: Instance, folder: Path, seed: int) -> Row | None:
+def _row(instance: Instance, folder: Path, seed: int, identity: Identity) -> Row | None:
     """Verify one instance; None if the user interrupts."""
+    from relu_attack.cli._instances import Row
     from relu_attack.io.instance import verify_files
 
     named = (instance.onnx, instance.vnnlib, f"{instance.timeout:g}")
@@ -147,9 +144,10 @@ def _run(instance: Instance, folder: Path, seed: int) -> Row | None:
     except KeyboardInterrupt:
         return None
     except ReLUAttackError as reason:
-        return Row(*named, result="error", message=str(reason))
+        return Row(*named, result="error", message=" ".join(str(reason).split()), **vars(identity))
     except Exception as reason:  # whatever is wrong with one instance, the others are to be run
-        return Row(*named, result="error", message=f"{type(reason).__name__}: {reason}")
+        message = " ".join(f"{type(reason).__name__}: {reason}".split())
+        return Row(*named, result="error", message=message, **vars(identity))
     if answer.interrupted:
         return None
     return Row(
@@ -160,6 +158,7 @@ def _run(instance: Instance, folder: Path, seed: int) -> Row | None:
         decided_by=answer.decided_by,
         regions=str(answer.regions),
         message=answer.note,
+        **vars(identity),
     )
 
 

@@ -23,6 +23,16 @@ from typing_extensions import Self
 
 from relu_attack.errors import FileFormatError
 
+_SHOWN_CHARACTERS = 80
+"""Of a value in a message."""
+_SHOWN_PROBLEMS = 100
+
+
+def shown(value: object) -> str:
+    """Return a value as code, shortened for a message."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
 
 class ConfigError(FileFormatError):
     """A configuration is not what it should be; one line for each error, with its key.
@@ -36,11 +46,13 @@ class ConfigError(FileFormatError):
     """
 
     def __init__(self, source: object, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(" ".join(line.split()) for line in problems)
         if len(self.problems) == 1:
             super().__init__(f"{source}: {self.problems[0]}")
         else:
-            super().__init__("\n  ".join([f"{source} has {len(self.problems)} errors:", *self.problems]))
+            more = len(self.problems) - _SHOWN_PROBLEMS
+            lines = [*self.problems[:_SHOWN_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]
+            super().__init__("\n  ".join([f"{source} has {len(self.problems)} errors:", *lines]))
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ def problems_of(error: ValidationError) -> list[str]:
 
 def suggest(word: object, known: Iterable[str]) -> str:
     """Say what the user may have meant, for the end of a message."""
-    names = [str(name) for name in known]
+    names = [str(name)[:_SHOWN_CHARACTERS] for name in known]
     close = difflib.get_close_matches(str(word), names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
 
@@ -97,6 +109,11 @@ def context_of(info: ValidationInfo) -> Context:
 def read_names(value: Any) -> dict[str, str]:
     """Return names and their units, from a mapping or a list without units."""
     if isinstance(value, list):
+        twice = [name for place, name in enumerate(value) if isinstance(name, str) and name in value[:place]]
+        if twice:
+            raise ValueError(f"{shown(twice[0])} is listed twice")
+        if not all(isinstance(name, str) for name in value):
+            raise ValueError("must be a list of names, or a mapping of names to units, in the order of the model")
         value = dict.fromkeys(value, "")
     if not isinstance(value, dict) or not value or not all(isinstance(name, str) for name in value):
         raise ValueError("must be a list of names, or a mapping of names to units, in the order of the model")
@@ -107,12 +124,14 @@ def read_index(entry: Any, names: tuple[str, ...] | None, kind: Literal["input",
     """Return the index of an input or output that is given by name or by index."""
     if isinstance(entry, str):
         if names is None:
-            raise ValueError(f"{entry!r} is a name, but the {kind}s have no names; list them under the key {kind}s")
+            raise ValueError(
+                f"{shown(entry)} is a name, but the {kind}s have no names; list them under the key {kind}s"
+            )
         if entry not in names:
-            raise ValueError(f"{entry!r} is no {kind}; {suggest(entry, names)}")
+            raise ValueError(f"{shown(entry)} is no {kind}; {suggest(entry, names)}")
         return names.index(entry)
     if not isinstance(entry, int) or isinstance(entry, bool) or entry < 0:
-        raise ValueError(f"must be the name or the index of an {kind}, got {entry!r}")
+        raise ValueError(f"must be the name or the index of an {kind}, got {shown(entry)}")
     if names is not None and entry >= len(names):
         raise ValueError(f"{entry} is no index; there are {len(names)} {kind}s, from 0")
     return entry
@@ -127,16 +146,16 @@ def _explain(section: type[Section], details: ErrorDetails) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "model_type":
-        return f"must be a mapping with keys such as {', '.join(section.model_fields)}; got {value!r}"
+        return f"must be a mapping with keys such as {', '.join(section.model_fields)}; got {shown(value)}"
     if kind == "value_error":
         return str(details["ctx"]["error"])
     message = details["msg"].removeprefix("Input ").split(", ")[0]
-    return f"{message[0].lower()}{message[1:]}, got {value!r}"
+    return f"{message[0].lower()}{message[1:]}, got {shown(value)}"
 
 
 def _refuse_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError(f"must be a number, got {value!r}")
+        raise ValueError(f"must be a number, got {shown(value)}")
     return value
 
 
@@ -148,6 +167,8 @@ def _existing(path: Path, info: ValidationInfo) -> Path:
 
 
 def _writable(path: Path, info: ValidationInfo) -> Path:
+    if "\0" in str(path):
+        raise ValueError(f"{shown(str(path))} is no name of a file")
     path = context_of(info).folder / path
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the name of a file")

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 from pydantic_core import InitErrorDetails
 from torch import nn
 
+from relu_attack._limits import COUNT, RESTARTS, SEED, THREADS
 from relu_attack.api import ReLUOptimizer
 from relu_attack.bounds import BOUNDS
 from relu_attack.config.base import Real, Section, Whole, problem, read_names, suggest
@@ -92,15 +93,15 @@ class Configuration(Section):
     sense: Literal["maximize", "minimize"] | None = None
     method: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    restarts: Annotated[Whole, Field(ge=1)] | None = None
-    iterations: Annotated[Whole, Field(ge=1)] | None = None
+    restarts: Annotated[Whole, Field(ge=1, le=RESTARTS)] | None = None
+    iterations: Annotated[Whole, Field(ge=1, le=COUNT)] | None = None
     time_limit: Annotated[Real, Field(gt=0)] | None = None
-    seed: Annotated[Whole, Field(ge=0)] | None = None
+    seed: Annotated[Whole, Field(ge=0, le=SEED)] | None = None
     x0: Numbers | None = None
     starts: str | None = None
     bound: str | None = None
     device: str | None = None
-    threads: Annotated[Whole, Field(ge=1)] | None = None
+    threads: Annotated[Whole, Field(ge=1, le=THREADS)] | None = None
     output: OutputSection = Field(default_factory=OutputSection)
     report: Report | None = None
 

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, Field, PlainValidator, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import InitErrorDetails
 
-from relu_attack.config.base import Real, Section, Whole, context_of, problem, read_index, suggest
+from relu_attack._limits import VALUE_ENTRIES
+from relu_attack.config.base import Real, Section, Whole, context_of, problem, read_index, shown, suggest
 from relu_attack.config.constraints import Constraint
 from relu_attack.config.numbers import Array, Numbers
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
 from relu_attack.errors import DomainError
 
-Shape: TypeAlias = tuple[Annotated[Whole, Field(ge=1)], ...]
+
+def _not_too_large(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if math.prod(shape) > VALUE_ENTRIES:
+        raise ValueError(f"has {math.prod(shape)} entries; at most {VALUE_ENTRIES} are read")
+    return shape
+
+
+Shape: TypeAlias = Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], AfterValidator(_not_too_large)]
 Names: TypeAlias = tuple[str, ...] | None
 
 _BALLS: dict[str, type[LInfBall | L2Ball | L1Ball]] = {"linf_ball": LInfBall, "l2_ball": L2Ball, "l1_ball": L1Ball}
@@ -55,14 +72,14 @@ def _in_order(upper: float | Array | None, info: ValidationInfo) -> float | Arra
 def _read_inputs(value: Any, info: ValidationInfo) -> tuple[int, ...]:
     """Return the indices of inputs that are listed by name or by index."""
     if not isinstance(value, list | tuple):
-        raise ValueError(f"must be a list of names or indices of inputs, got {value!r}")
+        raise ValueError(f"must be a list of names or indices of inputs, got {shown(value)}")
     indices: list[int] = []
     errors = []
     for place, entry in enumerate(value):
         try:
             index = read_index(entry, context_of(info).names, "input")
             if index in indices:
-                raise ValueError(f"{entry!r} is listed twice")
+                raise ValueError(f"{shown(entry)} is listed twice")
             indices.append(index)
         except ValueError as reason:
             errors.append(InitErrorDetails(type=problem(str(reason)), loc=(place,), input=entry))
@@ -208,7 +225,10 @@ def _stack(
     above = np.asarray(matrix)
     if above.ndim != 2 or above.shape[1] != coefficients.shape[1]:
         raise DomainError(f"a matrix has shape {above.shape}; it needs {coefficients.shape[1]} columns, one an input")
-    return np.concatenate([above, coefficients]), np.concatenate([np.atleast_1d(np.asarray(values)), limits])
+    given = np.atleast_1d(np.asarray(values))
+    if given.shape != above.shape[:1]:
+        raise DomainError(f"the limits of a matrix have shape {given.shape}; it needs {len(above)}, one a row")
+    return np.concatenate([above, coefficients]), np.concatenate([given, limits])
 
 
 def _name_inputs(message: str, names: Names) -> str:
@@ -235,8 +255,8 @@ def _choose(value: Any, info: ValidationInfo) -> Any:
     # Chosen here, so that the errors are those of one kind.
     if not isinstance(value, dict) or "kind" not in value:
         raise ValueError(f"must be a mapping with a key kind: {', '.join(_SECTIONS)}")
-    if value["kind"] not in _SECTIONS:
-        raise ValueError(f"has the kind {value['kind']!r}; {suggest(value['kind'], _SECTIONS)}")
+    if not isinstance(value["kind"], str) or value["kind"] not in _SECTIONS:
+        raise ValueError(f"has the kind {shown(value['kind'])}; {suggest(value['kind'], _SECTIONS)}")
     return _SECTIONS[value["kind"]].model_validate(value, context=info.context)
 
 

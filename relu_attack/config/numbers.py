@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import zipfile
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -12,8 +10,11 @@ import numpy.typing as npt
 from pydantic import Field, PlainValidator, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails
 
-from relu_attack.config.base import InputFile, Real, Section, Whole, context_of, problem, suggest
+from relu_attack._limits import COUNT
+from relu_attack.config.base import InputFile, Real, Section, Whole, context_of, problem, shown, suggest
 from relu_attack.errors import FileFormatError
+from relu_attack.io.saved import check_archive
+from relu_attack.io.tables import read_rows
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -35,8 +36,8 @@ class ArrayFile(Section):
 
     file: InputFile
     key: str | None = None
-    index: Annotated[Whole, Field(ge=0)] | None = None
-    divide_by: Real | None = None
+    index: Annotated[Whole, Field(ge=0, le=COUNT)] | None = None
+    divide_by: Annotated[Real, Field(gt=0, allow_inf_nan=False)] | None = None
 
     def read(self) -> Array:
         """Return the array; raise `FileFormatError` when the file has no such array."""
@@ -55,27 +56,30 @@ class ArrayFile(Section):
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         if path.suffix == ".npz":
+            check_archive(path)
             with np.load(path, allow_pickle=False) as content:
                 return dict(content)
         if path.suffix == ".npy":
             return {"array": np.load(path, allow_pickle=False)}
         if path.suffix == ".csv":
             return {"table": _read_csv(path)}
-    except (OSError, ValueError, SafetensorError, zipfile.BadZipFile) as reason:
+    except FileFormatError:
+        raise
+    except Exception as reason:  # the readers of damaged files raise whatever they stumble over
         raise FileFormatError(f"{path} cannot be read as numbers: {' '.join(str(reason).split())}") from None
     raise FileFormatError(f"{path} must end in .safetensors, .npz, .npy or .csv")
 
 
 def _read_csv(path: Path) -> Array:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if row]
+    rows = [row for _, row in read_rows(path)]
+    if not rows:
+        raise FileFormatError(f"{path} holds no numbers")
     try:
         return np.array([[float(entry) for entry in row] for row in rows])
     except ValueError:  # a first row of names
@@ -125,7 +129,7 @@ def read_terms(value: Any, info: ValidationInfo) -> Array:
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         value = dict.fromkeys(value, 1.0)
     if not isinstance(value, dict) or not value:
-        raise ValueError(f"must be names of inputs with their weights, or a list of names; got {value!r}")
+        raise ValueError(f"must be names of inputs with their weights, or a list of names; got {shown(value)}")
     return read_named(value, info)
 
 
@@ -134,10 +138,10 @@ def read_number(value: Any) -> float:
     # YAML reads 1e-3 as text
     try:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else np.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         number = np.nan
-    if np.isnan(number):
-        raise ValueError(f"must be a number, got {value!r}")
+    if np.isnan(number) or (np.isinf(number) and isinstance(value, str) and "inf" not in value.lower()):
+        raise ValueError(f"must be a number, got {shown(value)}")
     return float(number)
 
 

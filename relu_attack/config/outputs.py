@@ -10,7 +10,7 @@ from pydantic import PlainValidator, ValidationError, ValidationInfo, model_vali
 from pydantic_core import InitErrorDetails
 from typing_extensions import Self
 
-from relu_attack.config.base import Real, Section, context_of, problem, read_index
+from relu_attack.config.base import Real, Section, context_of, problem, read_index, shown
 from relu_attack.config.constraints import at_limit
 from relu_attack.config.numbers import Array, read_number
 from relu_attack.output_constraints import OutputConstraints
@@ -25,7 +25,9 @@ def _read_terms(value: Any, info: ValidationInfo) -> dict[int, float]:
     else:
         pairs = []
     if not pairs:
-        raise ValueError(f"must be names or indices of outputs with their weights, or a list of them; got {value!r}")
+        raise ValueError(
+            f"must be names or indices of outputs with their weights, or a list of them; got {shown(value)}"
+        )
     terms: dict[int, float] = {}
     errors = []
     for output, weight in pairs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -10,10 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_vali
 from torch import nn
 from typing_extensions import Self
 
-from relu_attack.config.base import InputFile, OutputFile, Section, context_of, read_index, suggest
+from relu_attack.config.base import InputFile, OutputFile, Section, context_of, read_index, shown, suggest
 from relu_attack.config.numbers import Numbers
 from relu_attack.errors import FileFormatError
 from relu_attack.io import load_factory, load_model
+from relu_attack.io.tables import read_rows
 from relu_attack.objectives import Linear, Margin, Objective, Output
 
 
@@ -42,7 +43,7 @@ def _architecture(value: Any, info: ValidationInfo) -> Any:
             raise ValueError(f"{path} does not exist or is no file; paths are relative to the configuration file")
         return path
     if not isinstance(value, list | dict):
-        raise ValueError(f"must be a list of layers or the name of a file with one; got {value!r}")
+        raise ValueError(f"must be a list of layers or the name of a file with one; got {shown(value)}")
     return value
 
 
@@ -122,19 +123,20 @@ class RecipeReport(Section):
     def rows(self, names: tuple[str, ...]) -> tuple[list[list[float]], list[float]]:
         """Return the inputs of each row of the table, and what was measured; raise `FileFormatError`."""
         inputs, measured = [], []
-        with self.reference.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            for column in (*names, self.measured):
-                if column not in (table.fieldnames or ()):
-                    raise FileFormatError(
-                        f"{self.reference} has no column {column!r}; {suggest(column, table.fieldnames or ())}"
-                    )
-            for row in table:
-                try:
-                    inputs.append([float(row[name]) for name in names])
-                    measured.append(float(row[self.measured]))
-                except (TypeError, ValueError):
-                    raise FileFormatError(f"{self.reference}: line {table.line_num} is not all numbers") from None
+        (_, head), *rows = read_rows(self.reference) or [(1, [])]
+        for column in (*names, self.measured):
+            if column not in head:
+                raise FileFormatError(f"{self.reference} has no column {column!r}; {suggest(column, head)}")
+        places = [head.index(name) for name in (*names, self.measured)]
+        for number, row in rows:
+            try:
+                *values, found = (float(row[place]) for place in places)
+            except (IndexError, ValueError):
+                raise FileFormatError(f"{self.reference}: line {number} is not all numbers") from None
+            if not all(map(math.isfinite, (*values, found))):
+                raise FileFormatError(f"{self.reference}: line {number} has a number that is not finite")
+            inputs.append(values)
+            measured.append(found)
         return inputs, measured
 
 
@@ -153,8 +155,8 @@ def _choose(value: Any, info: ValidationInfo) -> Any:
     # Chosen here, so that the errors are those of one kind.
     if not isinstance(value, dict) or "kind" not in value:
         raise ValueError(f"must be a mapping with a key kind: {', '.join(_REPORTS)}")
-    if value["kind"] not in _REPORTS:
-        raise ValueError(f"has the kind {value['kind']!r}; {suggest(value['kind'], _REPORTS)}")
+    if not isinstance(value["kind"], str) or value["kind"] not in _REPORTS:
+        raise ValueError(f"has the kind {shown(value['kind'])}; {suggest(value['kind'], _REPORTS)}")
     return _REPORTS[value["kind"]].model_validate(value, context=info.context)
 
 

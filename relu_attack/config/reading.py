@@ -7,26 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from relu_attack._files import read_text
+from relu_attack._limits import TEXT_BYTES
+from relu_attack._plain import read_yaml
 from relu_attack.config.base import ConfigError, Context, problems_of
 from relu_attack.config.configuration import Configuration, Question
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is given twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key if isinstance(key, str) else id(key_node))
-        return super().construct_mapping(node, deep)
+from relu_attack.errors import FileFormatError
 
 
 def load_configuration(
@@ -73,14 +61,9 @@ def _names(value: Any) -> tuple[str, ...] | None:
 
 def _read(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as reason:
-        raise ConfigError(path, [f"cannot be read: {reason.strerror}"]) from None
-    except yaml.MarkedYAMLError as reason:
-        place = f"line {reason.problem_mark.line + 1}: " if reason.problem_mark else ""
-        raise ConfigError(path, [f"is not YAML: {place}{reason.problem}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as reason:
-        raise ConfigError(path, [f"is not YAML: {' '.join(str(reason).split())}"]) from None
+        content = read_yaml(read_text(path, most=TEXT_BYTES), path)
+    except FileFormatError as reason:
+        raise ConfigError(path, [str(reason).removeprefix(str(path)).lstrip(", ")]) from None
     if not isinstance(content, dict):
         raise ConfigError(path, ["must be a mapping with the keys model, domain and others; see configs/README.md"])
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
@@ -9,9 +10,12 @@ from pathlib import Path
 
 from relu_attack._deadline import OutOfTimeError, interruptible
 from relu_attack._files import as_path
+from relu_attack._limits import PROPERTY_BYTES
 from relu_attack._memory import named_memory_errors
 from relu_attack.errors import FileFormatError
+from relu_attack.io.compressed import read_bytes
 from relu_attack.io.onnx import read_onnx
+from relu_attack.io.onnx.graph import read_model
 from relu_attack.io.vnnlib import read_vnnlib
 from relu_attack.io.vnnlib.claims import claims_of
 from relu_attack.result import Verdict, Verification
@@ -68,6 +72,22 @@ def verify_files(
             if declared != own:
                 raise FileFormatError(f"{unsafe} declares {declared} {word}, but {network} has {own}")
         return verify_claims(model, claims_of(asked), (chain.inputs,), budget=budget, seed=seed, progress=progress)
+
+
+def digest_of_network(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a network and of its tensors in other files; "" where it cannot be read."""
+    try:
+        return read_model(find(path))[1]
+    except FileFormatError:
+        return ""
+
+
+def digest_of_property(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a property, decompressed; "" where it cannot be read."""
+    try:
+        return hashlib.sha256(read_bytes(find(path), suffix=".vnnlib", most=PROPERTY_BYTES)).hexdigest()
+    except FileFormatError:
+        return ""
 
 
 def _nothing_known(budget: Budget) -> Verification:

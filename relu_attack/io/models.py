@@ -10,6 +10,7 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from relu_attack._limits import TEXT_BYTES, WEIGHT_BYTES
 from relu_attack._plain import read_json, read_yaml
 from relu_attack.errors import FileFormatError
 from relu_attack.io.architecture import Architecture, build, describe
+from relu_attack.io.saved import check_archive
 
 SUFFIXES = (".safetensors", ".pt")
 
@@ -152,14 +154,14 @@ def load_factory(name: str) -> nn.Module:
         raise FileFormatError(f"{name!r} must be module:factory, such as my_package.models:surrogate")
     try:
         module = importlib.import_module(module_name)
-    except Exception as reason:
+    except (Exception, SystemExit) as reason:
         raise FileFormatError(f"{name}: importing {module_name} failed: {_one_line(reason)}") from reason
     factory = getattr(module, factory_name, None)
     if not callable(factory):
         raise FileFormatError(f"{name}: {module_name} has no function {factory_name!r}")
     try:
         model = factory()
-    except Exception as reason:
+    except (Exception, SystemExit) as reason:
         raise FileFormatError(f"{name}: calling it without arguments failed: {_one_line(reason)}") from reason
     if not isinstance(model, nn.Module):
         raise FileFormatError(f"{name} must return an nn.Module, got {type(model).__name__}")
@@ -204,6 +206,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Architecture | Non
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    if zipfile.is_zipfile(path):  # torch also reads what it wrote before it wrote archives
+        check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols and TorchScript; the error below says enough
@@ -237,6 +241,9 @@ def _check_weights(path: Path, expected: Mapping[str, Tensor], weights: Mapping[
             raise FileFormatError(
                 f"{path}: weight {name!r} has shape {tuple(value.shape)}, the architecture needs {tuple(wanted.shape)}"
             )
+        # A file of some bytes may hold views of one number, of any shape.
+        if value.is_meta or value.layout != torch.strided or value.untyped_storage().nbytes() < value.nbytes:
+            raise FileFormatError(f"{path}: weight {name!r} does not hold a number for each of its entries")
         if wanted.is_floating_point() and not value.is_floating_point():
             raise FileFormatError(f"{path}: weight {name!r} is {value.dtype}; floating-point numbers are needed")
 

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from relu_attack._checks import check_is
 from relu_attack._files import as_path, left_beside, read_bytes, read_text, write_files
-from relu_attack._limits import JSON_BYTES, WEIGHT_BYTES
+from relu_attack._limits import ARCHIVE_BYTES, JSON_BYTES, WEIGHT_BYTES
 from relu_attack._plain import read_json
 from relu_attack.errors import FileFormatError
 
@@ -190,6 +191,23 @@ def from_json(value: Any) -> Any:
     if isinstance(value, list):
         return [from_json(entry) for entry in value]
     return _WORDS[value] if isinstance(value, str) else value
+
+
+def check_archive(path: Path) -> None:
+    """Refuse a zip archive whose compressed parts are too large once they are decompressed.
+
+    Raises
+    ------
+    FileFormatError
+        When they are, or when the file is no archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = sum(part.file_size for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED)
+    except (OSError, ValueError, zipfile.BadZipFile) as reason:
+        raise FileFormatError(f"{path} cannot be read: {reason}") from None
+    if packed > ARCHIVE_BYTES:
+        raise FileFormatError(f"{path} is too large: at most {ARCHIVE_BYTES} bytes are read, decompressed")
 
 
 def _names(path: str | os.PathLike[str]) -> tuple[Path, Path]:

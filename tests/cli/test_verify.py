@@ -1,16 +1,19 @@
 """``relu-attack verify`` and ``verify-all``: the competition's words, witnesses, resuming, and bad instances."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner, Result
 
 from relu_attack import Verdict, Verification
+from relu_attack._files import held
 from relu_attack.cli import app
 from relu_attack.io import read_witness
 from tests.io.graphs import helper, model
@@ -89,15 +92,45 @@ def test_an_open_question(
     [
         ("none.onnx", "holds.vnnlib", [], "none.onnx cannot be read"),
         ("net.onnx", "broken.vnnlib", [], "broken.vnnlib"),
-        ("net.onnx", "holds.vnnlib", ["--timeout", "0"], "time_limit must be a positive number of seconds, got 0.0"),
+        ("net.onnx", ".", [], ". must end in .vnnlib or .vnnlib.gz"),
+        (".", "holds.vnnlib", [], ". must end in .onnx or .onnx.gz"),
+        ("folder.onnx", "holds.vnnlib", [], "folder.onnx cannot be read: Is a directory"),
     ],
 )
 def test_bad_input_is_one_line(folder: Path, network: str, unsafe: str, options: list[str], message: str) -> None:
-    done = call("verify", folder / network, folder / unsafe, *options)
+    (folder / "folder.onnx").mkdir()
+    done = call("verify", *(name if name == "." else folder / name for name in (network, unsafe)), *options)
     assert done.exit_code == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("command", ["verify", "verify-all"])
+def test_a_timeout_is_called_by_its_name(instances: Path, command: str, seconds: str) -> None:
+    files = (
+        [instances] if command == "verify-all" else [instances.parent / "net.onnx", instances.parent / "holds.vnnlib"]
+    )
+    done = call(command, *files, "--timeout", seconds)
+    assert done.exit_code == 2
+    assert f"--timeout: must be a positive number of seconds, got {seconds}" in done.stderr
+
+
+def test_an_answer_as_json(folder: Path) -> None:
+    done = call("verify", folder / "net.onnx", folder / "fails.vnnlib", "--json", "--witness", folder / "found.txt")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["result"], found["verdict"]) == ("sat", "FALSIFIED")
+    x, y = read_witness(folder / "found.txt")
+    assert (found["witness"], found["outputs"]) == (x.tolist(), y.tolist())
+
+
+def test_a_witness_that_cannot_be_written_costs_no_answer(folder: Path) -> None:
+    done = call("verify", folder / "net.onnx", folder / "fails.vnnlib", "--witness", folder / "none" / "found.txt")
+    assert done.exit_code == 1
+    assert done.stdout.startswith("sat\n((X_0 ")
+    assert "found.txt cannot be written: No such file" in done.stderr
 
 
 @pytest.fixture
@@ -115,7 +148,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_one_bad_instance_does_not_stop_the_rest(instances: Path) -> None:
     results = instances.parent / "results.csv"
     done = call("verify-all", instances, "--results", results)
-    assert done.exit_code == 0, done.stderr
+    assert done.exit_code == 1
+    assert done.stderr == "relu-attack: 1 of 3 instances ended in an error\n"
     assert done.stdout.splitlines()[-1] == "1 unsat, 1 sat, 0 unknown, 0 timeout, 1 error"
     found = rows(results)
     assert [row["result"] for row in found] == ["unsat", "error", "sat"]
@@ -176,7 +210,12 @@ def test_progress_shows_the_counts(instances: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("net.onnx,holds.vnnlib\n", "line 1: must read onnx,vnnlib,timeout"),
+        ("net.onnx,holds.vnnlib\n", "line 1: must read onnx,vnnlib,timeout, got no timeout; add it, or give --timeout"),
+        ("net.onnx,holds.vnnlib,1,2\n", "line 1: must read onnx,vnnlib,timeout"),
+        ("net.onnx\n", "line 1: must read onnx,vnnlib,timeout"),
+        ("", "holds no instance"),
+        ("a" * 200_000, "line 1: is not CSV: field larger than field limit"),
+        ("net.onnx,holds.vnnlib,inf\n", "line 1: the timeout must be positive seconds, got inf"),
         ("\nnet.onnx,holds.vnnlib,soon\n", "line 2: must read onnx,vnnlib,timeout"),
         ("net.onnx,holds.vnnlib,-1\n", "line 1: the timeout must be positive seconds, got -1.0"),
     ],
@@ -186,6 +225,80 @@ def test_a_list_that_is_none(folder: Path, text: str, message: str) -> None:
     done = call("verify-all", folder / "list.csv")
     assert done.exit_code == 1
     assert message in done.stderr
+
+
+def test_a_list_without_timeouts_takes_that_of_the_line(folder: Path) -> None:
+    (folder / "list.csv").write_text("net.onnx,holds.vnnlib\n")
+    done = call("verify-all", folder / "list.csv", "--timeout", "20")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "1 unsat, 0 sat, 0 unknown, 0 timeout, 0 error"
+
+
+def replaced(file: Path, old: str, new: str) -> None:
+    file.write_text(file.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("what", ["network", "property", "version", "form", "nothing"])
+def test_rows_of_other_files_are_run_again(folder: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    listed, results = folder / "list.csv", folder / "results.csv"
+    listed.write_text("net.onnx,holds.vnnlib,20\n")
+    call("verify-all", listed, "--results", results)
+    assert [row["result"] for row in rows(results)] == ["unsat"]
+    expected = "sat"
+    if what == "network":
+        shifted = model([helper.make_node("Add", ["x", "c"], ["y"])], (1, 1), {"c": np.ones((1, 1), dtype=np.float32)})
+        (folder / "net.onnx").write_bytes(shifted.SerializeToString())
+    elif what == "property":
+        replaced(folder / "holds.vnnlib", "3.5", "2.5")
+    else:
+        replaced(results, "unsat", "sat")  # which nobody would answer
+        expected = "sat" if what == "nothing" else "unsat"
+        if what == "version":
+            monkeypatch.setattr("relu_attack.__version__", "99")
+        if what == "form":  # of versions that did not write down what a row is of
+            lines = [",".join(line.split(",")[:9]) for line in results.read_text().splitlines()]
+            results.write_text("\n".join(lines) + "\n")
+    done = call("verify-all", listed, "--results", results)
+    assert ("run again" in done.stderr) == (what != "nothing") or "are not run again" in done.stderr
+    assert [row["result"] for row in rows(results)] == [expected]
+    assert done.stdout.splitlines()[-1].startswith("0 unsat, 1 sat" if expected == "sat" else "1 unsat, 0 sat")
+
+
+def test_an_open_row_is_run_again_with_more_time(folder: Path) -> None:
+    listed, results = folder / "list.csv", folder / "results.csv"
+    listed.write_text("net.onnx,holds.vnnlib,20\n")
+    call("verify-all", listed, "--results", results)
+    replaced(results, ",unsat,", ",timeout,")
+    for seconds, result in (("20", "timeout"), ("30", "unsat")):
+        call("verify-all", listed, "--results", results, "--timeout", seconds)
+        assert [row["result"] for row in rows(results)] == [result]
+
+
+def test_a_second_process_on_the_same_results_is_refused(instances: Path) -> None:
+    results = instances.parent / "results.csv"
+    with held(results):
+        done = call("verify-all", instances, "--results", results)
+    assert done.exit_code == 1
+    assert (
+        done.stderr == f"relu-attack: {results} is in use by another process; wait for its end, or give another file\n"
+    )
+    assert not results.exists()
+
+
+def test_a_full_disk_costs_no_answer(instances: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, written = instances.parent / "results.csv", []
+
+    def full(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) > 2:  # the first file, and its folder
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    done = call("verify-all", instances, "--results", results)
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[-1] == "1 unsat, 1 sat, 0 unknown, 0 timeout, 1 error"
+    assert done.stderr.count("cannot be written: No space left on device; the run goes on") == 1
+    assert rows(results) == []
 
 
 def test_a_file_that_holds_something_else_is_not_overwritten(instances: Path) -> None:
