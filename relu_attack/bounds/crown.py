@@ -274,7 +274,7 @@ def _row_bytes(steps: Sequence[Step], width: int, like: Tensor, descent: Descent
 def _turns(count: int, each: int, limit: int) -> list[slice]:
     """Cut a range into parts that take no more than a limit, or one each."""
     size = max(limit // max(each, 1), 1)
-    return [slice(start, start + size) for start in range(0, count, size)]
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def intersect(one: Range, other: Range) -> Range:

@@ -164,7 +164,7 @@ class Incumbents:
                     status = stopped or status
                     break
                 for index, walk in waiting:
-                    if budget.spent(self.steps) is not None:
+                    if budget.deadline.passed:
                         break
                     with self.keeping(index, "gradient_walk"):
                         next(walk)
