@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
-from relu_attack._deadline import interruptible
+from relu_attack._deadline import Interruption, interruptible
 from relu_attack._memory import named_memory_errors
 from relu_attack.bounds import bound_problem, bound_rows
 from relu_attack.domains import Domain
@@ -224,7 +224,8 @@ def maximize(
     (True, 0.0)
     """
     began = time.perf_counter()
-    with named_memory_errors(), interruptible():
+    with named_memory_errors(), interruptible() as interruption:
+        domain = _within(domain, arguments, began, interruption)
         optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
         return optimizer._since(began).maximize(**arguments)
 
@@ -240,7 +241,8 @@ def minimize(
 ) -> Result:
     """Find the input of a set that minimizes a linear objective of a model's outputs; see `maximize`."""
     began = time.perf_counter()
-    with named_memory_errors(), interruptible():
+    with named_memory_errors(), interruptible() as interruption:
+        domain = _within(domain, arguments, began, interruption)
         optimizer = ReLUOptimizer(model, domain, objective, output_constraints=output_constraints, device=device)
         return optimizer._since(began).minimize(**arguments)
 
@@ -264,6 +266,15 @@ def bounds(model: nn.Module, domain: Domain, method: str = "interval") -> tuple[
     with named_memory_errors(), torch.inference_mode(False), torch.no_grad():
         found = bound_rows(network, domain, torch.eye(network.outputs, dtype=torch.float64), method)
     return (found.lower, found.upper) if domain.batch is not None else (found.lower[0], found.upper[0])
+
+
+def _within(domain: Domain, arguments: dict[str, Any], began: float, interruption: Interruption) -> Domain:
+    """Return the set for a call with these arguments, whose time counts before there is an optimizer."""
+    if not isinstance(domain, Domain):
+        return domain
+    limits = {name: arguments.get(name) for name in ("iterations", "time_limit")}
+    budget = find_method(arguments.get("method", "auto")).budget(**limits, began=began, interruption=interruption)
+    return domain.within(budget.deadline)
 
 
 def _read_device(device: torch.device | str) -> torch.device:

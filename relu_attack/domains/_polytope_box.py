@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains._polytope_form import Scaled, solve_linear_program
 from relu_attack.domains.base import Inequalities
 from relu_attack.errors import SolverError
@@ -15,7 +18,7 @@ from relu_attack.rounding import MatrixProducts, dot_error, down, sum_above, up,
 _NOISE = 1e-13
 
 
-def enclosing_box(given: Inequalities, near: Scaled) -> tuple[Tensor, Tensor]:
+def enclosing_box(given: Inequalities, near: Scaled, *, deadline: Deadline = NEVER) -> tuple[Tensor, Tensor, bool]:
     """Return ends (inputs,) that hold all exact points of the rows and bounds.
 
     Parameters
@@ -24,18 +27,22 @@ def enclosing_box(given: Inequalities, near: Scaled) -> tuple[Tensor, Tensor]:
         Rows and bounds as the user gave them, float64.
     near
         The same rows in coordinates that suit a solver; nothing of it goes into the ends but multipliers.
+    deadline
+        After it only inputs without a bound of their own get a program.
 
     Returns
     -------
     lower, upper
         Given bounds, or better ones by weak duality.
+    whole
+        Whether every end has had its program.
 
     Raises
     ------
     SolverError
         When the multipliers bound an input that has no bound of its own by nothing.
     """
-    multipliers, objective = _multipliers(near, given)
+    multipliers, objective, whole = _multipliers(near, given, deadline)
     lower, upper = given.lower_bounds, given.upper_bounds
     # Better ends make what the multipliers leave of the other inputs cost less.
     for _ in range(2):
@@ -49,27 +56,33 @@ def enclosing_box(given: Inequalities, near: Scaled) -> tuple[Tensor, Tensor]:
         raise SolverError("a bounding box of the Polytope could not be certified; give lower and upper bounds")
     # Rows that agree up to roundings only have no exact point; those points count that meet them to their tolerance.
     point = torch.as_tensor(near.center)
-    return torch.minimum(lower, point), torch.maximum(upper, point)
+    return torch.minimum(lower, point), torch.maximum(upper, point), whole
 
 
-def _multipliers(near: Scaled, given: Inequalities) -> tuple[Tensor, Tensor]:
+def _multipliers(near: Scaled, given: Inequalities, deadline: Deadline) -> tuple[Tensor, Tensor, bool]:
     """Return multipliers (functions, rows) that bound inputs well, and the functions (functions, inputs): +- an input.
 
-    A given bound that is attained needs no function.
+    A given bound that is attained needs no function. And whether all were found that are needed.
     """
     inputs, free = len(near.center), given.matrix.shape[0]
     known = np.zeros((2, inputs), dtype=bool)
-    found, functions = [], []
+    found, functions, whole = [], [], True
+    ends = -given.lower_bounds, given.upper_bounds
     for side, sign in enumerate((-1.0, 1.0)):
         for place in range(inputs):
             if known[side, place] or near.form.low[place] == near.form.high[place]:
+                continue
+            bounded = bool(torch.isfinite(ends[side][place]))
+            if bounded and deadline.passed:
+                whole = False
                 continue
             objective = np.zeros(inputs)
             objective[place] = sign
             functions.append(objective)
             try:
-                answer = solve_linear_program(near.form, -objective)
+                answer = solve_linear_program(near.form, -objective, deadline=deadline if bounded else NEVER)
             except SolverError:
+                whole = whole and math.isinf(deadline.left)
                 found.append(np.zeros(free + len(given.equality_value)))
                 continue
             row = np.zeros(free + len(given.equality_value))
@@ -84,7 +97,7 @@ def _multipliers(near: Scaled, given: Inequalities) -> tuple[Tensor, Tensor]:
             known[1] |= answer.x >= near.form.high
     shape = (len(found), free + len(given.equality_value))
     rows = torch.as_tensor(np.array(found, dtype=np.float64).reshape(shape))
-    return rows, torch.as_tensor(np.array(functions, dtype=np.float64).reshape(len(functions), inputs))
+    return rows, torch.as_tensor(np.array(functions, dtype=np.float64).reshape(len(functions), inputs)), whole
 
 
 def _bound(

@@ -5,6 +5,7 @@ Everything here is numpy in float64 and runs once, when a polytope is made, or f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -12,6 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.errors import DomainError, SolverError
 
 Array: TypeAlias = "NDArray[np.float64]"
@@ -120,9 +122,20 @@ def spread(form: PolytopeForm) -> Array:
 
 
 def solve_linear_program(
-    form: PolytopeForm, objective: Array, *, slack: Array | None = None, slack_bounds: tuple[Any, ...] = ()
+    form: PolytopeForm,
+    objective: Array,
+    *,
+    slack: Array | None = None,
+    slack_bounds: tuple[Any, ...] = (),
+    deadline: Deadline = NEVER,
 ) -> Any:
-    """Minimize ``objective . (x, t)`` over the form; `slack` (rows, len(t)) are t's columns, all rows stacked."""
+    """Minimize ``objective . (x, t)`` over the form; `slack` (rows, len(t)) are t's columns, all rows stacked.
+
+    Raises
+    ------
+    SolverError
+        When it is not solved, or not by the deadline.
+    """
     from scipy.optimize import linprog
 
     def side(matrix: Array, columns: Array | None) -> Array | None:
@@ -139,7 +152,11 @@ def solve_linear_program(
         b_eq=form.e if len(form.E) else None,
         bounds=[*zip(form.low, form.high, strict=True), *slack_bounds],
         method="highs",
-        options={"primal_feasibility_tolerance": PRECISION, "dual_feasibility_tolerance": PRECISION},
+        options={
+            "primal_feasibility_tolerance": PRECISION,
+            "dual_feasibility_tolerance": PRECISION,
+            **({} if math.isinf(deadline.left) else {"time_limit": deadline.left}),
+        },
     )
     if answer.status != 0:
         raise SolverError(f"a linear program over the Polytope was not solved: {answer.message}")
@@ -327,10 +344,17 @@ def rescale(form: PolytopeForm, point: Array, moved: Array, shift: Array, scale:
     )  # fmt: skip
 
 
-def maximize(near: Scaled, direction: Array) -> Array:
-    """Return a point that maximizes ``direction . x`` over a form, up to the solver's tolerance."""
+def maximize(near: Scaled, direction: Array, deadline: Deadline) -> Array:
+    """Return a point that maximizes ``direction . x`` over a form, up to the solver's tolerance; late, its center."""
+    if deadline.passed:
+        return near.center
     objective = direction * near.scale
     size = np.abs(objective).max(initial=0.0)
-    answer = solve_linear_program(near.form, -objective / (size or 1.0))
+    try:
+        answer = solve_linear_program(near.form, -objective / (size or 1.0), deadline=deadline)
+    except SolverError:
+        if math.isinf(deadline.left):
+            raise
+        return near.center
     point: Array = near.center + near.scale * answer.x
     return point

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
+
 ACTIVE_SET_STEPS = 10
 DAMPED_STEPS = 200
 DAMPINGS = (1e-6, 1e-2)
@@ -14,6 +16,8 @@ LENGTHS = 20
 REFINEMENTS = 1
 # Largest number of entries of the array (points, rows, inputs) that one round of active sets may make.
 CHUNK_ENTRIES = 2**24
+# Products of one round at most: about a fifth of a second of one core, after which the clock is read.
+CHUNK_PRODUCTS = 2**31
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +39,7 @@ class Projector:
     low: Tensor
     high: Tensor
     size: float
+    deadline: Deadline = NEVER
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype) -> Projector:
         """Return the projection on another device or in another dtype."""
@@ -44,10 +49,11 @@ class Projector:
         return replace(self, rows=rows, values=values, low=low, high=high)
 
     def nearest(self, points: Tensor) -> Tensor:
-        """Return the nearest points of `points` (count, inputs), up to rounding."""
-        if len(self.rows) == 0:
+        """Return the nearest points of `points` (count, inputs), up to rounding; after the deadline some points."""
+        if len(self.rows) == 0 or self.deadline.passed:
             return torch.clamp(points, self.low, self.high)
-        chunk = max(1, CHUNK_ENTRIES // max(1, self.rows.numel()))
+        entries = max(1, self.rows.numel())
+        chunk = max(1, min(CHUNK_ENTRIES // entries, CHUNK_PRODUCTS // (entries * len(self.rows))))
         if len(points) > chunk:
             return torch.cat([self.nearest(part) for part in points.split(chunk)])
         multipliers = points.new_zeros(len(points), len(self.rows))
@@ -73,6 +79,8 @@ class Projector:
         solved = torch.zeros(len(points), dtype=torch.bool, device=points.device)
         left = torch.arange(len(points), device=points.device)
         for _ in range(steps):
+            if self.deadline.passed:
+                break
             multipliers, nearest, excess = self._solve_guess(points, multipliers, excess)
             good = self._optimal(multipliers, excess, tolerance)
             result, solved = result.index_copy(0, left, nearest), solved.index_copy(0, left, good)
@@ -126,6 +134,8 @@ class Projector:
         multipliers = points.new_zeros(len(points), len(self.rows))
         result, left = points.clone(), torch.arange(len(points), device=points.device)
         for _ in range(DAMPED_STEPS):
+            if self.deadline.passed:
+                break
             multipliers = self._descend(points, multipliers)
             nearest = torch.clamp(points - multipliers @ self.rows, self.low, self.high)
             arrived = self._optimal(multipliers, nearest @ self.rows.T - self.values, self._tolerance(points))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains._polytope_form import PRECISION, Array, PolytopeForm
 from relu_attack.domains.base import Domain
 from relu_attack.errors import DomainError, SolverError
@@ -31,6 +32,7 @@ def repair(
     integer: tuple[int, ...],
     known: Array | None,
     hold: Callable[[tuple[int, ...], Tensor], Domain],
+    deadline: Deadline = NEVER,
 ) -> Tensor:
     """Return integral points of the form near `points` (count, inputs) whose nearest whole numbers break a row.
 
@@ -46,6 +48,8 @@ def repair(
         An integral point of the form, shape (inputs,), or None while none is known.
     hold
         Maps indices and values of inputs to the part of the polytope with these values.
+    deadline
+        After it every point becomes the one that is known, if one is.
 
     Returns
     -------
@@ -61,6 +65,8 @@ def repair(
         When that was not decided in `SECONDS`, or the solver's whole numbers do not hold exactly.
     """
     repaired = whole.clone()
+    if deadline.passed and known is not None:
+        return torch.as_tensor(known).to(repaired).expand_as(repaired).clone()
 
     def complete(chosen: Tensor, values: Tensor) -> None:
         repaired[chosen] = hold(integer, values).project(points[chosen])
@@ -74,7 +80,12 @@ def repair(
         except DomainError:
             failed += chosen.tolist()
     for place in failed:
-        nearest = nearest_integral(form, integer, points[place].numpy(), around=whole[place].numpy(), known=known)
+        near, around = points[place].numpy(), whole[place].numpy()
+        seconds = min(SECONDS, deadline.left) if known is not None else SECONDS
+        if seconds == 0.0 and known is not None:
+            repaired[place] = torch.as_tensor(known)
+            continue
+        nearest = nearest_integral(form, integer, near, around=around, known=known, seconds=seconds)
         repaired[place, list(integer)] = torch.as_tensor(nearest)
     left = torch.tensor(failed, dtype=torch.long)
     for values, chosen in _distinct(repaired[left][:, list(integer)]):
@@ -93,7 +104,13 @@ def _distinct(rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def nearest_integral(
-    form: PolytopeForm, integer: tuple[int, ...], target: Array, *, around: Array, known: Array | None
+    form: PolytopeForm,
+    integer: tuple[int, ...],
+    target: Array,
+    *,
+    around: Array,
+    known: Array | None,
+    seconds: float = SECONDS,
 ) -> Array:
     """Return the whole values of the `integer` inputs, at some point of the form, that are nearest to `target`.
 
@@ -111,6 +128,8 @@ def nearest_integral(
     known
         A point of the set with whole integer inputs, shape (inputs,): its values are the answer where nothing nearer is
         found within `NODES`. Without one, any values that a point has will do, not only the nearest.
+    seconds
+        What the program may take.
 
     Returns
     -------
@@ -154,7 +173,7 @@ def nearest_integral(
     if known is not None:
         options["mip_max_nodes"] = NODES
     # The known point is compared here and is no warm start: HiGHS 1.16 may give a warm start back as the optimum.
-    solution = solve(program, time_limit=SECONDS, gap=math.inf if known is None else GAP, options=options)
+    solution = solve(program, time_limit=seconds, gap=math.inf if known is None else GAP, options=options)
     found = [] if solution.x is None else [np.asarray(around[whole] + solution.x[whole])]
     found += [] if known is None else [np.asarray(known[whole])]
     if found:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike
+from relu_attack._deadline import Deadline
 from relu_attack.domains import _whole
 from relu_attack.errors import DomainError
 
@@ -105,6 +106,14 @@ class Domain(ABC):
         Points of a copy in a smaller dtype are for walking: they may be outside by a rounding. Proofs over it hold for
         the set that it was made from, and a copy of it in the first dtype is that set again.
         """
+
+    def within(self, deadline: Deadline) -> Domain:
+        """Return the set for a call that ends at a deadline: what takes long in it, such as programs, stops then.
+
+        What it answers holds as before; after the deadline a box is larger, and a projection not the nearest point. By
+        default that is the set itself, where nothing takes long.
+        """
+        return self
 
     def single(self, index: int) -> Domain:
         """Return set `index` of a batch as a set of its own; a single set is the same for every index."""

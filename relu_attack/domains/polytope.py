@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from functools import cached_property
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, first_index
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains import _polytope_form as forms
 from relu_attack.domains import _polytope_input as reading
 from relu_attack.domains import _whole
@@ -27,6 +29,9 @@ SAMPLE_STEPS = 10
 # Parts with given whole numbers that are kept: making one takes several linear programs, and points of a search round
 # to the same few.
 _MOST_PARTS = 256
+# Shares of the time of a call that the programs of its bounding box may take, those for extreme points, and the
+# projections of random points.
+_BOX_SHARE, _SUPPORT_SHARE, _SAMPLE_SHARE = 0.2, 0.1, 0.1
 # Room of a row, relative to its norm over inputs of width 1, below which a projection in float32 is too coarse: its
 # points are off by 4e-6.
 THIN = 2e-3
@@ -81,6 +86,8 @@ class Polytope(Domain):
     """
 
     _identity = ("_given", "shape", "integer", "one_hot")
+    _deadline: Deadline = NEVER
+    _source: Polytope | None = None
 
     def __init__(
         self,
@@ -115,7 +122,7 @@ class Polytope(Domain):
         self._projector = Projector(
             rows=torch.cat([parts[2], parts[0]]), values=torch.cat([parts[3], parts[1]]), equalities=len(parts[3]),
             low=torch.as_tensor(reduced.low), high=torch.as_tensor(reduced.high),
-            size=max(1.0, float(np.abs(interior).max())),
+            size=max(1.0, float(np.abs(interior).max())), deadline=self._deadline,
         )  # fmt: skip
         self._checks = Checks.of(form, interior, scale)
         self._interior = torch.as_tensor(interior)
@@ -145,6 +152,13 @@ class Polytope(Domain):
         copy._interior = exact._interior.to(device=device, dtype=dtype)
         copy._checks = exact._checks.to(device, dtype)
         return copy
+
+    def within(self, deadline: Deadline) -> Polytope:
+        exact = copy.copy(self._exact)
+        exact._exact, exact._source, exact._deadline = exact, self._exact, deadline
+        exact._projector = replace(exact._projector, deadline=deadline)
+        exact.integer, exact.one_hot = self.integer, self.one_hot
+        return exact.to(device=self.device, dtype=self.dtype)
 
     def with_fixed(self, index: _whole.Indices, values: ArrayLike) -> Polytope:
         """Return the part of the set in which some inputs have given values, as `Domain.with_fixed` says.
@@ -193,7 +207,15 @@ class Polytope(Domain):
         if len(broken):
             near, around = (part[broken].to("cpu", torch.float64) for part in (flat, whole))
             exact = self._exact
-            repaired = repair(exact._rows, near, around, integer=self.integer, known=exact._known, hold=exact._part)
+            repaired = repair(
+                exact._rows,
+                near,
+                around,
+                integer=self.integer,
+                known=exact._known,
+                hold=exact._part,
+                deadline=self._deadline,
+            )
             whole = whole.index_copy(0, broken, repaired.to(whole))
         return whole.reshape(points.shape)
 
@@ -283,7 +305,8 @@ class Polytope(Domain):
         def draw(*size: int) -> Tensor:
             return uniform(*size, generator=generator).to(self.device, self.dtype)
 
-        start = self.project(box.lower + draw(count, self.inputs) * widths)
+        part = self.within(self._deadline.share(_SAMPLE_SHARE))
+        start = part.project(box.lower + draw(count, self.inputs) * widths)
         points = torch.lerp(self._interior, start, draw(count, 1))
         equations = self._projector.rows[: self._projector.equalities]
         for _ in range(SAMPLE_STEPS):
@@ -299,7 +322,8 @@ class Polytope(Domain):
     def support(self, direction: Tensor) -> Tensor:
         flat = self._check_points(direction).detach().to("cpu", torch.float64).reshape(-1, self.inputs)
         near = forms.Scaled.around(self._form, self._exact._interior.cpu().numpy(), self._scale)
-        best = [forms.maximize(near, row) for row in flat.numpy()]
+        deadline = self._deadline.share(_SUPPORT_SHARE)
+        best = [forms.maximize(near, row, deadline) for row in flat.numpy()]
         points = torch.as_tensor(np.stack(best)) if best else flat
         return self._pull_inside(points.to(self.device, self.dtype)).reshape(direction.shape)
 
@@ -340,7 +364,11 @@ class Polytope(Domain):
             bounds = (given.lower_bounds, given.upper_bounds)
             rows = forms.PolytopeForm(*(part.numpy() for part in (*parts, *bounds)))
             near = forms.Scaled.around(rows, exact._interior.cpu().numpy(), exact._scale)
-            exact._box = Box(*enclosing_box(given, near), shape=self.shape)
+            lower, upper, whole = enclosing_box(given, near, deadline=exact._deadline.share(_BOX_SHARE))
+            exact._box = Box(lower, upper, shape=self.shape)
+            source = exact._source if whole else None
+            while source is not None:
+                source._box, source = exact._box, source._source
         return exact._box.to(device=self.device, dtype=self.dtype).bounding_box()
 
     def normalized(self) -> tuple[Polytope, Tensor, Tensor]:
@@ -353,11 +381,14 @@ class Polytope(Domain):
         scale = np.where(narrow, 1.0, width)
         middle = (interior - shift) / scale
         scaled = object.__new__(Polytope)
-        scaled.shape, scaled.batch, scaled._known = self.shape, None, None
+        scaled.shape, scaled.batch, scaled._known, scaled._deadline = self.shape, None, None, exact._deadline
         scaled._given = _over(exact._given, torch.as_tensor(shift), torch.as_tensor(scale))
         rows, reduced = (forms.rescale(part, interior, middle, shift, scale) for part in (exact._rows, form))
         widths = exact._scale / scale
         scaled._settle(rows, *forms.orthonormal_equalities(reduced, middle, widths), widths)
+        # The same box, to rounding: walks measure their steps by it, and nothing is proved from it.
+        ends = (torch.as_tensor((end.numpy() - shift) / scale) for end in (box.lower, box.upper))
+        scaled._box = Box(*ends, shape=self.shape)
         scaled = scaled.to(device=self.device, dtype=self.dtype)
         factor, offset = (torch.as_tensor(part).to(self.device, self.dtype) for part in (scale, shift))
         return scaled, factor, offset

@@ -142,6 +142,7 @@ def optimize(problem: Problem, name: str, options: Any, settings: Settings) -> R
     if settings.record_path and method.paths not in kinds:
         able = [known for known, other in METHODS.items() if other.paths in kinds]
         raise OptionError(f"{name} records no path here; record_path works with {', '.join(able)}")
+    problem = replace(problem, domain=problem.domain.within(settings.budget.deadline))
     return conclude(problem, name, settings, method.solve(problem, options, settings))
 
 

@@ -89,6 +89,7 @@ def verify(
     with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
         budget = make_budget(time_limit, memory_limit, began, interruption)
         whole_number(seed, name="seed", least=0, error=OptionError)
+        domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
         original = read_original(model, domain)
         wanted = "a Specification, such as Specification.require(A, b)"
         check_is(specification, Specification, name="specification", wanted=wanted, error=ObjectiveError)
@@ -182,6 +183,7 @@ def check_bounds(
     with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
         budget = make_budget(time_limit, memory_limit, began, interruption)
         whole_number(seed, name="seed", least=0, error=OptionError)
+        domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
         original = read_original(model, domain)
         outputs = original.network.outputs
         exact = domain.to(device="cpu", dtype=torch.float64)
