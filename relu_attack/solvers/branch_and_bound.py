@@ -149,7 +149,7 @@ def _solve(
         short = budget.part(seconds=seconds, iterations=None if timed else _STEPS)
         with incumbents.keeping(index, "walk"):
             x = walk(problem, replace(settings, budget=short, progress=False))
-        if polish is not None and has_rows(problem):
+        if polish is not None and has_rows(problem) and budget.left() > 0:
             x = polish(problem, x.double().cpu(), options.walk_share * budget.left())
         incumbents.offer(index, x[None], "walk")
     while not branching.exchange():

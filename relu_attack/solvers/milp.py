@@ -179,7 +179,7 @@ class _Search:
         limit = options.unit_time_limit
         tight = milp_tightened(problem, wide, deadline=deadline, unit_time_limit=limit, stop=self.stop)
         self._solve_exact(index, tight, budget, options.cut_share * seconds, sound=tight is wide)
-        if self.polish is not None and self.incumbents.is_feasible(index):
+        if self.polish is not None and self.incumbents.is_feasible(index) and budget.left() > 0:
             best = self.incumbents.x[index].double().cpu()
             self._offer(index, self.polish(problem, best, budget.left()), "polish")
 
