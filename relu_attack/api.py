@@ -268,8 +268,8 @@ def bounds(model: nn.Module, domain: Domain, method: str = "interval") -> tuple[
     return (found.lower, found.upper) if domain.batch is not None else (found.lower[0], found.upper[0])
 
 
-def _within(domain: Domain, arguments: dict[str, Any], began: float, interruption: Interruption) -> Domain:
-    """Return the set for a call with these arguments, whose time counts before there is an optimizer."""
+def _within(domain: Any, arguments: dict[str, Any], began: float, interruption: Interruption) -> Any:
+    """Return the set for a call with these arguments, whose time counts before there is an optimizer; else what it is."""
     if not isinstance(domain, Domain):
         return domain
     limits = {name: arguments.get(name) for name in ("iterations", "time_limit")}

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -19,6 +19,7 @@ from relu_attack._deadline import NEVER, Deadline, interruptible
 from relu_attack.result import Status
 from relu_attack.solvers.budget import Budget
 from tests.problems import random_network
+from tests.solvers.test_loop import interrupt_when_in
 
 
 def press(number: int) -> None:
@@ -135,3 +136,43 @@ def test_a_call_that_is_interrupted_before_it_searches_has_a_point_and_a_bound(
     assert float(result.violation) == 0.0
     assert result.value <= result.bound
     assert result.runtime < 50.0
+
+
+def test_ctrl_c_in_the_bound_returns_a_point_and_the_bound_that_holds_without_it() -> None:
+    model, box = random_network(20, 60, 60, 60, 1, seed=3), ra.Box(-1.0, 1.0, shape=(20,))
+    with interrupt_when_in("descend"):
+        result = ra.maximize(model, box, method="ppga", iterations=3, bound="alpha_crown")
+    assert result.status is Status.INTERRUPTED
+    assert float(result.violation) == 0.0
+    assert result.value <= result.bound < torch.inf
+
+
+def test_ctrl_c_in_a_certificate_returns_the_worst_and_what_is_certified_by_then() -> None:
+    model, x = random_network(20, 60, 60, 60, 3, seed=3), torch.rand(40, 20).double()
+    with interrupt_when_in("certified_margins"):
+        worst = ra.worst_case(model, x, model(x).argmax(1), 0.2, certify=True)
+    assert worst.status is Status.INTERRUPTED
+    assert worst.certified_margin is not None
+    assert bool((worst.margin <= worst.certified_margin).all())
+
+
+def test_ctrl_c_in_the_set_up_of_a_polytope_returns_a_point_of_it_and_a_bound() -> None:
+    rows = torch.randn(30, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    polytope = ra.Polytope(rows, rows.sum(1) / 2 + 0.3, lower=0.0, upper=1.0)
+    with interrupt_when_in("enclosing_box"):
+        result = ra.maximize(random_network(60, 20, 1, seed=3), polytope, method="ppga", iterations=3)
+    assert result.status is Status.INTERRUPTED
+    assert float(result.violation) <= polytope.tolerance
+    assert result.value <= result.bound < torch.inf
+
+
+def test_sigterm_between_the_batches_of_a_loader_ends_the_measurement_with_those_done() -> None:
+    model, x = nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2)
+
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        yield x, model(x).argmax(1)
+        press(signal.SIGTERM)
+        yield x, model(x).argmax(1)
+
+    found = ra.robust_accuracy(model, batches(), 0.1, progress=False)
+    assert (found.complete, found.samples) == (False, 1)

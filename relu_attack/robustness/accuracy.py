@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import check_is
+from relu_attack._deadline import interruptible
 from relu_attack._digest import Contents, Digests
 from relu_attack._progress import progress_bar
 from relu_attack.errors import ModelError, OptionError
@@ -134,23 +135,27 @@ def robust_accuracy(
     complete = True
     bar = progress_bar(loader, shown=progress, desc="robust accuracy", unit="batch")
     try:
-        for number, batch in enumerate(bar):
-            x, label = read_batch(batch, number)
-            if not Contents.of(*kept.model.parameters()).equals(weights):
-                raise ModelError(
-                    f"the parameters of the model have changed before batch {number}; keep them as they are"
-                )
-            margins = record.find(number, x, label)
-            if margins is None:
-                worst = worst_case(kept, x, label, radius, certify=certify, **options)
-                if worst.status is Status.INTERRUPTED:
+        with interruptible() as interruption:
+            for number, batch in enumerate(bar):
+                if interruption.happened:
                     complete = False
                     break
-                margins = Margins(worst.clean_margin, worst.margin, worst.certified_margin).to_cpu()
-                record.add(number, x, label, margins)
-            done.append(margins)
-            parts.append(digests_of(name, x, label, settings))
-            bar.set_postfix_str(str(summarize(done, complete=True, digests=None)), refresh=False)
+                x, label = read_batch(batch, number)
+                if not Contents.of(*kept.model.parameters()).equals(weights):
+                    raise ModelError(
+                        f"the parameters of the model have changed before batch {number}; keep them as they are"
+                    )
+                margins = record.find(number, x, label)
+                if margins is None:
+                    worst = worst_case(kept, x, label, radius, certify=certify, **options)
+                    if worst.status is Status.INTERRUPTED:
+                        complete = False
+                        break
+                    margins = Margins(worst.clean_margin, worst.margin, worst.certified_margin).to_cpu()
+                    record.add(number, x, label, margins)
+                done.append(margins)
+                parts.append(digests_of(name, x, label, settings))
+                bar.set_postfix_str(str(summarize(done, complete=True, digests=None)), refresh=False)
     except KeyboardInterrupt:
         complete = False
     finally:
