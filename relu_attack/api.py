@@ -269,7 +269,7 @@ def bounds(model: nn.Module, domain: Domain, method: str = "interval") -> tuple[
 
 
 def _within(domain: Any, arguments: dict[str, Any], began: float, interruption: Interruption) -> Any:
-    """Return the set for a call with these arguments, whose time counts before there is an optimizer; else what it is."""
+    """Return the set for a call with these arguments, whose time counts before there is an optimizer."""
     if not isinstance(domain, Domain):
         return domain
     limits = {name: arguments.get(name) for name in ("iterations", "time_limit")}
