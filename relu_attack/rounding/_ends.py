@@ -34,6 +34,8 @@ def box_of(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tensor, Te
     >>> bool(low.double() < tenth), bool(tenth < high.double())
     (True, True)
     """
+    if dtype in (torch.float64, lower.dtype):
+        return lower.to(dtype), upper.to(dtype)
     return -_at_least(-lower, dtype), _at_least(upper, dtype)
 
 
@@ -60,6 +62,8 @@ def inner_box_of(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tens
     >>> bool(-tenth < low.double()), bool(high.double() < tenth)
     (True, True)
     """
+    if dtype in (torch.float64, lower.dtype):
+        return lower.to(dtype), upper.to(dtype)
     return _at_least(lower, dtype), -_at_least(-upper, dtype)
 
 
@@ -146,11 +150,27 @@ def inner_ball_ends(center: Tensor, radius: Tensor, dtype: torch.dtype) -> tuple
 
 
 def _inner_ball_end(center: Tensor, radius: Tensor, dtype: torch.dtype) -> Tensor:
-    moved, _, below = _moved(center, radius)
-    below = torch.where(moved == torch.inf, torch.finfo(moved.dtype).max, below)
-    below, center = torch.broadcast_tensors(-_at_least(-below, dtype), center.to(dtype))
-    # Unlike a maximum, this keeps the bits of a center that is read as zero.
-    return torch.where(below > center, below, center)
+    if _flushes():
+        moved, _, below = _moved(center, radius)
+        below = torch.where(moved == torch.inf, torch.finfo(moved.dtype).max, below)
+        below, center = torch.broadcast_tensors(-_at_least(-below, dtype), center.to(dtype))
+        # Unlike a maximum, this keeps the bits of a center that is read as zero.
+        return torch.where(below > center, below, center)
+    # Rounding to nearest goes too far by less than the distance to the next number, and what that is shows exactly.
+    own, radius = center.double(), radius.double()
+    near = (own + radius).to(dtype).clamp_max(torch.finfo(dtype).max)
+    end = near.double()
+    offset = end - own
+    beyond, equal = offset > radius, offset == radius
+    if bool(equal.any()):
+        way = offset - end
+        beyond = beyond | (equal & ((end - (offset - way)) - (own + way) > 0))
+    return torch.where(beyond, torch.nextafter(near, center.to(dtype)), near)
+
+
+def _flushes() -> bool:
+    """Say whether subnormal numbers are read as zero on this processor now."""
+    return not bool(torch.tensor(5e-324, dtype=torch.float64) > 0)
 
 
 def exact_sum_above(terms: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """`worst_case`: answers lie in their sets, margins are forward passes, and no bound is below them."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -330,3 +332,17 @@ def test_what_cannot_be_used_is_refused_in_one_line(
     with pytest.raises(error, match=message) as caught:
         ra.worst_case(**asked)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_proofs_are_of_the_ball_of_the_radius_as_it_was_given_and_answers_inside_of_it() -> None:
+    x, radius = torch.tensor([[3e-9]], dtype=torch.float32), 0.1
+    bad = torch.tensor([0.1], dtype=torch.float32)  # above 0.1, within the radius of x, and the last such number
+    assert Fraction(float(bad)) - Fraction(float(x)) <= Fraction(radius)
+    model = nn.Sequential(nn.Linear(1, 2)).double()
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[0.0], [2.0**30]]))
+        model[0].bias.copy_(torch.tensor([0.0, -107374180.0], dtype=torch.float64))
+    worst = ra.worst_case(model, x, torch.tensor([0]), radius, clip=None, certify=True, until_broken=False)
+    assert worst.x[0] == bad
+    assert float(worst.margin) == 4
+    assert ra.robust_accuracy(model, [(x, torch.tensor([0]))], radius, clip=None, progress=False).certified == 0
