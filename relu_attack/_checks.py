@@ -52,6 +52,8 @@ def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> T
     except (TypeError, ValueError, RuntimeError) as reason:
         line = " ".join(str(reason).split())
         raise error(f"{name} must be a tensor, an array or numbers, got {type(value).__name__} ({line})") from None
+    if tensor.layout != torch.strided:
+        raise error(f"{name} is a sparse tensor; give to_dense() of it")
     if tensor.is_complex():
         raise error(f"{name} must be real, got {tensor.dtype}")
     if tensor.dtype in (torch.float32, torch.float64):

@@ -101,5 +101,8 @@ class OutputConstraints:
 
         The answer is float64, of shape (...).
         """
+        if outputs.shape[-1:] != self.matrix.shape[1:]:
+            width = self.matrix.shape[1]
+            raise ObjectiveError(f"outputs have shape {tuple(outputs.shape)}; the last dimension must be {width}")
         excess = outputs.to("cpu", torch.float64) @ self.matrix.T - self.upper
         return (excess / self.scale).amax(-1).clamp_min(0)

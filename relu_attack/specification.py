@@ -178,6 +178,7 @@ class Specification:
 
     def violated_by(self, outputs: Tensor) -> bool:
         """Say whether `outputs` (outputs,), taken as exact numbers, violate the specification."""
+        check_is(outputs, Tensor, name="outputs", wanted="a tensor", error=ObjectiveError)
         if outputs.shape != (self.outputs,):
             raise ObjectiveError(
                 f"outputs have shape {tuple(outputs.shape)}; the specification is on ({self.outputs},)"

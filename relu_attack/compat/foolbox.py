@@ -8,6 +8,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
+from relu_attack.errors import OptionError
 from relu_attack.robustness import KeptModel, worst_case
 
 
@@ -81,6 +82,8 @@ class FoolboxAttack:
         """
         several = isinstance(epsilons, Sequence)
         radii = list(epsilons) if isinstance(epsilons, Sequence) else [epsilons]
+        if not radii:
+            raise OptionError("epsilons is empty; give a radius, or a list of them")
         kept = KeptModel(model)
         worst = [worst_case(kept, inputs, criterion, radius, norm=self.norm, **self._options) for radius in radii]
         if not several:

@@ -202,7 +202,7 @@ class ClippedBall(Domain):
         return ball
 
     def single(self: BallType, index: int) -> BallType:
-        return self if self.batch is None else self._select(lambda part: part[index, 0], None)
+        return self if self.batch is None else self._select(lambda part: part[self._check_index(index), 0], None)
 
     def take(self: BallType, rows: slice | Tensor) -> BallType:
         return self._select(lambda part: part[rows], len(self.center_point[rows]))

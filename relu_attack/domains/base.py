@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike
+from relu_attack._checks import ArrayLike, check_is
 from relu_attack._deadline import Deadline
 from relu_attack.domains import _whole
 from relu_attack.errors import DomainError
@@ -235,7 +235,15 @@ class Domain(ABC):
         direction = normal(*leading, self.inputs, generator=generator)
         return self.support(direction.to(self.device, self.dtype))
 
+    def _check_index(self, index: int) -> int:
+        """Return the index of a set of the batch; raise `DomainError` where there is none."""
+        sets = self.batch or 1
+        if not isinstance(index, int) or not -sets <= index < sets:
+            raise DomainError(f"there is no set {index!r}; the batch has {sets}, from 0 to {sets - 1}")
+        return index
+
     def _check_points(self, points: Tensor) -> Tensor:
+        check_is(points, Tensor, name="points", wanted="a tensor", error=DomainError)
         if points.dim() == 0 or points.shape[-1] != self.inputs:
             raise DomainError(
                 f"{type(self).__name__} has {self.inputs} inputs, but the points have shape {tuple(points.shape)}; "
@@ -293,12 +301,20 @@ def resolve_shape(tensor: Tensor, shape: tuple[int, ...] | None, *, name: str) -
 
 def uniform(*size: int, generator: torch.Generator | None) -> Tensor:
     """Draw float64 numbers in [0, 1), on the device of the generator."""
+    _check_sizes(size)
     return torch.rand(*size, generator=generator, dtype=torch.float64, device=generator.device if generator else None)
 
 
 def normal(*size: int, generator: torch.Generator | None) -> Tensor:
     """Draw float64 standard normal numbers, on the device of the generator."""
+    _check_sizes(size)
     return torch.randn(*size, generator=generator, dtype=torch.float64, device=generator.device if generator else None)
+
+
+def _check_sizes(size: tuple[int, ...]) -> None:
+    wrong = [count for count in size if not isinstance(count, int) or count < 0]
+    if wrong:
+        raise DomainError(f"the number of points must be a whole number from 0, got {wrong[0]!r}")
 
 
 def flatten(tensor: Tensor, shape: tuple[int, ...], batch: int | None) -> Tensor:

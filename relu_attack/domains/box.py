@@ -120,7 +120,7 @@ class Box(Domain):
         return box
 
     def single(self, index: int) -> Box:
-        return self if self.batch is None else self._select(lambda part: part[index, 0], None)
+        return self if self.batch is None else self._select(lambda part: part[self._check_index(index), 0], None)
 
     def take(self, rows: slice | Tensor) -> Box:
         return self._select(lambda part: part[rows], len(self.lower[rows]))

@@ -36,9 +36,10 @@ def read_samples(x: ArrayLike) -> Tensor:
     DomainError
         When they are no batch of real, finite numbers; whole numbers are refused, since their scale is unknown.
     """
-    numbers = torch.as_tensor(x) if isinstance(x, np.ndarray) else x
-    if isinstance(numbers, Tensor) and not numbers.is_floating_point():
-        raise DomainError(f"x has dtype {numbers.dtype}; give floating-point samples, such as pixels divided by 255")
+    whole = x.dtype.kind in "bui" if isinstance(x, np.ndarray) else isinstance(x, Tensor) and not x.is_floating_point()
+    if whole:
+        dtype = getattr(x, "dtype", None)
+        raise DomainError(f"x has dtype {dtype}; give floating-point samples, such as pixels divided by 255")
     samples = as_tensor(x, name="x", error=DomainError).contiguous()
     if samples.dim() < 2 or samples.numel() == 0:
         raise DomainError(f"x has shape {tuple(samples.shape)}; give a batch of samples, (samples, *shape of one)")

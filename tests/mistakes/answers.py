@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from torch import nn
 
 import relu_attack as ra
 from relu_attack import io, plots
-from relu_attack.compat import Attack
+from relu_attack.compat import Attack, FoolboxAttack
 from relu_attack.robustness import KeptModel
 from tests.mistakes.support import (
     ACCURACY,
@@ -37,6 +38,9 @@ def classifiers() -> Iterator[tuple[str, Call]]:
     yield "worst_case: whole pixels", lambda: worst(x=torch.randint(0, 255, (4, 3)))
     yield "worst_case: a list of words", lambda: worst(x=["a", "b"])
     yield "worst_case: None", lambda: worst(x=None)
+    yield "worst_case: an array of words", lambda: worst(x=np.array([["a"] * 3] * 4))
+    yield "worst_case: truth values", lambda: worst(x=np.ones((4, 3), dtype=bool))
+    yield "worst_case: sparse", lambda: worst(x=X.to_sparse())
     yield "worst_case: NaN", lambda: worst(x=torch.full((4, 3), NAN))
     yield "worst_case: empty", lambda: worst(x=torch.zeros(0, 3), label=torch.zeros(0, dtype=torch.long))
     yield "worst_case: samples of another width", lambda: worst(x=torch.rand(4, 5))
@@ -97,6 +101,12 @@ def classifiers() -> Iterator[tuple[str, Call]]:
     yield "ScoredWorstCase: None", lambda: ra.ScoredWorstCase.of(NET, X, LABEL, None)  # type: ignore[arg-type]
     yield "KeptModel: a function", lambda: KeptModel(torch.relu)  # type: ignore[arg-type]
     yield "Attack: no module", lambda: Attack(3, eps=0.1)  # type: ignore[arg-type]
+    yield "FoolboxAttack: no module", lambda: FoolboxAttack()(3, X, LABEL, epsilons=0.1)  # type: ignore[call-overload]
+    yield "FoolboxAttack: norm inf", lambda: FoolboxAttack("inf")(NET, X, LABEL, epsilons=0.1)
+    yield "FoolboxAttack: a word", lambda: FoolboxAttack()(NET, X, LABEL, epsilons="0.1")  # type: ignore[call-overload]
+    yield "FoolboxAttack: no radius", lambda: FoolboxAttack()(NET, X, LABEL, epsilons=[])
+    yield "FoolboxAttack: None", lambda: FoolboxAttack()(NET, X, LABEL, epsilons=None)  # type: ignore[call-overload]
+    yield "FoolboxAttack: no labels", lambda: FoolboxAttack()(NET, X, None, epsilons=0.1)  # type: ignore[call-overload]
     yield "Attack: eps is a word", lambda: Attack(NET, eps="8/255")(X, LABEL)  # type: ignore[arg-type]
     yield "Attack: whole pixels", lambda: Attack(NET, eps=0.1)(torch.randint(0, 255, (4, 3)), LABEL)
 
@@ -145,6 +155,10 @@ def files() -> Iterator[tuple[str, Call]]:
     yield "parse_vnnlib: None", lambda: io.parse_vnnlib(None)  # type: ignore[arg-type]
     yield "read_witness: nothing there", lambda: io.read_witness(missing)
     yield "read_witness: None", lambda: io.read_witness(None)  # type: ignore[arg-type]
+    yield "write_witness: None", lambda: io.write_witness("witness.txt", None, None)  # type: ignore[arg-type]
+    yield "format_witness: None", lambda: io.format_witness(None, None)  # type: ignore[arg-type]
+    yield "build: a number", lambda: io.build(3)  # type: ignore[arg-type]
+    yield "describe: a number", lambda: io.describe(3)  # type: ignore[arg-type]
     yield "write_witness: no folder", lambda: io.write_witness(missing, X[0], X[0])
     yield "load_factory: no colon", lambda: io.load_factory("module")
     yield "load_factory: no module", lambda: io.load_factory("no_such_module:make")

@@ -72,6 +72,8 @@ def objectives() -> Iterator[tuple[str, Call]]:
     yield "and: a number", lambda: CLAIM & 3  # type: ignore[operator]
     yield "or: None", lambda: CLAIM | None  # type: ignore[operator]
     yield "and: other outputs", lambda: CLAIM & ra.Specification.require([1.0], 1.0)
+    yield "violated_by: a word", lambda: CLAIM.violated_by("x")  # type: ignore[arg-type]
+    yield "violation: other outputs", lambda: ra.OutputConstraints([1.0, 0.0], 1.0).violation(torch.zeros(5))
     yield "violated_by: other outputs", lambda: CLAIM.violated_by(torch.zeros(5))
 
 

@@ -13,6 +13,7 @@ from tests.mistakes.support import (
     NAN,
     Call,
     Frame,
+    X,
     polytope,
 )
 
@@ -58,6 +59,15 @@ def sets() -> Iterator[tuple[str, Call]]:
     yield "Polytope: equation that fails", lambda: polytope(A_eq=[[1.0, 1.0, 1.0]], b_eq=[9.0])
     yield "Polytope: shape does not fit", lambda: polytope(shape=(2, 2))
     yield "Box: points of another width", lambda: BOX.project(torch.zeros(2, 5))
+    yield "Box: points are a list", lambda: BOX.project([0.0, 0.0, 0.0])  # type: ignore[arg-type]
+    yield "Box: points are a word", lambda: BOX.contains("x")  # type: ignore[arg-type]
+    yield "Box: points are None", lambda: BOX.violation(None)  # type: ignore[arg-type]
+    yield "Box: a direction of another width", lambda: BOX.support(torch.zeros(7))
+    yield "Box: as many points as a word", lambda: BOX.sample("3")  # type: ignore[arg-type]
+    yield "Box: fewer points than none", lambda: BOX.sample(-1)
+    yield "Box: sparse", lambda: ra.Box(torch.zeros(3).to_sparse(), 1.0)
+    yield "LInfBall: a set that there is not", lambda: ra.LInfBall(X, 0.1).single(9)
+    yield "L2Ball: a set that there is not", lambda: ra.L2Ball(X, 0.1).single(9)
     yield "Box: fix an input out of range", lambda: BOX.with_fixed([7], 0.0)
     yield "Box: fix an input outside", lambda: BOX.with_fixed([0], 7.0)
     yield "Box: fix by a word", lambda: BOX.with_fixed("first", 0.0)

@@ -11,6 +11,7 @@ from typing import TextIO
 import torch
 from torch import Tensor
 
+from relu_attack._checks import check_is
 from relu_attack._files import decode, write_files
 from relu_attack._limits import PROPERTY_BYTES
 from relu_attack.errors import FileFormatError, OptionError
@@ -41,6 +42,7 @@ def format_witness(x: Tensor, y: Tensor) -> str:
      (Y_0 0.1))
     """
     for name, values in (("x", x), ("y", y)):
+        check_is(values, Tensor, name=name, wanted="a tensor", error=FileFormatError)
         if not bool(torch.isfinite(values).all()):
             raise OptionError(f"{name} of the witness is not finite; a witness is an input with its outputs")
     pairs = [
