@@ -137,11 +137,20 @@ def write_files(contents: Mapping[Path, bytes | str]) -> None:
         except OSError as reason:
             raise FileFormatError(f"{path} cannot be written: {reason.strerror or reason}") from None
         finally:
-            for aside, _ in beside:  # those that were renamed are no longer there
-                with contextlib.suppress(OSError):
-                    aside.unlink(missing_ok=True)
+            _settle(beside)
     for _, path in beside:
         _remove_abandoned(path)
+
+
+def _settle(beside: list[tuple[Path, Path]]) -> None:
+    """Leave nothing half done: once the first file is in its place the others follow, else all are removed."""
+    begun = bool(beside) and not beside[0][0].exists()
+    for aside, target in beside:
+        with contextlib.suppress(OSError):
+            if begun and aside.exists():
+                os.replace(aside, target)
+            else:
+                aside.unlink(missing_ok=True)
 
 
 def left_beside(path: Path) -> list[Path]:

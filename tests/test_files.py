@@ -49,6 +49,25 @@ def test_an_interruption_before_all_are_written_changes_nothing(
     assert names(tmp_path) == ["a", "b"]
 
 
+def test_an_interruption_between_two_renames_moves_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        file.write_text("old")
+    rename, calls = os.replace, []
+
+    def interrupt(*paths: Path) -> None:
+        rename(*paths)
+        calls.append(paths)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_files.os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_files(dict.fromkeys(files, "new"))
+    assert [file.read_text() for file in files] == ["new", "new"]
+    assert names(tmp_path) == ["a", "b"]
+
+
 def test_permissions_links_and_devices_stay_what_they_are(tmp_path: Path) -> None:
     file, link = tmp_path / "file", tmp_path / "link"
     file.write_text("old")
@@ -106,7 +125,7 @@ def test_reading_has_a_limit(tmp_path: Path) -> None:
         read_bytes("/dev/zero", most=100)
     with pytest.raises(FileFormatError, match="cannot be read: Is a directory"):
         read_bytes(tmp_path, most=4)
-    with pytest.raises(FileFormatError, match="cannot be read: embedded null byte"):
+    with pytest.raises(FileFormatError, match="must be the name of a file"):
         read_bytes("a\0b", most=4)
 
 

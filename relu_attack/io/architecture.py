@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from relu_attack._limits import NESTING
 from relu_attack.errors import FileFormatError, UnsupportedModuleError
 
 Architecture: TypeAlias = "Sequence[Any] | Mapping[str, Any]"
@@ -165,7 +166,9 @@ def describe(model: nn.Module) -> Architecture:
     return [_describe_layer(model, "model")]
 
 
-def _build_sequential(layers: object, place: str) -> nn.Sequential:
+def _build_sequential(layers: object, place: str, depth: int = 0) -> nn.Sequential:
+    if depth > NESTING:
+        raise FileFormatError(f"architecture is nested too deeply: at most {NESTING} levels of Sequential are built")
     if not isinstance(layers, list | tuple | Mapping) or not layers:
         shown = "nothing" if not layers else type(layers).__name__
         raise FileFormatError(f"{place} must be a list of layers or a mapping of names to layers, got {shown}")
@@ -176,20 +179,20 @@ def _build_sequential(layers: object, place: str) -> nn.Sequential:
         if isinstance(layers, Mapping) and (not isinstance(name, str) or not name or "." in name):
             raise FileFormatError(f"{inner}: a layer's name must be a word without a dot")
         try:
-            sequential.add_module(name, _build_layer(layer, inner))
+            sequential.add_module(name, _build_layer(layer, inner, depth))
         except KeyError:
             raise FileFormatError(f"{inner}: this name is taken by nn.Sequential itself; choose another") from None
     return sequential
 
 
-def _build_layer(layer: object, place: str) -> nn.Module:
+def _build_layer(layer: object, place: str, depth: int) -> nn.Module:
     if isinstance(layer, str):
         layer = {layer: None}
     if not isinstance(layer, Mapping) or len(layer) != 1:
         raise FileFormatError(f"{place} must be a layer's name or one {{name: arguments}}, got {layer!r}")
     ((name, arguments),) = layer.items()
     if name == "Sequential":
-        return _build_sequential(arguments, place)
+        return _build_sequential(arguments, place, depth + 1)
     if name not in LAYERS:
         raise FileFormatError(f"{place}: unknown layer {name!r}; known are {', '.join(LAYERS)}, Sequential")
     checked = _check_arguments(name, arguments, f"{place} ({name})")

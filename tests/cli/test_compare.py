@@ -71,6 +71,18 @@ def test_the_table_marks_the_best_row_and_bounds_that_are_not_certified(folder: 
     assert ("*" in milp) == ("not certified" in done.stdout)
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_table_cuts_no_name(folder: Path, columns: int) -> None:
+    names = ["gradient_walk", "branch_and_bound", "milp_walk"]
+    file = write(folder)
+    done = CliRunner().invoke(app, ["compare", str(file), "--methods", ",".join(names)], env={"COLUMNS": str(columns)})
+    assert done.exit_code == 0, done.stderr
+    assert all(f" {name} " in done.stdout for name in names)
+    assert "…" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= columns
+    assert ("found by" in done.stdout) == (columns == 120)
+
+
 def test_a_method_that_cannot_run_has_its_error_in_its_row(folder: Path) -> None:
     file = write(folder, domain=BALL)
     walk, program = compared(file, "--methods", "ppga,lp_walk")["methods"]

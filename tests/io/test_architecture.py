@@ -182,3 +182,11 @@ def hooked() -> nn.Module:
 def test_what_a_description_cannot_hold_is_refused(layer: nn.Module, message: str) -> None:
     with pytest.raises(UnsupportedModuleError, match=message):
         describe(nn.Sequential(nn.Flatten(), layer))
+
+
+def test_nesting_has_a_limit() -> None:
+    layers: Any = ["ReLU"]
+    for _ in range(5000):
+        layers = [{"Sequential": layers}]
+    with pytest.raises(FileFormatError, match="nested too deeply: at most 100 levels"):
+        build(layers)

@@ -12,7 +12,7 @@ import torch
 from relu_attack import Verdict, verify_files
 from relu_attack._deadline import Deadline, OutOfTimeError
 from relu_attack._limits import CONSTANT_ENTRIES, VALUE_ENTRIES
-from relu_attack.errors import FileFormatError, ModelError, ReLUAttackError
+from relu_attack.errors import FileFormatError, ModelError, ReLUAttackError, UnsupportedModuleError
 from relu_attack.io import parse_vnnlib, read_onnx, read_vnnlib, read_witness
 from tests.io.graphs import TensorProto, helper, model, numpy_helper, onnx, read
 
@@ -181,6 +181,26 @@ def test_random_numbers_are_refused(tmp_path: Path, kind: str, folded: bool) -> 
     said = message_of(lambda: read(model(nodes, (1, 1), constants, opset=15), tmp_path), ReLUAttackError)
     assert "draws random numbers" in said
     assert f"({kind})" in said
+
+
+def test_loops_on_constants_are_refused(tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["v"], ["u"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", TensorProto.FLOAT, [1, 1]),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("u", TensorProto.FLOAT, [1, 1]),
+        ],
+    )
+    nodes = [helper.make_node("Loop", ["n", "yes", "w"], ["r"], body=body), helper.make_node("Add", ["x", "r"], ["y"])]
+    constants = {"w": FIVE, "n": np.array(10**15), "yes": np.array(True)}
+    said = message_of(lambda: read(model(nodes, (1, 1), constants), tmp_path), UnsupportedModuleError)
+    assert "'r' (Loop), which repeats a graph as often as it likes" in said
 
 
 def test_dropout_in_inference_is_none(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from relu_attack.io.onnx import (
     reshaping,
 )
 from relu_attack.io.onnx.chain import Chain
-from relu_attack.io.onnx.constants import draws, evaluate, stored
+from relu_attack.io.onnx.constants import evaluate, never_constant, stored
 from relu_attack.io.onnx.graph import Graph, label, read_graph
 from relu_attack.io.onnx.node import Node
 from relu_attack.io.onnx.runtime import Runtime, start_runtime
@@ -178,8 +178,8 @@ def _check(graph: Graph) -> None:
         places = [place for place, name in enumerate(node.input) if name in varying]
         depends = bool(places) and node.op_type != "Shape"
         reason = _reason(node, places, taken) if depends else None
-        if draws(node):
-            reason = ", which draws random numbers, other ones at each run"
+        if refusal := never_constant(node):
+            reason = f", which {refusal}"
         if reason is not None:
             refused.append(label(node) + reason)
         (varying if depends else constant).update(node.output)

@@ -22,6 +22,8 @@ RANDOM = (
     "RandomUniform",
     "RandomUniformLike",
 )
+DRAWS = "draws random numbers, other ones at each run; export the model for inference"
+REPEATING = ("Loop", "Scan", "SequenceMap")
 SMALL_ENTRIES = 64
 """Entries of a constant that may be a shape, one for each dimension, and is cheap to copy."""
 
@@ -42,21 +44,21 @@ def stored(tensor: onnx.TensorProto, where: str) -> np.ndarray[Any, Any]:
         raise ModelError(f"{where} has a tensor {tensor.name!r} that cannot be read: {_line(reason)}") from None
 
 
-def draws(node: onnx.NodeProto) -> bool:
-    """Return whether a node, or one in a graph within it, draws random numbers: another value at each run.
+def never_constant(node: onnx.NodeProto) -> str:
+    """Return why a node, or one in a graph within it, is not computed beforehand, for a message; "" where it may be.
 
-    A ``Dropout`` does where its third input says that it is training, which is not known in a graph within a node.
+    A ``Dropout`` is random where its third input says that it is training, which is not known in a graph within a node.
     """
-    if node.op_type in RANDOM and node.domain in ("", "ai.onnx"):
-        return True
-    graphs = [
-        inner for entry in node.attribute for inner in (*([entry.g] if entry.HasField("g") else []), *entry.graphs)
-    ]
-    return any(
-        draws(inner) or (inner.op_type == "Dropout" and len(inner.input) > 2)
-        for graph in graphs
-        for inner in graph.node
-    )
+    if node.op_type in RANDOM:
+        return DRAWS
+    if node.op_type in REPEATING:
+        return "repeats a graph as often as it likes; export the model without loops"
+    graphs = [inner for entry in node.attribute for inner in ([entry.g] if entry.HasField("g") else entry.graphs)]
+    for inner in (inner for graph in graphs for inner in graph.node):
+        reason = DRAWS if inner.op_type == "Dropout" and len(inner.input) > 2 else never_constant(inner)
+        if reason:
+            return reason
+    return ""
 
 
 def evaluate(
@@ -84,8 +86,9 @@ def evaluate(
         When they cannot be computed, are too large, or are random.
     """
     training = node.op_type == "Dropout" and len(node.input) > 2 and bool(np.any(inputs.get(node.input[2], False)))
-    if training or draws(node):
-        raise ModelError(f"{where} draws random numbers, other ones at each run; export the model for inference")
+    refusal = DRAWS if training else never_constant(node)
+    if refusal:
+        raise ModelError(f"{where} {refusal}")
     if node.op_type == "Identity":
         return [inputs[node.input[0]]]
     if node.op_type == "Constant" and node.attribute[:1] and node.attribute[0].name == "value":
