@@ -330,7 +330,7 @@ class _Search:
             self.exchanges[index] = Exchange(incumbents.single(index), self.finalists[index], generator)
         began, seconds = budget.elapsed(), math.inf
         if budget.time_limit is not None:
-            seconds = _EXCHANGE_SHARE * self.walked / len(self.open) - self.exchanging.get(index, 0.0)
+            seconds = _EXCHANGE_SHARE * self.walked / max(len(self.open), 1) - self.exchanging.get(index, 0.0)
         exchange = self.exchanges[index]
         exchange.join(incumbents.x[index])
         try:
