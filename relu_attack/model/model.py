@@ -145,7 +145,8 @@ class Model:
         expected = network.values(x.to(network.device, network.dtype)) if against is None else against
         expected = expected.to("cpu", torch.float64)
         difference = (outputs - expected).abs().nan_to_num(torch.inf)
-        certain = _CERTAINLY_ROUNDING * torch.finfo(self.dtype).eps * outputs.abs().amax(0)
+        digits = torch.finfo(self.dtype)
+        certain = _CERTAINLY_ROUNDING * (digits.eps * outputs.abs().amax(0) + digits.tiny)
         if not bool((difference > certain).any()):
             return
         worst = (difference / certain).nan_to_num(0.0).amax(1).argsort(descending=True)[:_WORST]
