@@ -90,8 +90,8 @@ def _branching(incumbents: Incumbents, index: int, settings: Settings) -> Exact:
 
 
 _EXACT = {
-    # Enough to close a network of some ten units.
-    "branch_and_bound": ExactMethod(make=_branching, resumes=True, first=0.1),
+    # Enough to close a network of some ten units on a slow machine.
+    "branch_and_bound": ExactMethod(make=_branching, resumes=True, first=0.15),
     # Ranges and cuts alone take some tenths of a second on small networks.
     "milp": ExactMethod(make=_programming, resumes=False, first=0.25),
 }
