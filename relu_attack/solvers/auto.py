@@ -197,7 +197,8 @@ class _Search:
         if not (first and self.turns):
             for index in self.open:
                 self._climb(index)
-                self._exchange(index)
+                if not self.incumbents.is_closed(index, OPTIMALITY):
+                    self._exchange(index)
             self._renew()
 
     @property

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from relu_attack.solvers.auto import AutoOptions, auto
 from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.closing import exact_methods
 from relu_attack.solvers.crossing import Crossing
+from relu_attack.solvers.gradient_walk import GradientWalk
 from relu_attack.solvers.method import Settings
 from relu_attack.solvers.perturbation import PerturbationOptions
 from relu_attack.solvers.prepared import Prepared
+from relu_attack.solvers.walk import WalkOptions
 from tests.problems import random_network
 
 CUBE = Box(0.0, 1.0, shape=(3,))
@@ -121,6 +124,18 @@ def test_walkers_that_agree_begin_anew_while_it_pays(domain: Any, iterations: in
     settings = settings_of(Budget(iterations=iterations))
     auto(problem, AutoOptions(), settings, make_walk=make_walk, make_climb=lambda problem, left: lambda x: x, exact={})
     assert (made[0].renewals > 0) == renewed
+
+
+def test_a_problem_that_a_climb_closes_is_left_alone() -> None:
+    def make_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> GradientWalk:
+        return GradientWalk(prepared, starts, WalkOptions(learning_rate=1e-30), generator)
+
+    problem = ReLUOptimizer(nn.Sequential(nn.Flatten()), Box(0.0, 3.0, shape=(1,), integer=[0])).problem
+    settings = replace(settings_of(Budget(time_limit=100.0, iterations=5)), starts="center")
+    answer = auto(
+        problem, AutoOptions(), settings, make_walk=make_walk, make_climb=lambda *_: lambda x: x + 3.0, exact={}
+    )
+    assert answer.found_by == ("lp_walk",)
 
 
 def test_a_set_without_linear_rows_is_left_to_the_walks() -> None:
