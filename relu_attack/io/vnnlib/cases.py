@@ -28,6 +28,8 @@ from relu_attack.io.vnnlib.parser import Parser
 from relu_attack.io.vnnlib.property import Case, Inequalities
 from relu_attack.io.vnnlib.rounding import nearest, round_down, round_up
 
+LOOK_COMPARISONS = 1024
+"""Comparisons between two looks at the clock: some milliseconds."""
 COMPARISONS_FOR_EACH = 100
 """The normal form may have this many comparisons for each disjunct that it may have."""
 
@@ -86,7 +88,7 @@ def cases(parser: Parser, *, inputs: int, outputs: int, limit: int, deadline: De
     OutOfTimeError
         When the deadline passes.
     """
-    sets, mixed, clauses = _split(parser, limit)
+    sets, mixed, clauses = _split(parser, limit, deadline)
     if len(sets) * len(mixed) * inputs > BOUNDS:
         words = f"{len(sets) * len(mixed)} cases of {inputs} inputs"
         raise parser.wrong(0, f"there would be {words}; at most {BOUNDS} inputs in all cases together are read")
@@ -115,12 +117,14 @@ def cases(parser: Parser, *, inputs: int, outputs: int, limit: int, deadline: De
         alternatives = tuple(own)
         if alternatives not in made:
             joined = [(*mine, *clause) for mine in alternatives for clause in shared]
-            made[alternatives] = _inequalities(parser, joined, outputs)
-        result.append(_case(parser, box, made[alternatives], inputs))
+            made[alternatives] = _inequalities(parser, joined, outputs, deadline)
+        result.append(_case(parser, box, made[alternatives], inputs, deadline))
     return tuple(result)
 
 
-def _split(parser: Parser, limit: int) -> tuple[list[Conjunction], list[Conjunction], list[Conjunction]]:
+def _split(
+    parser: Parser, limit: int, deadline: Deadline
+) -> tuple[list[Conjunction], list[Conjunction], list[Conjunction]]:
     """Return the normal forms of what is said of inputs, of both together, and of outputs; all three hold."""
     groups: dict[frozenset[str], list[Formula]] = {frozenset("X"): [], frozenset("XY"): [], frozenset("Y"): []}
     for part in parts_of(join(parser.asserted, conjunction=True), conjunction=True):
@@ -137,7 +141,7 @@ def _split(parser: Parser, limit: int) -> tuple[list[Conjunction], list[Conjunct
             f"the normal form would have {_count(disjuncts)} disjuncts, {_count(largest)} comparisons in the largest "
             f"part of it; at most limit={limit} disjuncts and {COMPARISONS_FOR_EACH * limit} comparisons are made",
         )
-    sets, mixed, clauses = map(normal_form, joined)
+    sets, mixed, clauses = (normal_form(formula, deadline) for formula in joined)
     return sets, mixed, clauses
 
 
@@ -163,9 +167,11 @@ def _empty(parser: Parser, box: Box, index: int) -> FileFormatError:
     )
 
 
-def _case(parser: Parser, box: Box, clauses: tuple[Inequalities, ...], inputs: int) -> Case:
+def _case(parser: Parser, box: Box, clauses: tuple[Inequalities, ...], inputs: int, deadline: Deadline) -> Case:
     inner, outer, snapped = [], [], []
     for index in range(inputs):
+        if index % LOOK_COMPARISONS == 0:
+            deadline.require()
         low, high = box.lower[index][0], box.upper[index][0]
         inner.append((round_up(low), round_down(high)))
         outer.append((round_down(low), round_up(high)))
@@ -178,17 +184,21 @@ def _case(parser: Parser, box: Box, clauses: tuple[Inequalities, ...], inputs: i
     (lower, upper), (outer_lower, outer_upper) = (
         torch.tensor(pairs, dtype=torch.float64).unbind(1) for pairs in (inner, outer)
     )
-    rows = _inequalities(parser, [box.rows], inputs)[0] if box.rows else None
+    rows = _inequalities(parser, [box.rows], inputs, deadline)[0] if box.rows else None
     return Case(lower, upper, outer_lower, outer_upper, tuple(snapped), rows, clauses)
 
 
-def _inequalities(parser: Parser, clauses: list[Conjunction], variables: int) -> tuple[Inequalities, ...]:
+def _inequalities(
+    parser: Parser, clauses: list[Conjunction], variables: int, deadline: Deadline
+) -> tuple[Inequalities, ...]:
     """Return the comparisons of each clause as rows with exact coefficients."""
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
     limits: list[tuple[float, float]] = []
-    for comparison in itertools.chain.from_iterable(clauses):
+    for place, comparison in enumerate(itertools.chain.from_iterable(clauses)):
+        if place % LOOK_COMPARISONS == 0:
+            deadline.require()
         scale = _scale(comparison.coefficients)
         limit = comparison.limit if scale == 1 else comparison.limit * scale
         rows.extend([len(limits)] * len(comparison.coefficients))

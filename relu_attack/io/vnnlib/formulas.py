@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
+from relu_attack._deadline import NEVER, Deadline
+
 
 class Variable(NamedTuple):
     """An input (``X``) or an output (``Y``)."""
@@ -67,6 +69,8 @@ class Junction:
 Formula: TypeAlias = Comparison | Junction
 Conjunction: TypeAlias = tuple[Comparison, ...]
 
+LOOK_FORMULAS = 4096
+"""Formulas between two looks at the clock: some milliseconds."""
 MANY = 10**18
 """Counts stop here."""
 
@@ -104,14 +108,18 @@ def parts_of(formula: Formula, *, conjunction: bool) -> list[Formula]:
     return found
 
 
-def normal_form(formula: Formula) -> list[Conjunction]:
+def normal_form(formula: Formula, deadline: Deadline = NEVER) -> list[Conjunction]:
     """Return the conjunctions of which one must hold, in the order of the text.
 
     No recursion: formulas may be nested to any depth.
     """
     waiting: list[tuple[Formula, int | None]] = [(formula, None)]
     done: list[list[Conjunction]] = []
+    steps = 0
     while waiting:
+        if steps % LOOK_FORMULAS == 0:
+            deadline.require()
+        steps += 1
         part, count = waiting.pop()
         if isinstance(part, Comparison):
             done.append([(part,)])
