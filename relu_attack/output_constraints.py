@@ -13,8 +13,8 @@ TOLERANCE = 1e-6
 """Relative violation up to which an answer counts as feasible, as in solvers of linear and mixed-integer programs."""
 
 
-# Share of the tolerance that programs aim at.
-_AIM = 0.9
+# Shares of the tolerance that points of linear and mixed-integer programs aim at; solvers keep rows to 1e-9 and 1e-7.
+_LINEAR_AIM, _MIXED_INTEGER_AIM = 0.998, 0.9
 
 
 class OutputConstraints:
@@ -88,13 +88,13 @@ class OutputConstraints:
         """
         return up(self.upper + up(TOLERANCE * self.scale))
 
-    @property
-    def aim(self) -> Tensor:
+    def aim(self, *, mixed_integer: bool) -> Tensor:
         """Limits that points of programs are to keep, shape (rows,): they use most of what bounds allow, and no more.
 
         What is left is room for the tolerance of a solver and the rounding of its points.
         """
-        return self.upper + _AIM * TOLERANCE * self.scale
+        share = _MIXED_INTEGER_AIM if mixed_integer else _LINEAR_AIM
+        return self.upper + share * TOLERANCE * self.scale
 
     def violation(self, outputs: Tensor) -> Tensor:
         """Return by how much each of `outputs` (..., outputs) breaks a row at most, relative to its scale: 0 if none.

@@ -220,7 +220,8 @@ def neighborhood(
     columns = assembly.columns.count
     if problem.constraints is not None:
         matrix = piece.output_rows(problem.constraints.matrix)
-        upper = problem.constraints.aim - problem.constraints.matrix @ outputs + matrix @ h_start
+        limit = problem.constraints.aim(mixed_integer=len(binaries) > 0 or bool(problem.domain.integer))
+        upper = limit - problem.constraints.matrix @ outputs + matrix @ h_start
         assembly.rows.add(np.full(len(upper), -np.inf), upper.numpy(), _block(matrix.numpy(), places))
     objective = np.zeros(columns)
     objective[places] = row.numpy()
