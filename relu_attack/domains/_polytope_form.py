@@ -168,12 +168,25 @@ def feasible_point(form: PolytopeForm, names: RowNames) -> Array:
 
     `names` are what the rows of A and those of E are called.
     """
-    rows, equalities, inputs = len(form.A), len(form.E), form.inputs
-    if rows + equalities == 0:
-        return np.clip(np.zeros(inputs), form.low, form.high)
-    scale = spread(form)
+    if len(form.A) + len(form.E) == 0:
+        return np.clip(np.zeros(form.inputs), form.low, form.high)
     low, high = np.where(np.isfinite(form.low), form.low, 0.0), np.where(np.isfinite(form.high), form.high, 0.0)
-    center = np.clip(low / 2 + high / 2, form.low, form.high)
+    point, slack, size = _least_slack(form, np.clip(low / 2 + high / 2, form.low, form.high), spread(form))
+    conflict = [called for called, wrong in zip((*names[0], *names[1]), slack > size, strict=True) if wrong]
+    if conflict:
+        raise DomainError(
+            f"Polytope is infeasible: {', '.join(conflict[:5])} cannot hold together with the other rows and bounds"
+        )
+    return point
+
+
+def _least_slack(form: PolytopeForm, center: Array, scale: Array) -> tuple[Array, Array, Array]:
+    """Return a point within the bounds that breaks the rows by the least sum, each in units of its scaled norm.
+
+    The program is in offsets from `center`, (inputs,). By how much each row is broken, (rows + equations,), comes with
+    the point, and what is no more than the solver's tolerance and roundings.
+    """
+    rows, equalities, inputs = len(form.A), len(form.E), form.inputs
     near = Scaled.around(form, center, scale)
     moved = replace(
         near.form, b=(form.b - form.A @ center) * near.factor[:rows], e=(form.e - form.E @ center) * near.factor[rows:]
@@ -184,18 +197,12 @@ def feasible_point(form: PolytopeForm, names: RowNames) -> Array:
     cost = np.concatenate([np.zeros(inputs), np.ones(columns.shape[1])])
     answer = solve_linear_program(moved, cost, slack=columns, slack_bounds=((0, None),) * columns.shape[1])
     slack = answer.x[inputs:]
-    broken = slack[:rows], slack[rows : rows + equalities] + slack[rows + equalities :]
-    size = np.abs(near.center) @ np.abs(np.vstack([form.A, form.E])).T + np.abs(np.concatenate([form.b, form.e]))
-    lost = 4 * EPSILON * size * near.factor
-    conflict: list[str] = []
-    for called, excess, value, own in zip(names, broken, (moved.b, moved.e), (lost[:rows], lost[rows:]), strict=True):
-        conflict += [called[int(i)] for i in np.flatnonzero(excess > FLAT * np.maximum(1, np.abs(value)) + own)]
-    if conflict:
-        raise DomainError(
-            f"Polytope is infeasible: {', '.join(conflict[:5])} cannot hold together with the other rows and bounds"
-        )
+    broken = np.concatenate([slack[:rows], slack[rows : rows + equalities] + slack[rows + equalities :]])
+    values = np.abs(np.concatenate([form.b, form.e]))
+    size = np.abs(center) @ np.abs(np.vstack([form.A, form.E])).T + values
+    allowed = FLAT * np.maximum(1, np.abs(np.concatenate([moved.b, moved.e]))) + 4 * EPSILON * size * near.factor
     point: Array = np.clip(center + scale * answer.x[:inputs], form.low, form.high)
-    return point
+    return point, broken, allowed
 
 
 def least_broken_point(form: PolytopeForm, center: Array, sizes: Array) -> tuple[Array, float]:
@@ -251,7 +258,7 @@ def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array, 
 
     `point` is one of the set up to the solver's tolerance. The scales (inputs,) are about the widths of the set.
     """
-    scale, refined = spread(form), False
+    given, scale, refined = form, spread(form), False
     while True:
         # Rows that are consistent only up to roundings are moved by these roundings, to hold at the point.
         point = np.clip(point, form.low, form.high)
@@ -265,7 +272,9 @@ def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array, 
         answer = solve_linear_program(ball, objective, slack=column, slack_bounds=((None, None),))
         point, room = point + near.scale * answer.x[:-1], answer.x[-1]
         if room < _THIN and not refined:
+            # What the first scale's tolerance let a row give way is much beside the widths that are known now.
             scale, refined = scale * _widths(near.form), True
+            form, point = given, _least_slack(given, point, scale)[0]
             continue
         if room > FLAT:
             break

@@ -1,5 +1,8 @@
 """Polytopes of which some input or row has little room beside the others: each has a scale of its own."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -99,3 +102,22 @@ def test_decimals_in_lists_that_agree_are_feasible(arguments: dict[str, object])
     points = polytope.sample(4)
     assert polytope.contains(points).all()
     assert (polytope.bounding_box().violation(points) <= 1e-15).all()
+
+
+def test_a_sliver_between_rows_hands_out_points_that_hold_them_in_its_own_scale() -> None:
+    """A set about 1e-8 wide within bounds 30 wide: the tolerance of a program over the bounds is as wide as the set."""
+    matrix = [
+        [-0.004242835279618506, -0.011898744666109785, 0.2123023074281811],
+        [0.004055926174113158, -0.004041197405578737, -1.7061582816598941],
+        [-0.010941229158180701, 0.011857567291919207, -0.1554786138123774],
+    ]
+    limit = [-1.9307972833954474, 1.1687899901586218, -0.5442768474051259]
+    low = [130.76575641129563, 65.50343637125434, -0.5290741191690173]
+    high = [160.76575645380294, 95.50343640462998, -0.029074118798389392]
+    polytope = Polytope(matrix, limit, lower=low, upper=high)
+    far = torch.randn(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for point in [*polytope.project(polytope.center() + 1e-3 * far).tolist(), *polytope.support(far).tolist()]:
+        x = [Fraction(value) for value in point]
+        for row, value in zip(matrix, limit, strict=True):
+            excess = sum(Fraction(c) * v for c, v in zip(row, x, strict=True)) - Fraction(value)
+            assert excess <= Fraction(1, 10**9) * Fraction(max(math.hypot(*row), abs(value)))
