@@ -51,6 +51,8 @@ def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> T
             tensor = torch.as_tensor(value, dtype=None if known else torch.float64)
     except (TypeError, ValueError, RuntimeError) as reason:
         line = " ".join(str(reason).split())
+        if "complex" in line:
+            raise error(f"{name} must be real, got {type(value).__name__} of complex numbers") from None
         raise error(f"{name} must be a tensor, an array or numbers, got {type(value).__name__} ({line})") from None
     if tensor.layout != torch.strided:
         raise error(f"{name} is a sparse tensor; give to_dense() of it")

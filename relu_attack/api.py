@@ -58,8 +58,8 @@ class ReLUOptimizer:
     >>> _ = nn.init.eye_(model[0].weight), nn.init.zeros_(model[0].bias)
     >>> _ = nn.init.ones_(model[2].weight), nn.init.zeros_(model[2].bias)
     >>> result = ReLUOptimizer(model, Box(-1.0, 1.0, shape=(2,))).maximize(seed=0)
-    >>> result.x, round(float(result.value), 6), round(float(result.bound), 6)
-    (tensor([1., 1.]), 2.0, 2.0)
+    >>> result.x.tolist(), round(float(result.value), 6), round(float(result.bound), 6)
+    ([1.0, 1.0], 2.0, 2.0)
     """
 
     def __init__(

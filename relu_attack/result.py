@@ -29,8 +29,8 @@ def gap_unit(value: Tensor, scale: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> gap_unit(torch.tensor([-3.0, 0.0]), torch.tensor([1.0, 2.0]))
-    tensor([3.0000, 0.0020])
+    >>> gap_unit(torch.tensor([-3.0, 0.0]), torch.tensor([1.0, 250.0]))
+    tensor([3.0000, 0.2500])
     """
     return torch.maximum(value.abs(), _NEGLIGIBLE * scale)
 

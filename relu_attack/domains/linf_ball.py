@@ -87,7 +87,8 @@ class LInfBall(Box):
             return self.lower.to(dtype).clamp_min(-largest), self.upper.to(dtype).clamp_max(largest)
         lower, upper = inner_ball_ends(self.center_point, self.radius.unsqueeze(-1), dtype)
         low, high = inner_box_of(self.clip_low, self.clip_high, dtype)
-        return torch.maximum(lower, low), torch.minimum(upper, high)
+        # Adding 0 turns -0 into 0.
+        return torch.maximum(lower, low) + 0.0, torch.minimum(upper, high) + 0.0
 
     def _around(self) -> tuple[Tensor, Tensor]:
         ball = cast(LInfBall, self._origin)

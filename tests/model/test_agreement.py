@@ -100,7 +100,7 @@ def test_what_is_the_chain_is_served(first: nn.Module) -> None:
     model = followed(first)
     result = ra.maximize(model, BOX, method="ppga_lr", iterations=5)
     with torch.no_grad():
-        assert float(result.value) == float(model(result.x[None].clone())[0, 0])
+        assert float(result.value) == float(model(result.x[None].float())[0, 0])
     assert result.value <= result.bound
 
 
