@@ -10,12 +10,14 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from benchmarks._common import append_row, commit, machine
 from relu_attack.errors import ReLUAttackError
-from tests.fuzz.checks import Check, Drawn, checks_of, draw
+from tests.fuzz.checks import ALWAYS, SOMETIMES, Check, Drawn, checks_of, draw
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=1.0, help="how long to go on")
     parser.add_argument("--problems", type=int, default=None, help="how many problems at most, each of several cases")
+    parser.add_argument("--report", type=Path, help="a CSV file that gets a row with what was run and the counts")
     parser.add_argument("--seed", type=int, default=None, help="the first seed; by default that of the clock")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -86,7 +89,11 @@ def main() -> int:
             done += 1
             bar.update()
             bar.set_postfix(cases=counts["cases"], faults=counts["faults"], refused=counts["refused"])
-    print(f"{done} problems from seed {first}: {dict(counts)}")
+    row = {"first_seed": first, "problems": done, **{key: counts[key] for key in ("cases", "faults", "refused")}}
+    row |= {"checks": " ".join(f"{name}={counts[name]}" for name in (*ALWAYS, *SOMETIMES))}
+    print(", ".join(f"{key} {value}" for key, value in row.items()))
+    if arguments.report:
+        append_row(arguments.report, row | {"commit": commit(), "machine": machine()})
     return int(counts["faults"] > 0)
 
 
