@@ -151,10 +151,16 @@ class Model:
             return
         worst = (difference / certain).nan_to_num(0.0).amax(1).argsort(descending=True)[:_WORST]
         answers = outputs[worst].view(-1, *self.network.output_shape).to(self.device)
-        rounding = largest_rounding(self._run, self._rounded(x[worst.to(x.device)]), answers).flatten().cpu()
-        if against is None:
+        # A larger estimate than this changes nothing, and each of its passes takes as long as a run of the model.
+        enough = torch.where(difference[worst].amax(0) > certain, difference[worst].amax(0), 0.0)
+        own = largest_rounding(
+            self._run, self._rounded(x[worst.to(x.device)]), answers, enough=enough.to(self.device).view_as(answers[0])
+        )
+        rounding = own.flatten().cpu()
+        if against is None and bool((rounding < enough).any()):
             points, near = x[worst.to(x.device)].to("cpu", torch.float64), torch.finfo(network.dtype).eps
-            rounding += largest_chain_rounding(self.network, points, expected[worst], near)
+            left = enough - rounding
+            rounding += largest_chain_rounding(self.network, points, expected[worst], near, enough=left)
         rounding = torch.maximum(rounding, certain)
         if bool((difference[worst] > rounding).any()):
             place, output = divmod(int((difference[worst] / rounding).nan_to_num(0.0).argmax()), outputs.shape[1])

@@ -31,7 +31,9 @@ _SPACINGS = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
 """The spacing of what products of float32 may be computed in, for each word of `torch.set_float32_matmul_precision`."""
 
 
-def largest_rounding(module: Callable[[Tensor], Tensor], x: Tensor, answer: Tensor) -> Tensor:
+def largest_rounding(
+    module: Callable[[Tensor], Tensor], x: Tensor, answer: Tensor, *, enough: Tensor | None = None
+) -> Tensor:
     """Return by how much rounding may have moved each output at a few inputs.
 
     Parameters
@@ -40,6 +42,8 @@ def largest_rounding(module: Callable[[Tensor], Tensor], x: Tensor, answer: Tens
         As in `run_module`.
     answer
         What it answered, float64, shape (batch, \\*shape of one answer).
+    enough
+        Sizes of the shape of one answer at which a larger one makes no difference: passes end once all are reached.
 
     Returns
     -------
@@ -55,11 +59,15 @@ def largest_rounding(module: Callable[[Tensor], Tensor], x: Tensor, answer: Tens
     for sign in _drawn_signs(generator):
         with _Perturbed(generator, sign * multiple):
             perturbed = run_in_parts(module, x)
-        moved = torch.maximum(moved, (perturbed - answer).abs().nan_to_num(torch.inf).amax(0))
+        moved = torch.maximum(moved, _largest_move(perturbed, answer))
+        if _reaches(moved * (_SAFETY / multiple), enough):
+            break
     return moved.mul_(_SAFETY / multiple)
 
 
-def largest_chain_rounding(network: Network, x: Tensor, answer: Tensor, spacing: float) -> Tensor:
+def largest_chain_rounding(
+    network: Network, x: Tensor, answer: Tensor, spacing: float, *, enough: Tensor | None = None
+) -> Tensor:
     """Return by how much rounding, and what folding lost, may have moved each output of a chain at a few inputs.
 
     Parameters
@@ -72,6 +80,8 @@ def largest_chain_rounding(network: Network, x: Tensor, answer: Tensor, spacing:
         The outputs of the chain there, shape (batch, outputs).
     spacing
         The spacing of the numbers, relative to 1, in which the chain was evaluated.
+    enough
+        As in `largest_rounding`, shape (outputs,).
 
     Returns
     -------
@@ -94,8 +104,20 @@ def largest_chain_rounding(network: Network, x: Tensor, answer: Tensor, spacing:
         for layer in network.layers:
             h = layer.activate(apply(layer.affine, h, sign * multiple))
         last = apply(network.output, h, sign * multiple)
-        moved = torch.maximum(moved, (last - answer).abs().nan_to_num(torch.inf).amax(0))
+        moved = torch.maximum(moved, _largest_move(last, answer))
+        if _reaches(moved * (_SAFETY / multiple), enough):
+            break
     return moved.mul_(_SAFETY / multiple)
+
+
+def _largest_move(perturbed: Tensor, answer: Tensor) -> Tensor:
+    """Return how far the outputs of a pass are from the answer at most, of the shape of one answer."""
+    return (perturbed - answer).abs().nan_to_num(torch.inf).amax(0)
+
+
+def _reaches(sizes: Tensor, enough: Tensor | None) -> bool:
+    """Return whether no larger sizes are needed."""
+    return enough is not None and bool((sizes >= enough).all())
 
 
 def _drawn_signs(generator: torch.Generator) -> Iterator[int]:

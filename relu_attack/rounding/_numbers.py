@@ -100,9 +100,11 @@ def to_double(x: Tensor) -> Tensor:
         return x.double()
     single = x.float().contiguous()
     bits = single.view(torch.int32) & 0x7FFFFFFF
-    sign = torch.ones_like(single, dtype=torch.float64).masked_fill_(single.signbit(), -1.0)
-    small = sign * bits.double() * 2.0**-149
-    return torch.where(bits < 1 << 23, small, single.double())
+    found, subnormal = single.double(), (bits > 0) & (bits < 1 << 23)
+    if bool(subnormal.any()):
+        size = bits[subnormal].double() * 2.0**-149
+        found[subnormal] = torch.where(single[subnormal].signbit(), -size, size)
+    return found
 
 
 def outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:

@@ -124,7 +124,11 @@ class Climber:
         if key in self._seen:
             return None
         self._seen.add(key)
+        if self.left() <= 0:
+            return None
         hood = neighborhood(self.problem, x, pattern)
+        if self.left() <= 0:
+            return None
         optimum = solve_neighborhood(hood, solver=self.options.solver, time_limit=self.left(), known=known)
         if optimum is None:
             return None

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import Deadline
 from relu_attack.bounds import lp_tightened
 from relu_attack.encodings import Ranges, neighborhood
 from relu_attack.errors import OptionError
@@ -89,8 +90,8 @@ def _walk(
         incumbents.visit(x)
         while budget.spent(incumbents.steps) is None:
             began = time.perf_counter()
-            limit = min(options.step_time, budget.left())
-            best = _step(problem, ranges, x, round(count), options.solver, limit)
+            step = budget.deadline.within(options.step_time)
+            best = _step(problem, ranges, x, round(count), options.solver, step)
             incumbents.step()
             seconds = time.perf_counter() - began
             gained = best is not None and gains(problem, best, x, options.tolerance)
@@ -111,7 +112,7 @@ def _walk(
             yield
 
 
-def _step(problem: Problem, ranges: Ranges, x: Tensor, count: int, solver: str, seconds: float) -> Tensor | None:
+def _step(problem: Problem, ranges: Ranges, x: Tensor, count: int, solver: str, deadline: Deadline) -> Tensor | None:
     """Return the best input of the regions around x that differ in the `count` units nearest to zero."""
     preactivations = [z[0] for z in problem.network.forward(x[None]).preactivations]
     layers = zip(problem.network.layers, preactivations, strict=True)
@@ -122,7 +123,7 @@ def _step(problem: Problem, ranges: Ranges, x: Tensor, count: int, solver: str, 
     nearest &= torch.isfinite(sizes)
     free = list(nearest.split([len(z) for z in preactivations]))
     hood = neighborhood(problem, x, [z > 0 for z in preactivations], free=free, ranges=ranges)
-    optimum = solve_neighborhood(hood, solver=solver, time_limit=seconds)
+    optimum = None if deadline.passed else solve_neighborhood(hood, solver=solver, time_limit=deadline.left)
     if optimum is None:
         return None
     domain = problem.domain.to(device="cpu", dtype=torch.float64)

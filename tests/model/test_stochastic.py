@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import relu_attack as ra
+from relu_attack.model import Model
 from relu_attack.model.running import run_in_parts
 from relu_attack.model.stochastic import largest_chain_rounding, largest_rounding
 from relu_attack.network import lower
@@ -50,6 +51,40 @@ def test_double_precision_is_rounded_too() -> None:
     relative = largest_rounding(model, x, answer) / answer.abs().amax(0)
     assert float(relative.min()) > 1e-15
     assert float(relative.max()) < 1e-12
+
+
+def test_passes_end_once_a_larger_estimate_makes_no_difference() -> None:
+    runs: list[Tensor] = []
+    model = random_network(6, 32, 3, seed=0, dtype=torch.float32).requires_grad_(False)
+    model.register_forward_pre_hook(lambda _, inputs: runs.append(inputs[0]))
+    x = torch.rand(3, 6, generator=torch.Generator().manual_seed(0))
+    answer = run_in_parts(model, x)
+    whole = largest_rounding(model, x, answer)
+    passes = len(runs) - 1
+    assert largest_rounding(model, x, answer, enough=0.01 * whole).ge(0.01 * whole).all()
+    assert len(runs) - 1 - passes < passes
+    assert torch.equal(largest_rounding(model, x, answer, enough=2 * whole), whole)
+
+
+def test_the_chain_is_run_again_only_where_rounding_of_the_model_explains_too_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the rounding of the model explains the difference")
+
+    monkeypatch.setattr("relu_attack.model.model.largest_chain_rounding", refuse)
+    # Sums of many terms are off by more than what is rounding without an estimate of it.
+    model = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 2, bias=False)).requires_grad_(False)
+    torch.nn.init.ones_(model[2].weight)
+    model[2].weight[:, ::2] *= -1e4
+    model[2].weight[:, 1::2] *= 1e4
+    torch.nn.init.ones_(model[0].weight)
+    model[0].bias.copy_(torch.linspace(0, 1e-4, 64))
+    x = torch.rand(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    own = Model.of(model, lower(model, (4,)).network)
+    difference = (own.outputs(x) - own.network.values(x)).abs().amax(0)
+    assert bool((difference > 64 * torch.finfo(torch.float32).eps * own.outputs(x).abs().amax(0)).any())
+    own.checked_outputs(x, where="here")
 
 
 def test_noise_is_not_taken_for_rounding() -> None:

@@ -1,6 +1,7 @@
 """LP Walk and MILP Walk: what a climb does, and what its end is."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -69,7 +70,11 @@ def test_regions_that_were_solved_are_not_solved_again() -> None:
     assert len(visited) == solved
 
 
-def test_without_time_the_climb_ends_where_it_began() -> None:
+def test_without_time_the_climb_ends_where_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a program is written after the deadline")
+
+    monkeypatch.setattr(sys.modules["relu_attack.solvers.lp_walk"], "neighborhood", refuse)
     start = torch.tensor([0.3, 0.6], dtype=torch.float64)
     still = Climber(square_problem(3), LPWalkOptions(), lambda: 0.0, lambda x: None)
     assert torch.equal(still.climb(start), start)

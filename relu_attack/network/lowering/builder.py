@@ -255,4 +255,5 @@ Rule: TypeAlias = Callable[[Any, Builder], None]
 
 def exact(parameter: Tensor) -> Tensor:
     """Copy a parameter to float64 on the CPU: every float dtype fits, and the copy cannot move."""
-    return to_double(parameter.detach().to("cpu")).clone()
+    own = parameter.detach().to("cpu")
+    return own.clone() if own.dtype == torch.float64 else to_double(own)
