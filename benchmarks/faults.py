@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -50,7 +51,13 @@ def observe(probe: Probe, seconds: float) -> tuple[str, bool]:
     except (IndexError, ValueError):
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         return f"ended with {done.returncode} after {time.perf_counter() - began:.0f} s: {last}"[:160], False
-    return text, holds
+    return re.sub(r"/\S*/", "", text), holds  # folders differ from run to run
+
+
+def described(probe: Probe) -> dict[str, str]:
+    """Return the columns that do not depend on what happens."""
+    about = {"probe": probe.name, "kind": probe.kind, "expected": probe.expected, "test": probe.test}
+    return about | {"machine": machine()}
 
 
 def main() -> None:
@@ -73,14 +80,13 @@ def main() -> None:
         probe = PROBES[name]
         text, holds = observe(probe, options.seconds)
         row = rows.setdefault(name, dict.fromkeys(FIELDS, ""))
-        row |= {"probe": name, "kind": probe.kind, "expected": probe.expected, "test": probe.test, "machine": machine()}
         row |= dict(zip(state, (text, "yes" if holds else "NO", commit()), strict=True))
         rows[name] = row
         tqdm.write(f"{'ok' if holds else 'NO':3} {name}: {text}")
         with options.output.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=FIELDS)
             writer.writeheader()
-            writer.writerows(rows[known] for known in PROBES if known in rows)
+            writer.writerows(rows[known] | described(PROBES[known]) for known in PROBES if known in rows)
 
 
 if __name__ == "__main__":

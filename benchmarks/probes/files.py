@@ -50,7 +50,7 @@ def _property(path: Path, claim: str) -> None:
     path.write_text(f"(declare-const X_0 Real)(declare-const Y_0 Real)(assert (>= X_0 0))(assert (<= X_0 1)){claim}")
 
 
-@probe("files", "refused: it draws random numbers", "tests/io/test_onnx_errors.py")
+@probe("files", "refused: it draws random numbers", "tests/io/test_untrusted.py::test_random_numbers_are_refused")
 def a_random_node() -> Observed:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.onnx"
@@ -59,7 +59,11 @@ def a_random_node() -> Observed:
         return refusal(lambda: read_onnx(path))
 
 
-@probe("files", "a network that changed under its name is verified anew", "tests/cli/test_verify.py")
+@probe(
+    "files",
+    "a network that changed under its name is verified anew",
+    "tests/cli/test_verify.py::test_rows_of_other_files_are_run_again",
+)
 def rows_of_another_network() -> Observed:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -73,7 +77,11 @@ def rows_of_another_network() -> Observed:
     return Observed(f"last row: {last}"[:120], "sat" in last.replace("unsat", ""))
 
 
-@probe("files", "read from the folder of the file, or refused", "tests/io/test_onnx_external.py")
+@probe(
+    "files",
+    "read from the folder of the file, or refused",
+    "tests/io/test_untrusted.py::test_tensors_beside_a_model_are_read_from_its_folder",
+)
 def a_constant_beside_the_file() -> Observed:
     import onnx
     from onnx import TensorProto, helper
@@ -107,7 +115,7 @@ def a_constant_beside_the_file() -> Observed:
     return Observed(f"weight {weight:g}, that of the folder is 5", weight == 5.0)
 
 
-@probe("files", "one line, and verify-all goes on", "tests/io/test_onnx_errors.py")
+@probe("files", "one line, and verify-all goes on", "tests/io/test_untrusted.py::test_a_file_that_onnxruntime_refuses")
 def a_file_that_onnxruntime_refuses() -> Observed:
     from onnx import TensorProto, helper, numpy_helper, save
 
@@ -129,7 +137,7 @@ def a_file_that_onnxruntime_refuses() -> Observed:
     )
 
 
-@probe("files", "the earlier answer is still there after a writer is killed", "tests/io/test_atomic.py")
+@probe("files", "the earlier answer is still there after a writer is killed", "tests/io/test_overwriting.py")
 def a_writer_that_is_killed() -> Observed:
     script = (
         "import sys, torch, relu_attack as ra\n"
@@ -168,7 +176,7 @@ def a_compressed_bomb() -> Observed:
         return Observed(f"{seen.text}, {time.process_time() - began:.1f} s", seen.holds)
 
 
-@probe("files", "refused in a line, quickly", "tests/io/test_untrusted.py")
+@probe("files", "refused in a line, quickly", "tests/test_plain.py")
 def a_bomb_of_aliases() -> Observed:
     levels = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else '1, 1, 1'}]" for i in range(12)]
     with tempfile.TemporaryDirectory() as name:
@@ -211,7 +219,11 @@ def _shifted_identity(shift: float) -> nn.Module:
     return Shifted().eval()
 
 
-@probe("files", "the record of another model is not taken", "tests/robustness/test_robust_accuracy.py")
+@probe(
+    "files",
+    "the record of another model is not taken",
+    "tests/robustness/test_robust_accuracy.py::test_a_record_of_a_model_that_reads_something_else_is_refused",
+)
 def a_record_of_another_model() -> Observed:
     batch = torch.tensor([[0.75, 0.25]]), torch.tensor([0])
     with tempfile.TemporaryDirectory() as folder:

@@ -21,13 +21,13 @@ def _canceling_pair() -> nn.Sequential:
     return nn.Sequential(first, linear([[big, 1.0, big]], [0], torch.float32))
 
 
-@probe("folds", "bounds of f(x) = x on [0, 1] reach 1", "tests/laws/test_folding.py")
+@probe("folds", "bounds of f(x) = x on [0, 1] reach 1", "tests/laws/test_folding.py::test_linear_layers_that_cancel")
 def two_layers_in_one_bounds() -> Observed:
     box = ra.Box(torch.zeros(1), torch.ones(1))
     return at_least(upper_bounds(_canceling_pair(), box, METHODS), Fraction(1))
 
 
-@probe("folds", "f <= 0.5 is not verified", "tests/laws/test_folding.py")
+@probe("folds", "f <= 0.5 is not verified", "tests/laws/test_folding.py::test_linear_layers_that_cancel")
 def two_layers_in_one_verified() -> Observed:
     box = ra.Box(torch.zeros(1), torch.ones(1))
     found = ra.verify(_canceling_pair(), box, ra.Specification.require([1.0], 0.5), time_limit=5)
@@ -36,7 +36,11 @@ def two_layers_in_one_verified() -> Observed:
     )
 
 
-@probe("folds", "bounds reach the exact 0.5", "tests/laws/test_folding.py")
+@probe(
+    "folds",
+    "bounds reach the exact 0.5",
+    "tests/laws/test_folding.py::test_exact_outputs_are_within_the_bounds_of_drawn_networks",
+)
 def biases_that_cancel() -> Observed:
     first = linear([[1.0], [1.0], [1.0]], [2.0**60, 0.5, -(2.0**60)])
     model = nn.Sequential(first, linear([[1.0, 1.0, 1.0]], [0.0]), nn.ReLU(), linear([[1.0]], [0.0]))
@@ -72,7 +76,11 @@ def _exact_normalized(model: nn.Sequential, x: torch.Tensor) -> Fraction:
     return outputs
 
 
-@probe("folds", "all 45 exact values lie within their bounds", "tests/laws/test_folding.py")
+@probe(
+    "folds",
+    "all 45 exact values lie within their bounds",
+    "tests/laws/test_folding.py::test_batch_normalization_far_from_zero",
+)
 def batch_normalization_far_away() -> Observed:
     outside = []
     for size in (1e2, 1e3, 1e4):
@@ -85,7 +93,11 @@ def batch_normalization_far_away() -> Observed:
     return Observed(f"outside at 100, 1000, 10000 deviations: {outside} of 15 each", not any(outside))
 
 
-@probe("folds", "claims between the exact value and the fold's are not verified", "tests/laws/test_folding.py")
+@probe(
+    "folds",
+    "claims between the exact value and the fold's are not verified",
+    "tests/laws/test_folding.py::test_a_claim_between_the_chain_and_the_model_is_not_verified",
+)
 def batch_normalization_verified() -> Observed:
     wrong = tried = 0
     for seed in range(40):
@@ -100,7 +112,11 @@ def batch_normalization_verified() -> Observed:
     return Observed(f"{wrong} of {tried} false claims verified", not wrong)
 
 
-@probe("folds", "bounds reach the exact 2e-305 where subnormal numbers are flushed", "tests/laws/test_rounding.py")
+@probe(
+    "folds",
+    "bounds reach the exact 2e-305 where subnormal numbers are flushed",
+    "tests/laws/test_folding.py::test_sums_of_products_that_are_flushed_are_in_the_bounds",
+)
 def flushed_products() -> Observed:
     model = nn.Sequential(nn.Linear(1000, 1, bias=False)).double().requires_grad_(False)
     model[0].weight.fill_(1e-154)

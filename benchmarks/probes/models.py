@@ -67,7 +67,11 @@ def _behind(first: nn.Module, *shape: int) -> nn.Sequential:
     return nn.Sequential(first, nn.Flatten(), *dense(torch.Size(shape).numel(), 16, 1)).eval()
 
 
-@probe("models", "refused, or the model's own numbers", "tests/network/test_agreement.py")
+@probe(
+    "models",
+    "refused, or the model's own numbers",
+    "tests/model/test_agreement.py::test_what_is_not_the_chain_is_refused_by_name_by_every_call",
+)
 def a_transform_of_torchvision() -> Observed:
     from relu_attack._torchvision import import_torchvision
 
@@ -78,12 +82,20 @@ def a_transform_of_torchvision() -> Observed:
     return _refused_or_contains(model, ra.Box(-1.0, 1.0, shape=(3, 2, 2)))
 
 
-@probe("models", "refused, or the model's own numbers", "tests/network/test_agreement.py")
+@probe(
+    "models",
+    "refused, or the model's own numbers",
+    "tests/model/test_agreement.py::test_what_is_not_the_chain_is_refused_by_name_by_every_call",
+)
 def code_that_asks_for_tensors() -> Observed:
     return _refused_or_contains(_behind(_Asks(), 3, 2, 2), ra.Box(-1.0, 1.0, shape=(3, 2, 2)))
 
 
-@probe("models", "refused, or the model's own numbers", "tests/network/test_agreement.py")
+@probe(
+    "models",
+    "refused, or the model's own numbers",
+    "tests/model/test_agreement.py::test_what_is_not_the_chain_is_refused_by_name_by_every_call",
+)
 def a_call_of_its_own() -> Observed:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 6), _Doubles(), nn.Linear(6, 1)).eval().requires_grad_(False)
@@ -91,13 +103,19 @@ def a_call_of_its_own() -> Observed:
     return _refused_or_contains(model, ra.Box(-1.0, 1.0, shape=(3,)))
 
 
-@probe("models", "refused", "tests/network/test_agreement.py")
+@probe(
+    "models", "refused", "tests/model/test_agreement.py::test_what_is_not_the_chain_is_refused_by_name_by_every_call"
+)
 def a_forward_that_draws_noise() -> Observed:
     model = nn.Sequential(_Noise(), *dense(4, 8, 2)).eval()
     return refusal(lambda: ra.ReLUOptimizer(model, ra.Box(-1.0, 1.0, shape=(4,))).maximize(iterations=5).bound)
 
 
-@probe("models", "the value is the forward pass of the float32 model at x, to the last bit", "tests/test_api.py")
+@probe(
+    "models",
+    "the value is the forward pass of the float32 model at x, to the last bit",
+    "tests/model/test_values.py::test_the_value_is_the_models_own_number",
+)
 def the_value_is_the_models() -> Observed:
     model = dense(20, 50, 50, 1)
     result = ra.maximize(model, ra.Box(torch.full((20,), -1.0), torch.ones(20)), method="ppga_lr", iterations=20)
@@ -105,7 +123,11 @@ def the_value_is_the_models() -> Observed:
     return Observed(f"value {float(result.value)!r}, model {own!r}", float(result.value) == own)
 
 
-@probe("models", "points within 0.1 of the samples and in [0, 1]", "tests/robustness/test_worst_case.py")
+@probe(
+    "models",
+    "points within 0.1 of the samples and in [0, 1]",
+    "tests/model/test_values.py::test_worst_cases_of_a_model_that_works_in_place_lie_in_their_sets",
+)
 def a_model_that_works_in_place() -> Observed:
     torch.manual_seed(0)
     x = torch.rand(8, 3, 2, 2)
@@ -132,7 +154,7 @@ def a_layer_without_units() -> Observed:
     return Observed("; ".join(text for text, _ in seen), all(holds for _, holds in seen))
 
 
-@probe("models", "half-precision samples are answered in half precision, inside", "tests/robustness/test_worst_case.py")
+@probe("models", "half-precision samples are answered in half precision, inside", "tests/robustness/test_half.py")
 def half_precision_samples() -> Observed:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).eval().half().requires_grad_(False)

@@ -23,7 +23,11 @@ def _ranges(*units: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(-end, end) for end in ends]
 
 
-@probe("programs", "no root bound below the exact maximum", "tests/laws/test_programs.py")
+@probe(
+    "programs",
+    "no root bound below the exact maximum",
+    "tests/laws/test_programs.py::test_roots_and_linear_programs_are_above_the_exact_maximum",
+)
 def rows_of_milp_that_are_folded() -> Observed:
     below = 0
     for seed in range(100):
@@ -38,7 +42,11 @@ def rows_of_milp_that_are_folded() -> Observed:
     return Observed(f"{below} of 100 root bounds below the exact maximum", not below)
 
 
-@probe("programs", "inputs satisfy the constraint: never infeasible, certified", "tests/laws/test_programs.py")
+@probe(
+    "programs",
+    "inputs satisfy the constraint: never infeasible, certified",
+    "tests/laws/test_programs.py::test_constraints_that_an_input_satisfies_are_not_refuted",
+)
 def output_constraints_that_are_folded() -> Observed:
     model = nn.Sequential(
         linear([[1.0], [1.0]], [0.0, 0.0]),
@@ -53,7 +61,11 @@ def output_constraints_that_are_folded() -> Observed:
     return Observed(f"{found.status.name}, certified: {found.certified}", not wrong)
 
 
-@probe("programs", "a feasible program is not proved infeasible", "tests/programs/test_program.py")
+@probe(
+    "programs",
+    "a feasible program is not proved infeasible",
+    "tests/programs/test_program.py::test_products_that_underflow_prove_nothing",
+)
 def multipliers_that_underflow() -> Observed:
     row = {"objective": [0.0], "matrix": [[1e-200]], "row_lower": -np.inf, "row_upper": -1e-105}
     program = Program(**row, lower=-1e300, upper=1e300)
@@ -82,7 +94,11 @@ def programs_in_a_forked_child() -> Observed:
     return Observed("hangs for 20 s and more" if hangs else "answers", not hangs)
 
 
-@probe("programs", "no crash where no unit of a max pooling is free", "tests/solvers/test_program_walks.py")
+@probe(
+    "programs",
+    "no crash where no unit of a max pooling is free",
+    "tests/network/test_operators.py::test_a_batch_of_no_points_has_no_images",
+)
 def milp_walk_over_max_pooling() -> Observed:
     crashes = []
     for kernel, stride, size in ((3, 1, 4), (3, 2, 5), (2, 2, 4)):

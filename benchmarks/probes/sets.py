@@ -13,7 +13,11 @@ import relu_attack as ra
 from probes.base import Observed, at_least, double, linear, probe, upper_bounds
 
 
-@probe("sets", "accepted, as the same float64 arrays are", "tests/domains/test_polytope.py")
+@probe(
+    "sets",
+    "accepted, as the same float64 arrays are",
+    "tests/domains/test_thin_polytope.py::test_decimals_in_lists_that_agree_are_feasible",
+)
 def lists_are_float64() -> Observed:
     try:
         polytope = ra.Polytope(A_eq=[[1.0, 1.0, 1.0], [0.1, 0.1, 0.1]], b_eq=[0.3, 0.03], lower=0.0, upper=1.0)
@@ -23,7 +27,11 @@ def lists_are_float64() -> Observed:
     return Observed(f"accepted; Box([0.1]) is {box.dtype}", polytope.dtype == box.dtype == torch.float64)
 
 
-@probe("sets", "the same answers under every default dtype of torch", "tests/test_default_dtype.py")
+@probe(
+    "sets",
+    "the same answers under every default dtype of torch",
+    "tests/test_default_dtype.py::test_answers_do_not_depend_on_the_default_dtype",
+)
 def default_dtype() -> Observed:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)).requires_grad_(False)
@@ -50,7 +58,11 @@ def default_dtype() -> Observed:
     return Observed(f"values differ by {apart:.3g} at most", apart < 1e-6)
 
 
-@probe("sets", "no answer outside, in fractions", "tests/laws/test_domains.py")
+@probe(
+    "sets",
+    "no answer outside, in fractions",
+    "tests/laws/test_boxes_around.py::test_answers_of_a_ball_are_within_the_radius_exactly",
+)
 def answers_in_l1_balls() -> Observed:
     outside = tried = 0
     worst = Fraction(0)
@@ -75,14 +87,22 @@ def _wide_and_narrow() -> tuple[nn.Sequential, ra.Polytope]:
     return model, polytope
 
 
-@probe("sets", "bounds reach 1.21", "tests/domains/test_thin_polytopes.py")
+@probe(
+    "sets",
+    "bounds reach 1.21",
+    "tests/domains/test_thin_polytope.py::test_the_maximum_over_a_thin_set_is_reached_and_bounded",
+)
 def a_narrow_side_beside_a_wide_one_bounds() -> Observed:
     model, polytope = _wide_and_narrow()
     exact = Fraction(1e-7) * Fraction(2.1e6) + Fraction(1e4) * Fraction(1e-4)
     return at_least(upper_bounds(model, polytope, ("interval", "crown", "lp", "lp_tightened")), exact)
 
 
-@probe("sets", "1.21, by every method", "tests/domains/test_thin_polytopes.py")
+@probe(
+    "sets",
+    "1.21, by every method",
+    "tests/domains/test_thin_polytope.py::test_the_maximum_over_a_thin_set_is_reached_and_bounded",
+)
 def a_narrow_side_beside_a_wide_one_answers() -> Observed:
     model, polytope = _wide_and_narrow()
     found = {}
@@ -92,7 +112,11 @@ def a_narrow_side_beside_a_wide_one_answers() -> Observed:
     return Observed(text, all(abs(value - 1.21) < 1e-3 for value in found.values()))
 
 
-@probe("sets", "no width down to 1e-10 is flattened", "tests/domains/test_thin_polytopes.py")
+@probe(
+    "sets",
+    "no width down to 1e-10 is flattened",
+    "tests/domains/test_thin_polytope.py::test_widths_down_to_what_numbers_resolve_are_kept",
+)
 def widths_that_are_flattened() -> Observed:
     flat = []
     for size in (1.0, 1e3, 1e5, 1e6):
@@ -106,7 +130,11 @@ def widths_that_are_flattened() -> Observed:
     return Observed(f"flattened: {', '.join(flat) or 'none'}", not flat)
 
 
-@probe("sets", "vertices lie within the box, in fractions", "tests/laws/test_boxes_around.py")
+@probe(
+    "sets",
+    "vertices lie within the box, in fractions",
+    "tests/laws/test_boxes_around.py::test_no_vertex_of_a_polytope_is_outside_its_box",
+)
 def the_box_of_a_polytope() -> Observed:
     outside, worst = 0, 0.0
     for seed in range(200):
@@ -130,7 +158,7 @@ def the_box_of_a_polytope() -> Observed:
 @probe(
     "sets",
     "a point of the ball lies within its box, and the false claim is not verified",
-    "tests/laws/test_boxes_around.py",
+    "tests/laws/test_boxes_around.py::test_no_exact_point_of_a_ball_is_outside_its_box",
 )
 def the_box_of_an_l2_ball() -> Observed:
     worst = 0.0
@@ -145,7 +173,11 @@ def the_box_of_an_l2_ball() -> Observed:
     return Observed(f"half widths too small by {100 * max(worst, 0.0):.1f} % at most", worst <= 0)
 
 
-@probe("sets", "a point of the ball lies within its box", "tests/laws/test_boxes_around.py")
+@probe(
+    "sets",
+    "a point of the ball lies within its box",
+    "tests/laws/test_boxes_around.py::test_no_exact_point_of_a_ball_is_outside_its_box",
+)
 def the_box_of_an_l1_ball() -> Observed:
     radius, y = 0.1 + 0.2, 2.7e-17
     assert Fraction(0.1) + Fraction(0.2) + Fraction(y) <= Fraction(radius)
@@ -154,7 +186,11 @@ def the_box_of_an_l1_ball() -> Observed:
     return at_least(upper_bounds(model, ball, ("interval", "crown", "lp")), Fraction(1e17) * Fraction(y))
 
 
-@probe("sets", "no proof for a ball with a bad input within the radius", "tests/robustness/test_certificates.py")
+@probe(
+    "sets",
+    "no proof for a ball with a bad input within the radius",
+    "tests/robustness/test_worst_case.py::test_proofs_are_of_the_ball_of_the_radius_as_it_was_given",
+)
 def a_radius_rounded_down() -> Observed:
     x, radius, bad = torch.tensor([[3e-9]]), 0.1, 0.1
     assert Fraction(float(torch.tensor(bad))) - Fraction(x.item()) <= Fraction(radius)
@@ -165,7 +201,11 @@ def a_radius_rounded_down() -> Observed:
     return Observed(f"certified margin {float(found.certified_margin):.3g}", not safe)
 
 
-@probe("sets", "no NaN among the nearest points, float32, 500 rows", "tests/domains/test_polytope.py")
+@probe(
+    "sets",
+    "no NaN among the nearest points, float32, 500 rows",
+    "tests/domains/test_thin_polytope.py::test_no_point_of_a_projection_is_nan",
+)
 def five_hundred_rows() -> Observed:
     generator = np.random.default_rng(520)
     matrix = generator.normal(size=(500, 20))
@@ -177,7 +217,11 @@ def five_hundred_rows() -> Observed:
     return Observed(f"{missing} of 32 points are NaN", missing == 0)
 
 
-@probe("sets", "float32 finds in a thin polytope what float64 finds", "tests/domains/test_thin_polytopes.py")
+@probe(
+    "sets",
+    "float32 finds in a thin polytope what float64 finds",
+    "tests/domains/test_thin_polytope.py::test_a_float32_copy_of_a_thin_set_projects_as_the_set_does",
+)
 def a_thin_polytope_in_float32() -> Observed:
     generator = np.random.default_rng(0)
     row = generator.normal(size=30)

@@ -47,7 +47,11 @@ def _fit(callbacks: list[Any], network: nn.Module | None = None, epochs: int = 6
     return module, trainer
 
 
-@probe("training", "the envelope holds for the trained weights, or there is none", "tests/callbacks/test_weights.py")
+@probe(
+    "training",
+    "the envelope holds for the trained weights, or there is none",
+    "tests/callbacks/test_weight_averaging.py",
+)
 def a_certificate_under_weight_averaging() -> Observed:
     from pytorch_lightning.callbacks import EMAWeightAveraging, StochasticWeightAveraging
 
@@ -69,7 +73,7 @@ def a_certificate_under_weight_averaging() -> Observed:
     return Observed(f"stale: {', '.join(stale) or 'none'} of 4", not stale)
 
 
-@probe("training", "the monitor sees the weights that validation runs on", "tests/callbacks/test_weights.py")
+@probe("training", "the monitor sees the weights that validation runs on", "tests/callbacks/test_weight_averaging.py")
 def a_monitor_under_weight_averaging() -> Observed:
     from pytorch_lightning.callbacks import EMAWeightAveraging
 
@@ -109,7 +113,7 @@ def adversarial_training_of_a_model_in_place() -> Observed:
 @probe(
     "training",
     "EarlyStopping waits for the epochs in which the monitor measures",
-    "tests/callbacks/test_worst_case_monitor.py",
+    "tests/callbacks/test_weight_averaging.py",
 )
 def early_stopping_every_second_epoch() -> Observed:
     from pytorch_lightning.callbacks import EarlyStopping
