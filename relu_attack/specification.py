@@ -13,6 +13,7 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike, check_is
 from relu_attack.errors import ObjectiveError
 from relu_attack.output_constraints import OutputConstraints
+from relu_attack.rounding import dot_error, down, to_double, up
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +50,19 @@ class Clause:
     def holds(self, outputs: Tensor) -> bool:
         """Say whether every row holds for `outputs` (outputs,), exactly; never for numbers that are not finite.
 
-        Sums are computed in rational numbers.
+        Sums that are not far enough from their limit to be compared as computed are computed in rational numbers.
         """
         if not bool(torch.isfinite(outputs).all()):
             return False
-        values = [Fraction(value) for value in outputs.tolist()]
-        for row, limit, strict in zip(self.matrix.tolist(), self.upper.tolist(), self.strict.tolist(), strict=True):
+        y = to_double(outputs).cpu()
+        size, operands = self.matrix.abs() @ y.abs(), self.matrix.abs().sum(1) + y.abs().sum()
+        value, error = self.matrix @ y, dot_error(size, len(y), operands)
+        if bool((down(value - error) > self.upper).any()):
+            return False
+        near = ~(up(value + error) < self.upper)
+        values = [Fraction(value) for value in y.tolist()]
+        rows = self.matrix[near].tolist(), self.upper[near].tolist(), self.strict[near].tolist()
+        for row, limit, strict in zip(*rows, strict=True):
             terms = (Fraction(entry) * value for entry, value in zip(row, values, strict=True) if entry)
             total = sum(terms, Fraction(0))
             if total > limit or (strict and total == limit):

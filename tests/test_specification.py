@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relu_attack import ObjectiveError, OutputConstraints, Specification
+from relu_attack.specification import Clause
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
 WHOLE = st.integers(-3, 3)
@@ -61,6 +62,37 @@ def test_sums_are_not_rounded() -> None:
     assert float(y[0] + y[1] + y[2]) == 0
     assert sum(map(Fraction, y.tolist())) == 1
     assert specification.violated_by(y)
+
+
+def test_only_rows_near_their_limit_are_summed_in_rational_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    matrix = torch.randn(10_000, 3, dtype=torch.float64, generator=generator)
+    y = torch.randn(3, dtype=torch.float64, generator=generator)
+    made: list[float] = []
+
+    def count(value: float = 0.0) -> Fraction:
+        made.append(value)
+        return Fraction(value)
+
+    monkeypatch.setattr("relu_attack.specification.Fraction", count)
+    assert Clause(matrix, matrix @ y + 1e-12, torch.zeros(10_000, dtype=torch.bool)).holds(y)
+    broken = matrix @ y + 1e-12
+    broken[7_000] -= 3e-12
+    assert not Clause(matrix, broken, torch.zeros(10_000, dtype=torch.bool)).holds(y)
+    assert len(made) < 100
+
+
+@few
+@given(st.integers(0, 10_000), st.booleans())
+def test_rows_at_their_limit_to_a_rounding_are_decided_as_rational_numbers_are(seed: int, strict: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(20, 4, dtype=torch.float64, generator=generator) * 10.0 ** (seed % 300 - 150)
+    y = torch.randn(4, dtype=torch.float64, generator=generator)
+    values = [sum(Fraction(a) * Fraction(b) for a, b in zip(row, y.tolist(), strict=True)) for row in matrix.tolist()]
+    limits = torch.tensor([float(value) for value in values], dtype=torch.float64)  # to nearest: above or below
+    for row, value, limit in zip(matrix, values, limits, strict=True):
+        held = value < float(limit) or (value == float(limit) and not strict)
+        assert Clause(row[None], limit[None], torch.tensor([strict])).holds(y) == held
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])

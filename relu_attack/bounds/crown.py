@@ -104,12 +104,12 @@ def _crown(
         return replace(interval(network, lower, upper, rows, deadline=deadline), method="crown")
     within = deadline.share(1 - KEPT)
     # A range that is computed from a tighter one may be wider by a rounding.
-    plain = interval(network, lower, upper, rows)
+    plain = interval(network, lower, upper, rows, deadline=deadline)
     ranges, steps = bound_layers(
         network, lower, upper, support, known=plain.layers, deadline=within, memory_limit=memory_limit
     )
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
-    found = intersect((plain.lower, plain.upper), objective_range(network.output, low, high, rows))
+    found = intersect((plain.lower, plain.upper), objective_range(network.output, low, high, rows, deadline=deadline))
     after, constant = (Map.create(network.output, low, high),), torch.zeros_like(found[0])
     sides = both_sides(steps, support, rows, constant, after=after, memory_limit=memory_limit, deadline=deadline)
     return Bounds(*intersect(found, sides), tuple(ranges), method="crown", sound=True)

@@ -12,6 +12,8 @@ from relu_attack.rounding import enclose_affine, midpoint_radius, outward, sum_a
 
 _AT_ONCE = 2**29
 """Products that are done between two looks at the clock: about a tenth of a second of one core."""
+_NUMBERS = 2**22
+"""Numbers in the rows of an objective that are taken at once: 32 MiB of float64."""
 
 
 def interval(
@@ -57,7 +59,7 @@ def interval(
             parts.append(_unknown(network, lower[boxes], objective))
         else:
             rows = objective if objective.dim() == 2 else objective[boxes]
-            parts.append(_interval(network, lower[boxes], upper[boxes], rows))
+            parts.append(_interval(network, lower[boxes], upper[boxes], rows, deadline))
     return Bounds.join(parts)
 
 
@@ -67,13 +69,13 @@ def box_turns(network: Network, boxes: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, boxes, size)]
 
 
-def _interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor) -> Bounds:
+def _interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor, deadline: Deadline) -> Bounds:
     layers = []
     for layer in network.layers:
         range_ = affine_range(layer.affine, lower, upper)
         layers.append(range_)
         lower, upper = activation_range(layer, *range_)
-    low, high = objective_range(network.output, lower, upper, objective)
+    low, high = objective_range(network.output, lower, upper, objective, deadline=deadline)
     return Bounds(low, high, tuple(layers), method="interval", sound=True)
 
 
@@ -109,8 +111,31 @@ def activation_range(layer: Layer, lower: Tensor, upper: Tensor) -> tuple[Tensor
     return outward(*(torch.maximum(z, z * layer.slope) for z in (lower, upper)))
 
 
-def objective_range(output: Affine, lower: Tensor, upper: Tensor, objective: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the range of objective rows over boxes (boxes, inputs of the last map), each end (boxes, rows)."""
+def objective_range(
+    output: Affine, lower: Tensor, upper: Tensor, objective: Tensor, *, deadline: Deadline = NEVER
+) -> tuple[Tensor, Tensor]:
+    """Return the range of objective rows over boxes (boxes, inputs of the last map), each end (boxes, rows).
+
+    Rows are taken in turns; those of a turn that is not begun by the deadline, but for the first, have infinite ranges.
+    """
+    operator, sets = output.operator, len(objective) if objective.dim() == 3 else 1
+    numbers = sets * max(operator.inputs, operator.outputs, len(lower))
+    products = sets * operator.outputs * operator.terms
+    size = max(min(_NUMBERS // numbers, _AT_ONCE // (3 * products + 1)), 1)
+    parts: list[tuple[Tensor, Tensor]] = []
+    for rows in objective.split(size, -2):
+        if parts and deadline.passed:
+            infinite = lower.new_full((len(lower), rows.shape[-2]), torch.inf)
+            parts.append((-infinite, infinite))
+        else:
+            parts.append(_rows_range(output, lower, upper, rows))
+    if len(parts) == 1:
+        return parts[0]
+    low, high = (torch.cat(ends, 1) for ends in zip(*parts, strict=True))
+    return low, high
+
+
+def _rows_range(output: Affine, lower: Tensor, upper: Tensor, objective: Tensor) -> tuple[Tensor, Tensor]:
     operator = output.operator
     flat = objective.reshape(-1, operator.outputs)
     folded = operator.transpose(flat).view(*objective.shape[:-1], -1)

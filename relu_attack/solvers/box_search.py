@@ -32,6 +32,8 @@ _NEXT_FACES, _NEXT_SIDES = Descent(iterations=4, rate=0.2), Descent(iterations=8
 
 # Multiplications that bounding a batch may take: about a third of a second on one core.
 _WORK = 2**31
+# Weights of rows in a batch, 32 MiB of float64: a step over them takes some hundredths of a second.
+_WEIGHTS = 2**22
 # Share of the time that the bound of the whole set may take.
 _ROOT = 0.5
 
@@ -112,9 +114,9 @@ class BoxSearch:
         self.offer(self.x[None])
         within = deadline.share(_ROOT)
         root = self._bound(self._root(within), _FIRST, within)
-        # What the queue keeps of a box: its ends, ranges, slopes and multipliers.
-        self._most = deadline.memory / (8 * (6 * domain.inputs + 4 * network.units + 8))
-        self._batch = max(1, min(batch, _WORK // (2 * _work(network, root.ranges))))
+        # What the queue keeps of a box: its ends, ranges, slopes, multipliers and weights.
+        self._most = deadline.memory / (8 * (6 * domain.inputs + 4 * network.units + len(rows) + 8))
+        self._batch = max(1, min(batch, _WORK // (2 * _work(network, root.ranges)), _WEIGHTS // len(rows)))
         self._settle(root)
 
     def _root(self, deadline: Deadline) -> Boxes:

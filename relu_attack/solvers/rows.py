@@ -14,6 +14,9 @@ from relu_attack.network.operators import Dense
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.rounding import dot_error, up
 
+# Rows that are mixtures of their own besides: their weights take the square of this.
+_MOST_ALONE = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -66,12 +69,12 @@ class Rows:
         -------
         descended, plain
             Weights, (boxes, mixtures, rows): the given ones, without the first row's as well where constraints alone
-            may fail; and again the given ones, and each row alone where there are several.
+            may fail; and again the given ones, and each row alone where there are several, but not very many.
         """
         descended, plain = weights[:, None], weights[:, None]
         if self.constrained:
             descended = torch.cat([descended, descended.index_fill(2, torch.tensor([0]), 0.0)], 1)
-        if len(self) > 1:
+        if 1 < len(self) <= _MOST_ALONE:
             alone = torch.eye(len(self), dtype=weights.dtype).expand(len(weights), -1, -1)
             plain = torch.cat([plain, alone], 1)
         return descended, plain

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -116,8 +115,5 @@ def _meets_rows(domain: Domain, x: Tensor) -> bool:
     rows = domain.inequalities()
     if bool((x < rows.lower_bounds).any()) or bool((x > rows.upper_bounds).any()):
         return False
-    values = [Fraction(value) for value in x.tolist()]
-    for row, limit in zip(rows.matrix.tolist(), rows.upper.tolist(), strict=True):
-        if sum((Fraction(a) * v for a, v in zip(row, values, strict=True) if a), Fraction(0)) > limit:
-            return False
-    return bool(domain.contains(x))
+    exact = Clause(rows.matrix, rows.upper, torch.zeros(len(rows.upper), dtype=torch.bool))
+    return exact.holds(x) and bool(domain.contains(x))

@@ -21,8 +21,8 @@ from relu_attack.verification.claim import Claim
 from relu_attack.verification.original import Original
 
 # Walkers for each claim, their steps, the claims of one batch, and how far beyond the boundary of a clause they aim,
-# relative to the scale of its rows.
-_WALKERS = 64
+# relative to the scale of its rows. Walkers are fewer where there are many rows: a step looks at each for each of them.
+_WALKERS, _LOOKS = 64, 2**24
 _STEPS = 50
 _BATCH = 64
 _MARGIN = 1e-5
@@ -86,7 +86,7 @@ def walk(network: Network, claims: Sequence[Claim], *, budget: Budget, seed: int
         problem = _problem(network, domain, group)
         settings = Settings(
             budget=budget.part(seconds=budget.left() / 4, iterations=_STEPS),
-            restarts=_WALKERS,
+            restarts=max(min(_WALKERS, _LOOKS // (problem.problems * problem.network.outputs)), 1),
             seed=seed,
             x0=None,
             starts="mixed",

@@ -81,3 +81,17 @@ def test_boxes_that_intervals_do_not_reach_in_time_have_infinite_ranges(monkeypa
     assert bool(torch.isinf(late.upper[2:]).all())
     assert bool(torch.isinf(late.layers[1][0][2:]).all())
     assert known.upper.shape == late.upper.shape
+
+
+def test_rows_of_an_objective_are_bounded_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    domain, rows = boxes(2), torch.randn(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    known = {method: bound_rows(NETWORK, domain, rows, method) for method in ("interval", "crown")}
+    monkeypatch.setattr(INTERVAL, "_NUMBERS", 60)
+    for method, whole in known.items():
+        in_turns = bound_rows(NETWORK, domain, rows, method)
+        torch.testing.assert_close(in_turns.lower, whole.lower, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(in_turns.upper, whole.upper, rtol=1e-12, atol=1e-12)
+    late = bound_rows(NETWORK, domain, rows, "interval", deadline=Deadline(interruption=After(1)))
+    assert bool(torch.isfinite(late.upper[:, 0]).all())
+    assert bool(torch.isinf(late.upper[:, -1]).all())
+    assert bool(torch.isinf(late.lower[:, -1]).all())

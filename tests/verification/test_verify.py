@@ -8,6 +8,10 @@ from torch import nn
 
 import relu_attack as ra
 from relu_attack import Specification, Verdict
+from relu_attack.network import lower
+from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.decision import decide
+from relu_attack.solvers.rows import Rows
 from tests.problems import box, network, random_network
 
 # |x| = relu(x) + relu(-x); its range over [-2, 3] is [0, 3].
@@ -75,6 +79,21 @@ def test_all_rows_of_a_clause_must_hold_at_one_input() -> None:
     assert ra.verify(TOGETHER, SEGMENT, Specification.unsafe(both)).verdict is Verdict.VERIFIED
     either = (ra.OutputConstraints(both.matrix[row], both.upper[row]) for row in range(2))
     assert ra.verify(TOGETHER, SEGMENT, Specification.unsafe(*either)).verdict is Verdict.FALSIFIED
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [(1.75, "FALSIFIED"), (0.9, "VERIFIED")])
+def test_branch_and_bound_takes_a_clause_of_very_many_rows(limit: float, verdict: str) -> None:
+    # |x| <= limit and |x| - 1 >= 2 - limit, each with a thousand looser rows.
+    row = torch.tensor([[1.0, 0.0], [0.0, -1.0]], dtype=torch.float64).repeat(1000, 1)
+    upper = torch.tensor([limit, limit - 2], dtype=torch.float64).repeat(1000) + 1e-3 * (torch.arange(2000) // 2)
+    clause = Specification.unsafe(ra.OutputConstraints(row, upper))
+    # A mixture for each row alone would take the square of their number.
+    assert Rows(-row, upper).mixtures(torch.ones(3, 2000, dtype=torch.float64))[1].shape == (3, 1, 2000)
+    chain = lower(TOGETHER, (1,)).network
+    found = decide(chain, SEGMENT, -row, upper, budget=Budget(time_limit=60.0, iterations=200))
+    assert (found.value >= 0) == (verdict == "FALSIFIED")
+    assert (found.upper < 0) == (verdict == "VERIFIED")
+    assert ra.verify(TOGETHER, SEGMENT, clause).verdict.name == verdict
 
 
 def test_one_clause_that_can_hold_falsifies_many_that_cannot() -> None:
