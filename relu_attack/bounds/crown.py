@@ -105,6 +105,8 @@ def _crown(
     within = deadline.share(1 - KEPT)
     # A range that is computed from a tighter one may be wider by a rounding.
     plain = interval(network, lower, upper, rows, deadline=deadline)
+    if within.passed:
+        return replace(plain, method="crown")
     ranges, steps = bound_layers(
         network, lower, upper, support, known=plain.layers, deadline=within, memory_limit=memory_limit
     )

@@ -12,6 +12,8 @@ from relu_attack.rounding import enclose_affine, midpoint_radius, outward, sum_a
 
 _AT_ONCE = 2**29
 """Products that are done between two looks at the clock: about a tenth of a second of one core."""
+_EACH = 200
+"""Products that take the time of what is done with each number beside them, in some forty passes over memory."""
 _NUMBERS = 2**22
 """Numbers in the rows of an objective that are taken at once: 32 MiB of float64."""
 
@@ -53,7 +55,7 @@ def interval(
     >>> bool(bounds.lower <= 0) and bool(2 <= bounds.upper < 2.000001)
     True
     """
-    parts, quick = [], 3 * network.products <= _AT_ONCE
+    parts, quick = [], _work(network) <= _AT_ONCE
     for boxes in box_turns(network, len(lower)):
         if deadline.passed and not (quick and boxes.start == 0):
             parts.append(_unknown(network, lower[boxes], objective))
@@ -65,8 +67,13 @@ def interval(
 
 def box_turns(network: Network, boxes: int) -> list[slice]:
     """Cut boxes into parts whose intervals take no longer than the clock may wait, or one each."""
-    size = max(_AT_ONCE // (3 * network.products + 1), 1)
+    size = max(_AT_ONCE // _work(network), 1)
     return [slice(start, start + size) for start in range(0, boxes, size)]
+
+
+def _work(network: Network) -> int:
+    """Return what the intervals of a box take, in products."""
+    return 3 * network.products + _EACH * (network.inputs + network.units)
 
 
 def _interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor, deadline: Deadline) -> Bounds:

@@ -10,8 +10,8 @@ from relu_attack.bounds import bound_rows
 from relu_attack.network import Network
 from relu_attack.robustness.samples import Sets
 
-# Sets that are bounded at once.
-_AT_ONCE = 64
+# Sets that are bounded at once, at most, and numbers in their inputs: a tenth of a second of one core.
+_AT_ONCE, _NUMBERS = 64, 2**17
 
 
 def certified_margins(
@@ -30,7 +30,8 @@ def certified_margins(
     method
         A name in `relu_attack.bounds.BOUNDS`.
     deadline
-        When to stop; sets that are not reached by then have the bounds of intervals, or infinite ones.
+        When to stop; sets that are not reached by then have the bounds of intervals, or infinite ones. The first ones
+        are bounded in any case.
 
     Returns
     -------
@@ -38,8 +39,11 @@ def certified_margins(
         Float64, shape (P,), on the labels' device; it holds in real arithmetic.
     """
     identity = torch.eye(network.outputs, dtype=torch.float64)
-    bounds = []
-    for index in torch.arange(len(label), device=label.device).split(_AT_ONCE):
+    size, bounds = max(min(_NUMBERS // network.inputs, _AT_ONCE), 1), list[Tensor]()
+    for index in torch.arange(len(label), device=label.device).split(size):
+        if bounds and deadline.passed:
+            bounds.append(torch.full((len(index),), torch.inf, dtype=torch.float64))
+            continue
         own = identity[label[index].cpu()]
         part = deadline.share(len(index) / (len(label) - int(index[0])))
         wrong = (identity - own[:, None])[own == 0].view(len(index), -1, network.outputs)

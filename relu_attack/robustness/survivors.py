@@ -55,13 +55,16 @@ def attack_and_certify(search: Search, worst: Worst, network: Network) -> tuple[
     status, evaluations = first.run(worst, _undecided(search, worst, certified))
     asked = worst.margin <= 0 if search.until_broken else torch.ones_like(worst.margin, dtype=torch.bool)
     index = torch.nonzero(asked)[:, 0]
-    if len(index):
+    if len(index) and not deadline.passed:
         bounds = certified_margins(network, sets.at(index), label[index], deadline=deadline)
         certified[index] = torch.minimum(certified[index], bounds)
     if limited and (search.restarts is None or status is Status.TIME_LIMIT):
-        further = replace(search, seed=search.seed + 1)  # other walkers than before
-        status, more = further.run(worst, _undecided(search, worst, certified))
-        evaluations += more
+        further, waiting = replace(search, seed=search.seed + 1), _undecided(search, worst, certified)
+        if deadline.passed and bool(waiting.any()):
+            status = Status.TIME_LIMIT
+        else:  # other walkers than before
+            status, more = further.run(worst, waiting)
+            evaluations += more
     if budget.interruption.happened:
         status = Status.INTERRUPTED
     return status, evaluations, certified

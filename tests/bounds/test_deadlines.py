@@ -72,7 +72,7 @@ def test_whenever_the_deadline_passes_the_bounds_hold(method: str, looks: int) -
 
 
 def test_boxes_that_intervals_do_not_reach_in_time_have_infinite_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(INTERVAL, "_AT_ONCE", 6 * NETWORK.products)
+    monkeypatch.setattr(INTERVAL, "_AT_ONCE", 2 * INTERVAL._work(NETWORK))
     box = boxes(5)
     lower_ends, upper_ends = box.lower[:, 0], box.upper[:, 0]
     late = INTERVAL.interval(NETWORK, lower_ends, upper_ends, ROWS, deadline=Deadline.after(-1.0))

@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 
 import relu_attack as ra
-from relu_attack.network import lower
+from relu_attack._deadline import Deadline
+from relu_attack.network import Network, lower
+from relu_attack.robustness import certificate, survivors
 from relu_attack.robustness.certificate import certified_margins
+from relu_attack.robustness.rounds import Search, Worst
 from relu_attack.robustness.samples import Sets
 from tests.problems import random_network
 
@@ -48,6 +51,34 @@ def test_broken_samples_have_the_bound_of_intervals_and_the_others_that_of_crown
     assert torch.equal(certified[broken], torch.maximum(intervals, worst.margin)[broken])
     assert torch.equal(certified[~broken], torch.minimum(crown, intervals)[~broken])
     assert bool((certified < 0).any())
+
+
+def test_sets_that_are_not_reached_in_time_have_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificate, "_NUMBERS", 4 * 10)  # ten samples of four inputs at once
+    (x, label), network = samples(), lower(model(), (4,)).network
+    sets = Sets.around(x, 0.1, "linf", (0.0, 1.0))
+    late = certified_margins(network, sets, label, deadline=Deadline.after(-1.0))
+    assert torch.equal(late[:10], bounds("linf", "interval")[:10])
+    assert bool(torch.isinf(late[10:]).all())
+
+
+def test_after_the_deadline_nothing_is_bounded_by_crown_and_no_walker_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods: list[str] = []
+    runs: list[Tensor] = []
+
+    def bound(network: Network, sets: Sets, label: Tensor, method: str = "crown", **_: object) -> Tensor:
+        methods.append(method)
+        return torch.full((len(label),), torch.inf, dtype=torch.float64)
+
+    def run(self: Search, worst: Worst, waiting: Tensor) -> tuple[ra.Status, int]:
+        runs.append(waiting)
+        return ra.Status.ITERATION_LIMIT, 0
+
+    monkeypatch.setattr(survivors, "certified_margins", bound)
+    monkeypatch.setattr(Search, "run", run)
+    worst, _ = find("linf", time_limit=1e-9)
+    assert (methods, len(runs)) == (["interval"], 1)
+    assert worst.status is ra.Status.TIME_LIMIT
 
 
 @pytest.mark.parametrize("norm", NORMS)
