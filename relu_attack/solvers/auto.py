@@ -98,9 +98,9 @@ def auto(
 
     A round walks all walkers by gradients and climbs from the best of them over linear regions; inputs that must be
     whole are exchanged one at a time. The weakest walker goes on from where that leads, and all begin anew once they
-    agree. Where inputs or units are few, exact methods and walks take turns from the beginning, and turns grow. Of the
-    exact methods the one whose bound is lowest gets most of the time; walks get the less of it the longer they gain
-    nothing. Where regions are too large for programs, or the set has no linear rows, no walker climbs.
+    agree. Where inputs or units are few, exact methods and walks take turns from the beginning, and turns grow. Exact
+    methods share alike; walks get the less of the time the longer they gain nothing. Where regions are too large for
+    programs, or the set has no linear rows, no walker climbs.
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
     with torch.inference_mode():

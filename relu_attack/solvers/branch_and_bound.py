@@ -190,11 +190,6 @@ class Branching:
             deadline=deadline,
         )
 
-    @property
-    def bound(self) -> float:
-        """The upper bound by open and closed boxes."""
-        return self._search.upper
-
     def exchange(self) -> bool:
         """Exchange points and bounds with the incumbents; return whether nothing is left to split."""
         incumbents, index, search = self._incumbents, self._index, self._search

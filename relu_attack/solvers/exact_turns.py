@@ -1,4 +1,4 @@
-"""Turns of the exact methods in a mix: each stops after its time and goes on, or begins again with twice as much."""
+"""Turns of the exact methods in a mix: each stops after its time and goes on, or begins again with more of it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,15 @@ from relu_attack.solvers.budget import Budget
 from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.method import Answer, Settings
 
-# Of the time of the exact methods on one problem, the share of the one whose bound is lowest; the others divide the
-# rest, since bounds of two methods may cross.
-_LEADING = 0.75
+# How many times as long as the last turn the next one is of a method that begins again: all but the last turn are in
+# vain, a third of it together with 4, all of it with 2.
+_GROWTH = 4
 # Seconds of the first turn of the walks: small problems are closed in some hundredths of one.
 FIRST_TURN = 0.02
 
 
 class Exact(Protocol):
-    """An exact method on one of the problems of some incumbents.
-
-    Attributes
-    ----------
-    bound
-        The upper bound that the method itself has come to; infinite before the first.
-    """
-
-    @property
-    def bound(self) -> float: ...
+    """An exact method on one of the problems of some incumbents."""
 
     def advance(self, budget: Budget) -> bool:
         """Search within a budget; return whether the method has ended, so that more time would change nothing."""
@@ -82,7 +73,6 @@ class Restarted:
         index: int,
         settings: Settings,
     ) -> None:
-        self.bound = math.inf
         self._name, self._solve, self._incumbents, self._index = name, solve, incumbents, index
         self._settings = replace(settings, progress=False, record_path=False, sign=1.0, x0=None)
 
@@ -93,7 +83,6 @@ class Restarted:
         upper, certified = float(answer.upper[0]), bool(answer.certified[0])
         incumbents.offer(index, answer.candidates[0], self._name)
         incumbents.bound(index, upper, certified=certified)
-        self.bound = min(self.bound, upper)
         if answer.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         return answer.status is not Status.TIME_LIMIT
@@ -123,14 +112,9 @@ class Turn:
     ended: bool = False
     _exact: Exact | None = None
 
-    @property
-    def bound(self) -> float:
-        """The bound that the method itself has come to."""
-        return math.inf if self._exact is None else self._exact.bound
-
     def seconds(self, longest: float = math.inf) -> float:
-        """Return the length of the next turn: as long as all before, up to `longest`, or twice the last one."""
-        grown = min(self.spent, longest) if self.method.resumes else 2 * self.last
+        """Return the length of the next turn: as long as all before, up to `longest`, or some times the last one."""
+        grown = min(self.spent, longest) if self.method.resumes else _GROWTH * self.last
         return max(grown, self.method.first)
 
     def take(self, budget: Budget, *, share: float, longest: float) -> None:
@@ -144,7 +128,7 @@ class Turn:
             self._exact = self.make()
         if not self.method.resumes:
             rest = share * budget.left()
-            seconds = rest if rest < 3 * seconds else seconds
+            seconds = rest if rest < (1 + _GROWTH) * seconds else seconds
             if seconds <= self.last:
                 self.ended = True
                 return
@@ -187,10 +171,9 @@ def next_turn(turns: Sequence[Turn], *, walked: float, walk_share: float) -> tup
     best: tuple[Turn, float] | None = None
     least = walked / walk_share
     for rivals in by_problem.values():
-        leader = min(rivals, key=lambda turn: turn.bound)
+        # Equal shares: the bound of one method may be the lowest for long, and the other still be the one that closes.
+        share = (1 - walk_share) / (len(by_problem) * len(rivals))
         for turn in rivals:
-            own = 1.0 if len(rivals) == 1 else _LEADING if turn is leader else (1 - _LEADING) / (len(rivals) - 1)
-            share = own * (1 - walk_share) / len(by_problem)
             due = (turn.spent + (0.0 if turn.method.resumes else turn.seconds())) / share
             if due < least:
                 least, best = due, (turn, share)

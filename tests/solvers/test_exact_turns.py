@@ -33,7 +33,6 @@ class Spending:
     """An exact method that takes all of its time, and notes how much that was."""
 
     clock: Clock
-    bound: float = math.inf
     turns: list[float] = field(default_factory=list)
 
     def advance(self, budget: Budget) -> bool:
@@ -50,13 +49,13 @@ def turn_of(method: Spending, *, resumes: bool, index: int = 0, first: float = 0
     return Turn(ExactMethod(make=partial(_made, method), resumes=resumes, first=first), index, partial(_made, method))
 
 
-def test_what_begins_again_gets_twice_as_much_and_all_of_its_share_at_the_end(clock: Clock) -> None:
+def test_what_begins_again_gets_four_times_as_much_and_all_of_its_share_at_the_end(clock: Clock) -> None:
     method, budget = Spending(clock), Budget(time_limit=10.0, began=0.0)
     turn = turn_of(method, resumes=False)
     while not turn.ended and budget.left() > 0:
         turn.take(budget, share=1.0, longest=0.1)
-    # A turn of 4 s and one of 8 s would not fit into the 6.25 s that are left after the fourth.
-    assert method.turns == pytest.approx([0.25, 0.5, 1.0, 2.0, 6.25])
+    # A turn of 4 s and one of 16 s would not fit into the 8.75 s that are left after the second.
+    assert method.turns == pytest.approx([0.25, 1.0, 8.75])
 
 
 def test_what_begins_again_ends_where_no_longer_turn_is_left(clock: Clock) -> None:
@@ -77,19 +76,19 @@ def test_what_goes_on_gets_as_much_as_before_up_to_a_limit(clock: Clock) -> None
     assert method.turns == pytest.approx([0.25, 0.25, 0.5, 1.0, 1.5])
 
 
-def test_the_time_is_shared_between_walks_the_method_with_the_lowest_bound_and_the_others(clock: Clock) -> None:
-    low, high, budget = Spending(clock, bound=1.0), Spending(clock, bound=2.0), Budget(time_limit=1000.0, began=0.0)
-    leading, behind = turn_of(low, resumes=True), turn_of(high, resumes=True)
+def test_the_time_is_shared_between_walks_and_methods(clock: Clock) -> None:
+    budget = Budget(time_limit=1000.0, began=0.0)
+    one, other = (turn_of(Spending(clock), resumes=True) for _ in range(2))
     walked = 0.1
     while clock.now < 100.0:
-        following = next_turn([leading, behind], walked=walked, walk_share=0.2)
+        following = next_turn([one, other], walked=walked, walk_share=0.2)
         if following is None:
             walked, clock.now = walked + 0.1, clock.now + 0.1
         else:
             following[0].take(budget, share=following[1], longest=0.1)
     assert walked == pytest.approx(20.0, abs=0.5)
-    assert leading.spent == pytest.approx(60.0, abs=0.5)
-    assert behind.spent == pytest.approx(20.0, abs=0.5)
+    assert one.spent == pytest.approx(40.0, abs=0.5)
+    assert other.spent == pytest.approx(40.0, abs=0.5)
 
 
 def test_problems_share_alike_and_those_that_ended_take_no_part(clock: Clock) -> None:
