@@ -27,6 +27,8 @@ PRECISION = 1e-10
 FLAT = 5e-10
 # With less room than this the widths of the set are looked for by programs, as bounds and single rows are too wide.
 _THIN = 1e-5
+# A point with as much room, in widths of the set, is interior enough: the largest ball takes seconds with many rows.
+_ROOMY = 0.05
 # Rounds in which rows pass bounds on.
 _ROUNDS = 3
 EPSILON = float(np.finfo(np.float64).eps)
@@ -171,7 +173,10 @@ def feasible_point(form: PolytopeForm, names: RowNames) -> Array:
     if len(form.A) + len(form.E) == 0:
         return np.clip(np.zeros(form.inputs), form.low, form.high)
     low, high = np.where(np.isfinite(form.low), form.low, 0.0), np.where(np.isfinite(form.high), form.high, 0.0)
-    point, slack, size = _least_slack(form, np.clip(low / 2 + high / 2, form.low, form.high), spread(form))
+    middle: Array = np.clip(low / 2 + high / 2, form.low, form.high)
+    if (form.A @ middle <= form.b).all() and (form.E @ middle == form.e).all():
+        return middle
+    point, slack, size = _least_slack(form, middle, spread(form))
     conflict = [called for called, wrong in zip((*names[0], *names[1]), slack > size, strict=True) if wrong]
     if conflict:
         raise DomainError(
@@ -265,7 +270,7 @@ def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array, 
         form = replace(form, e=form.E @ point, b=np.maximum(form.b, form.A @ point))
         near = Scaled.around(form, point, scale)
         ball, has_low, has_high = _with_bounds_as_rows(near)
-        if len(ball.A) == 0:
+        if len(ball.A) == 0 or ball.b.min() >= _ROOMY:
             break
         column = np.concatenate([np.ones(len(ball.A)), np.zeros(len(ball.E))])[:, None]
         objective = np.concatenate([np.zeros(form.inputs), [-1.0]])

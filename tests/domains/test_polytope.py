@@ -1,9 +1,12 @@
 """Polytopes: what they refuse, degenerate sets, and values worked out by hand."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from relu_attack.domains import Polytope
+from relu_attack.domains import _polytope_form as forms
 from relu_attack.errors import DomainError
 
 NAN, INF = float("nan"), float("inf")
@@ -128,3 +131,22 @@ def test_samples_spread_over_the_set() -> None:
     assert torch.allclose(points.mean(0), torch.full((3,), 1 / 3).double(), atol=0.03)
     assert (points.amax(0) > 0.8).all()
     assert (points.std(0) > 0.15).all()
+
+
+def test_a_middle_with_room_needs_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    A = torch.randn(6, 4, dtype=torch.float64, generator=generator)
+    b = A.sum(1) / 2 + 0.1 * torch.linalg.vector_norm(A, dim=1)
+    programs: list[object] = []
+    solve = forms.solve_linear_program
+
+    def count(*arguments: Any, **options: Any) -> Any:
+        programs.append(arguments)
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr(forms, "solve_linear_program", count)
+    roomy = Polytope(A, b, lower=0.0, upper=1.0)
+    assert programs == []
+    torch.testing.assert_close(roomy._interior, torch.full((4,), 0.5, dtype=torch.float64))
+    Polytope(A, b - 0.15 * torch.linalg.vector_norm(A, dim=1), lower=0.0, upper=1.0)
+    assert len(programs) > 0
