@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ _ROOMY = 0.05
 # Rounds in which rows pass bounds on.
 _ROUNDS = 3
 EPSILON = float(np.finfo(np.float64).eps)
+# What HiGHS may end in for rows of very different sizes, and the algorithms that are tried then, one after the other.
+_NUMERICAL = 4
+_ALGORITHMS: tuple[Literal["highs", "highs-ipm", "highs-ds"], ...] = ("highs", "highs-ipm", "highs-ds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,20 +149,23 @@ def solve_linear_program(
         return matrix if columns is None else np.hstack([matrix, columns])
 
     rows = len(form.A)
-    answer = linprog(
-        objective,
-        A_ub=side(form.A, None if slack is None else slack[:rows]),
-        b_ub=form.b if rows else None,
-        A_eq=side(form.E, None if slack is None else slack[rows:]),
-        b_eq=form.e if len(form.E) else None,
-        bounds=[*zip(form.low, form.high, strict=True), *slack_bounds],
-        method="highs",
-        options={
-            "primal_feasibility_tolerance": PRECISION,
-            "dual_feasibility_tolerance": PRECISION,
-            **({} if math.isinf(deadline.left) else {"time_limit": deadline.left}),
-        },
-    )
+    for method in _ALGORITHMS:
+        answer = linprog(
+            objective,
+            A_ub=side(form.A, None if slack is None else slack[:rows]),
+            b_ub=form.b if rows else None,
+            A_eq=side(form.E, None if slack is None else slack[rows:]),
+            b_eq=form.e if len(form.E) else None,
+            bounds=[*zip(form.low, form.high, strict=True), *slack_bounds],
+            method=method,
+            options={
+                "primal_feasibility_tolerance": PRECISION,
+                "dual_feasibility_tolerance": PRECISION,
+                **({} if math.isinf(deadline.left) else {"time_limit": deadline.left}),
+            },
+        )
+        if answer.status != _NUMERICAL:
+            break
     if answer.status != 0:
         raise SolverError(f"a linear program over the Polytope was not solved: {answer.message}")
     return answer
