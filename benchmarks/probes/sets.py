@@ -140,7 +140,7 @@ def the_box_of_a_polytope() -> Observed:
     for seed in range(200):
         generator = torch.Generator().manual_seed(seed)
         size = 10.0 ** (5 * (seed % 2))
-        row = (torch.rand(2, generator=generator, dtype=torch.float64) - 0.5).round(decimals=2) + 0.05
+        row = (torch.rand(2, generator=generator, dtype=torch.float64) - 0.5).round(decimals=2) + 0.005
         x = torch.rand(2, generator=generator, dtype=torch.float64).round(decimals=3) * double(size, 1.0)
         value = (row @ x) + 0.05
         low, high = x - double(size, 1.0), x + double(size, 1.0)

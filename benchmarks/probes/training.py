@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import logging
 import warnings
@@ -14,11 +15,17 @@ import relu_attack as ra
 from probes.base import Observed, probe
 
 
+def _lightning() -> Any:
+    """Import Lightning after our callbacks, which put torchvision in order for it."""
+    importlib.import_module("relu_attack.callbacks")
+    return importlib.import_module("pytorch_lightning")
+
+
 def _fit(callbacks: list[Any], network: nn.Module | None = None, epochs: int = 6) -> Any:
     """Train a small classifier and return its module, which remembers the range of its training batches."""
     warnings.filterwarnings("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    import pytorch_lightning as pl
+    pl = _lightning()
     from torch.utils.data import DataLoader, TensorDataset
 
     class Classifier(pl.LightningModule):
@@ -53,13 +60,12 @@ def _fit(callbacks: list[Any], network: nn.Module | None = None, epochs: int = 6
     "tests/callbacks/test_weight_averaging.py",
 )
 def a_certificate_under_weight_averaging() -> Observed:
-    from pytorch_lightning.callbacks import EMAWeightAveraging, StochasticWeightAveraging
-
     from relu_attack.callbacks import StopOnBound
 
+    averages = _lightning().callbacks
     makers = {
-        "EMA": lambda: EMAWeightAveraging(decay=0.9),
-        "SWA": lambda: StochasticWeightAveraging(0.5, swa_epoch_start=1),
+        "EMA": lambda: averages.EMAWeightAveraging(decay=0.9),
+        "SWA": lambda: averages.StochasticWeightAveraging(0.5, swa_epoch_start=1),
     }
     stale = []
     for (name, make), first in itertools.product(makers.items(), (False, True)):
@@ -75,15 +81,13 @@ def a_certificate_under_weight_averaging() -> Observed:
 
 @probe("training", "the monitor sees the weights that validation runs on", "tests/callbacks/test_weight_averaging.py")
 def a_monitor_under_weight_averaging() -> Observed:
-    from pytorch_lightning.callbacks import EMAWeightAveraging
-
     from relu_attack.callbacks import WorstCaseMonitor
 
     others = []
     for first in (False, True):
         box = ra.Box(torch.full((4,), 0.5), torch.full((4,), 0.5))
         monitor = WorstCaseMonitor(domain=box, steps=1, method="ppga_lr")
-        average = EMAWeightAveraging(decay=0.9)
+        average = _lightning().callbacks.EMAWeightAveraging(decay=0.9)
         _, trainer = _fit([average, monitor] if first else [monitor, average], epochs=2)
         seen = trainer.callback_metrics
         if abs(float(seen["at_half"] - seen["worst_case/value"])) > 1e-5:
@@ -116,11 +120,12 @@ def adversarial_training_of_a_model_in_place() -> Observed:
     "tests/callbacks/test_weight_averaging.py",
 )
 def early_stopping_every_second_epoch() -> Observed:
-    from pytorch_lightning.callbacks import EarlyStopping
-
     from relu_attack.callbacks import WorstCaseMonitor
 
-    callbacks = [WorstCaseMonitor(radius=0.05, samples=5, every_n_epochs=2), EarlyStopping("worst_case/value")]
+    callbacks = [
+        WorstCaseMonitor(radius=0.05, samples=5, every_n_epochs=2),
+        _lightning().callbacks.EarlyStopping("worst_case/value"),
+    ]
     try:
         _, trainer = _fit(callbacks, epochs=4)
     except RuntimeError as error:
