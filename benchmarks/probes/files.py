@@ -141,25 +141,25 @@ def a_file_that_onnxruntime_refuses() -> Observed:
 def a_writer_that_is_killed() -> Observed:
     script = (
         "import sys, torch, relu_attack as ra\n"
-        "model = torch.nn.Sequential(torch.nn.Linear(1500, 1500))\n"
+        "model = torch.nn.Sequential(torch.nn.Linear(3000, 3000))\n"
         "ra.save_model(model, sys.argv[1])\nprint('saved', flush=True)\n"
         "while True: ra.save_model(model, sys.argv[1])\n"
     )
     lost = 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pt"
-        for kill in range(6):
+        for kill in range(10):
             writer = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True)
             assert writer.stdout is not None
             writer.stdout.readline()
-            time.sleep(0.02 + 0.013 * kill)
+            time.sleep(0.02 + 0.017 * kill)
             writer.kill()
             writer.wait()
             try:
                 ra.load_model(path)
             except Exception:  # whatever a torn file does to its reader
                 lost += 1
-    return Observed(f"{lost} of 6 kills lose the model", not lost)
+    return Observed(f"{lost} of 10 kills lose the model", not lost)
 
 
 @probe("files", "refused in a line, quickly", "tests/io/test_untrusted.py")

@@ -135,7 +135,7 @@ def a_constant_on_the_left() -> Observed:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    width, generator = 1000, np.random.default_rng(0)
+    width, generator = 2500, np.random.default_rng(0)
     sizes, nodes, constants, value = (4, width, width, 2), [], [], "x"
     for index in range(3):
         weight = generator.normal(size=(sizes[index + 1], sizes[index])) / sizes[index] ** 0.5
