@@ -311,8 +311,9 @@ class _Search:
             self.walk.prepared.to_user(points[index, place][None, None])[0, 0].double().cpu()
             for place in order[:_CLIMBERS]
         ]
-        for start in starts:
-            if budget.elapsed() >= self.deadline or budget.left() <= 0:
+        for number, start in enumerate(starts):
+            # The first climb is not left out for what making the starts took.
+            if (number and budget.elapsed() >= self.deadline) or budget.left() <= 0:
                 break
             x = self.climbs[index](start)
             if self.incumbents.offer(index, x[None], "lp_walk"):
