@@ -100,11 +100,12 @@ def affine_range(affine: Affine, lower: Tensor, upper: Tensor) -> tuple[Tensor, 
     """Return the range of an affine map over boxes (boxes, inputs), each end of shape (boxes, outputs)."""
     center, radius = midpoint_radius(lower, upper)
     size, operator = center.abs() + radius, affine.operator
-    absolute = operator.absolute()
+    # One product for both: weights that are kept in float32 are widened once.
+    spread, magnitude = operator.absolute().apply(torch.cat([radius, size])).chunk(2)
     return enclose_affine(
         affine.apply(center),
-        absolute.apply(radius),
-        absolute.apply(size, bias=affine.bias.abs()),
+        spread,
+        magnitude + affine.bias.abs(),
         operator.terms,
         operator.gain * size.sum(1, keepdim=True),
         lost=None if affine.loss is None else affine.loss.over(size),

@@ -186,7 +186,9 @@ class ClippedBall(Domain):
         return self.center_point.device
 
     def to(self: BallType, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> BallType:
-        origin, dtype, device = self._origin, dtype or self.dtype, device or self.device
+        origin, dtype, device = self._origin, dtype or self.dtype, torch.device(device or self.device)
+        if (dtype, device) == (self.dtype, self.device):
+            return self
         exact = dtype.itemsize >= origin.center_point.dtype.itemsize
         clip = origin._clip if exact else tuple(bound.to(dtype) for bound in origin._clip)
         parts = [part.to(device) for part in (origin.radius, *clip)]

@@ -85,11 +85,8 @@ def _multipliers(near: Scaled, given: Inequalities, deadline: Deadline) -> tuple
                 whole = whole and math.isinf(deadline.left)
                 found.append(np.zeros(free + len(given.equality_value)))
                 continue
-            row = np.zeros(free + len(given.equality_value))
-            if free:
-                row[:free] = np.maximum(-answer.ineqlin.marginals, 0)
-            if len(given.equality_value):
-                row[free:] = -answer.eqlin.marginals
+            row = -answer.duals
+            row[:free] = np.maximum(row[:free], 0)
             row[np.abs(row) <= _NOISE * np.abs(row).max(initial=0.0)] = 0.0
             found.append(row * near.factor * near.scale[place])
             # A point at a given bound proves that bound to be attained: no program is needed for it.

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.errors import DomainError, SolverError
+from relu_attack.programs import LinearSolution, minimize_linear
 
 Array: TypeAlias = "NDArray[np.float64]"
 
@@ -32,9 +33,6 @@ _ROOMY = 0.05
 # Rounds in which rows pass bounds on.
 _ROUNDS = 3
 EPSILON = float(np.finfo(np.float64).eps)
-# What HiGHS may end in for rows of very different sizes, and the algorithms that are tried then, one after the other.
-_NUMERICAL = 4
-_ALGORITHMS: tuple[Literal["highs", "highs-ipm", "highs-ds"], ...] = ("highs", "highs-ipm", "highs-ds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +129,9 @@ def solve_linear_program(
     objective: Array,
     *,
     slack: Array | None = None,
-    slack_bounds: tuple[Any, ...] = (),
+    slack_bounds: tuple[float, float] = (0.0, math.inf),
     deadline: Deadline = NEVER,
-) -> Any:
+) -> LinearSolution:
     """Minimize ``objective . (x, t)`` over the form; `slack` (rows, len(t)) are t's columns, all rows stacked.
 
     Raises
@@ -141,34 +139,16 @@ def solve_linear_program(
     SolverError
         When it is not solved, or not by the deadline.
     """
-    from scipy.optimize import linprog
-
-    def side(matrix: Array, columns: Array | None) -> Array | None:
-        if len(matrix) == 0:
-            return None
-        return matrix if columns is None else np.hstack([matrix, columns])
-
-    rows = len(form.A)
-    for method in _ALGORITHMS:
-        answer = linprog(
-            objective,
-            A_ub=side(form.A, None if slack is None else slack[:rows]),
-            b_ub=form.b if rows else None,
-            A_eq=side(form.E, None if slack is None else slack[rows:]),
-            b_eq=form.e if len(form.E) else None,
-            bounds=[*zip(form.low, form.high, strict=True), *slack_bounds],
-            method=method,
-            options={
-                "primal_feasibility_tolerance": PRECISION,
-                "dual_feasibility_tolerance": PRECISION,
-                **({} if math.isinf(deadline.left) else {"time_limit": deadline.left}),
-            },
-        )
-        if answer.status != _NUMERICAL:
-            break
-    if answer.status != 0:
-        raise SolverError(f"a linear program over the Polytope was not solved: {answer.message}")
-    return answer
+    columns = np.zeros((len(form.A) + len(form.E), 0)) if slack is None else slack
+    low, high = (np.full(columns.shape[1], bound) for bound in slack_bounds)
+    return minimize_linear(
+        objective,
+        np.hstack([np.vstack([form.A, form.E]), columns]),
+        (np.concatenate([np.full(len(form.b), -math.inf), form.e]), np.concatenate([form.b, form.e])),
+        (np.concatenate([form.low, low]), np.concatenate([form.high, high])),
+        tolerance=PRECISION,
+        time_limit=deadline.left,
+    )
 
 
 def feasible_point(form: PolytopeForm, names: RowNames) -> Array:
@@ -206,7 +186,7 @@ def _least_slack(form: PolytopeForm, center: Array, scale: Array) -> tuple[Array
     columns[:rows, :rows] = -np.eye(rows)
     columns[rows:, rows:] = np.hstack([np.eye(equalities), -np.eye(equalities)])
     cost = np.concatenate([np.zeros(inputs), np.ones(columns.shape[1])])
-    answer = solve_linear_program(moved, cost, slack=columns, slack_bounds=((0, None),) * columns.shape[1])
+    answer = solve_linear_program(moved, cost, slack=columns)
     slack = answer.x[inputs:]
     broken = np.concatenate([slack[:rows], slack[rows : rows + equalities] + slack[rows + equalities :]])
     values = np.abs(np.concatenate([form.b, form.e]))
@@ -230,7 +210,7 @@ def least_broken_point(form: PolytopeForm, center: Array, sizes: Array) -> tuple
         E=form.E[:0], e=form.e[:0], low=form.low - center, high=form.high - center,
     )  # fmt: skip
     objective = np.append(np.zeros(form.inputs), 1.0)
-    answer = solve_linear_program(near, objective, slack=-size[:, None], slack_bounds=((0, None),))
+    answer = solve_linear_program(near, objective, slack=-size[:, None])
     point: Array = np.clip(center + answer.x[:-1], form.low, form.high)
     excess = np.concatenate([form.A @ point - form.b, np.abs(form.E @ point - form.e)])
     return point, float((excess / size[: len(excess)]).max(initial=0.0))
@@ -256,7 +236,7 @@ def require_bounded(form: PolytopeForm) -> None:
             form, b=0 * form.b, e=0 * form.e, low=np.where(has_low, 0.0, -1.0), high=np.where(has_high, 0.0, 1.0)
         )
         answer = solve_linear_program(cone, -gain)
-        if -answer.fun > 1e-8:
+        if -answer.value > 1e-8:
             direction = answer.x
     if direction.any():
         worst = int(np.abs(direction).argmax())
@@ -280,7 +260,7 @@ def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array, 
             break
         column = np.concatenate([np.ones(len(ball.A)), np.zeros(len(ball.E))])[:, None]
         objective = np.concatenate([np.zeros(form.inputs), [-1.0]])
-        answer = solve_linear_program(ball, objective, slack=column, slack_bounds=((None, None),))
+        answer = solve_linear_program(ball, objective, slack=column, slack_bounds=(-math.inf, math.inf))
         point, room = point + near.scale * answer.x[:-1], answer.x[-1]
         if room < _THIN and not refined:
             # What the first scale's tolerance let a row give way is much beside the widths that are known now.
@@ -290,7 +270,7 @@ def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array, 
         if room > FLAT:
             break
         # The duals of the largest inscribed ball sum to 1: a row with one has no room anywhere in the set.
-        tight = -answer.ineqlin.marginals > 1e-6
+        tight = -answer.duals[: len(ball.A)] > 1e-6
         in_rows, in_low, in_high = np.split(tight, [len(form.A), len(form.A) + int(has_low.sum())])
         low, high = form.low.copy(), form.high.copy()
         high[np.flatnonzero(has_low)[in_low]] = form.low[has_low][in_low]

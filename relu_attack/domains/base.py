@@ -203,6 +203,11 @@ class Domain(ABC):
         Infinite where the direction is zero; 0 where the point is outside or the first step leaves.
         """
 
+    @property
+    def is_polyhedral(self) -> bool:
+        """Whether `inequalities` returns rows: linear programs over the set, and walks by them, need them."""
+        return False
+
     @abstractmethod
     def inequalities(self) -> Inequalities:
         """Return rows that all exact points satisfy; raise `DomainError` for a set that has none or for a batch."""

@@ -176,6 +176,10 @@ class Box(Domain):
         self._check_points(points), self._check_points(direction)
         return steps_to_bounds(points, direction, self.lower, self.upper)
 
+    @property
+    def is_polyhedral(self) -> bool:
+        return self.batch is None
+
     def inequalities(self) -> Inequalities:
         if self.batch is not None:
             raise DomainError(f"a batch of {self.batch} boxes has no one set of rows; take one box at a time")

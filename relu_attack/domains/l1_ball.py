@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -101,9 +102,17 @@ class L1Ball(ClippedBall):
         sign = torch.sign(uniform(*sets, count, self.inputs, generator=generator) - 0.5)
         return sign * (share / share.sum(-1, keepdim=True))[..., :-1]
 
+    @property
+    def is_polyhedral(self) -> bool:
+        return self.batch is None
+
     def inequalities(self) -> Inequalities:
         if self.batch is not None:
             raise DomainError(f"a batch of {self.batch} balls has no one set of rows; take one ball at a time")
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> Inequalities:
         center, radius = self.center_point, self.radius.to(self.dtype)
         identity, none = torch.eye(self.inputs, dtype=self.dtype, device=self.device), center.new_zeros(1, self.inputs)
         above, below = torch.cat([identity, -identity], 1), torch.cat([-identity, -identity], 1)

@@ -347,6 +347,10 @@ class Polytope(Domain):
         step = torch.cat([step.unsqueeze(-1), through], -1).amin(-1)
         return torch.where(inside & ~leaves, step, 0.0)
 
+    @property
+    def is_polyhedral(self) -> bool:
+        return self.batch is None
+
     def inequalities(self) -> Inequalities:
         given = self._given
         parts = (given.matrix, given.upper, given.equality_matrix, given.equality_value)

@@ -14,6 +14,7 @@ from relu_attack.errors import OptionError
 from relu_attack.programs.claim import Backend, Claim, judge
 from relu_attack.programs.cvxpy_solve import cvxpy_backend, installed_solvers
 from relu_attack.programs.highs_solve import NO_OPTIONS, PreparedProgram, solve_highs
+from relu_attack.programs.linear import LinearSolution, minimize_linear
 from relu_attack.programs.program import Program
 from relu_attack.programs.solution import Solution, SolutionStatus
 from relu_attack.programs.watch import Listener, Progress, Stop
@@ -113,11 +114,13 @@ def _backend(solver: str | Backend) -> tuple[str, Backend]:
 __all__ = [
     "Backend",
     "Claim",
+    "LinearSolution",
     "PreparedProgram",
     "Program",
     "Progress",
     "Solution",
     "SolutionStatus",
     "installed_solvers",
+    "minimize_linear",
     "solve",
 ]

@@ -72,7 +72,7 @@ class PreparedProgram:
     """
 
     def __init__(self, program: Program, *, options: Mapping[str, Any] = NO_OPTIONS) -> None:
-        self._highs = _quiet_highs()
+        self._highs = quiet_highs()
         self.program = program
         self._scale, self._unit = _row_scale(program), _unit(program)
         self._threads = "threads" in options
@@ -312,7 +312,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_threads)
 
 
-def _quiet_highs() -> Any:
+def quiet_highs() -> Any:
+    """Return a solver that prints nothing."""
     import highspy
 
     # The constructor of highspy.Highs prints a banner that no option holds back; that of its base does not.

@@ -13,7 +13,7 @@ from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
 from relu_attack.solvers.affordable import affordable
-from relu_attack.solvers.closing import exact_methods, has_rows, refine_bounds
+from relu_attack.solvers.closing import exact_methods, refine_bounds
 from relu_attack.solvers.exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
 from relu_attack.solvers.exchange import Exchange
 from relu_attack.solvers.incumbents import Incumbents
@@ -232,7 +232,7 @@ class _Search:
     def _programs_fit(self) -> bool:
         problem, options = self.incumbents.problem, self.options
         small = problem.domain.inputs <= options.program_inputs and problem.network.units <= options.program_units
-        return small and options.program_share > 0 and has_rows(self.incumbents.single(0))
+        return small and options.program_share > 0 and self.incumbents.single(0).domain.is_polyhedral
 
     def _walk_on(self) -> None:
         """Walk for a round, and offer the best walkers."""

@@ -16,7 +16,6 @@ from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.box_search import SPLITS, BoxSearch
 from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.closing import has_rows
 from relu_attack.solvers.incumbents import Incumbents
 from relu_attack.solvers.method import Answer, Settings
 from relu_attack.solvers.rows import Rows
@@ -149,7 +148,7 @@ def _solve(
         short = budget.part(seconds=seconds, iterations=None if timed else _STEPS)
         with incumbents.keeping(index, "walk"):
             x = walk(problem, replace(settings, budget=short, progress=False))
-        if polish is not None and has_rows(problem) and budget.left() > 0:
+        if polish is not None and problem.domain.is_polyhedral and budget.left() > 0:
             x = polish(problem, x.double().cpu(), options.walk_share * budget.left())
         incumbents.offer(index, x[None], "walk")
     while not branching.exchange():

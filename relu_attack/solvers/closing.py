@@ -9,7 +9,6 @@ import torch
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import bound_rows, upper_bound
 from relu_attack.domains import Box
-from relu_attack.errors import DomainError
 from relu_attack.problem import Problem
 from relu_attack.solvers.box_search import MOST_INPUTS, choices
 from relu_attack.solvers.incumbents import Incumbents
@@ -84,18 +83,9 @@ def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Dea
     names = []
     if choices(domain) <= MOST_INPUTS or unstable <= _SPLIT_UNITS:
         names.append("branch_and_bound")
-    if has_rows(problem.single(0)) and unstable <= units and min(unstable, choices(domain)) <= dimension:
+    if problem.single(0).domain.is_polyhedral and unstable <= units and min(unstable, choices(domain)) <= dimension:
         names.append("milp")
     return tuple(names)
-
-
-def has_rows(problem: Problem) -> bool:
-    """Tell whether the set of a single problem has linear rows."""
-    try:
-        problem.domain.inequalities()
-    except DomainError:
-        return False
-    return True
 
 
 def _unstable_units(problem: Problem, deadline: Deadline) -> int:

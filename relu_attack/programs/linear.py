@@ -1,0 +1,116 @@
+"""Small dense linear programs solved by HiGHS as they are: no checks, no sparse matrices, for sets and their forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relu_attack.errors import SolverError
+from relu_attack.programs.highs_solve import quiet_highs
+
+Array = NDArray[np.float64]
+
+# What HiGHS is to try, one after the other, where rows of very different sizes end in numerical trouble.
+_ALGORITHMS = ("choose", "ipm", "simplex")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LinearSolution:
+    """The optimum of a linear program, up to the solver's tolerance.
+
+    Attributes
+    ----------
+    x
+        Shape (columns,).
+    value
+        The objective at `x`.
+    duals
+        The rate of the optimal value in the side of each row, shape (rows,).
+    """
+
+    x: Array
+    value: float
+    duals: Array
+
+
+def minimize_linear(
+    objective: Array,
+    matrix: Array,
+    row_bounds: tuple[Array, Array],
+    bounds: tuple[Array, Array],
+    *,
+    tolerance: float,
+    time_limit: float = math.inf,
+) -> LinearSolution:
+    """Minimize ``objective . x`` subject to bounds on ``matrix x`` and on x.
+
+    Parameters
+    ----------
+    objective
+        Shape (columns,).
+    matrix
+        Shape (rows, columns), dense.
+    row_bounds, bounds
+        Lower and upper bounds of the rows and of the columns, infinite where there is none.
+    tolerance
+        By how much a row may be broken, and a reduced cost have the wrong sign.
+    time_limit
+        Seconds.
+
+    Raises
+    ------
+    SolverError
+        When the program is infeasible, unbounded, or not solved within the time.
+
+    Examples
+    --------
+    >>> sides, bounds = (np.array([-np.inf]), np.array([4.0])), (np.zeros(2), np.full(2, 3.0))
+    >>> found = minimize_linear(np.array([-1.0, -1.0]), np.array([[1.0, 2.0]]), sides, bounds, tolerance=1e-9)
+    >>> found.x, found.value, found.duals
+    (array([3. , 0.5]), -3.5, array([-0.5]))
+    """
+    highs = quiet_highs()
+    options = {
+        "primal_feasibility_tolerance": tolerance,
+        "dual_feasibility_tolerance": tolerance,
+        "time_limit": max(time_limit, 0.0),
+    }
+    for name, value in options.items():
+        highs.setOptionValue(name, value)
+    highs.passModel(_model(objective, matrix, row_bounds, bounds))
+    status = ""
+    for algorithm in _ALGORITHMS:
+        highs.setOptionValue("solver", algorithm)
+        highs.run()
+        status = str(highs.getModelStatus().name)
+        if status not in ("kUnknown", "kSolveError", "kNotset"):
+            break
+        highs.clearSolver()
+    if status not in ("kOptimal", "kModelEmpty"):
+        raise SolverError(f"a linear program was not solved: HiGHS ended with {status.removeprefix('k')}")
+    solution = highs.getSolution()
+    x = np.array(solution.col_value)
+    return LinearSolution(x=x, value=float(objective @ x), duals=np.array(solution.row_dual))
+
+
+def _model(objective: Array, matrix: Array, row_bounds: Sequence[Array], bounds: Sequence[Array]) -> Any:
+    import highspy
+
+    lp = highspy.HighsLp()
+    rows, columns = matrix.shape
+    lp.num_col_, lp.num_row_ = columns, rows
+    lp.col_cost_ = objective
+    lp.col_lower_, lp.col_upper_ = bounds
+    lp.row_lower_, lp.row_upper_ = row_bounds
+    kept = matrix != 0
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = columns, rows
+    lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(kept.sum(1))]).astype(np.int32)
+    lp.a_matrix_.index_ = np.broadcast_to(np.arange(columns, dtype=np.int32), matrix.shape)[kept]
+    lp.a_matrix_.value_ = matrix[kept]
+    return lp
