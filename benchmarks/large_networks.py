@@ -31,9 +31,9 @@ from torch import Tensor, nn
 import relu_attack as ra
 from relu_attack._torchvision import import_torchvision
 from relu_attack.solvers import make_options
-from relu_attack.solvers.gradient_walk import GradientWalk
-from relu_attack.solvers.ppga_lr import PPGALR
-from relu_attack.solvers.prepared import Prepared
+from relu_attack.solvers.ascent._gradient_walk import GradientWalk
+from relu_attack.solvers.ascent._ppga_lr import PPGALR
+from relu_attack.solvers.ascent._scaled_problem import Prepared
 
 NETWORKS = ("alexnet", "vgg11", "vgg16")
 SAMPLES = (1, 4)

@@ -25,7 +25,7 @@ from relu_attack.encodings import neighborhood
 from relu_attack.network import region
 from relu_attack.problem import Problem
 from relu_attack.programs import Program, solve
-from relu_attack.solvers.local_program import solve_neighborhood
+from relu_attack.solvers.region_search._constraint_generation import solve_neighborhood
 
 SIZES = ((10, 100, 2), (100, 100, 3), (100, 500, 3), (1000, 100, 3), (1000, 500, 1), (1000, 500, 3))
 ROUNDS = 5

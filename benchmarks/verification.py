@@ -25,8 +25,8 @@ from _common import RESULTS, append_row, commit, machine, read_rows
 from rich.console import Console
 from rich.table import Table
 
-from relu_attack.io.compressed import read_bytes
-from relu_attack.io.instance import find, verify_files
+from relu_attack.io._compressed import read_bytes
+from relu_attack.io._instance import find, verify_files
 from relu_attack.io.vnnlib import read_vnnlib
 from relu_attack.result import Verdict, Verification
 

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.solvers import make_options
-from relu_attack.solvers.gradient_walk import GradientWalk
-from relu_attack.solvers.ppga_lr import PPGALR
-from relu_attack.solvers.prepared import Prepared
+from relu_attack.solvers.ascent._gradient_walk import GradientWalk
+from relu_attack.solvers.ascent._ppga_lr import PPGALR
+from relu_attack.solvers.ascent._scaled_problem import Prepared
 
 SIZES = {
     "784-500x2-10": (784, 500, 2, 10, 256),

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import relu_attack as ra
 from relu_attack import callbacks as ours
 from relu_attack._torchvision import import_lightning
-from relu_attack.config.base import ConfigError, Section, Whole, problems_of
+from relu_attack.config._base import ConfigError, Section, Whole, problems_of
 
 lightning = import_lightning()
 BATCH, LEARNING_RATE = 50, 1e-3

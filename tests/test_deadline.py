@@ -17,7 +17,7 @@ import relu_attack as ra
 from relu_attack import api
 from relu_attack._deadline import NEVER, Deadline, interruptible
 from relu_attack.result import Status
-from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.core._budget import Budget
 from tests.problems import random_network
 from tests.solvers.test_loop import interrupt_when_in
 

@@ -12,7 +12,7 @@ from torch import nn
 import relu_attack as ra
 from probes.base import Observed, dense, double, linear, probe
 from relu_attack.encodings import encode
-from relu_attack.encodings.root import tighten_root
+from relu_attack.encodings._root import tighten_root
 from relu_attack.network import lower
 from relu_attack.problem import Problem
 from relu_attack.programs import Program, SolutionStatus, solve

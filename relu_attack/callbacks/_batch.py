@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.errors import OptionError
-from relu_attack.robustness.samples import read_samples
+from relu_attack.robustness import read_samples
 
 Keys: TypeAlias = "tuple[int | str, int | str]"
 

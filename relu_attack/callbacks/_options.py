@@ -11,10 +11,7 @@ from torch import Tensor, nn
 from relu_attack._checks import ArrayLike, as_tensor
 from relu_attack.errors import DomainError, OptionError
 from relu_attack.result import Status
-from relu_attack.robustness import WorstCase, worst_case
-from relu_attack.robustness.attack import STEPS, read_options
-from relu_attack.robustness.classifier import read_pair
-from relu_attack.robustness.samples import Clip, find_ball
+from relu_attack.robustness import STEPS, Clip, WorstCase, find_ball, read_options, read_pair, worst_case
 
 
 def check_whole(name: str, value: int, least: int) -> None:

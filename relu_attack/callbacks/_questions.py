@@ -18,7 +18,7 @@ from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
 from relu_attack.result import Status
-from relu_attack.robustness.digests import model_digest
+from relu_attack.robustness import model_digest
 from relu_attack.solvers import find_method
 
 SECONDS = 1.0

@@ -6,7 +6,7 @@ import signal
 from relu_attack._loading import ended_by_interrupts, without_collection
 
 with ended_by_interrupts(), without_collection():
-    from relu_attack.cli.app import app
+    from relu_attack.cli._app import app
 
 
 def main() -> None:

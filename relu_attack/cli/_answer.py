@@ -13,11 +13,9 @@ from rich.console import Console
 from relu_attack.api import ReLUOptimizer
 from relu_attack.cli._recipe import Line, Recipe, Reference, find_reference, make_recipe, output_lines
 from relu_attack.cli._tables import batch_table, recipe_table, shown_violations, summary_table
-from relu_attack.config import ConfigError, Configuration
-from relu_attack.config.domains import BallSection
-from relu_attack.config.question import ImagesReport
+from relu_attack.config import BallSection, ConfigError, Configuration, ImagesReport
 from relu_attack.errors import ReLUAttackError
-from relu_attack.io.results import save_result, summarize
+from relu_attack.io import save_result, summarize
 from relu_attack.result import Result
 
 
@@ -90,8 +88,7 @@ class Answer:
         return files, failures
 
     def _draw_trace(self) -> None:
-        from relu_attack.plots.saving import save_figure
-        from relu_attack.plots.trace import plot_trace
+        from relu_attack.plots import plot_trace, save_figure
 
         path, objective = self.configuration.output.figure, self.configuration.objective
         assert path is not None
@@ -107,9 +104,7 @@ class Answer:
         save_result(self.result, path, settings={"sense": self.sense, "objective": words, **given})
 
     def _draw_images(self) -> None:
-        from relu_attack.plots.images import plot_images
-        from relu_attack.plots.saving import save_figure
-        from relu_attack.plots.scores import read_names
+        from relu_attack.plots import plot_images, read_names, save_figure
 
         report, domain = self.configuration.report, self.configuration.domain
         objective, worst = self.configuration.objective, self.result.x.cpu()

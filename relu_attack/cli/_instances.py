@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from relu_attack._files import write_files
-from relu_attack.cli.verify import WORDS
+from relu_attack.cli._verify import WORDS
 from relu_attack.errors import FileFormatError
-from relu_attack.io.instance import digest_of_network, digest_of_property
-from relu_attack.io.tables import read_rows
+from relu_attack.io import digest_of_network, digest_of_property, read_rows
 from relu_attack.result import Verdict
 
 COUNTED = (*WORDS.values(), "error")

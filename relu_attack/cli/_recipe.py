@@ -9,10 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack.config import Configuration
-from relu_attack.config.constraints import at_limit, reading_step
-from relu_attack.config.numbers import Array
-from relu_attack.config.question import RecipeReport
+from relu_attack.config import Array, Configuration, RecipeReport, at_limit, reading_step
 from relu_attack.domains import Domain, Polytope
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from rich.table import Table
 
 from relu_attack.cli._recipe import Line, Recipe
-from relu_attack.config.question import ObjectiveSection
+from relu_attack.config import ObjectiveSection
 from relu_attack.problem import Problem
 from relu_attack.result import Result, Status
 

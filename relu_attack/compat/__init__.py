@@ -3,7 +3,7 @@
 Nothing of those packages is imported.
 """
 
-from relu_attack.compat.foolbox import FoolboxAttack
-from relu_attack.compat.torchattacks import Attack
+from relu_attack.compat._foolbox import FoolboxAttack
+from relu_attack.compat._torchattacks import Attack
 
 __all__ = ["Attack", "FoolboxAttack"]

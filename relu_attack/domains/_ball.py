@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
-from relu_attack.domains.base import Domain, flatten, read_shape, resolve_shape
-from relu_attack.domains.box import Box, steps_to_bounds
+from relu_attack.domains._box import Box, steps_to_bounds
+from relu_attack.domains._domain import Domain, flatten, read_shape, resolve_shape
 from relu_attack.errors import DomainError
 from relu_attack.rounding import ball_ends, box_of, down, exact_sum_above, gamma, inner_box_of, tiny, up
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
+from relu_attack.domains._domain import Inequalities
 from relu_attack.domains._polytope_form import Scaled, solve_linear_program
-from relu_attack.domains.base import Inequalities
 from relu_attack.errors import SolverError
 from relu_attack.rounding import MatrixProducts, dot_error, down, sum_above, up, weak_duality
 

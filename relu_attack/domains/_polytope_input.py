@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, as_tensor, first_index
-from relu_attack.domains import _whole
+from relu_attack.domains import _integrality
+from relu_attack.domains._domain import Inequalities, read_shape
 from relu_attack.domains._polytope_form import PolytopeForm, RowNames
-from relu_attack.domains.base import Inequalities, read_shape
 from relu_attack.errors import DomainError
 
 
@@ -31,8 +31,8 @@ def read_polytope(
     """
     matrix, value = read_rows("A", "b", A, b, inputs)
     equality_matrix, equality_value = read_rows("A_eq", "b_eq", A_eq, b_eq, inputs)
-    low, high = _whole.whole_bounds("Polytope", *read_bounds(lower, upper, inputs), integer)
-    _whole.check_groups("Polytope", low, high, one_hot)
+    low, high = _integrality.whole_bounds("Polytope", *read_bounds(lower, upper, inputs), integer)
+    _integrality.check_groups("Polytope", low, high, one_hot)
     groups, ones = _read_groups(one_hot, inputs)
     rows, values, names = normalize_rows("A", matrix, value, equation=False)
     equations, equation_values, equation_names = normalize_rows("A_eq", equality_matrix, equality_value, equation=True)

@@ -1,10 +1,11 @@
 """Problems as linear and mixed-integer programs: the exact model of a network over a set, its relaxation, and cuts."""
 
-from relu_attack.encodings.big_m import count_entries, encode
-from relu_attack.encodings.cuts import Cuts, separate
-from relu_attack.encodings.encoding import Encoding, Ranges
-from relu_attack.encodings.neighborhood import Neighborhood, neighborhood
-from relu_attack.encodings.root import TightenedRoot, tighten_root
+from relu_attack.encodings._big_m import count_entries, encode
+from relu_attack.encodings._coefficients import combination_error, row_error
+from relu_attack.encodings._cuts import Cuts, separate
+from relu_attack.encodings._encoding import Encoding, Ranges
+from relu_attack.encodings._neighborhood import Neighborhood, neighborhood
+from relu_attack.encodings._root import TightenedRoot, tighten_root
 
 __all__ = [
     "Cuts",
@@ -12,9 +13,11 @@ __all__ = [
     "Neighborhood",
     "Ranges",
     "TightenedRoot",
+    "combination_error",
     "count_entries",
     "encode",
     "neighborhood",
+    "row_error",
     "separate",
     "tighten_root",
 ]

@@ -1,8 +1,9 @@
 """Pictures; matplotlib is imported when one is drawn."""
 
-from relu_attack.plots.accuracy import plot_accuracy
-from relu_attack.plots.images import plot_images, plot_worst_case
-from relu_attack.plots.scores import draw_scores
-from relu_attack.plots.trace import plot_trace
+from relu_attack.plots._accuracy import plot_accuracy
+from relu_attack.plots._images import plot_images, plot_worst_case
+from relu_attack.plots._saving import save_figure
+from relu_attack.plots._scores import draw_scores, read_names
+from relu_attack.plots._trace import plot_trace
 
-__all__ = ["draw_scores", "plot_accuracy", "plot_images", "plot_trace", "plot_worst_case"]
+__all__ = ["draw_scores", "plot_accuracy", "plot_images", "plot_trace", "plot_worst_case", "read_names", "save_figure"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu_attack.errors import SolverError
-from relu_attack.programs.highs_solve import quiet_highs
+from relu_attack.programs._highs import quiet_highs
 
 Array = NDArray[np.float64]
 

@@ -1,18 +1,35 @@
 """Classifiers under attack: the worst input near each of some samples, and the accuracy that is left."""
 
-from relu_attack.robustness.accuracy import RobustAccuracy, robust_accuracy
-from relu_attack.robustness.answer import WorstCase
-from relu_attack.robustness.attack import worst_case
-from relu_attack.robustness.classifier import Normalization
-from relu_attack.robustness.kept import KeptModel
-from relu_attack.robustness.scores import ScoredWorstCase
+from relu_attack.robustness._accuracy import RobustAccuracy, robust_accuracy, summarize
+from relu_attack.robustness._answer import WorstCase
+from relu_attack.robustness._attack import STEPS, read_options, worst_case
+from relu_attack.robustness._cached_model import KeptModel
+from relu_attack.robustness._classifier import Normalization, check_module, evaluating, read_pair
+from relu_attack.robustness._digests import model_digest
+from relu_attack.robustness._half import round_into
+from relu_attack.robustness._record import Margins
+from relu_attack.robustness._samples import Clip, find_ball, half_of, read_samples
+from relu_attack.robustness._scores import ScoredWorstCase
 
 __all__ = [
+    "STEPS",
+    "Clip",
     "KeptModel",
+    "Margins",
     "Normalization",
     "RobustAccuracy",
     "ScoredWorstCase",
     "WorstCase",
+    "check_module",
+    "evaluating",
+    "find_ball",
+    "half_of",
+    "model_digest",
+    "read_options",
+    "read_pair",
+    "read_samples",
     "robust_accuracy",
+    "round_into",
+    "summarize",
     "worst_case",
 ]

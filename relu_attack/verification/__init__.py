@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from relu_attack.verification.claim import Claim
-from relu_attack.verification.front import TIME_LIMIT, check_bounds, make_budget, verify, verify_claims
-from relu_attack.verification.original import Original
+from relu_attack.verification._claim import Claim
+from relu_attack.verification._reference_model import Original
+from relu_attack.verification._verify import TIME_LIMIT, check_bounds, make_budget, verify, verify_claims
 
 __all__ = ["TIME_LIMIT", "Claim", "Original", "check_bounds", "make_budget", "verify", "verify_claims"]

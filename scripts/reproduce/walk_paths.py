@@ -23,7 +23,7 @@ from matplotlib.patches import Patch
 
 import relu_attack as ra
 from relu_attack.network import lower
-from relu_attack.plots.regions import Arrangement, Array, arrange, draw_boundaries, draw_contours
+from relu_attack.plots._regions import Arrangement, Array, arrange, draw_boundaries, draw_contours
 
 SEED = 0
 STEP = 0.02

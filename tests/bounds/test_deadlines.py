@@ -12,7 +12,7 @@ from relu_attack.network import lower
 from tests.problems import random_network
 
 # Functions of the package hide modules of their name.
-INTERVAL = sys.modules["relu_attack.bounds.interval"]
+INTERVAL = sys.modules["relu_attack.bounds._interval"]
 NETWORK = lower(random_network(3, 8, 6, 2, seed=3), (3,)).network
 ROWS = torch.eye(2, dtype=torch.float64)
 

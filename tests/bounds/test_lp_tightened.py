@@ -11,7 +11,7 @@ from torch import nn
 import relu_attack as ra
 from relu_attack._deadline import Deadline
 from relu_attack.bounds import Bounds, bound_problem, bound_rows, crown, lp_tightened
-from relu_attack.bounds.relaxed_rows import RelaxedRows
+from relu_attack.bounds._triangle_program import RelaxedRows
 from relu_attack.encodings import encode
 from relu_attack.network import lower
 from relu_attack.objectives import Linear, Output

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from relu_attack import Box, L1Ball, Polytope
-from relu_attack.bounds.polytope_support import MOST_ROWS, PolytopeRows, interior_point
-from relu_attack.bounds.support import set_support
+from relu_attack.bounds._concretization import set_support
+from relu_attack.bounds._polytope_concretization import MOST_ROWS, PolytopeRows, interior_point
 from relu_attack.domains import Domain
 from tests import exact
 

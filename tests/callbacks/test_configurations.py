@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import relu_attack as ra
-from relu_attack.config.base import ConfigError
+from relu_attack.config._base import ConfigError
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "configs" / "training").glob("*.yaml"))

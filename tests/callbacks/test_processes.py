@@ -11,7 +11,7 @@ import torch
 import relu_attack as ra
 from relu_attack.callbacks import AdversarialTraining, StopOnBound, WorstCaseMonitor
 from relu_attack.callbacks._lightning import Callback, LightningModule, Trainer
-from relu_attack.callbacks.base import in_first_process
+from relu_attack.callbacks._monitor import in_first_process
 from tests.callbacks.support import Classifier, collated, trainer
 
 BOX = ra.Box(0.0, 1.0, shape=(1, 4, 4))

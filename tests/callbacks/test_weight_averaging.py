@@ -11,7 +11,7 @@ import relu_attack as ra
 from relu_attack._torchvision import import_lightning
 from relu_attack.callbacks import CertifiedAccuracyMonitor, StopOnBound, WorstCaseMonitor
 from relu_attack.callbacks._lightning import Callback, LightningModule, Trainer
-from relu_attack.robustness.digests import model_digest
+from relu_attack.robustness._digests import model_digest
 from tests.callbacks.support import Classifier, Log, batches, load, trainer
 
 callbacks = import_lightning().callbacks

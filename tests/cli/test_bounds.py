@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 import relu_attack as ra
 from relu_attack.bounds import BOUNDS
 from relu_attack.cli import app
-from relu_attack.cli.bounds import _write_range
+from relu_attack.cli._bounds import _write_range
 from relu_attack.io import load_model, save_model
 from tests.problems import random_network
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from relu_attack import Box, bounds
 from relu_attack.cli import app
-from relu_attack.cli.compare import Row, _best
+from relu_attack.cli._compare import Row, _best
 from relu_attack.io import load_model, save_model
 from relu_attack.solvers import METHODS
 from tests.problems import random_network

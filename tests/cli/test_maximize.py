@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from relu_attack import Box, bounds
 from relu_attack.cli import app
 from relu_attack.io import load_model, save_model
-from relu_attack.io.results import load_result
+from relu_attack.io._results import load_result
 from relu_attack.solvers import METHODS
 from tests.problems import random_network
 
@@ -283,7 +283,7 @@ def test_an_interrupted_search_answers_with_the_best_so_far(folder: Path) -> Non
     file = write(folder, iterations=None, time_limit=500)
     program = [
         "import os, signal, sys",
-        "from relu_attack.solvers.walk import Walk",
+        "from relu_attack.solvers.ascent._base import Walk",
         "review = Walk.review",
         "def interrupted(self): review(self); os.kill(os.getpid(), signal.SIGINT)",
         "Walk.review = interrupted",

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from relu_attack import Box, DomainError, L2Ball, Output, Polytope
 from relu_attack.bounds import bound_rows
 from relu_attack.encodings import Ranges, neighborhood
-from relu_attack.encodings.neighborhood import Piece
+from relu_attack.encodings._neighborhood import Piece
 from relu_attack.network import lower, region
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.problem import Problem
 from relu_attack.programs import Program, solve
-from relu_attack.solvers.local_program import solve_neighborhood
+from relu_attack.solvers.region_search._constraint_generation import solve_neighborhood
 from tests.laws.nests import Nest, nests
 from tests.problems import random_network
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from relu_attack.errors import FileFormatError, UnsupportedModuleError
 from relu_attack.io import build, describe
-from relu_attack.io.architecture import ARGUMENTS, LAYERS
+from relu_attack.io._architecture import ARGUMENTS, LAYERS
 
 # One or more of each layer, with arguments away from their defaults.
 EXAMPLES: list[nn.Module] = [

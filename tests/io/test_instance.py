@@ -13,7 +13,7 @@ import torch
 
 from relu_attack import FileFormatError, Verdict, verify_files
 from relu_attack.io import Property, parse_vnnlib, read_onnx
-from relu_attack.io.vnnlib.claims import claims_of
+from relu_attack.io.vnnlib._claims import claims_of
 from relu_attack.solvers import Budget
 from relu_attack.verification import verify_claims
 from tests.io.graphs import helper, model

@@ -25,7 +25,7 @@ from relu_attack import (
     maximize,
     minimize,
 )
-from relu_attack.io.results import load_result, save_result
+from relu_attack.io._results import load_result, save_result
 from tests.problems import random_network
 
 MODEL = random_network(3, 5, 2, seed=0)

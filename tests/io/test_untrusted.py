@@ -37,9 +37,9 @@ def message_of(act: Callable[[], object], error: type[ReLUAttackError] = FileFor
 def test_a_compressed_file_has_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[Path], object]
 ) -> None:
-    for module in ("relu_attack.io.vnnlib", "relu_attack.io.vnnlib.witness"):
+    for module in ("relu_attack.io.vnnlib", "relu_attack.io.vnnlib._witness"):
         monkeypatch.setattr(f"{module}.PROPERTY_BYTES", 2**20)
-    monkeypatch.setattr("relu_attack.io.onnx.graph.NETWORK_BYTES", 2**20)
+    monkeypatch.setattr("relu_attack.io.onnx._graph.NETWORK_BYTES", 2**20)
     path = tmp_path / name
     path.write_bytes(gzip.compress(bytes(2**22)))
     assert message_of(lambda: act(path)) == f"{path} is too large: at most {2**20} bytes are read, decompressed"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from relu_attack.errors import FileFormatError
 from relu_attack.io import Case, Inequalities, Property, parse_vnnlib, read_vnnlib
-from relu_attack.io.vnnlib.rounding import round_down, round_up
+from relu_attack.io.vnnlib._rounding import round_down, round_up
 from tests.io.formulas import DECIMAL, DYADIC, INPUTS, OUTPUTS, Drawn, properties
 
 HEAD = "(declare-const X_0 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)\n"

@@ -8,12 +8,12 @@ from torch import nn
 
 from relu_attack import Box, LInfBall
 from relu_attack.bounds import bound_rows
-from relu_attack.bounds.alpha_crown import alpha_crown
-from relu_attack.bounds.backward import Map, Step, substitute
-from relu_attack.bounds.crown import bound_layers, crown
-from relu_attack.bounds.interval import activation_range
-from relu_attack.bounds.slopes import Descent, adjoint
-from relu_attack.bounds.support import box_support
+from relu_attack.bounds._alpha_crown import alpha_crown
+from relu_attack.bounds._backward import Map, Step, substitute
+from relu_attack.bounds._concretization import box_support
+from relu_attack.bounds._crown import bound_layers, crown
+from relu_attack.bounds._interval import activation_range
+from relu_attack.bounds._slopes import Descent, adjoint
 from relu_attack.domains import Domain
 from relu_attack.network import Network, lower
 from tests import exact

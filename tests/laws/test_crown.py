@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from relu_attack import Box, L1Ball, L2Ball, LInfBall, Polytope
 from relu_attack.bounds import Bounds, bound_rows, crown, interval
-from relu_attack.bounds.alpha_crown import alpha_crown
-from relu_attack.bounds.crown import bound_layers
-from relu_attack.bounds.relaxation import relax
-from relu_attack.bounds.support import box_support, set_support
+from relu_attack.bounds._alpha_crown import alpha_crown
+from relu_attack.bounds._concretization import box_support, set_support
+from relu_attack.bounds._crown import bound_layers
+from relu_attack.bounds._relaxation import relax
 from relu_attack.domains import Domain
 from relu_attack.network import lower
 from tests import exact

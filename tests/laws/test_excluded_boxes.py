@@ -10,8 +10,8 @@ from torch import Tensor
 
 import relu_attack as ra
 from relu_attack.domains import Domain
-from relu_attack.solvers.box_search import _outside
-from relu_attack.solvers.boxes import Boxes
+from relu_attack.solvers.branch_and_bound._nodes import Boxes
+from relu_attack.solvers.branch_and_bound._search import _outside
 
 some = settings(max_examples=60, deadline=None, derandomize=True)
 seeds, scales = st.integers(0, 2**31 - 1), st.integers(-160, 160)

@@ -15,10 +15,10 @@ from relu_attack.bounds import BOUNDS, bound_rows
 from relu_attack.network import Affine, Loss, Network, lower
 from relu_attack.network.operators import Dense, Diagonal
 from relu_attack.problem import Problem
-from relu_attack.robustness.classifier import Normalization
+from relu_attack.robustness._classifier import Normalization
 from relu_attack.rounding import gamma
-from relu_attack.solvers.box_search import BoxSearch
-from relu_attack.solvers.rows import Rows
+from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.branch_and_bound._search import BoxSearch
 from tests.fuzz.networks import KINDS, DrawnNetwork, draw_network
 from tests.fuzz.oracle import Scaled, exact_outputs
 

@@ -9,18 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relu_attack import Box
-from relu_attack.bounds.backward import Map
-from relu_attack.bounds.crown import bound_layers
-from relu_attack.bounds.halfspaces import Halfspaces
-from relu_attack.bounds.interval import activation_range, affine_range
-from relu_attack.bounds.mixture import Mixture, Relaxed, bound_mixtures, descend_mixture
-from relu_attack.bounds.slopes import Descent
-from relu_attack.bounds.support import box_support
+from relu_attack.bounds._backward import Map
+from relu_attack.bounds._combinations import Mixture, Relaxed, bound_mixtures, descend_mixture
+from relu_attack.bounds._concretization import box_support
+from relu_attack.bounds._crown import bound_layers
+from relu_attack.bounds._interval import activation_range, affine_range
+from relu_attack.bounds._multipliers import Halfspaces
+from relu_attack.bounds._slopes import Descent
 from relu_attack.network import Affine, lower
 from relu_attack.network.operators import Dense
-from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.decision import decide
-from relu_attack.solvers.rows import Rows
+from relu_attack.solvers.branch_and_bound._decide import decide
+from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.core._budget import Budget
 from tests import exact
 from tests.laws.test_bounds import canceling_network, random_box
 from tests.laws.test_crown import points_of_box

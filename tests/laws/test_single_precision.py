@@ -10,7 +10,7 @@ from torch import nn
 
 import relu_attack as ra
 from relu_attack.bounds import IN_FLOAT32, bound_rows
-from relu_attack.bounds.single_precision import in_single_precision
+from relu_attack.bounds._single_precision import in_single_precision
 from relu_attack.network import lower
 from tests import exact
 from tests.laws.test_bounds import assert_contains, canceling_network, random_box

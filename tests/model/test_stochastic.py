@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.model import Model
-from relu_attack.model.running import run_in_parts
-from relu_attack.model.stochastic import largest_chain_rounding, largest_rounding
+from relu_attack.model._running import run_in_parts
+from relu_attack.model._stochastic import largest_chain_rounding, largest_rounding
 from relu_attack.network import lower
 from tests.problems import random_network
 
@@ -72,7 +72,7 @@ def test_the_chain_is_run_again_only_where_rounding_of_the_model_explains_too_li
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the rounding of the model explains the difference")
 
-    monkeypatch.setattr("relu_attack.model.model.largest_chain_rounding", refuse)
+    monkeypatch.setattr("relu_attack.model._model.largest_chain_rounding", refuse)
     # Sums of many terms are off by more than what is rounding without an estimate of it.
     model = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 2, bias=False)).requires_grad_(False)
     torch.nn.init.ones_(model[2].weight)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack.network import Network, Workspace, dense_chain, lower
-from relu_attack.network.affine import identity
-from relu_attack.network.layers import Layer
+from relu_attack.network._affine import identity
+from relu_attack.network._layers import Layer
 from relu_attack.network.operators import Convolution
 from tests.network.support import assert_close, lively, points
 

@@ -26,7 +26,7 @@ from relu_attack.network.operators import (
     stack,
     widened,
 )
-from relu_attack.network.operators.along_axis import Run
+from relu_attack.network.operators._along_axis import Run
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
 

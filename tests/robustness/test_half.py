@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.compat import Attack
-from relu_attack.robustness.half import HALVES, _next, round_into
+from relu_attack.robustness._half import HALVES, _next, round_into
 
 
 def numbers(count: int, seed: int, scale: float) -> Tensor:

@@ -10,9 +10,9 @@ import relu_attack as ra
 from relu_attack._deadline import Deadline
 from relu_attack.network import Network, lower
 from relu_attack.robustness import certificate, survivors
-from relu_attack.robustness.certificate import certified_margins
-from relu_attack.robustness.rounds import Search, Worst
-from relu_attack.robustness.samples import Sets
+from relu_attack.robustness._certificate import certified_margins
+from relu_attack.robustness._rounds import Search, Worst
+from relu_attack.robustness._samples import Sets
 from tests.problems import random_network
 
 NORMS = ["linf", "l2", "l1"]

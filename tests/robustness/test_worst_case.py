@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import relu_attack as ra
-from relu_attack.robustness.rounds import deal
-from relu_attack.robustness.walkers import METHODS
+from relu_attack.robustness._rounds import deal
+from relu_attack.robustness._walkers import METHODS
 from tests.problems import random_network
 
 NORMS = ("linf", "l2", "l1")

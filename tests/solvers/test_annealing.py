@@ -9,13 +9,13 @@ from torch import Tensor
 from relu_attack import Box, Output
 from relu_attack.network import lower
 from relu_attack.problem import Problem
-from relu_attack.solvers.annealing import Annealing
-from relu_attack.solvers.crossing import Crossing
-from relu_attack.solvers.pattern_perturbation import PatternPerturbation
-from relu_attack.solvers.perturbation import PerturbationOptions
-from relu_attack.solvers.ppga_lr import PPGALR, PPGALROptions
-from relu_attack.solvers.prepared import Prepared
-from relu_attack.solvers.walk import Walk
+from relu_attack.solvers.ascent._annealing import Annealing
+from relu_attack.solvers.ascent._base import Walk
+from relu_attack.solvers.ascent._crossover import Crossing
+from relu_attack.solvers.ascent._pattern_perturbation import PatternPerturbation
+from relu_attack.solvers.ascent._perturbation import PerturbationOptions
+from relu_attack.solvers.ascent._ppga_lr import PPGALR, PPGALROptions
+from relu_attack.solvers.ascent._scaled_problem import Prepared
 from tests.problems import network, random_network
 
 WALKERS, INPUTS = 16, 4

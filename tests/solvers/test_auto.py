@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from relu_attack import Box, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
 from relu_attack.solvers import METHODS
-from relu_attack.solvers.annealing import Annealing
-from relu_attack.solvers.auto import AutoOptions, auto
-from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.closing import exact_methods
-from relu_attack.solvers.crossing import Crossing
-from relu_attack.solvers.gradient_walk import GradientWalk
-from relu_attack.solvers.method import Settings
-from relu_attack.solvers.perturbation import PerturbationOptions
-from relu_attack.solvers.prepared import Prepared
-from relu_attack.solvers.walk import WalkOptions
+from relu_attack.solvers.ascent._annealing import Annealing
+from relu_attack.solvers.ascent._base import WalkOptions
+from relu_attack.solvers.ascent._crossover import Crossing
+from relu_attack.solvers.ascent._gradient_walk import GradientWalk
+from relu_attack.solvers.ascent._perturbation import PerturbationOptions
+from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.auto._closing import exact_methods
+from relu_attack.solvers.auto._method import AutoOptions, auto
+from relu_attack.solvers.core._budget import Budget
+from relu_attack.solvers.core._settings import Settings
 from tests.problems import random_network
 
 CUBE = Box(0.0, 1.0, shape=(3,))

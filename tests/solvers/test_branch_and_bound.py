@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from relu_attack import Box, L1Ball, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
-from relu_attack.bounds.halfspaces import Halfspaces
-from relu_attack.bounds.slopes import Descent
+from relu_attack.bounds._multipliers import Halfspaces
+from relu_attack.bounds._slopes import Descent
 from relu_attack.errors import OptionError
 from relu_attack.network import lower
-from relu_attack.solvers.box_bounds import bound_boxes
-from relu_attack.solvers.boxes import Boxes
-from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.decision import decide
-from relu_attack.solvers.queue import Queue
-from relu_attack.solvers.rows import Rows
+from relu_attack.solvers.branch_and_bound._decide import decide
+from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.branch_and_bound._node_bounds import bound_boxes
+from relu_attack.solvers.branch_and_bound._node_queue import Queue
+from relu_attack.solvers.branch_and_bound._nodes import Boxes
+from relu_attack.solvers.core._budget import Budget
 from tests import exact
 from tests.problems import PROBLEMS, KnownProblem, random_network
 

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.exact_turns import ExactMethod, Turn, next_turn
+from relu_attack.solvers.auto._exact_turns import ExactMethod, Turn, next_turn
+from relu_attack.solvers.core._budget import Budget
 
 
 @dataclass

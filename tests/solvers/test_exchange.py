@@ -12,7 +12,7 @@ from torch import Tensor
 
 from relu_attack import Box, OutputConstraints, Polytope, ReLUOptimizer
 from relu_attack.problem import Problem
-from relu_attack.solvers.exchange import Exchange, Moves
+from relu_attack.solvers.auto._exchange import Exchange, Moves
 from tests.problems import random_network
 
 # An input of 0 to 5, one that is not whole, and a choice among three.

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from relu_attack import Box, Output, OutputConstraints, Result, SolverError, Status, Trace
 from relu_attack.network import lower
 from relu_attack.problem import Problem
-from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.conclusion import conclude
-from relu_attack.solvers.incumbents import Incumbents, gains, rank
-from relu_attack.solvers.method import Answer, Settings
+from relu_attack.solvers.core._budget import Budget
+from relu_attack.solvers.core._check import conclude
+from relu_attack.solvers.core._incumbents import Incumbents, gains, rank
+from relu_attack.solvers.core._settings import Answer, Settings
 from tests.problems import network
 
 few = settings(max_examples=60, deadline=None, derandomize=True)

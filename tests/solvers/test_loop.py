@@ -17,7 +17,7 @@ import torch
 
 from relu_attack import Box, OptionError, Output, ReLUOptimizer, Result, Status
 from relu_attack.solvers import METHODS
-from relu_attack.solvers.budget import Budget
+from relu_attack.solvers.core._budget import Budget
 from tests.problems import GRADIENT_WALKS, absolute_value, random_network
 
 every_method = pytest.mark.parametrize("method", METHODS)

@@ -11,16 +11,16 @@ import torch
 
 from relu_attack import Box, DomainError, L2Ball, Linear, Output, Polytope
 from relu_attack.bounds import bound_problem, lp_tightened
-from relu_attack.bounds.milp_tightened import milp_tightened
+from relu_attack.bounds._milp_tightened import milp_tightened
 from relu_attack.errors import OptionError
 from relu_attack.network import lower
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.problem import Problem
 from relu_attack.result import Result, Status
-from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.conclusion import conclude
-from relu_attack.solvers.method import Settings
-from relu_attack.solvers.milp import MILPOptions, milp
+from relu_attack.solvers.core._budget import Budget
+from relu_attack.solvers.core._check import conclude
+from relu_attack.solvers.core._settings import Settings
+from relu_attack.solvers.milp._method import MILPOptions, milp
 from tests.problems import PROBLEMS, KnownProblem, random_network
 
 DEFAULTS = MILPOptions()
@@ -204,7 +204,7 @@ def test_whole_inputs_are_whole() -> None:
 
 
 def test_a_bound_that_the_walk_beats_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("relu_attack.solvers.milp")
+    module = importlib.import_module("relu_attack.solvers.milp._method")
     honest = module.solve
 
     def lying(*arguments: Any, **options: Any) -> Any:

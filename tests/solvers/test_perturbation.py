@@ -6,8 +6,8 @@ from torch import Tensor
 from relu_attack import Box, Output
 from relu_attack.network import lower
 from relu_attack.problem import Problem
-from relu_attack.solvers.perturbation import Perturbation, PerturbationOptions
-from relu_attack.solvers.prepared import Prepared
+from relu_attack.solvers.ascent._perturbation import Perturbation, PerturbationOptions
+from relu_attack.solvers.ascent._scaled_problem import Prepared
 from tests.problems import random_network
 
 ALL = torch.ones(3, dtype=torch.bool)

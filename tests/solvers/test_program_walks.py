@@ -13,7 +13,7 @@ from relu_attack import Box, ReLUOptimizer
 from relu_attack.network import lower
 from relu_attack.objectives import Output
 from relu_attack.problem import Problem
-from relu_attack.solvers.lp_walk import Climber, LPWalkOptions
+from relu_attack.solvers.region_search._lp_walk import Climber, LPWalkOptions
 from tests.problems import network, random_network
 
 few = settings(max_examples=5, deadline=None, derandomize=True)
@@ -74,7 +74,7 @@ def test_without_time_the_climb_ends_where_it_began(monkeypatch: pytest.MonkeyPa
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a program is written after the deadline")
 
-    monkeypatch.setattr(sys.modules["relu_attack.solvers.lp_walk"], "neighborhood", refuse)
+    monkeypatch.setattr(sys.modules["relu_attack.solvers.region_search._lp_walk"], "neighborhood", refuse)
     start = torch.tensor([0.3, 0.6], dtype=torch.float64)
     still = Climber(square_problem(3), LPWalkOptions(), lambda: 0.0, lambda x: None)
     assert torch.equal(still.climb(start), start)

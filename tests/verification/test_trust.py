@@ -12,11 +12,11 @@ from relu_attack import Box, OutputConstraints, Polytope, Specification, Verdict
 from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.result import Status
-from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.decision import Decision
+from relu_attack.solvers.branch_and_bound._decide import Decision
+from relu_attack.solvers.core._budget import Budget
 from relu_attack.verification import Claim, Original, verifier, verify_claims, witness
-from relu_attack.verification.claim import representable
-from relu_attack.verification.front import read_original
+from relu_attack.verification._claim import representable
+from relu_attack.verification._verify import read_original
 from tests.problems import box, network
 
 ABSOLUTE = network(([[1.0], [-1.0]], [0.0, 0.0]), ([[1.0, 1.0]], [0.0]))  # |x|
@@ -159,7 +159,7 @@ def test_a_model_that_overflows_is_no_witness(answer: float) -> None:
 
 
 def verifier_decide() -> verifier.Decide:
-    from relu_attack.solvers.decision import decide
+    from relu_attack.solvers.branch_and_bound._decide import decide
 
     return decide
 

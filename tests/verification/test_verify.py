@@ -9,9 +9,9 @@ from torch import nn
 import relu_attack as ra
 from relu_attack import Specification, Verdict
 from relu_attack.network import lower
-from relu_attack.solvers.budget import Budget
-from relu_attack.solvers.decision import decide
-from relu_attack.solvers.rows import Rows
+from relu_attack.solvers.branch_and_bound._decide import decide
+from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.core._budget import Budget
 from tests.problems import box, network, random_network
 
 # |x| = relu(x) + relu(-x); its range over [-2, 3] is [0, 3].

@@ -4,18 +4,18 @@ An operator maps flat rows ``(batch, inputs)`` to flat rows ``(batch, outputs)``
 `LinearOperator` declares, so a new kind of layer needs one new operator at most.
 """
 
-from relu_attack.network.operators.along_axis import AlongAxis
-from relu_attack.network.operators.base import Combined, LinearOperator
-from relu_attack.network.operators.composition import Composition
-from relu_attack.network.operators.convolution import Convolution
-from relu_attack.network.operators.dense import Dense, Diagonal, PerProblem
-from relu_attack.network.operators.folding import Fold, compose, fold, has_subnormal, powers_of_two
-from relu_attack.network.operators.kronecker import Kronecker
-from relu_attack.network.operators.selection import Selection
-from relu_attack.network.operators.sparse import Sparse
-from relu_attack.network.operators.stacked import Stacked, stack
-from relu_attack.network.operators.summed import Summed, add
-from relu_attack.network.operators.widened import Widened
+from relu_attack.network.operators._along_axis import AlongAxis
+from relu_attack.network.operators._base import Combined, LinearOperator
+from relu_attack.network.operators._composition import Composition, chain, steps_of
+from relu_attack.network.operators._convolution import Convolution
+from relu_attack.network.operators._dense import Dense, Diagonal, PerProblem
+from relu_attack.network.operators._folding import Fold, compose, fold, has_subnormal, powers_of_two
+from relu_attack.network.operators._kronecker import Kronecker
+from relu_attack.network.operators._selection import Selection
+from relu_attack.network.operators._sparse import Sparse
+from relu_attack.network.operators._stacked import Stacked, stack
+from relu_attack.network.operators._summed import Summed, add
+from relu_attack.network.operators._widened import Widened
 
 __all__ = [
     "AlongAxis",
@@ -34,9 +34,11 @@ __all__ = [
     "Summed",
     "Widened",
     "add",
+    "chain",
     "compose",
     "fold",
     "has_subnormal",
     "powers_of_two",
     "stack",
+    "steps_of",
 ]

@@ -1,0 +1,189 @@
+"""Linear bounds by back-substitution: from rows over a layer's activations to rows over the inputs, soundly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from relu_attack.bounds._relaxation import Relaxation
+from relu_attack.network import Affine
+from relu_attack.rounding import gamma, sum_above, tiny, up
+
+# Roundings of the factors themselves and around the products.
+_AROUND = 8
+
+
+@dataclass(frozen=True, eq=False)
+class LinearBound:
+    """Linear functions of the inputs x that no row exceeds: ``row . h(x) <= coefficients . x + constant`` on each box.
+
+    Attributes
+    ----------
+    coefficients
+        Shape (boxes, rows, inputs).
+    constant
+        Shape (boxes, rows); it holds in real arithmetic, what was rounded on the way is added.
+    """
+
+    coefficients: Tensor
+    constant: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Map:
+    """An affine map as back-substitution sees it, with what its roundings are proportional to.
+
+    Attributes
+    ----------
+    affine
+        The map ``A h + b``.
+    size
+        Upper bound of ``|A| |h| + |b|`` over the activations h below, and of `lost`, shape (boxes, outputs).
+    lost
+        What the map may be off by, and what coefficients that are read as zero amount to, shape (boxes, outputs).
+    underflow
+        What products too small for the dtype can amount to, shape (boxes, 1).
+    """
+
+    affine: Affine
+    size: Tensor
+    lost: Tensor
+    underflow: Tensor
+
+    @staticmethod
+    def create(affine: Affine, lower: Tensor, upper: Tensor) -> Map:
+        """Describe a map of activations within (boxes, inputs)."""
+        largest, operator = torch.maximum(lower.abs(), upper.abs()), affine.operator
+        size, length = operator.absolute().apply(largest, bias=affine.bias.abs()), largest.sum(1, keepdim=True)
+        size = sum_above(size, operator.terms + 1, operator.gain * length)
+        flushed = 64 * operator.gain * tiny(largest.dtype)
+        lost = (flushed * (1 + length)).expand_as(size)
+        if affine.loss is not None:
+            lost = up(lost + affine.loss.over(largest))
+            size = up(size + lost)
+        terms = operator.outputs + operator.transpose_terms
+        return Map(affine, size, lost, flushed * (terms * (1 + length) + size.sum(1, keepdim=True)))
+
+    def transpose(self, rows: Tensor) -> Tensor:
+        """Return the products of rows (boxes, rows, outputs) with A, (boxes, rows, inputs)."""
+        return self.affine.operator.transpose(rows.flatten(0, 1)).view(*rows.shape[:2], -1)
+
+    def factor(self, adds: int) -> float:
+        """Return what `size` times a row is multiplied with to cover the row's product, its constant and some sums."""
+        operator = self.affine.operator
+        return gamma(2 * (operator.outputs + operator.transpose_terms + adds + _AROUND), self.size.dtype)
+
+    def charge(self, adds: int) -> Tensor:
+        """Return what a row is charged for each unit of its coefficients, (boxes, outputs)."""
+        return self.factor(adds) * self.size + self.lost
+
+    def take(self, boxes: slice) -> Map:
+        """Return the map as some of the boxes see it."""
+        return Map(self.affine, self.size[boxes], self.lost[boxes], self.underflow[boxes])
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A layer: its affine map, and lines around its activations."""
+
+    map: Map
+    relaxation: Relaxation
+
+    def take(self, boxes: slice) -> Step:
+        """Return the layer as some of the boxes see it."""
+        return Step(self.map.take(boxes), self.relaxation.take(boxes))
+
+
+def substitute(
+    steps: Sequence[Step],
+    rows: Tensor,
+    constant: Tensor,
+    *,
+    after: Sequence[Map] = (),
+    slopes: Sequence[Tensor] | None = None,
+    multipliers: Sequence[Tensor] = (),
+) -> LinearBound:
+    """Bound rows over the activations of the last of `steps` from above by linear functions of the inputs.
+
+    Parameters
+    ----------
+    steps
+        The layers, the first one first; without any the rows are over the inputs.
+    rows
+        Shape (boxes, rows, units).
+    constant
+        Shape (boxes, rows).
+    after
+        Maps after the layers, the first one first; the rows are then over the outputs of the last.
+    slopes
+        Lower slopes of each row for each layer, (boxes, rows, units), instead of those of the relaxations; each between
+        the activation's slope and 1 where it is adjustable, and the relaxation's elsewhere.
+    multipliers
+        For each layer numbers (boxes, rows, units) that are added to the coefficients of the preactivations, or none.
+        The bound then holds where each of them has the sign of its preactivation, or one of the two is 0.
+
+    Returns
+    -------
+    LinearBound
+        For lower bounds, give the negated rows.
+
+    Notes
+    -----
+    CROWN (Zhang et al., 1811.00866, section 3.2). At each layer the coefficients as computed are taken for granted, and
+    the rounding of the next ones is charged to the constant: a product of rows M with A is off by at most ``gamma |M|
+    |A|`` (Higham, Accuracy and Stability, section 3.5), so its value at h is by at most ``gamma |M| (|A| |h| + |b|)``.
+    That is linear in the positive and in the negative part of M, as is what the layer adds to the constant, so each
+    part takes one product with a vector. Half of each factor covers the rounding of the charge itself. What a map lost
+    when it was folded is charged in the same way, and for what underflows products are counted as if each did.
+
+    Multipliers are those of beta-CROWN (Wang et al., 2103.06624, section 3.1). As rounding keeps order, no
+    coefficient is moved against the sign of its multiplier, so what it is moved by is a multiplier too.
+    """
+    adds = 4 * (len(steps) + len(after)) + 2  # into the constant, for whatever is added first
+    constant = constant + gamma(2 * (adds + _AROUND), rows.dtype) * constant.abs()
+    for map_ in reversed(after):
+        rows, constant = _through_map(map_, rows, constant, adds)
+    for index in range(len(steps) - 1, -1, -1):
+        step = steps[index]
+        below = step.relaxation.lower_slope[:, None] if slopes is None else slopes[index]
+        moved = multipliers[index] if multipliers else None
+        rows, constant = _through_layer(step.map, step.relaxation, below, rows, constant, adds, moved)
+    return LinearBound(rows, constant)
+
+
+def _through_map(map_: Map, rows: Tensor, constant: Tensor, adds: int) -> tuple[Tensor, Tensor]:
+    error = times(rows.abs(), map_.charge(adds)) + map_.underflow
+    return map_.transpose(rows), constant + rows @ map_.affine.bias + error
+
+
+def _through_layer(
+    map_: Map,
+    lines: Relaxation,
+    below: Tensor,
+    rows: Tensor,
+    constant: Tensor,
+    adds: int,
+    multipliers: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    factor, bias = map_.factor(adds), map_.affine.bias
+    charge = map_.charge(adds)
+    # What each unit adds to the constant: for a positive coefficient, and for a negative one times its lower slope.
+    above = lines.upper_slope * (bias + charge) + (1 + factor) * lines.intercept + 4 * tiny(rows.dtype)
+    positive, negative = rows.clamp_min(0), rows.clamp_max(0)
+    constant = constant + times(positive, above)
+    negative.mul_(below)
+    constant = constant + times(negative, bias - charge)
+    # One of the two parts is zero, so there is one rounding, which is charged with those of the product.
+    rows = negative.addcmul_(positive, lines.upper_slope[:, None])
+    if multipliers is not None:
+        rows += multipliers
+        constant = constant + (multipliers @ bias + times(multipliers.abs(), charge))
+    return map_.transpose(rows), constant + map_.underflow
+
+
+def times(rows: Tensor, vector: Tensor) -> Tensor:
+    """Return the product of rows (boxes, rows, units) with a vector for each box (boxes, units)."""
+    return (rows @ vector[..., None])[..., 0]

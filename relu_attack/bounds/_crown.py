@@ -1,0 +1,284 @@
+"""CROWN: bounds by back-substitution through one line above and one below each activation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack.bounds._backward import Map, Step, substitute
+from relu_attack.bounds._bounds import Bounds
+from relu_attack.bounds._concretization import BoxSupport, Support, bounding_ends, set_support
+from relu_attack.bounds._interval import activation_range, affine_range, box_turns, interval, objective_range
+from relu_attack.bounds._relaxation import relax
+from relu_attack.bounds._slopes import Descent, descend
+from relu_attack.domains import Domain
+from relu_attack.network import Network
+from relu_attack.rounding import outward, up
+
+Range = tuple[Tensor, Tensor]
+
+MEMORY_LIMIT = 2**22
+"""Bytes that back-substitution may take at a time: no more than stay in a processor's cache."""
+KEPT = 0.1
+"""Share of the time that is kept for the rows of the objective."""
+# Tensors of the size of the rows that are alive at once.
+_COPIES = 2
+
+
+def crown(
+    network: Network,
+    domain: Domain,
+    objective: Tensor,
+    *,
+    memory_limit: int = MEMORY_LIMIT,
+    deadline: Deadline = NEVER,
+) -> Bounds:
+    """Bound ``objective . f(x)`` and every preactivation over sets, sound to rounding.
+
+    Parameters
+    ----------
+    network
+        The chain in float64 on the CPU, or what `in_single_precision` returned.
+    domain
+        One set or P sets. Linear bounds are maximized over the set itself, not over its bounding box.
+    objective
+        Rows over the outputs, in the dtype of the network: (rows, outputs) for all sets, or (P, rows, outputs).
+    memory_limit
+        Bytes that back-substitution may take at a time; boxes and rows are taken in turns that stay below it.
+    deadline
+        When to stop; rows that are not done by then keep the ranges of intervals. A part of the time is kept for the
+        rows of the objective.
+
+    Returns
+    -------
+    Bounds
+        Ranges nowhere wider than `interval`'s. Units that interval bounds show not to switch keep those.
+
+    Notes
+    -----
+    Zhang et al., Efficient Neural Network Robustness Certification with General Activation Functions (1811.00866). The
+    rounding errors are those of `substitute`.
+
+    Examples
+    --------
+    relu(x) - relu(x - 1) + relu(-x) on [0, 1] is x: intervals lose that, lines do not.
+
+    >>> import torch
+    >>> from relu_attack import Box
+    >>> from relu_attack.network import dense_chain
+    >>> one = torch.ones(1, 1, dtype=torch.float64)
+    >>> hidden = torch.tensor([[1.0], [1.0], [-1.0]], dtype=torch.float64)
+    >>> shift = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)
+    >>> chain = dense_chain([hidden, torch.tensor([[1.0, -1.0, 1.0]], dtype=torch.float64)], [shift, 0 * one[0]])
+    >>> bounds = crown(chain, Box(0 * one[0], one[0]), one)
+    >>> round(bounds.lower.item(), 9), round(bounds.upper.item(), 9)
+    (-0.0, 1.0)
+    """
+    lower, upper = bounding_ends(domain, network.dtype)
+    if deadline.passed:
+        return replace(interval(network, lower, upper, objective, deadline=deadline), method="crown")
+    support = set_support(domain, network.dtype, deadline=deadline)
+    rows, parts = objective.expand(len(lower), -1, -1), []
+    for boxes in box_turns(network, len(lower)):
+        own = deadline.share(len(lower[boxes]) / (len(lower) - boxes.start))
+        part = _crown(network, lower[boxes], upper[boxes], support.take(boxes), rows[boxes], own, memory_limit)
+        parts.append(part)
+    return Bounds.join(parts)
+
+
+def _crown(
+    network: Network,
+    lower: Tensor,
+    upper: Tensor,
+    support: Support,
+    rows: Tensor,
+    deadline: Deadline,
+    memory_limit: int,
+) -> Bounds:
+    """Bound rows (boxes, rows, outputs) over sets in boxes (boxes, inputs)."""
+    if deadline.passed:
+        return replace(interval(network, lower, upper, rows, deadline=deadline), method="crown")
+    within = deadline.share(1 - KEPT)
+    # A range that is computed from a tighter one may be wider by a rounding.
+    plain = interval(network, lower, upper, rows, deadline=deadline)
+    if within.passed:
+        return replace(plain, method="crown")
+    ranges, steps = bound_layers(
+        network, lower, upper, support, known=plain.layers, deadline=within, memory_limit=memory_limit
+    )
+    low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
+    found = intersect((plain.lower, plain.upper), objective_range(network.output, low, high, rows, deadline=deadline))
+    after, constant = (Map.create(network.output, low, high),), torch.zeros_like(found[0])
+    sides = both_sides(steps, support, rows, constant, after=after, memory_limit=memory_limit, deadline=deadline)
+    return Bounds(*intersect(found, sides), tuple(ranges), method="crown", sound=True)
+
+
+def bound_layers(
+    network: Network,
+    lower: Tensor,
+    upper: Tensor,
+    support: Support,
+    *,
+    known: Sequence[Range] | None = None,
+    substituted: bool = True,
+    descent: Descent | None = None,
+    deadline: Deadline = NEVER,
+    memory_limit: int = MEMORY_LIMIT,
+) -> tuple[list[Range], list[Step]]:
+    """Bound the preactivations of every layer over sets in boxes (boxes, inputs), each by lines through those below.
+
+    Parameters
+    ----------
+    network
+        The chain.
+    lower, upper
+        The boxes.
+    support
+        Support function of the sets.
+    known
+        Ranges that hold already; the answer is nowhere wider.
+    substituted
+        Whether to back-substitute; without it ranges are those of intervals, within the known ones.
+    descent
+        How the lower slopes descend for each bound; those of the relaxations when not given.
+    deadline, memory_limit
+        As for `crown`.
+
+    Returns
+    -------
+    ranges, steps
+        A range (lower, upper) for each layer, each end of shape (boxes, units), and the layers with their relaxations.
+    """
+    ranges: list[Range] = []
+    steps: list[Step] = []
+    for index, layer in enumerate(network.layers):
+        found, map_ = affine_range(layer.affine, lower, upper), Map.create(layer.affine, lower, upper)
+        if known is not None:
+            found = intersect(found, known[index])
+        # Over boxes intervals are exact in the first layer.
+        if substituted and (steps or not isinstance(support, BoxSupport)) and not deadline.passed:
+            chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
+            found = _bound_units(map_, steps, support, found, chosen, descent, memory_limit, deadline)
+        steps.append(Step(map_, relax(layer.slope, *found)))
+        ranges.append(found)
+        lower, upper = activation_range(layer, *found)
+    return ranges, steps
+
+
+def _bound_units(
+    map_: Map,
+    steps: Sequence[Step],
+    support: Support,
+    known: Range,
+    chosen: Tensor,
+    descent: Descent | None,
+    memory_limit: int,
+    deadline: Deadline,
+) -> Range:
+    """Return the range of a layer with that of its `chosen` units (boxes, units) narrowed."""
+    low, high = known[0].clone(), known[1].clone()
+    counts = chosen.sum(1)
+    most = int(counts.max())
+    # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
+    order, operator = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True), map_.affine.operator
+    width = max(operator.inputs, operator.outputs) if operator.rounds_entries else operator.inputs
+    each = _row_bytes(steps, width, low, descent)
+    for boxes in _turns(len(chosen), most * each, memory_limit):
+        layers, sets, own = [step.take(boxes) for step in steps], support.take(boxes), map_.take(boxes)
+        for part in _turns(int(counts[boxes].max()), len(low[boxes]) * each, memory_limit):
+            if deadline.passed:
+                return low, high
+            units = order[boxes, part]
+            rows, constant, after = _rows_of(own, units, low.dtype)
+            found = both_sides(
+                layers, sets, rows, constant, after=after, descent=descent, memory_limit=memory_limit, deadline=deadline
+            )
+            if not after:  # then the rows are those of the map, and what it is off by is charged here
+                lost = own.lost.gather(1, units)
+                found = outward(found[0] - lost, found[1] + lost)
+            before = low[boxes].gather(1, units), high[boxes].gather(1, units)
+            for end, new in zip((low, high), intersect(before, found), strict=True):
+                end[boxes].scatter_(1, units, new)
+    return low, high
+
+
+def _rows_of(map_: Map, units: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, tuple[Map, ...]]:
+    """Return some outputs (boxes, units) of a map as rows that are no rounded ones, their constants and a map after."""
+    affine = map_.affine
+    if not affine.operator.rounds_entries:
+        return affine.operator.rows_of(units, dtype=dtype), affine.bias[units], ()
+    unit = torch.zeros(*units.shape, affine.operator.outputs, dtype=dtype).scatter_(2, units[..., None], 1.0)
+    return unit, torch.zeros(units.shape, dtype=dtype), (map_,)
+
+
+def both_sides(
+    steps: Sequence[Step],
+    support: Support,
+    rows: Tensor,
+    constant: Tensor,
+    *,
+    after: Sequence[Map] = (),
+    descent: Descent | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+    deadline: Deadline = NEVER,
+) -> Range:
+    """Return the range of rows as `substitute` takes them over the sets of `support`, each end (boxes, rows).
+
+    With a `descent` the lower slopes are chosen for each of them. Rows that are not begun by the deadline have infinite
+    ranges.
+    """
+    each, count = _row_bytes(steps, rows.shape[-1], rows, descent), rows.shape[1]
+    sides = []
+    for boxes in _turns(len(rows), count * each, memory_limit):
+        layers, maps = [step.take(boxes) for step in steps], [map_.take(boxes) for map_ in after]
+        sets = support.take(boxes)
+        parts = [
+            _upper_sides(layers, sets, rows[boxes, part], constant[boxes, part], maps, descent, deadline)
+            for part in _turns(count, len(rows[boxes]) * each, memory_limit)
+        ]
+        sides.append(torch.cat(parts, 2))
+    high, low = up(torch.cat(sides)).unbind(1)
+    return -low, high
+
+
+def _upper_sides(
+    steps: Sequence[Step],
+    support: Support,
+    rows: Tensor,
+    constant: Tensor,
+    after: Sequence[Map],
+    descent: Descent | None,
+    deadline: Deadline,
+) -> Tensor:
+    """Return upper bounds of rows and of negated rows, (boxes, 2, rows)."""
+    if deadline.passed:
+        return rows.new_full((len(rows), 2, rows.shape[1]), torch.inf)
+    both, shifts = torch.cat([rows, -rows], 1), torch.cat([constant, -constant], 1)
+    slopes = None
+    if descent is not None and steps:
+        slopes = descend(steps, support.point, both, shifts, after=after, descent=descent, deadline=deadline)
+    bound = substitute(steps, both, shifts, after=after, slopes=slopes)
+    return (support(bound.coefficients) + bound.constant).view(len(rows), 2, -1)
+
+
+def _row_bytes(steps: Sequence[Step], width: int, like: Tensor, descent: Descent | None) -> int:
+    """Return how much memory both sides of a row of some width take on the way to the inputs."""
+    widest = max([width, *(step.map.affine.operator.inputs for step in steps)])
+    if descent is not None:
+        widest += 2 * sum(step.map.affine.operator.outputs for step in steps)
+    return 2 * widest * like.element_size() * _COPIES
+
+
+def _turns(count: int, each: int, limit: int) -> list[slice]:
+    """Cut a range into parts that take no more than a limit, or one each."""
+    size = max(limit // max(each, 1), 1)
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def intersect(one: Range, other: Range) -> Range:
+    """Return the range that two ranges leave."""
+    return torch.maximum(one[0], other[0]), torch.minimum(one[1], other[1])

@@ -1,0 +1,209 @@
+"""The largest values of linear functions over a polytope, from above: many functions at once, by weak duality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack.bounds._backward import times
+from relu_attack.bounds._multipliers import Halfspaces
+from relu_attack.domains import Domain, Polytope
+
+# Steps of the interior-point method; it takes 8 to 20.
+_STEPS = 40
+# Share of the way to the nearest side that a step goes.
+_SHARE = 0.99
+# The distance between a bound and the value of a point, and that of a point from the rows, which count as none.
+_GAP, _RESIDUAL = 1e-9, 1e-9
+# What is added to the matrix of the equations, whose rows have length 1, where equations nearly depend on each other.
+_RIDGE = 1e-13
+# With more rows than this the systems of equations are as dear as programs.
+MOST_ROWS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class PolytopeRows(Halfspaces):
+    """A polytope within a box: rows, of which the last are equations.
+
+    Attributes
+    ----------
+    matrix, limit, equation
+        As in `Halfspaces`.
+    lower, upper
+        A finite box that holds the polytope, (inputs,).
+    """
+
+    lower: Tensor
+    upper: Tensor
+
+    @staticmethod
+    def of(domain: Domain) -> PolytopeRows:
+        """Return the rows of one set, those of its one-hot groups among the equations."""
+        rows, box = domain.inequalities(), domain.bounding_box()
+        # A polytope has them among its own.
+        one_hot = () if isinstance(domain, Polytope) else domain.one_hot
+        groups = rows.matrix.new_zeros(len(one_hot), domain.inputs)
+        for row, group in zip(groups, one_hot, strict=True):
+            row[list(group)] = 1.0
+        matrix = torch.cat([rows.matrix, rows.equality_matrix, groups])
+        limit = torch.cat([rows.upper, rows.equality_value, groups.new_ones(len(groups))])
+        equation = torch.arange(len(limit)) >= len(rows.upper)
+        return PolytopeRows(matrix, limit, equation, box.lower.reshape(-1), box.upper.reshape(-1))
+
+    @property
+    def box(self) -> tuple[Tensor, Tensor]:
+        """Ends of the box."""
+        return self.lower, self.upper
+
+    def multipliers(self, objective: Tensor, *, deadline: Deadline = NEVER) -> tuple[Tensor, Tensor]:
+        """Return multipliers for `bound`, (functions, rows), and for which functions no others would do better.
+
+        After the deadline they are the best of that moment.
+        """
+        width = self.upper - self.lower
+        matrix, scaled = self.matrix * width, objective * width
+        length, scale = torch.linalg.vector_norm(matrix, dim=1), scaled.abs().amax(1, keepdim=True)
+        length, scale = torch.where(length > 0, length, 1.0), torch.where(scale > 0, scale, 1.0)
+        value = (self.limit - self.matrix @ self.lower) / length
+        equations = int(self.equation.sum())
+        found, gap = interior_point(matrix / length[:, None], value, equations, scaled / scale, deadline=deadline)
+        return found * scale / length, gap <= 10 * _GAP
+
+
+def interior_point(
+    matrix: Tensor, value: Tensor, equations: int, objective: Tensor, *, deadline: Deadline = NEVER
+) -> tuple[Tensor, Tensor]:
+    """Return multipliers of ``max objective . s`` over all s in [0, 1] with ``matrix @ s <= value``.
+
+    Parameters
+    ----------
+    matrix, value
+        Shape (rows, inputs), each row of length 1, and (rows,).
+    equations
+        How many of the rows, the last ones, are equations.
+    objective
+        Shape (functions, inputs), each with entries of at most 1.
+    deadline
+        When to stop.
+
+    Returns
+    -------
+    multipliers, gap
+        The best that were met, (functions, rows), not negative for inequalities, and what lies between their bound and
+        the value of the best point near the rows, (functions,).
+
+    Notes
+    -----
+    Mehrotra, On the Implementation of a Primal-Dual Interior Point Method (1992): a step to the optimum, then one that
+    makes up for what the first one leaves. All functions go together; a system of equations has the size of the rows.
+
+    Examples
+    --------
+    x + y over 0.6 x + 0.8 y <= 0.8 is at most ``x + y + 1.25 (0.8 - 0.6 x - 0.8 y) = 1 + x / 4``:
+
+    >>> row, value = torch.tensor([[0.6, 0.8]], dtype=torch.float64), torch.tensor([0.8], dtype=torch.float64)
+    >>> multipliers, gap = interior_point(row, value, 0, torch.ones(1, 2, dtype=torch.float64))
+    >>> round(multipliers.item(), 6), bool(gap < 1e-6)
+    (1.25, True)
+    """
+    free = len(value) - equations
+    state = _State.first(matrix, value, free, objective)
+    best, bound = torch.zeros_like(state.multipliers), objective.clamp_min(0).sum(1)
+    reached = torch.full_like(bound, -torch.inf)
+    for _ in range(_STEPS):
+        above = state.multipliers @ value + (objective - state.multipliers @ matrix).clamp_min(0).sum(1)
+        best = torch.where((above < bound)[:, None], state.multipliers, best)
+        bound = torch.fmin(bound, above)
+        near = (state.residual.abs() <= _RESIDUAL).all(1)
+        reached = torch.where(near, torch.fmax(reached, (objective * state.low).sum(1)), reached)
+        if deadline.passed or bool((bound - reached <= _GAP).all()):
+            break
+        state = state.step()
+    return best, bound - reached
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """An iterate: distances from the sides of the box and of the inequalities, and their multipliers.
+
+    `low` is the point s, `high` 1 - s, `room` what inequalities leave; `below` and `above` are the multipliers of the
+    box, `multipliers` those of the rows, of which the first `free` are inequalities.
+    """
+
+    matrix: Tensor
+    value: Tensor
+    free: int
+    objective: Tensor
+    low: Tensor
+    high: Tensor
+    room: Tensor
+    below: Tensor
+    above: Tensor
+    multipliers: Tensor
+
+    @staticmethod
+    def first(matrix: Tensor, value: Tensor, free: int, objective: Tensor) -> _State:
+        half, one = torch.full_like(objective, 0.5), torch.ones_like(objective)
+        room = (value - half[:1] @ matrix.T)[:, :free].clamp_min(0.1).expand(len(objective), -1)
+        multipliers = objective.new_ones(len(objective), len(value))
+        multipliers[:, free:] = 0.0
+        return _State(matrix, value, free, objective, half, half, room, one, one, multipliers)
+
+    @property
+    def residual(self) -> Tensor:
+        """What the point and its room leave of the rows, (functions, rows)."""
+        left = self.value - self.low @ self.matrix.T
+        left[:, : self.free] -= self.room
+        return left
+
+    def step(self) -> _State:
+        """Return the next iterate."""
+        free, slack = self.free, self.multipliers[:, : self.free]
+        residual, dual = self.residual, self.objective - self.multipliers @ self.matrix + self.below - self.above
+        weight = self.below / self.low + self.above / self.high
+        weighted = self.matrix / weight[:, None]
+        ridge = torch.full_like(self.multipliers, _RIDGE)
+        ridge[:, :free] = self.room / slack
+        factor, _ = torch.linalg.cholesky_ex(weighted @ self.matrix.T + torch.diag_embed(ridge))
+
+        def move(to_low: Tensor, to_high: Tensor, to_room: Tensor) -> tuple[Tensor, ...]:
+            """Solve Newton's equations for given changes of the products of distances and multipliers."""
+            gradient, rest = dual + to_low / self.low - to_high / self.high, residual.clone()
+            rest[:, :free] -= to_room / slack
+            rows = torch.cholesky_solve((times(weighted, gradient) - rest)[..., None], factor)[..., 0]
+            point = (gradient - rows @ self.matrix) / weight
+            room = residual[:, :free] - (point @ self.matrix.T)[:, :free]
+            below, above = (to_low - self.below * point) / self.low, (to_high + self.above * point) / self.high
+            return point, -point, room, below, above, rows
+
+        products = (self.low * self.below, self.high * self.above, self.room * slack)
+        mean = sum(product.sum(1, True) for product in products) / (2 * self.low.shape[1] + free)
+        guess = move(*(-product for product in products))
+        ahead = self._moved(guess, 1.0)
+        left = (ahead.low * ahead.below).sum(1, True) + (ahead.high * ahead.above).sum(1, True)
+        left = left + (ahead.room * ahead.multipliers[:, :free]).sum(1, True)
+        target = mean * (left / (2 * self.low.shape[1] + free) / mean) ** 3
+        changes = (guess[0] * guess[3], guess[1] * guess[4], guess[2] * guess[5][:, :free])
+        return self._moved(move(*(target - p - c for p, c in zip(products, changes, strict=True))), _SHARE)
+
+    def _moved(self, move: tuple[Tensor, ...], share: float) -> _State:
+        """Go a share of the way to the nearest side, distances and multipliers each by a length of their own."""
+        free = self.free
+        inner = torch.cat([self.multipliers[:, :free], self.below, self.above], 1)
+        along = torch.cat([move[5][:, :free], move[3], move[4]], 1)
+        primal = _length(torch.cat([self.low, self.high, self.room], 1), torch.cat(move[:3], 1), share)
+        dual = _length(inner, along, share)
+        distances = (old + primal * new for old, new in zip((self.low, self.high, self.room), move[:3], strict=True))
+        multipliers = (
+            old + dual * new for old, new in zip((self.below, self.above, self.multipliers), move[3:], strict=True)
+        )
+        return _State(self.matrix, self.value, free, self.objective, *distances, *multipliers)
+
+
+def _length(inner: Tensor, move: Tensor, share: float) -> Tensor:
+    """Return how far positive numbers (functions, numbers) can go, at most 1, shape (functions, 1)."""
+    ratio = torch.where(move < 0, -inner / move, torch.inf)
+    return (share * ratio.amin(1, keepdim=True)).clamp_max(1.0)

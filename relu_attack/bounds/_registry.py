@@ -1,0 +1,156 @@
+"""Certified bounds: one file a method, one table."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack.bounds._alpha_crown import alpha_crown
+from relu_attack.bounds._bounds import Bounds
+from relu_attack.bounds._concretization import bounding_ends
+from relu_attack.bounds._crown import crown
+from relu_attack.bounds._interval import interval
+from relu_attack.bounds._lp import lp
+from relu_attack.bounds._lp_tightened import lp_tightened
+from relu_attack.bounds._single_precision import in_single_precision
+from relu_attack.domains import Domain
+from relu_attack.errors import OptionError
+from relu_attack.network import Network
+from relu_attack.problem import Problem
+
+
+class Method(Protocol):
+    """Bounds objective rows over a set or a batch of sets, as `bound_rows` does."""
+
+    def __call__(
+        self, network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER
+    ) -> Bounds:
+        """Bound them."""
+
+
+def _interval(network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER) -> Bounds:
+    return interval(network, *bounding_ends(domain, network.dtype), objective, deadline=deadline)
+
+
+class _ByPrograms(Protocol):
+    def __call__(self, problem: Problem, *, deadline: Deadline) -> Bounds: ...
+
+
+def _rest(domain: Domain, first: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the ends of the boxes around the sets of a batch from number `first` on."""
+    lower, upper = bounding_ends(domain, dtype)
+    return lower[first:], upper[first:]
+
+
+def _one_by_one(bound: _ByPrograms) -> Method:
+    """Make a method of one that takes one set at a time."""
+
+    def bound_each(network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER) -> Bounds:
+        rows = objective if objective.dim() == 3 else objective[None].expand(domain.batch or 1, -1, -1)
+        if deadline.passed:
+            return _interval(network, domain, objective, deadline=deadline)
+        parts: list[Bounds] = []
+        for index, part in enumerate(rows):
+            own = deadline.share(1 / (len(rows) - index))
+            if own.passed:
+                rest = objective if objective.dim() == 2 else objective[index:]
+                known = interval(network, *_rest(domain, index, network.dtype), rest, deadline=deadline)
+                return Bounds.join([*parts, known])
+            parts.append(bound(Problem(network, domain.single(index), part, batched=False), deadline=own))
+        return Bounds.join(parts)
+
+    return bound_each
+
+
+BOUNDS: dict[str, Method] = {
+    "interval": _interval,
+    "crown": crown,
+    "alpha_crown": alpha_crown,
+    "lp": _one_by_one(lp),
+    "lp_tightened": _one_by_one(lp_tightened),
+}
+
+IN_FLOAT32 = ("interval", "crown", "alpha_crown")
+"""Methods that can be computed in float32 as well."""
+
+
+def bound_rows(
+    network: Network,
+    domain: Domain,
+    objective: torch.Tensor,
+    method: str,
+    *,
+    deadline: Deadline = NEVER,
+    dtype: torch.dtype = torch.float64,
+) -> Bounds:
+    """Bound objective rows over a set or a batch of P sets.
+
+    Parameters
+    ----------
+    network
+        The chain in float64.
+    domain
+        One set or P sets.
+    objective
+        Rows for all sets (rows, outputs), or one for each set (P, 1, outputs); float64.
+    method
+        A name in `BOUNDS`.
+    deadline
+        When to stop. What is done by then is kept, the rest is what a cheaper method says: CROWN beside programs,
+        intervals beside CROWN, and infinite where not even those fit.
+    dtype
+        What to compute in: float64, or float32, which takes half of the time and memory. Those bounds hold in real
+        arithmetic as well, and are wider by the larger rounding; they are for the methods without programs, boxes, and
+        networks of dense layers with numbers that float32 can hold, which those of a float32 model are.
+
+    Returns
+    -------
+    Bounds
+        Ranges of shape (P or 1, rows), float64.
+
+    Raises
+    ------
+    OptionError
+        For an unknown method, and for what cannot be bounded in float32.
+    """
+    if method not in BOUNDS:
+        raise OptionError(f"bound method is {method!r}; it must be one of {', '.join(BOUNDS)}")
+    if dtype == torch.float64:
+        return BOUNDS[method](network, domain, objective, deadline=deadline)
+    if dtype != torch.float32 or method not in IN_FLOAT32:
+        raise OptionError(
+            f"bounds by {method} in {dtype}: take torch.float64, or torch.float32 with {', '.join(IN_FLOAT32)}"
+        )
+    return BOUNDS[method](*in_single_precision(network, domain, objective), deadline=deadline).double()
+
+
+def bound_problem(
+    problem: Problem, method: str, *, deadline: Deadline = NEVER, dtype: torch.dtype = torch.float64
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bound the objective of each problem over its set: lower and upper, float64, each of shape (problems,).
+
+    The other arguments are those of `bound_rows`.
+    """
+    if problem.domain.batch is None:
+        bounds = bound_rows(problem.network, problem.domain, problem.objective, method, deadline=deadline, dtype=dtype)
+        return bounds.lower[0], bounds.upper[0]
+    rows = problem.objective[:, None]
+    bounds = bound_rows(problem.network, problem.domain, rows, method, deadline=deadline, dtype=dtype)
+    return bounds.lower[:, 0], bounds.upper[:, 0]
+
+
+def upper_bound(problem: Problem, method: str, *, deadline: Deadline = NEVER) -> torch.Tensor:
+    """Return a certified upper bound of each problem, float64, shape (problems,).
+
+    It is minus infinity where the bounds of the outputs prove that no input of the set satisfies the output
+    constraints, with the tolerance that answers have. The deadline is that of `bound_rows`.
+    """
+    _, upper = bound_problem(problem, method, deadline=deadline)
+    constraints = problem.constraints
+    if constraints is None:
+        return upper
+    rows = bound_rows(problem.network, problem.domain, constraints.matrix, method, deadline=deadline)
+    broken = (rows.lower > constraints.accepted).any(-1)
+    return torch.where(broken, -torch.inf, upper)

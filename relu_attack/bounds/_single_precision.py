@@ -1,0 +1,83 @@
+"""What bounds in float32 are computed from: the same network, box and rows, where float32 can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from relu_attack.domains import Box, Domain
+from relu_attack.errors import OptionError
+from relu_attack.network import Combined, Dense, Diagonal, LinearOperator, Network, Selection, Widened
+from relu_attack.rounding import box_of
+
+
+def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> tuple[Network, Box, Tensor]:
+    """Return a network, a box and objective rows in float32 whose bounds hold for those in float64.
+
+    Weights and rows stay what they are, to the last bit, as those of a float32 model do; the box is rounded outward.
+
+    Raises
+    ------
+    OptionError
+        Where float32 cannot hold a number, for a set that is not a box, and where products are not plain sums of
+        products in float32: for convolutions, whose kernels may be fast transforms with errors of another kind, and
+        while `torch.set_float32_matmul_precision` allows less than the highest precision.
+
+    Examples
+    --------
+    >>> from relu_attack.network import dense_chain
+    >>> third = torch.tensor([[1 / 3]], dtype=torch.float64)
+    >>> chain = dense_chain([third.float().double()], [torch.zeros(1, dtype=torch.float64)])
+    >>> _, box, _ = in_single_precision(chain, Box(third[0], third[0]), torch.ones(1, 1, dtype=torch.float64))
+    >>> bool(box.lower.double() < third) and bool(third < box.upper.double())
+    True
+    """
+    if torch.get_float32_matmul_precision() != "highest":
+        raise OptionError(
+            f"torch.get_float32_matmul_precision() is {torch.get_float32_matmul_precision()!r}; bounds in float32 hold "
+            "with 'highest' only, or take float64"
+        )
+    if not isinstance(domain, Box):
+        raise OptionError(
+            f"the domain is a {type(domain).__name__}; bounds in float32 are for boxes; take its box, or float64"
+        )
+    for place, numbers in _numbers(network):
+        _check_exact(numbers, place)
+    _check_exact(objective, "the objective")
+    around = domain.to(device="cpu", dtype=torch.float64).bounding_box()
+    ends = box_of(around.lower, around.upper, torch.float32)
+    lower, upper = (end if domain.batch is None else end.squeeze(1) for end in ends)
+    return network.to(dtype=torch.float32), Box(lower, upper, shape=domain.shape), objective.float()
+
+
+def _numbers(network: Network) -> Iterator[tuple[str, Tensor]]:
+    """Return the numbers of a network, each tensor with the words for where it stands."""
+    affines = [(f"layer {index}", layer.affine) for index, layer in enumerate(network.layers)]
+    for place, affine in [*affines, ("the output", network.output)]:
+        yield f"a bias of {place}", affine.bias
+        folded = [] if affine.loss is None or affine.loss.factors is None else [affine.loss.factors]
+        for operator in (affine.operator, *folded):
+            for weight in _weights(operator, place):
+                yield f"a weight of {place}", weight
+    for index, layer in enumerate(network.layers):
+        yield f"a slope of layer {index}", layer.slope
+
+
+def _weights(operator: LinearOperator, place: str) -> Iterator[Tensor]:
+    if isinstance(operator, Dense | Diagonal):
+        yield operator.weight
+    elif isinstance(operator, Combined):
+        for part in operator.operators:
+            yield from _weights(part, place)
+    elif not isinstance(operator, Selection | Widened):  # one has no numbers, the other's are of float32
+        raise OptionError(
+            f"{place} is a {type(operator).__name__.lower()}; bounds in float32 are for dense layers, take float64"
+        )
+
+
+def _check_exact(numbers: Tensor, name: str) -> None:
+    wrong = numbers.float().double() != numbers
+    if bool(wrong.any()):
+        raise OptionError(f"{name} is {float(numbers[wrong][0])!r}, which float32 cannot hold; take float64")

@@ -1,0 +1,118 @@
+"""Linear functions over the triangle relaxation of a network: what the bounds by linear programs have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from relu_attack._deadline import Deadline, DoesNotFitError
+from relu_attack.domains import Domain
+from relu_attack.encodings import Encoding, combination_error, count_entries, encode, row_error
+from relu_attack.network import Network
+from relu_attack.problem import Problem
+from relu_attack.programs import PreparedProgram, Program
+from relu_attack.rounding import up
+
+Array = NDArray[np.float64]
+Range = tuple[Tensor, Tensor]
+
+CROWN = 0.5
+"""Share of the time that CROWN may take before the programs."""
+# Seconds a coefficient in which a linear program is written down and given to HiGHS, which looks at no clock meanwhile.
+_SETUP = 2e-6
+# Half of the digits of what HiGHS takes for infinite: coefficients are products of two ends.
+_LARGEST = 1e10
+
+
+@dataclass(frozen=True, eq=False)
+class RelaxedRows:
+    """Linear functions ``matrix @ point + constant`` of the points of a relaxation, off by rounding of `error`."""
+
+    program: Program
+    matrix: Any
+    constant: Array
+    error: Array
+
+    @staticmethod
+    def of_units(
+        network: Network, domain: Domain, ranges: list[Range], size: Tensor, deadline: Deadline
+    ) -> RelaxedRows | None:
+        """Return the preactivations of the layer above the known ranges; its inputs are of `size` (inputs,) at most.
+
+        None where the time that is left is too short for the program.
+        """
+        layers, affine = network.layers[: len(ranges)], network.layers[len(ranges)].affine
+        part = Network(layers, affine, network.input_shape, (affine.operator.outputs,))
+        encoding = _relaxation(part, domain, ranges, deadline)
+        if encoding is None:
+            return None
+        error = row_error(affine, size, np.zeros(affine.operator.outputs, dtype=bool))
+        return RelaxedRows(encoding.program, encoding.output_matrix, encoding.output_constant, error)
+
+    @staticmethod
+    def of_objective(
+        network: Network, domain: Domain, ranges: list[Range], size: Tensor, objective: Tensor, deadline: Deadline
+    ) -> RelaxedRows | None:
+        """Return the objective rows; None where the time that is left is too short for the program."""
+        encoding = _relaxation(network, domain, ranges, deadline)
+        if encoding is None:
+            return None
+        affine, weight = network.output, objective.numpy()
+        matrix = scipy.sparse.csr_array(scipy.sparse.csr_array(weight) @ encoding.output_matrix)
+        error = combination_error(affine, objective, size)
+        return RelaxedRows(encoding.program, matrix, weight @ encoding.output_constant, error.numpy())
+
+    def tighten(self, known: Range, chosen: Tensor, deadline: Deadline, *, until_stable: bool) -> Range:
+        """Return ranges (1, rows) of which the `chosen` rows (rows,) are tightened in the time that is left.
+
+        The widest come first, the side nearer to zero before the other; with `until_stable` a row is done when it
+        cannot change its sign any more.
+        """
+        low, high = (side[0].numpy().copy() for side in known)
+        prepared = PreparedProgram(self.program)
+        order = np.argsort(low - high, kind="stable")
+        for row in order[chosen.numpy()[order]]:
+            coefficients = self.matrix[[row]].toarray()[0]
+            for sign in (1.0, -1.0) if abs(high[row]) <= abs(low[row]) else (-1.0, 1.0):
+                left = deadline.left
+                if left == 0:
+                    return _range(low, high)
+                if until_stable and (low[row] >= 0 or high[row] <= 0):
+                    break
+                prepared.change(objective=sign * coefficients, constant=sign * self.constant[row])
+                solution = prepared.solve(time_limit=None if math.isinf(left) else left)
+                if not (solution.certified and math.isfinite(solution.bound)):
+                    continue
+                bound = float(up(torch.tensor(solution.bound + self.error[row], dtype=torch.float64)))
+                if sign > 0:
+                    high[row] = min(high[row], bound)
+                else:
+                    low[row] = max(low[row], -bound)
+        return _range(low, high)
+
+
+def has_program(ranges: Sequence[Range]) -> bool:
+    """Return whether the ranges of all units are small enough for a program: HiGHS takes no large numbers."""
+    return all(bool((end.abs() <= _LARGEST).all()) for layer in ranges for end in layer)
+
+
+def _relaxation(network: Network, domain: Domain, ranges: list[Range], deadline: Deadline) -> Encoding | None:
+    problem = Problem(network, domain, torch.zeros(1, network.outputs, dtype=torch.float64), batched=False)
+    sides = [(low[0], high[0]) for low, high in ranges]
+    try:
+        deadline.require(_SETUP * count_entries(network, sides))
+        return encode(problem, sides, relaxed=True, deadline=deadline)
+    except DoesNotFitError:
+        return None
+
+
+def _range(low: Array, high: Array) -> Range:
+    return torch.as_tensor(low)[None], torch.as_tensor(high)[None]

@@ -1,0 +1,153 @@
+"""`AdversarialTraining`: learn from the worst inputs near the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from relu_attack._checks import ArrayLike
+from relu_attack.callbacks._batch import Keys, Place
+from relu_attack.callbacks._lightning import Callback, LightningModule, Trainer
+from relu_attack.callbacks._monitor import check_prefix
+from relu_attack.callbacks._network import NetworkOf, check_network, find_network
+from relu_attack.callbacks._options import Attack, check_number, check_whole
+from relu_attack.errors import OptionError
+from relu_attack.robustness import Clip
+
+
+class AdversarialTraining(Callback):
+    """Replace a part of each training batch by the worst inputs near its samples (Madry et al., arXiv 1706.06083).
+
+    Before each training step `worst_case` moves the first samples of the batch, and the step learns from them with
+    their own labels. In a batch that is a list or a mapping, as the default collation makes them, the tensor of samples
+    is replaced; in a tuple its numbers are written over, and written back after the step. With several processes each
+    moves its own batches. Logged at each epoch are
+
+    - ``adversarial/radius``, which grows during the warm-up,
+    - ``adversarial/broken``, the share of the moved samples that the network gets wrong.
+
+    Parameters
+    ----------
+    radius
+        How far samples are moved, after the warm-up.
+    share
+        Which part of each batch is moved, above 0 and at most 1.
+    warmup_epochs
+        The radius of epoch e, from 0, is ``radius * min(1, (e + 1) / (warmup_epochs + 1))``.
+    norm, clip, normalize
+        As in `worst_case`.
+    method, restarts, steps
+        As in `worst_case`; one walker of 4 steps by default.
+    seed
+        Of the first batch; each later one adds 1.
+    network, keys
+        As in `WorstCaseMonitor`.
+    log_key_prefix
+        In place of ``adversarial`` in the names above.
+
+    Raises
+    ------
+    OptionError, DomainError
+        At once, for an argument that cannot be used.
+    UnsupportedModuleError, ModelError, ObjectiveError
+        When the network has no exact form here or is no classifier of such samples.
+
+    Examples
+    --------
+    >>> from relu_attack.callbacks import AdversarialTraining
+    >>> training = AdversarialTraining(radius=0.1, share=0.5, warmup_epochs=3)
+    >>> [round(training.radius_at(epoch), 6) for epoch in range(5)]
+    [0.025, 0.05, 0.075, 0.1, 0.1]
+    """
+
+    def __init__(
+        self,
+        *,
+        radius: float,
+        share: float = 0.5,
+        warmup_epochs: int = 0,
+        norm: str = "linf",
+        clip: Clip | None = (0.0, 1.0),
+        normalize: tuple[ArrayLike, ArrayLike] | None = None,
+        method: str = "steepest_ascent",
+        restarts: int = 1,
+        steps: int = 4,
+        seed: int = 0,
+        network: NetworkOf = "model",
+        keys: Keys = (0, 1),
+        log_key_prefix: str = "adversarial",
+    ) -> None:
+        super().__init__()
+        self._attack = Attack(
+            radius=radius,
+            norm=norm,
+            clip=clip,
+            normalize=normalize,
+            method=method,
+            restarts=restarts,
+            steps=steps,
+            time_limit=None,
+            seed=seed,
+        )
+        check_number("share", share)
+        if not 0 < share <= 1:
+            raise OptionError(f"share must be above 0 and at most 1, got {share!r}")
+        check_whole("warmup_epochs", warmup_epochs, 0)
+        check_network(network)
+        check_prefix(log_key_prefix)
+        self.radius, self.share, self.warmup_epochs = radius, share, warmup_epochs
+        self.network = network
+        self.log_key_prefix = log_key_prefix
+        self._place = Place(keys)
+        self._batches = 0
+        self._undo: Callable[[], None] | None = None
+
+    @property
+    def state_key(self) -> str:
+        """Name under which checkpoints keep the state."""
+        return self._generate_state_key(log_key_prefix=self.log_key_prefix)
+
+    def radius_at(self, epoch: int) -> float:
+        """Return the radius of an epoch, from 0."""
+        return self.radius * min(1.0, (epoch + 1) / (self.warmup_epochs + 1))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many batches were moved, which is what seeds depend on."""
+        return {"batches": self._batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._batches = state_dict["batches"]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Move the first samples of the batch."""
+        x, label = self._place.read(batch)
+        count = round(self.share * len(x))
+        if count == 0:
+            return
+        radius = self.radius_at(trainer.current_epoch)
+        attack = replace(self._attack, radius=radius, seed=self._attack.seed + self._batches)
+        worst = attack(find_network(pl_module, self.network), x[:count], label[:count])
+        self._batches += 1
+        moved = x.clone()
+        moved[:count] = worst.x.to(x.dtype)
+        self._undo = self._place.replace(batch, moved)
+        for name, number in (("radius", radius), ("broken", float(worst.success.double().mean()))):
+            key = f"{self.log_key_prefix}/{name}"
+            pl_module.log(key, number, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Give the batch its own samples back."""
+        self._put_back()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the batch its own samples back."""
+        self._put_back()
+
+    def _put_back(self) -> None:
+        if self._undo is not None:
+            self._undo()
+            self._undo = None

@@ -1,0 +1,105 @@
+"""`CertifiedAccuracyMonitor`: accuracy on the samples, under attack, and proven, while a classifier is trained."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from relu_attack._checks import ArrayLike
+from relu_attack.callbacks._batch import Keys, Place, Samples
+from relu_attack.callbacks._lightning import Trainer
+from relu_attack.callbacks._monitor import Monitor
+from relu_attack.callbacks._network import NetworkOf
+from relu_attack.callbacks._options import Attack
+from relu_attack.robustness import Clip, RobustAccuracy, robust_accuracy
+
+
+class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
+    """Log the accuracy of a classifier on fixed samples when each may be moved within a ball.
+
+    Logged are three shares, in this order:
+
+    - ``accuracy/certified``, proven right on the whole ball: at most the accuracy in the worst case,
+    - ``accuracy/attacked``, where no input of the ball was found that is not: at least the accuracy in the worst case,
+    - ``accuracy/clean``, right at the sample itself.
+
+    Parameters
+    ----------
+    radius
+        How far an input may be from its sample.
+    samples
+        A pair (x, label), x of shape (samples, \\*shape), or how many to take from the first batches of the validation
+        data, all where there are fewer. They stay the same for the whole training.
+    norm, clip, normalize, method, restarts, steps, time_limit, seed
+        As in `worst_case`.
+    network, keys, every_n_epochs
+        As in `WorstCaseMonitor`.
+    log_key_prefix
+        In place of ``accuracy`` in the names above.
+
+    Attributes
+    ----------
+    accuracy : RobustAccuracy or None
+        The last answer, with the margins of each sample.
+
+    Raises
+    ------
+    OptionError, DomainError
+        At once, for an argument that cannot be used.
+    UnsupportedModuleError, ModelError, ObjectiveError
+        When the network has no exact form here or is no classifier of such samples.
+
+    Examples
+    --------
+    >>> from relu_attack.callbacks import CertifiedAccuracyMonitor
+    >>> monitor = CertifiedAccuracyMonitor(radius=0.05, samples=128, every_n_epochs=5)
+    >>> monitor.log_key_prefix  # ModelCheckpoint(monitor="accuracy/certified", mode="max") keeps the safest weights
+    'accuracy'
+    """
+
+    names = ("clean", "attacked", "certified")
+
+    def __init__(
+        self,
+        *,
+        radius: float,
+        samples: int | tuple[Tensor, Tensor] = 64,
+        norm: str = "linf",
+        clip: Clip | None = (0.0, 1.0),
+        normalize: tuple[ArrayLike, ArrayLike] | None = None,
+        method: str = "steepest_ascent",
+        restarts: int | None = None,
+        steps: int | None = None,
+        time_limit: float | None = None,
+        seed: int = 0,
+        network: NetworkOf = "model",
+        keys: Keys = (0, 1),
+        every_n_epochs: int = 1,
+        log_key_prefix: str = "accuracy",
+    ) -> None:
+        source = Samples(samples, Place(keys))
+        super().__init__(network=network, every_n_epochs=every_n_epochs, log_key_prefix=log_key_prefix, samples=source)
+        self._source = source
+        self._attack = Attack(
+            radius=radius,
+            norm=norm,
+            clip=clip,
+            normalize=normalize,
+            method=method,
+            restarts=restarts,
+            steps=steps,
+            time_limit=time_limit,
+            seed=seed,
+        )
+        self.accuracy: RobustAccuracy | None = None
+
+    def _look(self, model: nn.Module) -> RobustAccuracy:
+        options = self._attack.options()
+        accuracy = robust_accuracy(model, [self._source.get()], self._attack.radius, progress=False, **options)
+        if not accuracy.complete:
+            raise KeyboardInterrupt
+        return accuracy
+
+    def _take(self, accuracy: RobustAccuracy, trainer: Trainer) -> dict[str, float]:
+        self.accuracy = accuracy
+        assert accuracy.certified is not None
+        return {"clean": accuracy.clean, "attacked": accuracy.attacked, "certified": accuracy.certified}

@@ -1,0 +1,190 @@
+"""`WorstCaseMonitor`: how bad the network can get, at the end of each validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from relu_attack._checks import ArrayLike
+from relu_attack.callbacks._batch import Keys, Place, Samples
+from relu_attack.callbacks._images import log_images
+from relu_attack.callbacks._lightning import Trainer
+from relu_attack.callbacks._monitor import Monitor
+from relu_attack.callbacks._network import NetworkOf
+from relu_attack.callbacks._options import Attack, check_whole
+from relu_attack.callbacks._questions import Answer, NearSamples, OverDomain, Question
+from relu_attack.domains import Domain
+from relu_attack.errors import OptionError
+from relu_attack.objectives import Objective
+from relu_attack.robustness import Clip
+
+REDUCTIONS = ("max", "mean")
+
+
+class WorstCaseMonitor(Monitor[Answer]):
+    """Log the worst case of the network while it is trained: the value found, a certified bound, and the gap.
+
+    Give either a `domain`, and the value is the largest objective over it; or a `radius`, and it is the margin by which
+    a classifier is wrong at the worst input near each sample, above 0 where that is broken. Logged are
+
+    - ``worst_case/value``, a forward pass of the network at an input of the set,
+    - ``worst_case/bound``, which no input of the set exceeds, in real arithmetic,
+    - ``worst_case/gap``, the difference of the two: the true worst case is between them.
+
+    Each search begins from the worst inputs of the one before.
+
+    Parameters
+    ----------
+    domain
+        The set of inputs, or a batch of sets.
+    objective
+        What is largest in the worst case: `Output`, `Linear` or `Margin`; output 0 by default. For the smallest output
+        give `Linear` with a negative weight.
+    radius
+        How far an input may be from its sample.
+    samples
+        A pair (x, label), x of shape (samples, \\*shape), or how many to take from the first batches of the validation
+        data, all where there are fewer. They stay the same for the whole training, and are 64 by default.
+    norm, clip, normalize
+        As in `worst_case`; for a `radius` only.
+    method
+        One of `ReLUOptimizer.maximize`, ``"auto"`` by default; for a `radius` one of `worst_case`,
+        ``"steepest_ascent"`` by default.
+    restarts, steps, time_limit
+        Walkers, steps of each of them (`iterations` of `maximize`), and seconds for each search. Over a domain the time
+        is one second where neither steps nor a time are given; near samples there are 10 walkers of 40 steps each.
+        What the time ends depends on the machine; to repeat a training to the last digit, give steps.
+    bounds
+        Method of the certified bound over a domain, see `ReLUOptimizer.bounds`; near samples it is CROWN.
+    reduction
+        Of several problems or samples the ``"max"`` or the ``"mean"`` is logged; the bound is one on that.
+    images
+        How many of the worst inputs go to the loggers that take images, if they are images in [0, 1] of shape
+        (1 or 3, height, width); 8 by default.
+    seed
+        Of the first search; each later one adds 1.
+    network
+        The attribute of the LightningModule that is the network, such as ``"model"``, the default, or a function from
+        the module to it.
+    keys
+        Where samples and labels are in a batch: indices of a sequence or keys of a mapping.
+    every_n_epochs
+        It looks at each validation of every n-th epoch.
+    log_key_prefix
+        In place of ``worst_case`` in the names above.
+
+    Attributes
+    ----------
+    worst_inputs : Tensor or None
+        The inputs of the last search, on the CPU, shape (problems or samples, \\*shape of one input).
+    answer : Answer or None
+        The last search as a whole: `x`, and `value` and `bound` of each problem or sample.
+
+    Raises
+    ------
+    OptionError, DomainError
+        At once, for an argument that cannot be used.
+    UnsupportedModuleError, ModelError, ObjectiveError
+        When the network has no exact form here, or the set and the objective do not fit it.
+
+    Examples
+    --------
+    >>> import relu_attack as ra
+    >>> from relu_attack.callbacks import WorstCaseMonitor
+    >>> box = ra.Box(-1.0, 1.0, shape=(4,))
+    >>> monitor = WorstCaseMonitor(domain=box, objective=ra.Output(0), method="ppga_lr", steps=100)
+    >>> monitor.state_key  # and beside it, for example, EarlyStopping("worst_case/value")
+    "WorstCaseMonitor{'log_key_prefix': 'worst_case'}"
+    """
+
+    names = ("value", "bound", "gap")
+
+    def __init__(
+        self,
+        *,
+        domain: Domain | None = None,
+        objective: Objective | None = None,
+        radius: float | None = None,
+        samples: int | tuple[Tensor, Tensor] | None = None,
+        norm: str = "linf",
+        clip: Clip | None = (0.0, 1.0),
+        normalize: tuple[ArrayLike, ArrayLike] | None = None,
+        method: str | None = None,
+        restarts: int | None = None,
+        steps: int | None = None,
+        time_limit: float | None = None,
+        bounds: str = "crown",
+        reduction: str = "max",
+        images: int = 8,
+        seed: int = 0,
+        network: NetworkOf = "model",
+        keys: Keys = (0, 1),
+        every_n_epochs: int = 1,
+        log_key_prefix: str = "worst_case",
+    ) -> None:
+        if (domain is None) == (radius is None):
+            raise OptionError("give either a domain, to search as a whole, or a radius, to search near samples")
+        if reduction not in REDUCTIONS:
+            raise OptionError(f"reduction is {reduction!r}; it must be one of {', '.join(REDUCTIONS)}")
+        check_whole("images", images, 0)
+        self._question: Question
+        source: Samples | None = None
+        if domain is not None:
+            if samples is not None:
+                raise OptionError("samples go with a radius, not with a domain")
+            self._question = OverDomain(
+                domain=domain,
+                objective=objective,
+                method="auto" if method is None else method,
+                restarts=restarts,
+                steps=steps,
+                time_limit=time_limit,
+                bounds=bounds,
+                seed=seed,
+            )
+        else:
+            assert radius is not None
+            if objective is not None or bounds != "crown":
+                raise OptionError("objective and bounds go with a domain; with a radius margins are bounded by CROWN")
+            attack = Attack(
+                radius=radius,
+                norm=norm,
+                clip=clip,
+                normalize=normalize,
+                method="steepest_ascent" if method is None else method,
+                restarts=restarts,
+                steps=steps,
+                time_limit=time_limit,
+                seed=seed,
+            )
+            source = Samples(64 if samples is None else samples, Place(keys))
+            self._question = NearSamples(attack=attack, samples=source)
+        super().__init__(network=network, every_n_epochs=every_n_epochs, log_key_prefix=log_key_prefix, samples=source)
+        self.reduction = reduction
+        self.images = images
+        self.worst_inputs: Tensor | None = None
+        self.answer: Answer | None = None
+        self._searches = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the worst inputs, and how many searches there were, which is what seeds depend on."""
+        return {"searches": self._searches, "worst_inputs": self.worst_inputs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._searches, self.worst_inputs = state_dict["searches"], state_dict["worst_inputs"]
+
+    def _check(self, model: nn.Module) -> None:
+        self._question.check(model)
+
+    def _look(self, model: nn.Module) -> Answer:
+        return self._question.ask(model, x0=self.worst_inputs, turn=self._searches)
+
+    def _take(self, answer: Answer, trainer: Trainer) -> dict[str, float]:
+        self._searches += 1
+        self.answer, self.worst_inputs = answer, answer.x
+        if trainer.is_global_zero:
+            log_images(trainer, f"{self.log_key_prefix}/inputs", answer.x, self.images)
+        value, bound = answer.reduced(self.reduction)
+        return {"value": value, "bound": bound, "gap": bound - value}

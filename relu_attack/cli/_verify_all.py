@@ -1,0 +1,173 @@
+"""``relu-attack verify-all``: every instance of a list, with the results in a file that a later run continues."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relu_attack._progress import progress_bar
+from relu_attack.cli._messages import BAD_INPUT, INTERRUPTED, on_terminal, plain_messages, say
+from relu_attack.cli._optimize import Progress
+from relu_attack.cli._verify import WORDS, WholeSeed, check_timeout
+from relu_attack.errors import FileFormatError, ReLUAttackError
+
+if TYPE_CHECKING:
+    from relu_attack.cli._instances import Identity, Instance, Row
+
+
+def verify_all(
+    instances: Annotated[
+        Path, typer.Argument(metavar="INSTANCES.csv", help="Lines onnx,vnnlib,timeout; paths relative to its folder.")
+    ],
+    results: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write the results here; what is there of the same files is kept."),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="For each instance, instead of those in the list.")
+    ] = None,
+    seed: WholeSeed = 0,
+    progress: Progress = None,
+) -> None:
+    """Verify every instance of a list, print a line for each, and count the answers; errors do not stop the rest."""
+    check_timeout(timeout)
+    with plain_messages():
+        from relu_attack._files import held
+        from relu_attack.cli._instances import read_instances
+
+        asked = read_instances(instances, timeout)
+        with nullcontext() if results is None else held(results):
+            run = Run(instances.parent, results, seed)
+            known = run.resume(asked)
+            missing = [instance for instance, row in zip(asked, known, strict=True) if row is None]
+            shown = on_terminal() if progress is None else progress
+            finished = all(run.verify(instance) for instance in _shown(missing, run.counts, shown))
+        typer.echo(in_words(run.counts))
+        if not finished:
+            say("interrupted")
+            raise typer.Exit(INTERRUPTED)
+        if run.counts["error"]:
+            say(f"{run.counts['error']} of {len(asked)} instances ended in an error")
+        if run.counts["error"] or run.unwritten:
+            raise typer.Exit(BAD_INPUT)
+
+
+class Run:
+    """The run of a list: its results, in memory and in a file, if there is one.
+
+    Parameters
+    ----------
+    folder
+        Of the list.
+    results
+        The file; None for none.
+    seed
+        Of every instance.
+    """
+
+    def __init__(self, folder: Path, results: Path | None, seed: int) -> None:
+        self._folder, self._results, self._seed = folder, results, seed
+        self._rows: dict[tuple[str, str], Row] = {}
+        self.counts: Counter[str] = Counter()
+        self.unwritten = False
+
+    def resume(self, asked: list[Instance]) -> list[Row | None]:
+        """Return the row of each instance that an earlier run has answered; write down those that still hold."""
+        if self._results is None:
+            return [None] * len(asked)
+        from relu_attack.cli._instances import Identity, read_results, write_results
+
+        self._rows = read_results(self._results)
+        found: list[Row | None] = []
+        stale, digests = 0, dict[str, str]()
+        for instance in asked:
+            row = self._rows.get((instance.onnx, instance.vnnlib))
+            if row is not None and not row.answers(instance, Identity.of(instance, self._folder, digests)):
+                del self._rows[row.key]
+                row, stale = None, stale + 1
+            found.append(row)
+        self.counts.update(row.result for row in found if row is not None)
+        kept = sum(row is not None for row in found)
+        if kept:
+            say(f"{kept} of {len(asked)} instances are in {self._results} and are not run again")
+        if stale:
+            say(f"{stale} of {len(asked)} are there for other files, another version or less time, and are run again")
+        write_results(self._results, self._rows.values())
+        return found
+
+    def verify(self, instance: Instance) -> bool:
+        """Verify one instance, print its line and write it down; return False if the user interrupts."""
+        from relu_attack.cli._instances import Identity
+
+        row = _row(instance, self._folder, self._seed, Identity.of(instance, self._folder))
+        if row is None:
+            return False
+        self.counts[row.result] += 1
+        self._rows[row.key] = row
+        self._write()
+        typer.echo(f"{row.result:8} {row.seconds:>8} s  {row.onnx} {row.vnnlib}  {row.message}".rstrip())
+        return True
+
+    def _write(self) -> None:
+        """Write all rows; where that fails, say so and go on: the next ones are written with them."""
+        if self._results is None:
+            return
+        from relu_attack.cli._instances import write_results
+
+        try:
+            write_results(self._results, self._rows.values())
+            self.unwritten = False
+        except FileFormatError as reason:
+            if not self.unwritten:
+                say(f"{reason}; the run goes on")
+            self.unwritten = True
+
+
+def in_words(counts: Counter[str]) -> str:
+    """Return the counts of the answers, all kinds of them."""
+    return ", ".join(f"{counts[word]} {word}" for word in (*WORDS.values(), "error"))
+
+
+def _row(instance: Instance, folder: Path, seed: int, identity: Identity) -> Row | None:
+    """Verify one instance; None if the user interrupts."""
+    from relu_attack.cli._instances import Row
+    from relu_attack.io import verify_files
+
+    named = (instance.onnx, instance.vnnlib, f"{instance.timeout:g}")
+    try:
+        answer = verify_files(folder / instance.onnx, folder / instance.vnnlib, time_limit=instance.timeout, seed=seed)
+    except KeyboardInterrupt:
+        return None
+    except ReLUAttackError as reason:
+        return Row(*named, result="error", message=" ".join(str(reason).split()), **vars(identity))
+    except Exception as reason:  # whatever is wrong with one instance, the others are to be run
+        message = " ".join(f"{type(reason).__name__}: {reason}".split())
+        return Row(*named, result="error", message=message, **vars(identity))
+    if answer.interrupted:
+        return None
+    return Row(
+        *named,
+        result=WORDS[answer.verdict],
+        seconds=f"{answer.runtime:.3f}",
+        bound=repr(answer.bound),
+        decided_by=answer.decided_by,
+        regions=str(answer.regions),
+        message=answer.note,
+        **vars(identity),
+    )
+
+
+def _shown(instances: list[Instance], counts: Counter[str], progress: bool) -> Iterator[Instance]:
+    """Yield the instances, with a bar that shows the counts where it is wanted."""
+    if not (progress and instances):
+        yield from instances
+        return
+    with progress_bar(instances, unit="instance", desc="verify") as bar:
+        for instance in bar:
+            bar.set_postfix_str(in_words(counts))
+            yield instance

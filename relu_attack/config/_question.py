@@ -1,0 +1,162 @@
+"""The model, the objective and what to make of the answer, one section each."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_validator
+from torch import nn
+from typing_extensions import Self
+
+from relu_attack.config._base import InputFile, OutputFile, Section, context_of, read_index, shown, suggest
+from relu_attack.config._numbers import Numbers
+from relu_attack.errors import FileFormatError
+from relu_attack.io import load_factory, load_model, read_rows
+from relu_attack.objectives import Linear, Margin, Objective, Output
+
+
+def _output(value: Any, info: ValidationInfo) -> int:
+    return read_index(value, context_of(info).outputs, "output")
+
+
+OutputIndex: TypeAlias = Annotated[int, BeforeValidator(_output)]
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def _picture(path: Path) -> Path:
+    if path.suffix not in PICTURES:
+        raise ValueError(f"{path.name} must end in {', '.join(PICTURES)}")
+    return path
+
+
+Picture: TypeAlias = Annotated[OutputFile, AfterValidator(_picture)]
+
+
+def _architecture(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str):
+        path = context_of(info).folder / value
+        if not path.is_file():
+            raise ValueError(f"{path} does not exist or is no file; paths are relative to the configuration file")
+        return path
+    if not isinstance(value, list | dict):
+        raise ValueError(f"must be a list of layers or the name of a file with one; got {shown(value)}")
+    return value
+
+
+class ModelSection(Section):
+    """The model: a ``file`` of weights, with an ``architecture`` unless the file holds it, or a ``factory``."""
+
+    file: InputFile | None = None
+    architecture: Annotated[Any, BeforeValidator(_architecture)] = None
+    factory: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.file is None) == (self.factory is None):
+            raise ValueError("needs either file: a file of weights, or factory: module:function")
+        return self
+
+    def build(self) -> nn.Module:
+        """Return the model; raise `FileFormatError` when it cannot be loaded."""
+        if self.file is None:
+            return load_factory(str(self.factory))
+        return load_model(self.file, architecture=self.architecture)
+
+
+class MarginSection(Section):
+    """How far the class ``target`` is ahead of the class ``label``."""
+
+    target: OutputIndex
+    label: OutputIndex
+
+
+class ObjectiveSection(Section):
+    """One of ``output``, ``linear`` (a weight for each output) and ``margin``; ``name`` and ``unit`` in words."""
+
+    output: OutputIndex | None = None
+    linear: Numbers | None = None
+    margin: MarginSection | None = None
+    name: str = "value"
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if sum(entry is not None for entry in (self.output, self.linear, self.margin)) > 1:
+            raise ValueError("has more than one of output, linear and margin; give one")
+        return self
+
+    def build(self) -> Objective | None:
+        """Return the objective, or None for the default one."""
+        if self.margin is not None:
+            return Margin(self.margin.target, self.margin.label)
+        if self.linear is not None:
+            return Linear(self.linear)
+        return None if self.output is None else Output(self.output)
+
+
+class OutputSection(Section):
+    """Files to write: ``result`` (JSON and arrays) and ``figure`` (value against time)."""
+
+    result: OutputFile | None = None
+    figure: Picture | None = None
+
+
+class RecipeReport(Section):
+    """The answer beside the best row of a table.
+
+    Attributes
+    ----------
+    reference
+        A ``.csv`` file with a column for each named input.
+    measured
+        Its column with what the objective predicts.
+    """
+
+    kind: Literal["recipe"]
+    reference: InputFile
+    measured: str
+
+    def rows(self, names: tuple[str, ...]) -> tuple[list[list[float]], list[float]]:
+        """Return the inputs of each row of the table, and what was measured; raise `FileFormatError`."""
+        inputs, measured = [], []
+        (_, head), *rows = read_rows(self.reference) or [(1, [])]
+        for column in (*names, self.measured):
+            if column not in head:
+                raise FileFormatError(f"{self.reference} has no column {column!r}; {suggest(column, head)}")
+        places = [head.index(name) for name in (*names, self.measured)]
+        for number, row in rows:
+            try:
+                *values, found = (float(row[place]) for place in places)
+            except (IndexError, ValueError):
+                raise FileFormatError(f"{self.reference}: line {number} is not all numbers") from None
+            if not all(map(math.isfinite, (*values, found))):
+                raise FileFormatError(f"{self.reference}: line {number} has a number that is not finite")
+            inputs.append(values)
+            measured.append(found)
+        return inputs, measured
+
+
+class ImagesReport(Section):
+    """A picture, in ``file``, of the center of a ball beside the answer; ``classes`` are names of the outputs."""
+
+    kind: Literal["images"]
+    file: Picture
+    classes: tuple[str, ...] | None = None
+
+
+_REPORTS: dict[str, type[RecipeReport | ImagesReport]] = {"recipe": RecipeReport, "images": ImagesReport}
+
+
+def _choose(value: Any, info: ValidationInfo) -> Any:
+    # Chosen here, so that the errors are those of one kind.
+    if not isinstance(value, dict) or "kind" not in value:
+        raise ValueError(f"must be a mapping with a key kind: {', '.join(_REPORTS)}")
+    if not isinstance(value["kind"], str) or value["kind"] not in _REPORTS:
+        raise ValueError(f"has the kind {shown(value['kind'])}; {suggest(value['kind'], _REPORTS)}")
+    return _REPORTS[value["kind"]].model_validate(value, context=info.context)
+
+
+Report: TypeAlias = Annotated[RecipeReport | ImagesReport, BeforeValidator(_choose)]

@@ -1,0 +1,93 @@
+"""From a YAML file, with what the command line changes, to a checked configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from relu_attack._files import read_text
+from relu_attack._limits import TEXT_BYTES
+from relu_attack._plain import read_yaml
+from relu_attack.config._base import ConfigError, Context, problems_of
+from relu_attack.config._configuration import Configuration, Question
+from relu_attack.errors import FileFormatError
+
+
+def load_configuration(
+    path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None
+) -> tuple[Configuration, Question]:
+    """Read a configuration file, check it as a whole, and load what it names.
+
+    Parameters
+    ----------
+    path
+        A YAML file. Paths in it are relative to its folder.
+    overrides
+        Values that replace those of the file, by key: ``{"restarts": 8, "domain.constraints.0.upper": 2400}``.
+
+    Returns
+    -------
+    Configuration, Question
+        The file as values, and its model, set and objective.
+
+    Raises
+    ------
+    ConfigError
+        With all errors at once, each with its key.
+    """
+    path = Path(path)
+    content = _read(path)
+    attempts = [_override(content, key, value) for key, value in (overrides or {}).items()]
+    problems = [found for found in attempts if found is not None]
+    context = Context(path.parent, _names(content.get("inputs")), _names(content.get("outputs")))
+    try:
+        configuration = Configuration.model_validate(content, context=context)
+    except ValidationError as error:
+        raise ConfigError(path, problems + problems_of(error)) from None
+    question, failures = configuration.build()
+    if question is None or problems:
+        raise ConfigError(path, problems + failures)
+    return configuration, question
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    named = isinstance(value, dict | list) and all(isinstance(name, str) for name in value)
+    return tuple(value) if named and value else None
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    try:
+        content = read_yaml(read_text(path, most=TEXT_BYTES), path)
+    except FileFormatError as reason:
+        raise ConfigError(path, [str(reason).removeprefix(str(path)).lstrip(", ")]) from None
+    if not isinstance(content, dict):
+        raise ConfigError(path, ["must be a mapping with the keys model, domain and others; see configs/README.md"])
+    return content
+
+
+def _override(content: Any, key: str, value: Any) -> str | None:
+    """Set the value at a dotted key; return what is wrong with the key, or None."""
+    *parents, last = key.split(".")
+    place = content
+    for depth, part in enumerate([*parents, last]):
+        if isinstance(place, list):
+            if not part.isdigit() or int(part) >= len(place):
+                return f"{key}: {part!r} is no index into the {len(place)} entries of {'.'.join(parents[:depth])}"
+            if depth == len(parents):
+                place[int(part)] = value
+                return None
+            place = place[int(part)]
+        elif isinstance(place, dict):
+            if depth == len(parents):
+                place[part] = value
+                return None
+            if place.get(part) is None:
+                place[part] = {}
+            place = place[part]
+        else:
+            return f"{key}: {'.'.join(parents[:depth])} is {place!r}, which has no keys"
+    return None

@@ -1,0 +1,128 @@
+"""Balls of the sum of absolute values."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from relu_attack.domains._ball import ClippedBall
+from relu_attack.domains._domain import Inequalities, uniform
+from relu_attack.domains._root import find_root
+from relu_attack.errors import DomainError
+from relu_attack.rounding import dot_error, up
+
+
+class L1Ball(ClippedBall):
+    """The inputs whose absolute differences from a center sum to at most a radius, within a box.
+
+    Parameters
+    ----------
+    center, radius, clip, shape
+        As in `LInfBall`; the radius is in this norm.
+
+    Raises
+    ------
+    DomainError
+        As in `LInfBall`.
+
+    Notes
+    -----
+    The nearest point is center + clamp(soft threshold of the offset) for one threshold; the norm is
+    piecewise linear in the threshold, and `find_root` solves it in a bracket. A maximizer of c . x spends
+    the radius on the inputs with the largest \\|c\\| first, each up to the clip box (a fractional knapsack).
+    `violation` is relative to the radius (the norm) and to the larger clip bound or 1 (the box).
+
+    Examples
+    --------
+    >>> import torch
+    >>> ball = L1Ball(torch.zeros(3), 1.0, clip=(0.0, 0.75))
+    >>> ball.support(torch.tensor([1.0, 3.0, 2.0]))
+    tensor([0.0000, 0.7500, 0.2500])
+    """
+
+    def _norm(self, offset: Tensor) -> Tensor:
+        return offset.abs().sum(-1)
+
+    def _nearest(self, offset: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        radius, size = self.radius.to(offset.dtype), offset.abs()
+
+        def shrink(threshold: Tensor) -> tuple[Tensor, Tensor]:
+            left = (size - threshold.unsqueeze(-1)).clamp_min(0)
+            soft = torch.copysign(left, offset)
+            return torch.clamp(soft, low, high), (left > 0) & (soft > low) & (soft < high)
+
+        def evaluate(threshold: Tensor) -> tuple[Tensor, Tensor]:
+            shrunk, free = shrink(threshold)
+            excess = self._norm(shrunk) - radius
+            return excess, threshold + excess / free.sum(-1)
+
+        largest = size.amax(-1)
+        tolerance = 8 * torch.finfo(offset.dtype).eps * radius
+        threshold = find_root(evaluate, feasible=largest, infeasible=torch.zeros_like(largest), tolerance=tolerance)
+        return shrink(threshold)[0]
+
+    def _extreme(self, direction: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        start = torch.clamp(torch.zeros_like(direction), low, high)
+        left = (self.radius - self._norm(start)).clamp_min(0).unsqueeze(-1)
+        limit = torch.where(direction > 0, high, low)
+        capacity = torch.where(direction == 0, 0.0, torch.minimum((limit - start).abs(), left))
+        order = direction.abs().argsort(dim=-1, descending=True)
+        capacity = capacity.gather(-1, order)
+        spent_before = capacity.cumsum(-1) - capacity
+        move = torch.minimum(capacity, (left - spent_before).clamp_min(0))
+        return start + torch.copysign(torch.zeros_like(direction).scatter(-1, order, move), direction)
+
+    def _norm_step(self, offset: Tensor, direction: Tensor) -> Tensor:
+        def evaluate(step: Tensor) -> tuple[Tensor, Tensor]:
+            moved = offset + step.unsqueeze(-1) * direction
+            excess = self._norm(moved) - self.radius
+            return excess, step - excess / (torch.sign(moved) * direction).sum(-1)
+
+        moving = self._norm(direction)
+        end = torch.where(moving > 0, (self._norm(offset) + self.radius) / moving, 0.0)
+        tolerance = 8 * torch.finfo(torch.float64).eps * self.radius
+        return find_root(evaluate, feasible=torch.zeros_like(end), infeasible=end, tolerance=tolerance)
+
+    def _room(self, distance: Tensor) -> Tensor:
+        total = distance.sum(-1, keepdim=True)
+        others = total - distance - dot_error(total, self.inputs + 4, total)
+        radius = self.radius.unsqueeze(-1)
+        return torch.where(others > 0, torch.minimum(up(radius - others), radius), radius)
+
+    def _within(self, offset: list[Fraction], radius: Fraction) -> bool:
+        return sum(map(abs, offset)) <= radius
+
+    def _draw(self, count: int, generator: torch.Generator | None) -> Tensor:
+        sets = () if self.batch is None else (self.batch,)
+        # Shares of a sum of exponentials are uniform on the simplex; the last one is what is left unspent.
+        share = -torch.log1p(-uniform(*sets, count, self.inputs + 1, generator=generator))
+        sign = torch.sign(uniform(*sets, count, self.inputs, generator=generator) - 0.5)
+        return sign * (share / share.sum(-1, keepdim=True))[..., :-1]
+
+    @property
+    def is_polyhedral(self) -> bool:
+        return self.batch is None
+
+    def inequalities(self) -> Inequalities:
+        if self.batch is not None:
+            raise DomainError(f"a batch of {self.batch} balls has no one set of rows; take one ball at a time")
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> Inequalities:
+        center, radius = self.center_point, self.radius.to(self.dtype)
+        identity, none = torch.eye(self.inputs, dtype=self.dtype, device=self.device), center.new_zeros(1, self.inputs)
+        above, below = torch.cat([identity, -identity], 1), torch.cat([-identity, -identity], 1)
+        total = torch.cat([none, torch.ones_like(none)], 1)
+        return Inequalities(
+            matrix=torch.cat([above, below, total]),
+            upper=torch.cat([center, -center, radius.reshape(1)]),
+            equality_matrix=center.new_zeros(0, 2 * self.inputs),
+            equality_value=center.new_zeros(0),
+            lower_bounds=torch.cat([self.clip_low, torch.zeros_like(center)]),
+            upper_bounds=torch.cat([self.clip_high, radius.expand(self.inputs)]),
+            auxiliary=self.inputs,
+        )

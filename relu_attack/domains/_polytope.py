@@ -1,0 +1,418 @@
+"""Polytopes: linear inequalities, equations and bounds."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relu_attack._checks import ArrayLike, first_index
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack.domains import _integrality
+from relu_attack.domains import _polytope_form as forms
+from relu_attack.domains import _polytope_input as reading
+from relu_attack.domains._box import Box, steps_to_bounds
+from relu_attack.domains._domain import Domain, Inequalities, normal, uniform
+from relu_attack.domains._polytope_box import enclosing_box
+from relu_attack.domains._polytope_checks import Checks
+from relu_attack.domains._polytope_form import Array
+from relu_attack.domains._polytope_integer_points import repair
+from relu_attack.domains._polytope_projection import Projector
+from relu_attack.errors import DomainError
+
+SAMPLE_STEPS = 10
+# Parts with given whole numbers that are kept: making one takes several linear programs, and points of a search round
+# to the same few.
+_MOST_PARTS = 256
+# Shares of the time of a call that the programs of its bounding box may take, those for extreme points, and the
+# projections of random points.
+_BOX_SHARE, _SUPPORT_SHARE, _SAMPLE_SHARE = 0.2, 0.1, 0.1
+# Room of a row, relative to its norm over inputs of width 1, below which a projection in float32 is too coarse: its
+# points are off by 4e-6.
+THIN = 2e-3
+# Width, relative to the given one and to the bounds, that is only what the bounds of the box lose.
+NARROW = 1e-11
+
+
+class Polytope(Domain):
+    """The inputs x with ``A x <= b``, ``A_eq x = b_eq`` and ``lower <= x <= upper``.
+
+    Parameters
+    ----------
+    A, b
+        Inequalities: shapes (rows, inputs) and (rows,).
+    A_eq, b_eq
+        Equations: shapes (equations, inputs) and (equations,).
+    lower, upper
+        Bounds, numbers or one for each input; infinite where there is none.
+    shape
+        Shape of one input; (inputs,) by default.
+    integer, one_hot
+        Inputs that must be whole numbers in an answer, and groups of which one is 1 and the others are 0, as in `Box`.
+        That a group sums to 1 is an equation of the set itself, the relaxation.
+
+    Raises
+    ------
+    DomainError
+        When a number is NaN, shapes do not fit, the set is empty or unbounded, or no point of it is whole where it must
+        be; it names the row or input.
+    SolverError
+        When the search for a point with whole numbers is not decided in a minute.
+
+    Notes
+    -----
+    A polytope is made in float64; ``.to(dtype=torch.float32)`` is a rounded copy for walking. `violation` of a row is
+    in units of what its terms range over in the set, at most the larger of \\|b\\| and 1 for a row of norm 1;
+    projected, sampled and supporting points violate no row by more than 1e-9 of it: they are pulled toward a point in
+    the relative interior. Bounds and proofs are made from the rows and bounds as they were given, never from those that
+    walks use: a row with hardly any room, 5e-10 of its range, is an equation for walks only. How `project` finds the
+    nearest point is told in `Projector`. `round` goes to the nearest whole numbers; where no point has these, to those
+    nearest in the L1 norm that one has, by a mixed-integer program whose search is cut off after 1000 nodes. The other
+    inputs are projected with the whole numbers held.
+
+    Examples
+    --------
+    >>> import torch
+    >>> simplex = Polytope(A_eq=torch.ones(1, 3), b_eq=[1.0], lower=0.0)
+    >>> simplex.project(torch.tensor([[2.0, 0.0, 0.0], [0.5, 0.5, 0.3]])).round(decimals=4)
+    tensor([[1.0000, 0.0000, 0.0000],
+            [0.4000, 0.4000, 0.2000]], dtype=torch.float64)
+    >>> screws = Polytope([[2.0, 3.0]], [7.9], lower=0.0, upper=9.0, integer=[0, 1])
+    >>> screws.round(torch.tensor([0.6, 2.2]))
+    tensor([0., 2.], dtype=torch.float64)
+    """
+
+    _identity = ("_given", "shape", "integer", "one_hot")
+    _deadline: Deadline = NEVER
+    _source: Polytope | None = None
+
+    def __init__(
+        self,
+        A: ArrayLike | None = None,
+        b: ArrayLike | None = None,
+        A_eq: ArrayLike | None = None,
+        b_eq: ArrayLike | None = None,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
+        *,
+        shape: tuple[int, ...] | None = None,
+        integer: _integrality.Indices = (),
+        one_hot: _integrality.Groups = (),
+    ) -> None:
+        inputs = reading.count_inputs(A, A_eq, lower, upper, shape)
+        self.shape, self.batch = (inputs,) if shape is None else tuple(shape), None
+        self.integer, self.one_hot = _integrality.read_integrality("Polytope", integer, one_hot, self.shape)
+        self._given, form, names = reading.read_polytope(
+            A, b, A_eq, b_eq, lower, upper, self.integer, self.one_hot, inputs
+        )
+        point = forms.feasible_point(form, names)
+        forms.require_bounded(form)
+        self._known: np.ndarray | None = None
+        self._settle(form, *forms.reduce_form(form, point))
+        if (form.low < form.high)[list(self.integer)].any():
+            self._known = self.round(self._interior).numpy()
+
+    def _settle(self, form: forms.PolytopeForm, reduced: forms.PolytopeForm, interior: Array, scale: Array) -> None:
+        """Keep the rows of norm 1, the form that walks use, a point inside of it, and rough widths of the inputs."""
+        self._rows, self._form, self._scale = form, reduced, scale
+        parts = [torch.as_tensor(part) for part in (reduced.A, reduced.b, reduced.E, reduced.e)]
+        self._projector = Projector(
+            rows=torch.cat([parts[2], parts[0]]), values=torch.cat([parts[3], parts[1]]), equalities=len(parts[3]),
+            low=torch.as_tensor(reduced.low), high=torch.as_tensor(reduced.high),
+            size=max(1.0, float(np.abs(interior).max())), deadline=self._deadline,
+        )  # fmt: skip
+        self._checks = Checks.of(form, interior, scale)
+        self._interior = torch.as_tensor(interior)
+        self._box: Box | None = None
+        self._exact: Polytope = self
+        self._parts: dict[tuple[float, ...], Polytope] = {}
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._interior.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._interior.device
+
+    @property
+    def tolerance(self) -> float:
+        """Relative violation up to which a point counts as inside: 1e-9, or 1e-5 for a float32 copy."""
+        return 1e-9 if self.dtype == torch.float64 else 1e-5
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Polytope:
+        dtype, device, exact = dtype or self.dtype, device or self.device, self._exact
+        copy = object.__new__(Polytope)
+        vars(copy).update(vars(exact))
+        copy.integer, copy.one_hot = self.integer, self.one_hot
+        copy._projector = exact._projector.to(device=device, dtype=dtype)
+        copy._interior = exact._interior.to(device=device, dtype=dtype)
+        copy._checks = exact._checks.to(device, dtype)
+        return copy
+
+    def within(self, deadline: Deadline) -> Polytope:
+        exact = copy.copy(self._exact)
+        exact._exact, exact._source, exact._deadline = exact, self._exact, deadline
+        exact._projector = replace(exact._projector, deadline=deadline)
+        exact.integer, exact.one_hot = self.integer, self.one_hot
+        return exact.to(device=self.device, dtype=self.dtype)
+
+    def with_fixed(self, index: _integrality.Indices, values: ArrayLike) -> Polytope:
+        """Return the part of the set in which some inputs have given values, as `Domain.with_fixed` says.
+
+        Values of a point that counts as inside are never refused: rows that no point with these values can meet give
+        way, by at most the violation that a point of the set may have.
+        """
+        exact, given = self._exact, self._exact._given
+        low, high = given.lower_bounds.clone(), given.upper_bounds.clone()
+        indices, numbers = _integrality.read_fixed("Polytope", index, values, low, self.shape)
+        reading.require_within(low[indices], high[indices], indices, numbers, self.tolerance)
+        low[indices] = high[indices] = numbers
+        form = replace(exact._rows, low=low.numpy(), high=high.numpy())
+        sizes = exact._checks.scale.numpy()
+        nearest, excess = forms.least_broken_point(form, exact._interior.numpy(), sizes)
+        if excess > self.tolerance + forms.PRECISION:
+            raise DomainError(
+                f"Polytope has no point with the given values of the fixed inputs {indices[:5]}: "
+                f"a row is broken by {excess:.2g} of its size at least"
+            )
+        point = torch.as_tensor(nearest)
+        upper = torch.maximum(given.upper, given.matrix @ point)
+        fixed = Polytope(
+            given.matrix, upper, given.equality_matrix, given.equality_matrix @ point, low, high,
+            shape=self.shape, integer=self.integer,
+        )  # fmt: skip
+        fixed.one_hot = self.one_hot
+        return fixed.to(device=self.device, dtype=self.dtype)
+
+    def _part(self, index: tuple[int, ...], values: Tensor) -> Polytope:
+        """Return `with_fixed`, kept for the next points that round to the same whole numbers."""
+        key = tuple(values.tolist())
+        part = self._parts.pop(key, None)
+        self._parts[key] = part = self.with_fixed(index, values) if part is None else part
+        if len(self._parts) > _MOST_PARTS:
+            del self._parts[next(iter(self._parts))]
+        return part
+
+    def _round(self, points: Tensor) -> Tensor:
+        low, high = self._checks.low, self._checks.high
+        flat = points.to(self.device, self.dtype).reshape(-1, self.inputs)
+        if not torch.isfinite(flat).all():
+            raise DomainError(f"Polytope cannot round points that are not finite, at {first_index(~flat.isfinite())}")
+        whole = _integrality.nearest_whole(flat, low, high, self.integer, self.one_hot)
+        broken = torch.nonzero(~self.contains(whole)).squeeze(-1)
+        if len(broken):
+            near, around = (part[broken].to("cpu", torch.float64) for part in (flat, whole))
+            exact = self._exact
+            repaired = repair(
+                exact._rows,
+                near,
+                around,
+                integer=self.integer,
+                known=exact._known,
+                hold=exact._part,
+                deadline=self._deadline,
+            )
+            whole = whole.index_copy(0, broken, repaired.to(whole))
+        return whole.reshape(points.shape)
+
+    def project(self, points: Tensor) -> Tensor:
+        flat = self._check_points(points).to(self.dtype).reshape(-1, self.inputs)
+        onto = self._onto_equations(flat)
+        outside = self._outside(onto)
+        if bool(outside.any()):
+            index = torch.nonzero(outside).squeeze(-1)
+            if self._too_thin:
+                nearest = self._exact.to(device=self.device).project(onto[index].double()).to(self.dtype)
+            else:
+                nearest = self._pull_inside(self._projector.nearest(onto[index]))
+            onto = onto.index_copy(0, index, nearest)
+        return onto.reshape(points.shape)
+
+    @cached_property
+    def _too_thin(self) -> bool:
+        """Whether the errors of a projection in this dtype are no small part of the room of some row."""
+        if self.dtype == torch.float64:
+            return False
+        form, interior = self._form, self._exact._interior.cpu().numpy()
+        near = forms.Scaled.around(form, interior, self._scale)
+        return bool((near.form.b < THIN).any())
+
+    def _onto_equations(self, points: Tensor) -> Tensor:
+        """Return the nearest points of the affine hull; points that meet the equations already stay."""
+        projector = self._projector
+        fixed = projector.low == projector.high
+        points = torch.where(fixed, projector.low, points)
+        if projector.equalities == 0:
+            return points
+        rows = projector.rows[: projector.equalities]
+        rounding = 8 * torch.finfo(self.dtype).eps * projector.size
+        # The second pass takes out the rounding of the first, which is that of a point far away.
+        for _ in range(2):
+            error = points @ rows.T - projector.values[: projector.equalities]
+            points = points - torch.where(error.abs() > rounding, error, 0.0) @ rows
+        return points
+
+    @cached_property
+    def _margin(self) -> Tensor:
+        """What the products of the rows with points of the set are off by for a rounding, (rows,)."""
+        projector = self._projector
+        rows, values = projector.rows[projector.equalities :], projector.values[projector.equalities :]
+        size = rows.abs() @ self._checks.largest + values.abs()
+        return 8 * torch.finfo(self.dtype).eps * size
+
+    def _outside(self, points: Tensor) -> Tensor:
+        """Return which points (count, inputs) of the affine hull break a row or a bound."""
+        projector = self._projector
+        rows, values = projector.rows[projector.equalities :], projector.values[projector.equalities :]
+        outside = ((points < projector.low) | (points > projector.high)).any(-1)
+        return outside if len(rows) == 0 else outside | ((points @ rows.T) > values).any(-1)
+
+    def _pull_inside(self, points: Tensor) -> Tensor:
+        """Move points that leave the set by roundings toward the interior point, until they are inside."""
+        projector, interior = self._projector, self._interior
+        points = self._onto_equations(points)
+        offset = points - interior
+        rows, values = projector.rows[projector.equalities :], projector.values[projector.equalities :]
+        room, margin = values - rows @ interior, self._margin
+        if self.dtype == torch.float64:
+            room = torch.maximum(room - margin, room / 2).clamp_min(0)
+        else:
+            # What the dtype cannot tell from the boundary is not worth a move by a share of the whole set.
+            room = room.clamp_min(0) + margin
+        share = _largest_share(offset @ rows.T, room)
+        if projector.equalities:
+            share = torch.minimum(share, _largest_share(offset, projector.high - interior))
+            share = torch.minimum(share, _largest_share(-offset, interior - projector.low))
+        pulled = torch.where((share < 1).unsqueeze(-1), interior + share.unsqueeze(-1) * offset, points)
+        return torch.clamp(pulled, projector.low, projector.high)
+
+    def violation(self, points: Tensor) -> Tensor:
+        return self._checks.violation(self._check_points(points))
+
+    def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return random points of the set, shape (count, inputs).
+
+        Uniform points of the bounding box are projected, drawn toward the interior by a random share, and
+        then moved by a few steps of hit-and-run, along directions scaled by the widths of the set.
+        """
+        box = self.bounding_box()
+        widths = box.upper - box.lower
+
+        def draw(*size: int) -> Tensor:
+            return uniform(*size, generator=generator).to(self.device, self.dtype)
+
+        part = self.within(self._deadline.share(_SAMPLE_SHARE))
+        start = part.project(box.lower + draw(count, self.inputs) * widths)
+        points = torch.lerp(self._interior, start, draw(count, 1))
+        equations = self._projector.rows[: self._projector.equalities]
+        for _ in range(SAMPLE_STEPS):
+            direction = normal(count, self.inputs, generator=generator)
+            direction = direction.to(self.device, self.dtype) * widths
+            direction = direction - (direction @ equations.T) @ equations
+            ahead, behind = self.max_step(points, direction), self.max_step(points, -direction)
+            ahead, behind = (torch.where(torch.isfinite(step), step, 0.0) for step in (ahead, behind))
+            step = torch.lerp(-behind, ahead, draw(count))
+            points = points + step.unsqueeze(-1) * direction
+        return self._pull_inside(points)
+
+    def support(self, direction: Tensor) -> Tensor:
+        flat = self._check_points(direction).detach().to("cpu", torch.float64).reshape(-1, self.inputs)
+        near = forms.Scaled.around(self._form, self._exact._interior.cpu().numpy(), self._scale)
+        deadline = self._deadline.share(_SUPPORT_SHARE)
+        best = [forms.maximize(near, row, deadline) for row in flat.numpy()]
+        points = torch.as_tensor(np.stack(best)) if best else flat
+        return self._pull_inside(points.to(self.device, self.dtype)).reshape(direction.shape)
+
+    def max_step(self, points: Tensor, direction: Tensor) -> Tensor:
+        projector, count = self._projector, self._projector.equalities
+        points = self._check_points(points).to(self.dtype)
+        direction = self._check_points(direction).to(self.dtype)
+        inside = self.contains(points)
+        # Roundings of a direction along a face must not count as a step through it.
+        flat = 64 * torch.finfo(self.dtype).eps * direction.abs().amax(-1, keepdim=True)
+        direction = torch.where(direction.abs() > flat, direction, 0.0)
+        rate, slack = direction @ projector.rows.T, projector.values - points @ projector.rows.T
+        rate = torch.where(rate.abs() > flat * math.sqrt(self.inputs), rate, 0.0)
+        leaves = (rate[..., :count] != 0).any(-1)
+        rate, slack = rate[..., count:], slack[..., count:].clamp_min(0)
+        through = torch.where(rate > 0, slack / rate, torch.inf)
+        bounded = torch.clamp(points, projector.low, projector.high)
+        step = steps_to_bounds(bounded, direction, projector.low, projector.high)
+        step = torch.cat([step.unsqueeze(-1), through], -1).amin(-1)
+        return torch.where(inside & ~leaves, step, 0.0)
+
+    @property
+    def is_polyhedral(self) -> bool:
+        return self.batch is None
+
+    def inequalities(self) -> Inequalities:
+        given = self._given
+        parts = (given.matrix, given.upper, given.equality_matrix, given.equality_value)
+        matrix, upper, equality_matrix, equality_value = (part.to(self.device, self.dtype) for part in parts)
+        return Inequalities(
+            matrix=matrix, upper=upper, equality_matrix=equality_matrix, equality_value=equality_value,
+            lower_bounds=given.lower_bounds.to(self.device, self.dtype),
+            upper_bounds=given.upper_bounds.to(self.device, self.dtype),
+        )  # fmt: skip
+
+    def bounding_box(self) -> Box:
+        """Return a box that holds all exact points: the smallest, up to what dual bounds of the given rows lose."""
+        exact = self._exact
+        if exact._box is None:
+            given = exact._given
+            parts = (given.matrix, given.upper, given.equality_matrix, given.equality_value)
+            bounds = (given.lower_bounds, given.upper_bounds)
+            rows = forms.PolytopeForm(*(part.numpy() for part in (*parts, *bounds)))
+            near = forms.Scaled.around(rows, exact._interior.cpu().numpy(), exact._scale)
+            lower, upper, whole = enclosing_box(given, near, deadline=exact._deadline.share(_BOX_SHARE))
+            exact._box = Box(lower, upper, shape=self.shape)
+            source = exact._source if whole else None
+            while source is not None:
+                source._box, source = exact._box, source._source
+        return exact._box.to(device=self.device, dtype=self.dtype).bounding_box()
+
+    def normalized(self) -> tuple[Polytope, Tensor, Tensor]:
+        exact = self._exact
+        box, form, interior = exact.bounding_box(), exact._form, exact._interior.numpy()
+        shift = box.lower.numpy()
+        width = (box.upper - box.lower).numpy()
+        # A width of this size is only what the bounds of the box lose: the input is fixed.
+        narrow = (form.low == form.high) | (width <= NARROW * exact._scale) | (width <= NARROW * np.abs(shift))
+        scale = np.where(narrow, 1.0, width)
+        middle = (interior - shift) / scale
+        scaled = object.__new__(Polytope)
+        scaled.shape, scaled.batch, scaled._known, scaled._deadline = self.shape, None, None, exact._deadline
+        scaled._given = _over(exact._given, torch.as_tensor(shift), torch.as_tensor(scale))
+        rows, reduced = (forms.rescale(part, interior, middle, shift, scale) for part in (exact._rows, form))
+        widths = exact._scale / scale
+        scaled._settle(rows, *forms.orthonormal_equalities(reduced, middle, widths), widths)
+        # The same box, to rounding: walks measure their steps by it, and nothing is proved from it.
+        ends = (torch.as_tensor((end.numpy() - shift) / scale) for end in (box.lower, box.upper))
+        scaled._box = Box(*ends, shape=self.shape)
+        scaled = scaled.to(device=self.device, dtype=self.dtype)
+        factor, offset = (torch.as_tensor(part).to(self.device, self.dtype) for part in (scale, shift))
+        return scaled, factor, offset
+
+
+def _over(given: Inequalities, shift: Tensor, scale: Tensor) -> Inequalities:
+    """Return rows over u with ``x = shift + scale u``, to rounding."""
+    return Inequalities(
+        matrix=given.matrix * scale,
+        upper=given.upper - given.matrix @ shift,
+        equality_matrix=given.equality_matrix * scale,
+        equality_value=given.equality_value - given.equality_matrix @ shift,
+        lower_bounds=(given.lower_bounds - shift) / scale,
+        upper_bounds=(given.upper_bounds - shift) / scale,
+    )
+
+
+def _largest_share(offset: Tensor, room: Tensor) -> Tensor:
+    """Return the largest share <= 1 of offsets (count, rows) that stays within the room (rows,), shape (count,)."""
+    share = torch.where(offset > room, room / offset, 1.0)
+    return torch.cat([share, share.new_ones(len(share), 1)], -1).amin(-1)

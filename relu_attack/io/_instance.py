@@ -1,0 +1,111 @@
+"""An instance of the competition: a network and a property, each in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from pathlib import Path
+
+from relu_attack._deadline import OutOfTimeError, interruptible
+from relu_attack._files import as_path
+from relu_attack._limits import PROPERTY_BYTES
+from relu_attack._memory import named_memory_errors
+from relu_attack.errors import FileFormatError
+from relu_attack.io._compressed import read_bytes
+from relu_attack.io.onnx import read_model, read_onnx
+from relu_attack.io.vnnlib import claims_of, read_vnnlib
+from relu_attack.result import Verdict, Verification
+from relu_attack.solvers import Budget
+from relu_attack.verification import TIME_LIMIT, make_budget, verify_claims
+
+
+def verify_files(
+    network: str | os.PathLike[str],
+    unsafe: str | os.PathLike[str],
+    *,
+    time_limit: float = TIME_LIMIT,
+    memory_limit: float | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Verification:
+    """Say whether an input violates a property in VNN-LIB, which the competition calls ``sat``.
+
+    Proofs cover every decimal number of the files; a witness satisfies them exactly, and the network is run again at it
+    by onnxruntime, or by our own chain where that is not installed, which `Verification.note` then says.
+
+    Parameters
+    ----------
+    network
+        A name in ``.onnx`` or ``.onnx.gz``.
+    unsafe
+        A name in ``.vnnlib`` or ``.vnnlib.gz``.
+    time_limit
+        Seconds, with those for reading.
+    memory_limit, seed, progress
+        As in `relu_attack.verify`.
+
+    Returns
+    -------
+    Verification
+        Falsified is ``sat``, verified is ``unsat``. The witness has shape (inputs,).
+
+    Raises
+    ------
+    FileFormatError, UnsupportedModuleError, ModelError
+        For files that cannot be read, or that do not fit each other. A file that is missing is looked for with and
+        without ``.gz``.
+    """
+    began = time.perf_counter()
+    with named_memory_errors(), interruptible() as interruption:
+        budget = make_budget(time_limit, memory_limit, began, interruption)
+        try:
+            model = read_onnx(find(network), deadline=budget.deadline)
+            asked = read_vnnlib(find(unsafe), deadline=budget.deadline)
+        except OutOfTimeError:
+            return _nothing_known(budget)
+        chain = model.network
+        for word, declared, own in (("inputs", asked.inputs, chain.inputs), ("outputs", asked.outputs, chain.outputs)):
+            if declared != own:
+                raise FileFormatError(f"{unsafe} declares {declared} {word}, but {network} has {own}")
+        return verify_claims(model, claims_of(asked), (chain.inputs,), budget=budget, seed=seed, progress=progress)
+
+
+def digest_of_network(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a network and of its tensors in other files; "" where it cannot be read."""
+    try:
+        return read_model(find(path))[1]
+    except FileFormatError:
+        return ""
+
+
+def digest_of_property(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a property, decompressed; "" where it cannot be read."""
+    try:
+        return hashlib.sha256(read_bytes(find(path), suffix=".vnnlib", most=PROPERTY_BYTES)).hexdigest()
+    except FileFormatError:
+        return ""
+
+
+def _nothing_known(budget: Budget) -> Verification:
+    """Return the answer of a call that ends before its files are read."""
+    interrupted = budget.interruption.happened
+    return Verification(
+        verdict=Verdict.UNKNOWN if interrupted else Verdict.TIMEOUT,
+        witness=None,
+        outputs=None,
+        bound=math.inf,
+        decided_by="",
+        regions=0,
+        runtime=budget.elapsed(),
+        note="interrupted while the files were read" if interrupted else "the time went into reading the files",
+        interrupted=interrupted,
+    )
+
+
+def find(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file, or of the same file compressed or not where only that is there."""
+    path = as_path(path)
+    other = path.with_suffix("") if path.suffix == ".gz" else Path(f"{path}.gz")
+    return other if other.exists() and not path.exists() else path

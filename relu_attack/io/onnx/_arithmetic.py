@@ -1,0 +1,67 @@
+"""Sums, differences, products and quotients with a constant of any shape that broadcasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relu_attack.io.onnx._chain import Chain
+from relu_attack.io.onnx._node import Node
+from relu_attack.network import Diagonal, Lane
+
+
+def broadcast(node: Node, chain: Chain, constant: Tensor) -> Tensor:
+    """Bring the value and a constant to their common shape, and return the constant flat, shape (entries,)."""
+    try:
+        # That of torch imports sympy, which takes most of a second.
+        shape = np.broadcast_shapes(chain.shape, constant.shape)
+    except ValueError:
+        raise node.wrong(
+            f"has a constant of shape {tuple(constant.shape)}, which does not fit a value of shape {chain.shape}"
+        ) from None
+    chain.select(chain.places.expand(shape))
+    return constant.expand(shape).flatten()
+
+
+def lower_arithmetic(node: Node, chain: Chain) -> None:
+    """Lower ``Add``, ``Sub``, ``Mul`` and ``Div``."""
+    constant = broadcast(node, chain, node.tensor(1 - node.place))
+    ones = torch.ones_like(constant)
+    if node.kind == "Mul":
+        chain.affine(Diagonal(constant), None)
+    elif node.kind == "Div":
+        if not bool(constant.all()):
+            raise node.wrong("divides by zero")
+        chain.divide(constant)
+    elif node.kind == "Sub" and node.place == 1:
+        chain.affine(Diagonal(-ones), constant)
+    else:
+        chain.affine(Diagonal(ones), -constant if node.kind == "Sub" else constant)
+    chain.note(f"{chain.size} entries")
+
+
+def lower_sum(node: Node, chain: Chain, lanes: Sequence[Lane]) -> None:
+    """Lower ``Add`` and ``Sub`` of two values, of shapes that broadcast."""
+    try:
+        shape = np.broadcast_shapes(*(lane.shape for lane in lanes))
+    except ValueError:
+        raise node.wrong(f"adds values of shapes {lanes[0].shape} and {lanes[1].shape}, which do not fit") from None
+    first, second = (_expanded(chain, lane, shape) for lane in lanes)
+    chain.resume(second)
+    if node.kind == "Sub":
+        chain.scale(-1.0)
+    chain.add(first)
+    chain.note(f"two values, {chain.size} entries")
+
+
+def _expanded(chain: Chain, lane: Lane, shape: tuple[int, ...]) -> Lane:
+    chain.resume(lane)
+    chain.select(chain.places.expand(shape))
+    return chain.lane()
+
+
+SEVERAL = {"Add": lower_sum, "Sub": lower_sum}
+RULES = dict.fromkeys(("Add", "Sub", "Mul", "Div"), lower_arithmetic)

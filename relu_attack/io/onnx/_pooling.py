@@ -1,0 +1,87 @@
+"""Average and maximum pooling."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack.io.onnx._chain import Chain
+from relu_attack.io.onnx._node import Node
+from relu_attack.io.onnx._windows import Windows, windows
+from relu_attack.network import PADDING, Sparse, product
+from relu_attack.network import lower_max_pool as lower_module
+
+
+def lower_average_pool(node: Node, chain: Chain) -> None:
+    """Lower ``AveragePool`` over one or two spatial dimensions."""
+    counts_padding = bool(node.number("count_include_pad", 0))
+    if counts_padding and node.number("ceil_mode", 0):
+        # Opsets and runtimes differ in how many places the last window counts.
+        raise node.unsupported("has both ceil_mode=1 and count_include_pad=1; supported: one of them")
+    with chain.without_batch(node, dimensions=range(1, 3)):
+        table, shape = _table(node, chain, _windows(node, chain))
+        counted = table >= (PADDING if counts_padding else 0)
+        _average(chain, table, counted.sum(1), shape)
+    chain.note(f"-> {chain.shape}")
+
+
+def lower_global_average_pool(node: Node, chain: Chain) -> None:
+    """Lower ``GlobalAveragePool`` over any number of spatial dimensions."""
+    with chain.without_batch(node, dimensions=range(1, 7)):
+        channels = chain.shape[0]
+        table = chain.places.reshape(channels, -1)
+        divisor = torch.full((channels,), table.shape[1])
+        _average(chain, table, divisor, (channels, *[1] * (len(chain.shape) - 1)))
+    chain.note(f"-> {chain.shape}")
+
+
+def lower_max_pool(node: Node, chain: Chain) -> None:
+    """Lower ``MaxPool`` over one or two spatial dimensions; padding never wins."""
+    with chain.without_batch(node, dimensions=range(1, 3)):
+        found = _windows(node, chain)
+        reach = [dilate * (width - 1) + 1 for dilate, width in zip(found.dilations, found.kernel, strict=True)]
+        module = nn.MaxPool1d if len(found.sizes) == 1 else nn.MaxPool2d
+        if found.is_symmetric and all(2 * pad <= size for pad, size in zip(found.begin, reach, strict=True)):
+            lower_module(
+                module(found.kernel, found.strides, found.begin, found.dilations, ceil_mode=found.ceil_mode), chain
+            )
+        else:
+            # Each window is laid out by itself, its padding filled with one of its own entries, and pooled alone.
+            table, shape = _table(node, chain, found)
+            chain.select(torch.where(table >= 0, table, table.amax(1, keepdim=True)))
+            lower_module(nn.MaxPool1d(table.shape[1]), chain)
+            chain.reshape(shape)
+    chain.note(f"-> {chain.shape}")
+
+
+def _windows(node: Node, chain: Chain) -> Windows:
+    kernel = node.integers("kernel_shape")
+    if kernel is None:
+        raise node.wrong("has no kernel_shape")
+    return windows(node, chain.shape, kernel)
+
+
+def _table(node: Node, chain: Chain, found: Windows) -> tuple[Tensor, tuple[int, ...]]:
+    """Return which entries each window sees, one row a window, and the shape of the result."""
+    tables = found.tables()
+    table = product(tables, chain.shape)
+    if bool((table < 0).all(1).any()):
+        raise node.wrong(f"has a window that sees padding only, on a value of shape {(1, *chain.shape)}")
+    return table, (chain.shape[0], *(each.shape[0] for each in tables))
+
+
+def _average(chain: Chain, table: Tensor, divisor: Tensor, shape: tuple[int, ...]) -> None:
+    rows, places = torch.nonzero(table >= 0, as_tuple=True)
+    ones = torch.ones(len(rows), dtype=torch.float64)
+    operator = Sparse.from_triplets(rows, table[rows, places], ones, outputs=math.prod(shape), inputs=chain.size)
+    chain.affine(operator, None, shape)
+    chain.divide(divisor.double())
+
+
+RULES = {
+    "AveragePool": lower_average_pool,
+    "GlobalAveragePool": lower_global_average_pool,
+    "MaxPool": lower_max_pool,
+}

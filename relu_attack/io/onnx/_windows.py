@@ -1,0 +1,96 @@
+"""The windows of convolutions and pooling, as ONNX describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from relu_attack.io.onnx._node import Node
+from relu_attack.network import OUTSIDE, PADDING
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A window that slides over the last dimensions of a value, one number for each of them in every attribute.
+
+    Attributes
+    ----------
+    sizes
+        The sizes of the value.
+    kernel, strides, dilations
+        How the window looks and moves.
+    begin, end
+        The padding before the first and after the last entry.
+    ceil_mode
+        Whether a last window may reach beyond the padding.
+    """
+
+    sizes: tuple[int, ...]
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+    ceil_mode: bool
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether there is as much padding after as before."""
+        return self.begin == self.end
+
+    def tables(self) -> list[Tensor]:
+        """Return a table for each dimension, (windows, kernel), as `relu_attack.network.lowering._windows` has them."""
+        return [self._table(dimension) for dimension in range(len(self.sizes))]
+
+    def _table(self, dimension: int) -> Tensor:
+        size, kernel, stride, dilate, begin, end = (
+            part[dimension] for part in (self.sizes, self.kernel, self.strides, self.dilations, self.begin, self.end)
+        )
+        room = size + begin + end - dilate * (kernel - 1) - 1
+        windows = (room + (stride - 1 if self.ceil_mode else 0)) // stride + 1
+        if self.ceil_mode and (windows - 1) * stride >= size + begin:
+            windows -= 1  # a window may not start in the padding at the end
+        places = torch.arange(max(windows, 0))[:, None] * stride - begin + torch.arange(kernel) * dilate
+        table = places.masked_fill((places < 0) | (places >= size), PADDING)
+        return table.masked_fill(places >= size + end, OUTSIDE)
+
+
+def windows(node: Node, shape: Sequence[int], kernel: Sequence[int]) -> Windows:
+    """Read the window of a node that gets a value of shape (channels, \\*sizes).
+
+    Raises
+    ------
+    ModelError
+        For attributes of another length than the sizes, numbers that are too small, or a window that does not fit.
+    """
+    sizes, count = tuple(shape[1:]), len(shape) - 1
+    strides = node.integers("strides") or (1,) * count
+    dilations = node.integers("dilations") or (1,) * count
+    pads = node.integers("pads") or (0,) * (2 * count)
+    lengths = (len(kernel), len(strides), len(dilations), len(pads))
+    if lengths != (count, count, count, 2 * count) or min(*kernel, *strides, *dilations) < 1 or min(pads) < 0:
+        raise node.wrong(
+            f"has kernel {tuple(kernel)}, strides {strides}, dilations {dilations} and pads {pads}, which do not fit "
+            f"a value of shape {(1, *shape)}"
+        )
+    begin, end = pads[:count], pads[count:]
+    automatic = node.attributes.get("auto_pad", b"NOTSET")
+    if automatic in (b"SAME_UPPER", b"SAME_LOWER"):
+        totals = [
+            max((-(-size // stride) - 1) * stride + dilate * (width - 1) + 1 - size, 0)
+            for size, width, stride, dilate in zip(sizes, kernel, strides, dilations, strict=True)
+        ]
+        halves = tuple(total // 2 for total in totals)
+        others = tuple(total - half for total, half in zip(totals, halves, strict=True))
+        begin, end = (halves, others) if automatic == b"SAME_UPPER" else (others, halves)
+    elif automatic == b"VALID":
+        begin = end = (0,) * count
+    elif automatic != b"NOTSET":
+        raise node.wrong(f"has auto_pad={automatic!r}; it must be NOTSET, VALID, SAME_UPPER or SAME_LOWER")
+    found = Windows(sizes, tuple(kernel), strides, dilations, begin, end, bool(node.number("ceil_mode", 0)))
+    if any(table.shape[0] < 1 for table in found.tables()):
+        raise node.wrong(f"has a window {tuple(kernel)} that is larger than a value of shape {(1, *shape)}")
+    return found

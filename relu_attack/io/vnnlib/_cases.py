@@ -1,0 +1,236 @@
+"""From asserted formulas to cases."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import torch
+
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack._limits import BOUNDS, VALUE_ENTRIES
+from relu_attack.errors import FileFormatError
+from relu_attack.io.vnnlib._formulas import (
+    MANY,
+    Comparison,
+    Conjunction,
+    Formula,
+    join,
+    normal_form,
+    parts_of,
+    sides_of,
+    size_of,
+)
+from relu_attack.io.vnnlib._parser import Parser
+from relu_attack.io.vnnlib._property import Case, Inequalities
+from relu_attack.io.vnnlib._rounding import nearest, round_down, round_up
+
+LOOK_COMPARISONS = 1024
+"""Comparisons between two looks at the clock: some milliseconds."""
+COMPARISONS_FOR_EACH = 100
+"""The normal form may have this many comparisons for each disjunct that it may have."""
+
+
+@dataclass(eq=False)
+class Box:
+    """The bounds of the inputs in one conjunction: the tightest ones, with where in the text they stand.
+
+    Attributes
+    ----------
+    lower, upper
+        By input.
+    rows
+        Comparisons of inputs with each other.
+    """
+
+    lower: dict[int, tuple[Fraction, int]] = field(default_factory=dict)
+    upper: dict[int, tuple[Fraction, int]] = field(default_factory=dict)
+    rows: tuple[Comparison, ...] = ()
+
+    def within(self, comparisons: Iterable[Comparison]) -> Box:
+        """Return the box with more comparisons."""
+        lower, upper, rows = dict(self.lower), dict(self.upper), list(self.rows)
+        for comparison in comparisons:
+            if len(comparison.coefficients) > 1:
+                rows.append(comparison)
+                continue
+            ((index, coefficient),) = comparison.coefficients
+            limit = comparison.limit / coefficient if coefficient != 1 else comparison.limit
+            bounds, tighter = (upper, limit.__lt__) if coefficient > 0 else (lower, limit.__gt__)
+            if index not in bounds or tighter(bounds[index][0]):
+                bounds[index] = (limit, comparison.position)
+        return Box(lower, upper, tuple(rows))
+
+    @property
+    def conflict(self) -> int | None:
+        """An input whose lower bound is above its upper bound."""
+        return next((index for index in self.lower if self.lower[index][0] > self.upper[index][0]), None)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What is equal for equal boxes."""
+        bounds = (
+            bounds[index][0].as_integer_ratio() for bounds in (self.lower, self.upper) for index in sorted(bounds)
+        )
+        return (*bounds, *((row.coefficients, row.limit) for row in self.rows))
+
+
+def cases(parser: Parser, *, inputs: int, outputs: int, limit: int, deadline: Deadline = NEVER) -> tuple[Case, ...]:
+    """Return the cases of what a text asserts.
+
+    Raises
+    ------
+    FileFormatError
+        When there would be more than `limit` disjuncts, an input lacks a bound, or no case has any input.
+    OutOfTimeError
+        When the deadline passes.
+    """
+    sets, mixed, clauses = _split(parser, limit, deadline)
+    if len(sets) * len(mixed) * inputs > BOUNDS:
+        words = f"{len(sets) * len(mixed)} cases of {inputs} inputs"
+        raise parser.wrong(0, f"there would be {words}; at most {BOUNDS} inputs in all cases together are read")
+    shared = [tuple(clause) for clause in clauses]
+    found: dict[tuple[object, ...], tuple[Box, list[Conjunction]]] = {}
+    empty: FileFormatError | None = None
+    for conjunction in sets:
+        around = Box().within(conjunction)
+        for other in mixed:
+            deadline.require()
+            box = around.within(comparison for comparison in other if comparison.side == "X")
+            _check_bounds(parser, box, inputs)
+            if (index := box.conflict) is not None:
+                empty = empty or _empty(parser, box, index)
+                continue
+            mine = tuple(comparison for comparison in other if comparison.side == "Y")
+            found.setdefault(box.key, (box, []))[1].append(mine)
+    if empty is not None and not found:
+        raise empty
+    if not shared:
+        return ()
+    made: dict[tuple[Conjunction, ...], tuple[Inequalities, ...]] = {}
+    result = []
+    for box, own in found.values():
+        deadline.require()
+        alternatives = tuple(own)
+        if alternatives not in made:
+            joined = [(*mine, *clause) for mine in alternatives for clause in shared]
+            made[alternatives] = _inequalities(parser, joined, outputs, deadline)
+        result.append(_case(parser, box, made[alternatives], inputs, deadline))
+    return tuple(result)
+
+
+def _split(
+    parser: Parser, limit: int, deadline: Deadline
+) -> tuple[list[Conjunction], list[Conjunction], list[Conjunction]]:
+    """Return the normal forms of what is said of inputs, of both together, and of outputs; all three hold."""
+    groups: dict[frozenset[str], list[Formula]] = {frozenset("X"): [], frozenset("XY"): [], frozenset("Y"): []}
+    for part in parts_of(join(parser.asserted, conjunction=True), conjunction=True):
+        groups[sides_of(part) or frozenset("X")].append(part)
+    joined = [join(parts, conjunction=True) for parts in groups.values()]
+    sizes = [size_of(formula) for formula in joined]
+    disjuncts = min(math.prod(count for count, _ in sizes), MANY)
+    # Clauses on outputs alone are shared by the cases, so they are not multiplied out with them.
+    made = sizes[0][0] * sizes[1][0] * (sizes[2][0] if groups[frozenset("XY")] else 1) + sizes[2][0]
+    largest = max(size for _, size in sizes)
+    if made > limit or largest > COMPARISONS_FOR_EACH * limit:
+        raise parser.wrong(
+            0,
+            f"the normal form would have {_count(disjuncts)} disjuncts, {_count(largest)} comparisons in the largest "
+            f"part of it; at most limit={limit} disjuncts and {COMPARISONS_FOR_EACH * limit} comparisons are made",
+        )
+    sets, mixed, clauses = (normal_form(formula, deadline) for formula in joined)
+    return sets, mixed, clauses
+
+
+def _count(number: int) -> str:
+    return str(number) if number < MANY else f"more than {MANY}"
+
+
+def _check_bounds(parser: Parser, box: Box, inputs: int) -> None:
+    for word, sign, bounds in (("lower", ">=", box.lower), ("upper", "<=", box.upper)):
+        if len(bounds) < inputs:
+            index = next(index for index in range(inputs) if index not in bounds)
+            where = next(place for variable, place in parser.declared.items() if str(variable) == f"X_{index}")
+            raise parser.wrong(
+                where, f"X_{index} has no {word} bound in every case; assert ({sign} X_{index} number) for each"
+            )
+
+
+def _empty(parser: Parser, box: Box, index: int) -> FileFormatError:
+    (lower, low_place), (upper, up_place) = box.lower[index], box.upper[index]
+    return parser.wrong(
+        max(low_place, up_place),
+        f"no input is left: X_{index} must be at least {nearest(lower)!r} and at most {nearest(upper)!r}",
+    )
+
+
+def _case(parser: Parser, box: Box, clauses: tuple[Inequalities, ...], inputs: int, deadline: Deadline) -> Case:
+    inner, outer, snapped = [], [], []
+    for index in range(inputs):
+        if index % LOOK_COMPARISONS == 0:
+            deadline.require()
+        low, high = box.lower[index][0], box.upper[index][0]
+        inner.append((round_up(low), round_down(high)))
+        outer.append((round_down(low), round_up(high)))
+        for bound, bounds in zip(outer[-1], (box.lower, box.upper), strict=True):
+            if math.isinf(bound):
+                raise parser.wrong(bounds[index][1], f"a bound of X_{index} is too large for float64")
+        if inner[-1][0] > inner[-1][1]:
+            inner[-1] = (nearest(low), nearest(low))
+            snapped.append(index)
+    (lower, upper), (outer_lower, outer_upper) = (
+        torch.tensor(pairs, dtype=torch.float64).unbind(1) for pairs in (inner, outer)
+    )
+    rows = _inequalities(parser, [box.rows], inputs, deadline)[0] if box.rows else None
+    return Case(lower, upper, outer_lower, outer_upper, tuple(snapped), rows, clauses)
+
+
+def _inequalities(
+    parser: Parser, clauses: list[Conjunction], variables: int, deadline: Deadline
+) -> tuple[Inequalities, ...]:
+    """Return the comparisons of each clause as rows with exact coefficients."""
+    rows: list[int] = []
+    columns: list[int] = []
+    values: list[float] = []
+    limits: list[tuple[float, float]] = []
+    for place, comparison in enumerate(itertools.chain.from_iterable(clauses)):
+        if place % LOOK_COMPARISONS == 0:
+            deadline.require()
+        scale = _scale(comparison.coefficients)
+        limit = comparison.limit if scale == 1 else comparison.limit * scale
+        rows.extend([len(limits)] * len(comparison.coefficients))
+        limits.append((round_up(limit), round_down(limit)))
+        if any(map(math.isinf, limits[-1])):
+            raise parser.wrong(comparison.position, "the limit is too large for float64")
+        for index, coefficient in comparison.coefficients:
+            scaled = coefficient if scale == 1 else coefficient * scale
+            number = nearest(scaled)
+            if not _is_exact(number, scaled):
+                raise parser.wrong(comparison.position, "the coefficients have too many digits to be exact in float64")
+            columns.append(index)
+            values.append(number)
+    if len(limits) * variables > VALUE_ENTRIES:
+        raise parser.wrong(0, f"{len(limits)} comparisons of {variables} variables have too many coefficients")
+    matrix = torch.zeros(len(limits), variables, dtype=torch.float64)
+    matrix[rows, columns] = torch.tensor(values, dtype=torch.float64)
+    upper, inner = torch.tensor(limits, dtype=torch.float64).reshape(-1, 2).T.contiguous()
+    lengths = [len(clause) for clause in clauses]
+    return tuple(map(Inequalities, matrix.split(lengths), upper.split(lengths), inner.split(lengths)))
+
+
+def _scale(coefficients: tuple[tuple[int, Fraction], ...]) -> Fraction:
+    """Return a factor that makes the coefficients of a row exact in float64, if there is one."""
+    numbers = [number for _, number in coefficients]
+    if len(numbers) == 1 and abs(numbers[0]) != 1:
+        return abs(1 / numbers[0])
+    if all(_is_exact(nearest(number), number) for number in numbers):
+        return Fraction(1)
+    multiple = math.lcm(*(number.denominator for number in numbers))
+    return Fraction(multiple, math.gcd(*(int(number * multiple) for number in numbers)))
+
+
+def _is_exact(rounded: float, number: Fraction) -> bool:
+    return math.isfinite(rounded) and rounded.as_integer_ratio() == (number.numerator, number.denominator)

@@ -1,0 +1,48 @@
+"""A property as claims: each number rounded outward for proofs and inward for witnesses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relu_attack.domains import Box, Domain, Polytope
+from relu_attack.errors import DomainError
+from relu_attack.io.vnnlib._property import Case, Inequalities, Property
+from relu_attack.specification import Clause
+from relu_attack.verification import Claim
+
+
+def claims_of(unsafe: Property) -> tuple[Claim, ...]:
+    """Return what must hold for the property not to be violated: one claim for each case and clause.
+
+    Without claims nothing violates it.
+    """
+    found: list[Claim] = []
+    clauses: dict[int, tuple[Clause, Clause]] = {}
+    for case in unsafe.cases:
+        domain, inner = _set_for_proofs(case), Box(case.lower, case.upper)
+        inner_rows = None if case.input_rows is None else _clause(case.input_rows, case.input_rows.inner_upper)
+        for rows in case.clauses:
+            if id(rows) not in clauses:  # cases share their clauses
+                clauses[id(rows)] = _clause(rows, rows.upper), _clause(rows, rows.inner_upper)
+            outer, exact = clauses[id(rows)]
+            found.append(Claim(domain, outer, inner, inner_rows, exact))
+    return tuple(found)
+
+
+def _set_for_proofs(case: Case) -> Domain:
+    lower, upper = case.outer_lower, case.outer_upper
+    if case.input_rows is None:
+        return Box(lower, upper)
+    try:
+        return Polytope(case.input_rows.matrix, case.input_rows.upper, lower=lower, upper=upper)
+    except DomainError:
+        # Such as rows that leave no input, for which there is no proof in hand: the box around them is proven instead.
+        return Box(lower, upper)
+
+
+def _clause(rows: Inequalities, limits: Tensor) -> Clause:
+    matrix = rows.matrix
+    if not rows.rows:  # no rows hold always: as 0 <= 0 does
+        matrix, limits = matrix.new_zeros(1, matrix.shape[1]), limits.new_zeros(1)
+    return Clause(matrix, limits, torch.zeros(len(limits), dtype=torch.bool))

@@ -1,0 +1,195 @@
+"""The user's model: its own forward pass for values, beside the chain that engines work on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack._checks import all_finite
+from relu_attack.errors import ModelError
+from relu_attack.model._running import run_in_parts
+from relu_attack.model._stochastic import largest_chain_rounding, largest_rounding
+from relu_attack.network import Network
+
+# What is accepted as rounding without an estimate of it: this many spacings of the largest value of the output. At how
+# many inputs, those with the largest differences, rounding is estimated.
+_CERTAINLY_ROUNDING, _WORST = 64, 2
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A user's module with its chain.
+
+    Attributes
+    ----------
+    module
+        The module, in the mode in which it is to be run.
+    network
+        The chain of the inputs of the user, in float64 on the CPU.
+    device, dtype
+        Where the module computes, and what it takes.
+    before
+        What is done with inputs (batch, \\*shape) before the module is run, in its dtype; None for nothing.
+    """
+
+    module: nn.Module
+    network: Network
+    device: torch.device
+    dtype: torch.dtype
+    before: Callable[[Tensor], Tensor] | None = None
+
+    @staticmethod
+    def of(
+        module: nn.Module,
+        network: Network,
+        before: Callable[[Tensor], Tensor] | None = None,
+        *,
+        like: Tensor | None = None,
+    ) -> Model:
+        """Return a module with its chain; one without weights is run as `like` is, by default in float64 on the CPU."""
+        tensors = (tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point())
+        first = next(tensors, torch.zeros((), dtype=torch.float64) if like is None else like)
+        return Model(module, network, first.device, first.dtype, before)
+
+    def snapshot(self) -> Model:
+        """Return the model as it is now, whatever is done with the module later.
+
+        A module that cannot be copied is kept itself: its values are compared with the chain in any case.
+        """
+        try:
+            return replace(self, module=copy.deepcopy(self.module))
+        except Exception:  # copying calls whatever the module holds
+            return self
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Run the module itself.
+
+        Parameters
+        ----------
+        x
+            Flat inputs, shape (batch, inputs), which are rounded to the module's dtype.
+
+        Returns
+        -------
+        Tensor
+            What it answers, float64, shape (batch, outputs), on the device of `x`.
+
+        Raises
+        ------
+        ModelError
+            When the module raises, or returns another shape.
+        """
+        answer = run_in_parts(self._run, self._rounded(x))
+        return self._read(answer).to(x.device)
+
+    def checked_outputs(self, x: Tensor, *, where: str) -> Tensor:
+        """Run the module itself, and compare what it answers with the chain.
+
+        Parameters
+        ----------
+        x
+            As in `outputs`.
+        where
+            What the points are, for the message.
+
+        Raises
+        ------
+        ModelError
+            As `check`.
+        """
+        found = self.outputs(x)
+        self.check(x, found, where=where)
+        return found
+
+    def check(
+        self,
+        x: Tensor,
+        outputs: Tensor,
+        *,
+        where: str,
+        against: Tensor | None = None,
+        chain: Network | None = None,
+    ) -> None:
+        """Raise unless outputs of the module are those of the chain, to the rounding of the module's own forward pass.
+
+        Parameters
+        ----------
+        x
+            Flat inputs, shape (batch, inputs).
+        outputs
+            What the module answered, float64, shape (batch, outputs).
+        where
+            What the points are, for the message.
+        against
+            Outputs of the model before, to be compared with in place of those of the chain; shape (batch, outputs).
+        chain
+            The chain on another device or in the dtype of a walk, to be evaluated in place of that in float64.
+
+        Raises
+        ------
+        ModelError
+            When an output is NaN or infinite, or the two differ by more than rounding.
+        """
+        outputs = outputs.cpu()
+        if not all_finite(outputs):
+            row = int(torch.nonzero(~torch.isfinite(outputs))[0, 0])
+            raise ModelError(
+                f"the model's own forward pass answers NaN or infinity {where}, for the input {_shown(x[row])}: it "
+                f"overflows {self.dtype}; scale its weights, or call model.double()"
+            )
+        network = self.network if chain is None else chain
+        expected = network.values(x.to(network.device, network.dtype)) if against is None else against
+        expected = expected.to("cpu", torch.float64)
+        difference = (outputs - expected).abs().nan_to_num(torch.inf)
+        digits = torch.finfo(self.dtype)
+        certain = _CERTAINLY_ROUNDING * (digits.eps * outputs.abs().amax(0) + digits.tiny)
+        if not bool((difference > certain).any()):
+            return
+        worst = (difference / certain).nan_to_num(0.0).amax(1).argsort(descending=True)[:_WORST]
+        answers = outputs[worst].view(-1, *self.network.output_shape).to(self.device)
+        # A larger estimate than this changes nothing, and each of its passes takes as long as a run of the model.
+        enough = torch.where(difference[worst].amax(0) > certain, difference[worst].amax(0), 0.0)
+        own = largest_rounding(
+            self._run, self._rounded(x[worst.to(x.device)]), answers, enough=enough.to(self.device).view_as(answers[0])
+        )
+        rounding = own.flatten().cpu()
+        if against is None and bool((rounding < enough).any()):
+            points, near = x[worst.to(x.device)].to("cpu", torch.float64), torch.finfo(network.dtype).eps
+            left = enough - rounding
+            rounding += largest_chain_rounding(self.network, points, expected[worst], near, enough=left)
+        rounding = torch.maximum(rounding, certain)
+        if bool((difference[worst] > rounding).any()):
+            place, output = divmod(int((difference[worst] / rounding).nan_to_num(0.0).argmax()), outputs.shape[1])
+            row = int(worst[place])
+            raise ModelError(
+                f"the model's own forward pass is {float(difference[row, output]):.3g} away from "
+                f"{'its chain' if against is None else 'what it answered before'} {where}: output {output} is "
+                f"{float(outputs[row, output]):.6g}, not {float(expected[row, output]):.6g}, at the input "
+                f"{_shown(x[row])}; does its forward depend on anything but its input, or were its weights changed?"
+            )
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        return x.view(-1, *self.network.input_shape).to(self.device, self.dtype)
+
+    def _run(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.module(x if self.before is None else self.before(x))
+        return answer
+
+    def _read(self, answer: Tensor) -> Tensor:
+        """Return answers as rows, after a look at their shape."""
+        if answer.shape[1:] != self.network.output_shape:
+            raise ModelError(
+                f"the model returns shape (batch, {', '.join(map(str, answer.shape[1:]))}); "
+                f"expected (batch, {', '.join(map(str, self.network.output_shape))})"
+            )
+        return answer.flatten(1)
+
+
+def _shown(x: Tensor) -> str:
+    """Return the first numbers of a point."""
+    numbers = x.flatten()[:4].tolist()
+    return f"({', '.join(f'{number:.6g}' for number in numbers)}{', ...' if x.numel() > len(numbers) else ''})"

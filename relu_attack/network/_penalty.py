@@ -1,0 +1,44 @@
+"""Output constraints as one more layer: what breaks them is a ReLU, and can be taxed by a linear objective."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relu_attack.network._affine import Affine, identity
+from relu_attack.network._layers import Layer
+from relu_attack.network._network import Network
+from relu_attack.network.operators import Dense
+
+
+def with_excess(network: Network, matrix: Tensor, upper: Tensor) -> Network:
+    """Return the network with the excesses of linear output constraints as further outputs.
+
+    Parameters
+    ----------
+    network
+        The network f.
+    matrix, upper
+        The constraints ``matrix f(x) <= upper``, float64, shapes (rows, outputs) and (rows,).
+
+    Returns
+    -------
+    Network
+        Its outputs are f(x), passed through, and ``relu(matrix f(x) - upper)``, shape (outputs + rows,).
+
+    Examples
+    --------
+    >>> from relu_attack.network import dense_chain
+    >>> one = torch.ones(1, 1, dtype=torch.float64)
+    >>> network = with_excess(dense_chain([one], [torch.zeros(1, dtype=torch.float64)]), 2 * one, one[0])
+    >>> network.forward(torch.tensor([[3.0], [0.25]], dtype=torch.float64)).outputs
+    tensor([[3.0000, 5.0000],
+            [0.2500, 0.0000]], dtype=torch.float64)
+    """
+    passed = torch.eye(network.outputs, dtype=network.dtype, device=network.device)
+    rows, limits = matrix.to(network.device, network.dtype), upper.to(network.device, network.dtype)
+    split = Affine(Dense(torch.cat([passed, rows])), torch.cat([limits.new_zeros(network.outputs), -limits]))
+    slope = torch.cat([limits.new_ones(network.outputs), torch.zeros_like(limits)])
+    layer = Layer(split.after(network.output), slope)
+    last = identity(len(slope), dtype=network.dtype).to(device=network.device)
+    return Network((*network.layers, layer), last, network.input_shape, (len(slope),))

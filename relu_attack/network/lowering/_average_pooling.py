@@ -1,0 +1,63 @@
+"""Average pooling: a sparse matrix."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack.network.lowering._builder import Builder, Rule
+from relu_attack.network.lowering._windows import (
+    PADDING,
+    adaptive,
+    check_rank,
+    per_dimension,
+    pooling_windows,
+    product,
+)
+from relu_attack.network.operators import Sparse
+
+
+def lower_average_pool(module: nn.AvgPool1d | nn.AvgPool2d, builder: Builder) -> None:
+    """Lower ``nn.AvgPool1d`` and ``nn.AvgPool2d``."""
+    tables, shape = pooling_windows(module, builder, dimensions=2 if isinstance(module, nn.AvgPool2d) else 1)
+    table = product(tables, builder.shape)
+    counted = table >= (PADDING if module.count_include_pad else 0)
+    divisor = counted.sum(1)
+    if isinstance(module, nn.AvgPool2d) and module.divisor_override is not None:
+        divisor = torch.full_like(divisor, module.divisor_override)
+    _average(module, builder, table, divisor, shape)
+
+
+def lower_adaptive_average_pool(module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d, builder: Builder) -> None:
+    """Lower ``nn.AdaptiveAvgPool1d`` and ``nn.AdaptiveAvgPool2d``; sizes that do not divide are exact as well."""
+    dimensions = 2 if isinstance(module, nn.AdaptiveAvgPool2d) else 1
+    check_rank(module, builder, dimensions=dimensions)
+    target = module.output_size
+    requested: tuple[int | None, ...] = per_dimension(target, dimensions)
+    sizes = builder.shape[-dimensions:]
+    windows = [size if number is None else number for number, size in zip(requested, sizes, strict=True)]
+    if min(windows) < 1:
+        raise builder.refuse(module, f"has output_size={target}; every size must be at least 1")
+    if windows == list(sizes):
+        builder.note(f"{type(module).__name__} vanishes, its windows see one entry each")
+        return
+    tables = [adaptive(size, number) for size, number in zip(sizes, windows, strict=True)]
+    table = product(tables, builder.shape)
+    _average(module, builder, table, (table >= 0).sum(1), (*builder.shape[:-dimensions], *windows))
+
+
+def _average(module: nn.Module, builder: Builder, table: Tensor, divisor: Tensor, shape: tuple[int, ...]) -> None:
+    rows, places = torch.nonzero(table >= 0, as_tuple=True)
+    before, ones = builder.shape, torch.ones(len(rows), dtype=torch.float64)
+    operator = Sparse.from_triplets(rows, table[rows, places], ones, outputs=table.shape[0], inputs=builder.size)
+    builder.affine(operator, None, shape)
+    builder.divide(divisor.double())
+    builder.note(f"{type(module).__name__} {before} -> {shape}")
+
+
+RULES: dict[type[nn.Module], Rule] = {
+    nn.AvgPool1d: lower_average_pool,
+    nn.AvgPool2d: lower_average_pool,
+    nn.AdaptiveAvgPool1d: lower_adaptive_average_pool,
+    nn.AdaptiveAvgPool2d: lower_adaptive_average_pool,
+}

@@ -1,0 +1,149 @@
+"""From a torch module to the chain: one file for each family of modules, one table of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeGuard
+
+import torch
+from torch import nn
+
+from relu_attack.errors import ModelError, UnsupportedModuleError
+from relu_attack.network._network import Network
+from relu_attack.network.lowering import (
+    _activation,
+    _average_pooling,
+    _convolution,
+    _dropout,
+    _linear,
+    _max_pooling,
+    _normalization,
+    _padding,
+    _reshaping,
+)
+from relu_attack.network.lowering._builder import Builder, Rule, Visit
+from relu_attack.network.lowering._call import advice
+from relu_attack.network.lowering._checks import check_call, check_module
+from relu_attack.network.lowering._graph import lower_graph
+from relu_attack.network.lowering._tracing import member, trace
+
+RULES: dict[type[nn.Module], Rule] = {
+    **_linear.RULES,
+    **_convolution.RULES,
+    **_normalization.RULES,
+    **_activation.RULES,
+    **_average_pooling.RULES,
+    **_max_pooling.RULES,
+    **_padding.RULES,
+    **_reshaping.RULES,
+    **_dropout.RULES,
+}
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """A lowered model.
+
+    Attributes
+    ----------
+    network
+        The chain, in float64 on the CPU.
+    notes
+        One line for each module, and each function that a forward calls: where it stands and what became of it.
+    visits
+        The modules that a forward pass enters, each as often as it does.
+    """
+
+    network: Network
+    notes: tuple[str, ...]
+    visits: tuple[Visit, ...]
+
+
+def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
+    """Copy a model into the chain of affine maps and activations that every engine works on.
+
+    Parameters
+    ----------
+    model
+        An ``nn.Sequential``, nested or not, a single supported module, or a module whose own forward calls supported
+        modules and functions, such as a residual block; in evaluation mode where that matters.
+    input_shape
+        Shape of one input without the batch dimension.
+
+    Returns
+    -------
+    Lowering
+        The chain and what was done with each module. Values that skip layers pass them by units of slope 1.
+
+    Raises
+    ------
+    UnsupportedModuleError
+        For a module or function that has no exact form here; it names the place, the class and what is supported.
+    ModelError
+        For a weight that is not finite, a shape that does not fit, or a layer in training mode.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> lowering = lower(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 1)), (3,))
+    >>> lowering.network.units
+    5
+    >>> print(*lowering.notes, sep="\\n")
+    model[0]: Linear 3 -> 5
+    model[1]: ReLU, 5 units
+    model[2]: Linear 5 -> 1
+    """
+    shape = tuple(input_shape)
+    if not shape or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ModelError(f"input_shape is {shape}; give the shape of one input without the batch, such as (1, 28, 28)")
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+    for name, module in model.named_modules():
+        check_call(module, member("model", name))
+    builder = Builder(shape)
+    with torch.no_grad():
+        _walk(model, builder, "model")
+    return Lowering(builder.build(), tuple(builder.notes), tuple(builder.visits))
+
+
+def _walk(module: nn.Module, builder: Builder, path: str) -> None:
+    builder.path = path
+    if not _is_leaf(module):
+        lower_graph(trace(module, path, is_leaf=_is_leaf, enter=partial(_enter, builder)), builder, _walk)
+        return
+    _enter(builder, module, path)
+    if _is_sequence(module):
+        for index, child in enumerate(module):
+            _walk(child, builder, f"{path}[{index}]")
+        return
+    rule = _find_rule(module)
+    if rule is None:
+        supported = ", ".join(sorted({supported.__name__ for supported in RULES} | {"Sequential"}))
+        raise UnsupportedModuleError(
+            f"{path} is {type(module).__name__}, which has no exact form here{advice(type(module).__name__)}; "
+            f"supported: {supported}"
+        )
+    rule(module, builder)
+
+
+def _enter(builder: Builder, module: nn.Module, path: str) -> None:
+    """Check a module, and note that a forward pass enters it."""
+    check_module(module, path)
+    builder.visits.append(Visit(module, path))
+
+
+def _is_sequence(module: nn.Module) -> TypeGuard[nn.Sequential]:
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def _find_rule(module: nn.Module) -> Rule | None:
+    # A subclass may compute something else, unless it inherits the very same forward.
+    known = next((base for base in type(module).__mro__ if base in RULES), None)
+    return RULES[known] if known is not None and type(module).forward is known.forward else None
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    """Whether a module is lowered as it is, and its forward not looked into; torch's own have a rule or none."""
+    return _is_sequence(module) or _find_rule(module) is not None or type(module).__module__.startswith("torch.nn.")

@@ -1,0 +1,60 @@
+"""Padding with a constant: a selection of the entries, and the constant as a bias."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from relu_attack.network.lowering._builder import Builder, Rule
+from relu_attack.network.operators import Sparse
+
+
+def pad(shape: tuple[int, ...], widths: Sequence[int]) -> tuple[Sparse, Tensor, tuple[int, ...]]:
+    """Return padding as a matrix.
+
+    Parameters
+    ----------
+    shape
+        Shape of one row.
+    widths
+        Left and right, last dimension first, as ``torch.nn.functional.pad`` takes them; negative ones crop.
+
+    Returns
+    -------
+    operator, added, shape
+        The matrix, a mask of the entries that padding added, shape (outputs,), and the shape of the result.
+    """
+    positions = torch.arange(torch.Size(shape).numel()).reshape(shape)
+    padded = functional.pad(positions, list(widths), value=-1)
+    source = padded.flatten()
+    rows = torch.nonzero(source >= 0).flatten()
+    operator = Sparse.from_triplets(
+        rows,
+        source[rows],
+        torch.ones(rows.shape[0], dtype=torch.float64),
+        outputs=source.shape[0],
+        inputs=positions.numel(),
+    )
+    return operator, source < 0, tuple(padded.shape)
+
+
+def lower_padding(module: nn.ConstantPad1d | nn.ConstantPad2d | nn.ConstantPad3d, builder: Builder) -> None:
+    """Lower ``nn.ConstantPad1d``, ``nn.ConstantPad2d``, ``nn.ConstantPad3d`` and their zero forms."""
+    widths = module.padding
+    before = builder.shape
+    if len(before) < len(widths) // 2:
+        raise builder.refuse(module, f"pads {len(widths) // 2} dimensions but gets a value of shape {before}")
+    sizes = [before[-1 - index] + widths[2 * index] + widths[2 * index + 1] for index in range(len(widths) // 2)]
+    if min(sizes) < 1:
+        raise builder.refuse(module, f"crops a value of shape {before} by {tuple(widths)}, which leaves nothing")
+    operator, added, shape = pad(before, widths)
+    builder.affine(operator, added.double() * float(module.value) if bool(added.any()) else None, shape)
+    builder.note(f"{type(module).__name__} {before} -> {shape}")
+
+
+RULES: dict[type[nn.Module], Rule] = dict.fromkeys(
+    (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d), lower_padding
+)

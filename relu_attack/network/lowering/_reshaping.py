@@ -1,0 +1,57 @@
+"""Modules that move no number: a row is flat already, only its shape is kept up to date."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from relu_attack.network.lowering._builder import Builder, Rule
+
+
+def lower_identity(module: nn.Identity, builder: Builder) -> None:
+    """Lower ``nn.Identity``."""
+    builder.note("Identity vanishes")
+
+
+def lower_flatten(module: nn.Flatten, builder: Builder) -> None:
+    """Lower ``nn.Flatten``, as long as it keeps the batch dimension."""
+    before, rank = builder.shape, len(builder.shape) + 1
+    start, end = (dimension + rank if dimension < 0 else dimension for dimension in (module.start_dim, module.end_dim))
+    arguments = f"start_dim={module.start_dim}, end_dim={module.end_dim}"
+    if not (0 <= start <= end < rank):
+        raise builder.refuse(module, f"has {arguments}, which does not fit a value of shape (batch, *{before})")
+    if start == 0 and end > 0:
+        raise builder.refuse(module, f"has {arguments}, which merges the batch dimension; start at dimension 1")
+    if start > 0:
+        builder.reshape((*before[: start - 1], math.prod(before[start - 1 : end]), *before[end:]))
+    builder.note(f"Flatten {before} -> {builder.shape}")
+
+
+def lower_unflatten(module: nn.Unflatten, builder: Builder) -> None:
+    """Lower ``nn.Unflatten``, as long as it keeps the batch dimension."""
+    before, rank = builder.shape, len(builder.shape) + 1
+    if not isinstance(module.dim, int):
+        raise builder.refuse(module, f"names its dimension {module.dim!r}; give its number")
+    dimension = module.dim + rank if module.dim < 0 else module.dim
+    if not 1 <= dimension < rank:
+        raise builder.refuse(module, f"has dim={module.dim}; with a value of shape {before} it must be 1 to {rank - 1}")
+    sizes = tuple(int(size) for size in module.unflattened_size)
+    known = math.prod(size for size in sizes if size != -1)
+    if sizes.count(-1) == 1 and known > 0:
+        sizes = tuple(before[dimension - 1] // known if size == -1 else size for size in sizes)
+    if math.prod(sizes) != before[dimension - 1] or min(sizes) < 1:
+        raise builder.refuse(
+            module,
+            f"splits dimension {dimension} of (batch, *{before}) into {tuple(module.unflattened_size)}, "
+            "which does not come out even",
+        )
+    builder.reshape((*before[: dimension - 1], *sizes, *before[dimension:]))
+    builder.note(f"Unflatten {before} -> {builder.shape}")
+
+
+RULES: dict[type[nn.Module], Rule] = {
+    nn.Identity: lower_identity,
+    nn.Flatten: lower_flatten,
+    nn.Unflatten: lower_unflatten,
+}

@@ -1,0 +1,115 @@
+"""Operators one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from relu_attack.network.operators._base import Combined, LinearOperator
+from relu_attack.network.operators._dense import Dense
+from relu_attack.network.operators._selection import Selection
+from relu_attack.network.operators._sparse import Sparse
+
+
+@dataclass(frozen=True, eq=False)
+class Composition(Combined):
+    """Operators applied one after the other, the first one first."""
+
+    @property
+    def outputs(self) -> int:
+        return self.operators[-1].outputs
+
+    @property
+    def terms(self) -> int:
+        return sum(operator.terms for operator in self.operators)
+
+    @property
+    def rounds_entries(self) -> bool:
+        return True
+
+    @property
+    def copies(self) -> bool:
+        return all(operator.copies for operator in self.operators)
+
+    @cached_property
+    def gain(self) -> float:
+        # An underflow of a step goes through all later ones; where a coefficient is read as zero it is in proportion to
+        # the sum of the row that goes into the step.
+        gain = float(len(self.operators))
+        for operator in self.operators:
+            step = operator.absolute().to(device="cpu", dtype=torch.float64)
+            ones = (torch.ones(1, size, dtype=torch.float64) for size in (step.inputs, step.outputs))
+            rows, columns = step.apply(next(ones)), step.transpose(next(ones))
+            gain *= operator.gain * max(1.0, float(rows.amax()), float(columns.amax()))
+        return gain
+
+    def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        for operator in self.operators[:-1]:
+            x = operator.apply(x)
+        return self.operators[-1].apply(x, bias=bias, out=out)
+
+    def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
+        for operator in self.operators[:0:-1]:
+            y = operator.transpose(y)
+        return self.operators[0].transpose(y, out=out)
+
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        dense = next((operator.weight for operator in self.operators if isinstance(operator, Dense)), None)
+        if dense is not None:  # then so is the product
+            few = torch.eye(min(self.outputs, self.inputs), dtype=dense.dtype, device=dense.device)
+            return Dense(self.transpose(few) if self.outputs <= self.inputs else self.apply(few).T).entries()
+        product, *others = map(as_sparse, self.operators)
+        for operator in others:
+            product = operator.after(product)
+        return product.entries()
+
+
+def steps_of(operator: LinearOperator) -> tuple[LinearOperator, ...]:
+    """Return the operators that are applied one after the other, one for a plain operator."""
+    return operator.operators if isinstance(operator, Composition) else (operator,)
+
+
+def split_shared(operators: Sequence[LinearOperator]) -> tuple[tuple[LinearOperator, ...], list[LinearOperator]]:
+    """Return the operators, the very objects, that all begin with, and what follows on them in each."""
+    steps = [steps_of(operator) for operator in operators]
+    count = 0
+    for same in zip(*steps, strict=False):
+        if any(step is not same[0] for step in same):
+            break
+        count += 1
+    shared = steps[0][:count]
+    width = shared[-1].outputs if shared else operators[0].inputs
+    return shared, [chain(*step[count:]) if step[count:] else Selection(0, width, width) for step in steps]
+
+
+def chain(*operators: LinearOperator) -> LinearOperator:
+    """Return operators one after the other, the first one first, as they are."""
+    flat = tuple(step for operator in operators for step in steps_of(operator))
+    return flat[0] if len(flat) == 1 else Composition(flat)
+
+
+def sum_of_transposes(operators: Iterable[tuple[LinearOperator, Tensor]], zeros: Tensor) -> Tensor:
+    """Add up ``A' y`` for several operators of the same inputs, into `zeros` of shape (batch, inputs).
+
+    What an operator selects first is where its part is added, and nowhere else.
+    """
+    for operator, rows in operators:
+        first, *rest = steps_of(operator)
+        if isinstance(first, Selection):
+            part = zeros.narrow(1, first.start, first.size)
+        else:
+            part, rest = zeros, [first, *rest]
+        for step in reversed(rest):
+            rows = step.transpose(rows)
+        part.add_(rows)
+    return zeros
+
+
+def as_sparse(operator: LinearOperator) -> Sparse:
+    """Return an operator as a sparse matrix, float64 on the CPU."""
+    rows, columns, values = (part.cpu() for part in operator.entries())
+    return Sparse.from_triplets(rows, columns, values.double(), outputs=operator.outputs, inputs=operator.inputs)

@@ -1,0 +1,50 @@
+"""Operators on the same input, added up: where a skip connection ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from relu_attack.network.operators._base import Combined, LinearOperator
+from relu_attack.network.operators._composition import as_sparse, chain, split_shared, sum_of_transposes
+from relu_attack.network.operators._sparse import Sparse
+
+
+@dataclass(frozen=True, eq=False)
+class Summed(Combined):
+    """The sum of operators of the same inputs and outputs. Make it with `add`."""
+
+    @property
+    def outputs(self) -> int:
+        return self.operators[0].outputs
+
+    @property
+    def terms(self) -> int:
+        return sum(operator.terms for operator in self.operators)
+
+    @property
+    def rounds_entries(self) -> bool:
+        return True
+
+    def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
+        first, *others = self.operators
+        total = first.apply(x, bias=bias)
+        return reduce(torch.add, (operator.apply(x) for operator in others), total)
+
+    def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
+        return sum_of_transposes(((operator, y) for operator in self.operators), y.new_zeros(len(y), self.inputs))
+
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        parts = zip(*(as_sparse(operator).entries() for operator in self.operators), strict=True)
+        rows, columns, values = (torch.cat(part) for part in parts)
+        return Sparse.from_triplets(rows, columns, values, outputs=self.outputs, inputs=self.inputs).entries()
+
+
+def add(first: LinearOperator, second: LinearOperator) -> LinearOperator:
+    """Return the sum, in which nothing is rounded beforehand; what both begin with is applied once."""
+    shared, rests = split_shared((first, second))
+    flat = [part for rest in rests for part in (rest.operators if isinstance(rest, Summed) else (rest,))]
+    return chain(*shared, Summed(tuple(flat)))

@@ -1,0 +1,349 @@
+"""HiGHS without a modelling layer: pass a program once, change it, solve again from the last basis."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import scipy
+from numpy.typing import ArrayLike, NDArray
+
+from relu_attack.errors import OptionError
+from relu_attack.programs._highs_callbacks import Listener, Stop, Watch
+from relu_attack.programs._program import Program
+from relu_attack.programs._solution import Solution, SolutionStatus
+from relu_attack.programs._solver_report import Claim, judge, value_scale
+
+Array = NDArray[np.float64]
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+# Points are judged relative to the rows, so HiGHS, which is absolute, is held tighter.
+_DEFAULTS = {
+    "primal_feasibility_tolerance": 1e-9,
+    "dual_feasibility_tolerance": 1e-9,
+    "mip_feasibility_tolerance": 1e-7,
+    "mip_abs_gap": 0.0,
+    # Inside a sub-MIP HiGHS 1.16 asks no callback, so neither Ctrl-C nor a stop would end it; walks find good points.
+    "mip_heuristic_run_rins": False,
+    "mip_heuristic_run_rens": False,
+    "mip_heuristic_run_root_reduced_cost": False,
+    # Sparsify, bit 14 of the rules of presolve, looks at no clock: on the dense rows of a network of 1500 units it took
+    # 75 seconds beyond a limit of 2, and made nothing sparser.
+    "presolve_rule_off": 1 << 14,
+}
+
+
+# Of the powers of two by which rows and objectives are scaled, so that products stay finite.
+_LARGEST_EXPONENT = 500
+
+
+class PreparedProgram:
+    """A program inside HiGHS, for programs that differ little from one to the next.
+
+    Parameters
+    ----------
+    program
+        The first program.
+    options
+        HiGHS options by name.
+
+    Raises
+    ------
+    OptionError
+        When HiGHS does not know an option or its value.
+
+    Examples
+    --------
+    >>> program = Program(objective=[1, 1], matrix=[[1, 2]], row_lower=-np.inf, row_upper=4, lower=0, upper=3)
+    >>> prepared = PreparedProgram(program)
+    >>> prepared.solve().value
+    3.5
+    >>> prepared.change(row_upper=3)
+    >>> prepared.solve().value
+    3.0
+    """
+
+    def __init__(self, program: Program, *, options: Mapping[str, Any] = NO_OPTIONS) -> None:
+        self._highs = quiet_highs()
+        self.program = program
+        self._scale, self._unit = _row_scale(program), _unit(program)
+        self._threads = "threads" in options
+        self._absolute_gap = float({**_DEFAULTS, **options}["mip_abs_gap"])
+        for name, value in {**_DEFAULTS, **options}.items():
+            self._set_option(name, value)
+        self._load()
+
+    def change(self, **fields: Any) -> None:
+        """Replace fields of the program: `objective`, `constant`, `lower`, `upper`, `row_lower`, `row_upper`, `matrix`.
+
+        A changed matrix may have other rows. The basis is kept where the shape is, so the next solve starts there.
+
+        Raises
+        ------
+        OptionError
+            For a field that a `Program` refuses or has not, or for an integrality that changes.
+        """
+        unknown = set(fields) - {"objective", "constant", "lower", "upper", "row_lower", "row_upper", "matrix"}
+        if unknown:
+            raise OptionError(f"a prepared program cannot change {', '.join(sorted(unknown))}")
+        before, self.program = self.program, replace(self.program, **fields)
+        if self.program.matrix is not before.matrix or self._refused:
+            basis, same = self._highs.getBasis(), self.program.matrix.shape == before.matrix.shape
+            self._load()
+            if same and basis.valid:
+                self._highs.setBasis(basis)
+            return
+        program = self.program
+        if len(_changed(before, program, "objective")):
+            self._unit = _unit(program)
+            self._set_costs(-program.objective / self._unit)
+        changed = _changed(before, program, "lower", "upper")
+        if len(changed):
+            bounds = program.lower[changed], program.upper[changed]
+            self._check(self._highs.changeColsBounds(len(changed), changed, *bounds))
+        changed = _changed(before, program, "row_lower", "row_upper")
+        if len(changed):
+            low, high = (self._scale * side for side in (program.row_lower, program.row_upper))
+            self._check(self._highs.changeRowsBounds(len(changed), changed, low[changed], high[changed]))
+
+    def add_rows(self, matrix: ArrayLike, row_lower: ArrayLike, row_upper: ArrayLike) -> None:
+        """Add dense rows (rows, columns) with their sides to the program; the basis is kept, dual feasible as it was.
+
+        Raises
+        ------
+        OptionError
+            For rows that a `Program` refuses.
+        """
+        before, added = self.program, scipy.sparse.csr_array(np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
+        sides = np.broadcast_arrays(np.asarray(row_lower, dtype=float), np.asarray(row_upper, dtype=float))
+        low, high = (np.broadcast_to(side, (added.shape[0],)) for side in sides)
+        self.program = replace(
+            before,
+            matrix=scipy.sparse.csr_array(scipy.sparse.vstack([before.matrix, added], format="csr")),
+            row_lower=np.concatenate([before.row_lower, low]),
+            row_upper=np.concatenate([before.row_upper, high]),
+        )
+        scale = _row_scale(self.program)[before.rows :]
+        self._scale = np.concatenate([self._scale, scale])
+        data = added.data * np.repeat(scale, np.diff(added.indptr))
+        start, index = added.indptr[:-1].astype(np.int32), added.indices.astype(np.int32)
+        self._check(self._highs.addRows(added.shape[0], scale * low, scale * high, added.nnz, start, index, data))
+
+    def solve(
+        self,
+        *,
+        time_limit: float | None = None,
+        warm_start: ArrayLike | None = None,
+        gap: float = 1e-6,
+        on_progress: Listener | None = None,
+        stop: Stop | None = None,
+    ) -> Solution:
+        """Solve the program as it stands, from the last basis; arguments and answer as in `programs.solve`."""
+        start = None if warm_start is None else np.asarray(warm_start, dtype=np.float64)
+        begin = time.perf_counter()
+        claim = self.claim(time_limit=time_limit, warm_start=start, gap=gap, on_progress=on_progress, stop=stop)
+        seconds = time.perf_counter() - begin
+        return judge(self.program, claim, warm_start=start, gap=gap, seconds=seconds, solver="HIGHS")
+
+    def claim(
+        self,
+        *,
+        time_limit: float | None,
+        warm_start: Array | None,
+        gap: float,
+        on_progress: Listener | None = None,
+        stop: Stop | None = None,
+    ) -> Claim:
+        """Return what HiGHS says, unchecked."""
+        if self.program.columns == 0:
+            raise OptionError("the program has no columns; there is nothing to solve")
+        if self._refused:
+            return Claim(status=SolutionStatus.NUMERICAL)
+        # The judge measures the gap on the cleaned point.
+        self._set_option("mip_rel_gap", gap / 2)
+        self._set_option("mip_abs_gap", self._absolute_gap / self._unit)
+        if warm_start is not None and self.program.is_mixed_integer and warm_start.shape == (self.program.columns,):
+            self._highs.setSolution(self.program.columns, np.arange(self.program.columns, dtype=np.int32), warm_start)
+        watch = Watch(self.program, on_progress, stop, unit=self._unit)
+        watch.attach(self._highs)
+        try:
+            claim = self._claim(time_limit, watch)
+            if warm_start is not None and self._is_short_of_its_bound(claim, gap):
+                # HiGHS 1.16 may return the warm start beside the value of a better point that its presolve has found.
+                self._highs.clearSolver()
+                claim = self._claim(time_limit, watch)
+        finally:
+            self._highs.setCallback(None, None)
+        return replace(claim, interrupted=watch.interrupted)
+
+    def _claim(self, time_limit: float | None, watch: Watch) -> Claim:
+        status = self._run(time_limit, watch)
+        if status in ("kUnknown", "kSolveError", "kNotset") and not watch.interrupted:
+            # A basis of another program may mislead the simplex method; from scratch it seldom fails.
+            self._highs.clearSolver()
+            status = self._run(time_limit, watch)
+        if status == "kUnboundedOrInfeasible":
+            return self._tell_apart(time_limit, watch)
+        return self._read(status)
+
+    def _is_short_of_its_bound(self, claim: Claim, gap: float) -> bool:
+        if claim.status is not SolutionStatus.OPTIMAL or not self.program.is_mixed_integer or claim.x is None:
+            return False
+        value = self.program.value(claim.x)
+        return claim.bound - value > gap * value_scale(self.program, value)
+
+    def _run(self, time_limit: float | None, watch: Watch) -> str:
+        # The clock of a linear program runs on from solve to solve; that of a mixed-integer one starts anew.
+        spent = 0.0 if self.program.is_mixed_integer else self._highs.getRunTime()
+        self._set_option("time_limit", math.inf if time_limit is None else spent + max(time_limit, 0.0))
+        if self._threads:
+            # HiGHS has one set of threads for all programs, and refuses to run with another number of them.
+            type(self._highs).resetGlobalScheduler(True)
+        with watch.running():
+            self._highs.run()
+        return str(self._highs.getModelStatus().name)
+
+    def _read(self, status: str) -> Claim:
+        if status == "kInfeasible":
+            return Claim(status=SolutionStatus.INFEASIBLE, ray=self._ray())
+        if status == "kUnbounded":
+            return Claim(status=SolutionStatus.UNBOUNDED)
+        solution, info = self._highs.getSolution(), self._highs.getInfo()
+        x = np.array(solution.col_value) if solution.value_valid else None
+        duals = -np.array(solution.row_dual) * self._scale * self._unit if solution.dual_valid else None
+        stopped = status in ("kTimeLimit", "kIterationLimit", "kSolutionLimit", "kInterrupt", "kHighsInterrupt")
+        optimal = status in ("kOptimal", "kModelEmpty")
+        outcome = SolutionStatus.OPTIMAL if optimal else SolutionStatus.TIME_LIMIT
+        if not self.program.is_mixed_integer:
+            bound = math.inf
+        else:
+            # HiGHS is given the minimization of -objective without a constant, so its bound is a plain negative.
+            bound, duals = -float(info.mip_dual_bound) * self._unit + self.program.constant, None
+        return Claim(status=outcome if optimal or stopped else SolutionStatus.NUMERICAL, x=x, duals=duals, bound=bound)
+
+    def _tell_apart(self, time_limit: float | None, watch: Watch) -> Claim:
+        """Solve with a zero objective, which is never unbounded."""
+        self._set_costs(np.zeros(self.program.columns))
+        status = self._run(time_limit, watch)
+        claim = self._read(status)
+        self._set_costs(-self.program.objective / self._unit)
+        return Claim(status=SolutionStatus.UNBOUNDED) if status == "kOptimal" else claim
+
+    def _set_costs(self, costs: Array) -> None:
+        self._check(self._highs.changeColsCost(len(costs), np.arange(len(costs), dtype=np.int32), costs))
+
+    def _ray(self) -> Array | None:
+        """Return multipliers that prove infeasibility: those of the relaxation, if that is infeasible already."""
+        highs, program = self._highs, self.program
+        if program.is_mixed_integer:
+            relaxed = PreparedProgram(_relaxed(program))
+            if relaxed._refused:
+                return None
+            # The proof may take as long as the claim did, or a second.
+            limit = max(1.0, highs.getRunTime())
+            return relaxed._ray() if relaxed._run(limit, Watch(relaxed.program)) == "kInfeasible" else None
+        status, exists, ray = highs.getDualRay()
+        known = status.name != "kError" and exists
+        return np.array(ray) * self._scale if known else None
+
+    def _load(self) -> None:
+        import highspy
+
+        self._refused = False
+        program, lp = self.program, highspy.HighsLp()
+        scale, self._unit = _row_scale(program), _unit(program)
+        self._scale = scale
+        lp.num_col_, lp.num_row_ = program.columns, program.rows
+        lp.col_cost_, lp.col_lower_, lp.col_upper_ = -program.objective / self._unit, program.lower, program.upper
+        lp.row_lower_, lp.row_upper_ = scale * program.row_lower, scale * program.row_upper
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = program.columns, program.rows
+        lp.a_matrix_.start_ = program.matrix.indptr
+        lp.a_matrix_.index_ = program.matrix.indices
+        lp.a_matrix_.value_ = program.matrix.data * np.repeat(scale, np.diff(program.matrix.indptr))
+        if program.names is not None:
+            lp.col_names_ = list(program.names)
+        if program.is_mixed_integer:
+            kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+            lp.integrality_ = [kinds[whole] for whole in program.integral.astype(int)]
+        self._check(self._highs.passModel(lp))
+
+    def _set_option(self, name: str, value: Any) -> None:
+        if self._highs.setOptionValue(name, value).name == "kError":
+            raise OptionError(f"HiGHS has no option {name!r} with the value {value!r}")
+
+    def _check(self, status: Any) -> None:
+        """Note whether HiGHS refuses a part of the program: it takes no coefficients from 1e15 on."""
+        self._refused = self._refused or status.name == "kError"
+
+
+def solve_highs(
+    program: Program,
+    *,
+    time_limit: float | None,
+    warm_start: Array | None,
+    gap: float,
+    options: Mapping[str, Any],
+    on_progress: Listener | None = None,
+    stop: Stop | None = None,
+) -> Claim:
+    """Solve one program with HiGHS."""
+    return PreparedProgram(program, options=options).claim(
+        time_limit=time_limit, warm_start=warm_start, gap=gap, on_progress=on_progress, stop=stop
+    )
+
+
+def _forget_threads() -> None:
+    """Drop HiGHS's threads in a process that was forked: they were not copied, and HiGHS would wait for them."""
+    highspy = sys.modules.get("highspy")
+    if highspy is not None:
+        highspy.Highs.resetGlobalScheduler(False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+
+
+def quiet_highs() -> Any:
+    """Return a solver that prints nothing."""
+    import highspy
+
+    # The constructor of highspy.Highs prints a banner that no option holds back; that of its base does not.
+    highs = highspy.Highs.__new__(highspy.Highs)
+    super(highspy.Highs, highs).__init__()
+    highs.setOptionValue("output_flag", False)
+    return highs
+
+
+def _relaxed(program: Program) -> Program:
+    return replace(program, integral=np.zeros(program.columns, dtype=bool), objective=np.zeros(program.columns))
+
+
+def _row_scale(program: Program) -> Array:
+    """Return powers of two, exact in floating point, that bring rows of a small norm to about 1."""
+    norm = program.row_norms
+    exponent = np.where(norm > 0, -np.floor(np.log2(np.where(norm > 0, norm, 1.0))), 0.0)
+    scale: Array = np.exp2(np.clip(exponent, 0.0, _LARGEST_EXPONENT))
+    return scale
+
+
+def _unit(program: Program) -> float:
+    """Return the power of two, exact in floating point, by which objectives are brought to a size of about 1.
+
+    Tolerances of HiGHS are absolute: of a small objective they would be all.
+    """
+    exponent = math.frexp(float(np.abs(program.objective).max(initial=0.0)))[1]
+    return 2.0 ** min(max(exponent, -2 * _LARGEST_EXPONENT), 2 * _LARGEST_EXPONENT)
+
+
+def _changed(before: Program, after: Program, *names: str) -> NDArray[np.int32]:
+    different = [getattr(before, name) != getattr(after, name) for name in names]
+    return np.flatnonzero(np.logical_or.reduce(different)).astype(np.int32)

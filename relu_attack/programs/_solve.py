@@ -1,0 +1,110 @@
+"""Linear and mixed-integer programs as arrays, solved by any solver and believed only where checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from relu_attack.errors import OptionError
+from relu_attack.programs._cvxpy import cvxpy_backend
+from relu_attack.programs._highs import NO_OPTIONS, solve_highs
+from relu_attack.programs._highs_callbacks import Listener, Stop
+from relu_attack.programs._program import Program
+from relu_attack.programs._solution import Solution
+from relu_attack.programs._solver_report import Backend, judge
+
+_CVXPY = "cvxpy:"
+
+
+def solve(
+    program: Program,
+    solver: str | Backend = "HIGHS",
+    *,
+    time_limit: float | None = None,
+    warm_start: ArrayLike | None = None,
+    gap: float = 1e-6,
+    options: Mapping[str, Any] = NO_OPTIONS,
+    on_progress: Listener | None = None,
+    stop: Stop | None = None,
+) -> Solution:
+    """Maximize a program, and check what the solver says.
+
+    Parameters
+    ----------
+    program
+        What to solve.
+    solver
+        ``"HIGHS"`` is called directly; another name is a solver that cvxpy has installed (``"SCS"``,
+        ``"CLARABEL"``, ``"SCIP"``, ``"GUROBI"``, ...), and ``"cvxpy:HIGHS"`` is HiGHS through cvxpy. A function is
+        called as a `Backend`.
+    time_limit
+        Seconds; none by default.
+    warm_start
+        A point, shape (columns,). When it is feasible the answer is never worse than it.
+    gap
+        Relative gap between bound and value at which a point counts as optimal.
+    options
+        Options of the solver, by its own names.
+    on_progress
+        Called with a `Progress` whenever a mixed-integer program has a better point or bound.
+    stop
+        Called often while the solver runs; it stops once the answer is true.
+
+    Returns
+    -------
+    Solution
+        The status tells apart optimal, infeasible, unbounded, a time limit with and without a feasible point, and
+        numerical trouble. Each part is checked: the point against rows, bounds and integrality (relative 1e-6), the
+        value evaluated here, the bound of a linear program rebuilt from its multipliers by weak duality, so that
+        it holds in real arithmetic. The bound of a mixed-integer program cannot be rebuilt: it is taken from the
+        solver, for a minimization without a constant (so that no sign can be wrong), refused when a feasible point
+        beats it, and marked as not certified. A loose solver (SCS by default) may end as numerical trouble, with a
+        bound that holds all the same, and so does a program with coefficients from 1e15 on, which HiGHS refuses.
+        Ctrl-C stops the solver: of a mixed-integer program the best so far is returned, marked as interrupted, of a
+        linear one KeyboardInterrupt is raised. Only ``"HIGHS"`` listens to `on_progress`, `stop` and Ctrl-C while it
+        runs.
+
+    Raises
+    ------
+    OptionError
+        For an unknown solver, an impossible limit, a warm start of the wrong shape, a solver without whole numbers, or
+        `on_progress` or `stop` for a solver that does not listen.
+
+    Examples
+    --------
+    >>> program = Program(
+    ...     objective=[2, 3], matrix=[[1, 2]], row_lower=-np.inf, row_upper=4.5, lower=0, upper=3, integral=True
+    ... )
+    >>> solution = solve(program)
+    >>> solution.status.name, solution.x, solution.value
+    ('OPTIMAL', array([2., 1.]), 7.0)
+    """
+    if time_limit is not None and not time_limit > 0:
+        raise OptionError(f"time_limit is {time_limit}; it must be above 0 seconds")
+    if not gap >= 0:
+        raise OptionError(f"gap is {gap}; it must be at least 0")
+    start = None if warm_start is None else np.asarray(warm_start, dtype=np.float64)
+    if start is not None and start.shape != (program.columns,):
+        raise OptionError(f"warm_start has shape {start.shape}; the program has {program.columns} columns")
+    name, backend = _backend(solver)
+    if backend is solve_highs:
+        backend = partial(solve_highs, on_progress=on_progress, stop=stop)
+    elif on_progress is not None or stop is not None:
+        raise OptionError(f"solver {name} listens to neither on_progress nor stop; HIGHS does")
+    begin = time.perf_counter()
+    claim = backend(program, time_limit=time_limit, warm_start=start, gap=gap, options=options)
+    seconds = time.perf_counter() - begin
+    return judge(program, claim, warm_start=start, gap=gap, seconds=seconds, solver=name)
+
+
+def _backend(solver: str | Backend) -> tuple[str, Backend]:
+    if not isinstance(solver, str):
+        return getattr(solver, "__name__", type(solver).__name__), solver
+    if solver == "HIGHS":
+        return solver, solve_highs
+    return solver, cvxpy_backend(solver.removeprefix(_CVXPY))

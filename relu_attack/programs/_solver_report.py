@@ -1,0 +1,154 @@
+"""What a solver says, and the judge who believes none of it unchecked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relu_attack.programs._program import Program
+from relu_attack.programs._solution import Solution, SolutionStatus
+
+Array = NDArray[np.float64]
+
+FEASIBILITY = 1e-6
+"""Relative violation up to which a solver's point counts as feasible."""
+
+_ESTIMATE = 1e-7
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Claim:
+    """What a solver says of a program, in the sense of the program: a maximization with its constant.
+
+    Attributes
+    ----------
+    status
+        How the solver says that it ended.
+    x
+        Its point, shape (columns,).
+    duals
+        Its row multipliers, shape (rows,).
+    ray
+        Its multipliers that prove infeasibility, shape (rows,), of either sign.
+    bound
+        Its upper bound, used for mixed-integer programs only.
+    interrupted
+        Whether Ctrl-C or the caller stopped it.
+    """
+
+    status: SolutionStatus
+    x: Array | None = None
+    duals: Array | None = None
+    ray: Array | None = None
+    bound: float = math.inf
+    interrupted: bool = False
+
+
+class Backend(Protocol):
+    """A solver as `solve` calls it."""
+
+    def __call__(
+        self,
+        program: Program,
+        *,
+        time_limit: float | None,
+        warm_start: Array | None,
+        gap: float,
+        options: Mapping[str, Any],
+    ) -> Claim:
+        """Solve `program` within `time_limit` seconds, to the relative `gap`."""
+        ...
+
+
+def judge(
+    program: Program, claim: Claim, *, warm_start: Array | None, gap: float, seconds: float, solver: str
+) -> Solution:
+    """Turn a claim into a solution of which each part was checked.
+
+    Points are put into the bounds, made whole where they must be, and checked against the rows; the better of the
+    claimed point and the warm start stays. The bound of a linear program is rebuilt from the multipliers. That of a
+    mixed-integer program is the solver's word: it is refused when a feasible point beats it, and never above
+    what the multipliers (or none) prove. "Optimal" holds only when value and bound meet; "infeasible" and
+    "unbounded" not when a point or a finite bound refutes them.
+    """
+    points = [point for point in (accept(program, claim.x), accept(program, warm_start)) if point is not None]
+    x = max(points, key=program.value, default=None)
+    value = -math.inf if x is None else program.value(x)
+    duals = None if program.is_mixed_integer else _multipliers(program, claim.duals)
+
+    def conclude(status: SolutionStatus, bound: float, certified: bool) -> Solution:
+        return Solution(
+            status=status,
+            x=x,
+            value=value,
+            bound=bound,
+            certified=certified,
+            duals=duals,
+            seconds=seconds,
+            solver=solver,
+            interrupted=claim.interrupted,
+        )
+
+    proved = program.dual_bound(np.zeros(program.rows))
+    given = _multipliers(program, claim.duals)
+    if given is not None:
+        proved = min(proved, program.dual_bound(given))
+    if claim.status is SolutionStatus.INFEASIBLE:
+        if x is not None:
+            return conclude(SolutionStatus.NUMERICAL, proved, math.isfinite(proved))
+        ray = _multipliers(program, claim.ray)
+        proof = ray is not None and (program.proves_infeasible(ray) or program.proves_infeasible(-ray))
+        return conclude(SolutionStatus.INFEASIBLE, -math.inf, proof)
+    if claim.status is SolutionStatus.UNBOUNDED:
+        refuted = math.isfinite(proved)
+        return conclude(SolutionStatus.NUMERICAL if refuted else SolutionStatus.UNBOUNDED, proved, refuted)
+    bound, certified = proved, math.isfinite(proved)
+    scale = value_scale(program, value)
+    if program.is_mixed_integer and claim.bound < bound:
+        if claim.bound < value - FEASIBILITY * scale:
+            return conclude(SolutionStatus.NUMERICAL, bound, certified)
+        bound, certified = max(claim.bound, value), False
+    elif math.isinf(bound) and given is not None:
+        estimate = program.dual_bound(given, tolerance=_ESTIMATE)
+        bound = max(estimate, value) if estimate >= value - FEASIBILITY * scale else math.inf
+    if x is not None and bound - value <= gap * scale + _TINY * (program.rows + program.columns + 8):
+        return conclude(SolutionStatus.OPTIMAL, bound, certified)
+    stopped = claim.status in (SolutionStatus.TIME_LIMIT, SolutionStatus.TIME_LIMIT_EMPTY)
+    if not stopped:
+        return conclude(SolutionStatus.NUMERICAL, bound, certified)
+    return conclude(SolutionStatus.TIME_LIMIT_EMPTY if x is None else SolutionStatus.TIME_LIMIT, bound, certified)
+
+
+def value_scale(program: Program, value: float) -> float:
+    """Return what gaps beside a value are relative to: its size, or that of the largest coefficient if it is more."""
+    size = float(np.abs(program.objective).max(initial=0.0))
+    return max(size, abs(value)) if math.isfinite(value) else size
+
+
+def _multipliers(program: Program, given: Array | None) -> Array | None:
+    if given is None:
+        return None
+    multipliers = np.asarray(given, dtype=np.float64).reshape(-1)
+    usable = multipliers.shape == (program.rows,) and bool(np.isfinite(multipliers).all())
+    return multipliers if usable else None
+
+
+def accept(program: Program, x: Array | None) -> Array | None:
+    """Return the point, put into the bounds and made whole where it must be, if it is feasible."""
+    if x is None:
+        return None
+    point = np.asarray(x, dtype=np.float64).reshape(-1)
+    if point.shape != (program.columns,) or not np.isfinite(point).all():
+        return None
+    if program.violation(point) > FEASIBILITY or program.integrality(point) > FEASIBILITY:
+        return None
+    point = np.where(program.integral, np.round(point), point)
+    point = np.clip(point, program.lower, program.upper)
+    whole = program.integrality(point) == 0.0
+    return point if whole and program.violation(point) <= FEASIBILITY else None

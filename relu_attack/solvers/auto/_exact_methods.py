@@ -1,0 +1,36 @@
+"""The exact methods as parts of a mix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from torch import Tensor
+
+from relu_attack.problem import Problem
+from relu_attack.solvers.auto._exact_turns import Exact, ExactMethod, Restarted
+from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, Branching
+from relu_attack.solvers.core import Answer, Incumbents, Settings
+from relu_attack.solvers.milp import MILPOptions, milp
+
+
+def _branching(incumbents: Incumbents, index: int, settings: Settings) -> Exact:
+    return Branching(incumbents, index, BranchAndBoundOptions(), deadline=settings.budget.deadline)
+
+
+def _programming(incumbents: Incumbents, index: int, settings: Settings) -> Exact:
+    return Restarted("milp", _from_point, incumbents, index, settings)
+
+
+def _from_point(problem: Problem, x: Tensor, settings: Settings) -> Answer:
+    return milp(problem, MILPOptions(), settings, walk=lambda problem, settings: x)
+
+
+EXACT: Mapping[str, ExactMethod] = MappingProxyType(
+    {
+        # Enough to close a network of some ten units on a slow machine.
+        "branch_and_bound": ExactMethod(make=_branching, resumes=True, first=0.15),
+        # Ranges and cuts alone take some tenths of a second on small networks.
+        "milp": ExactMethod(make=_programming, resumes=False, first=0.25),
+    }
+)

@@ -1,0 +1,369 @@
+"""Auto: gradient walks, linear programs, bounds and exact methods in turn, each where it pays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from relu_attack.errors import OptionError
+from relu_attack.problem import Problem
+from relu_attack.result import OPTIMALITY, Status
+from relu_attack.solvers.ascent import (
+    Annealing,
+    Crossing,
+    PerturbationOptions,
+    Prepared,
+    Walk,
+    affordable,
+    finalists,
+    run,
+    starting_points,
+)
+from relu_attack.solvers.auto._closing import exact_methods, refine_bounds
+from relu_attack.solvers.auto._exact_methods import EXACT
+from relu_attack.solvers.auto._exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
+from relu_attack.solvers.auto._exchange import Exchange
+from relu_attack.solvers.core import Answer, Incumbents, Recorder, Settings
+from relu_attack.solvers.region_search import Climber, LPWalkOptions
+
+MakeWalk = Callable[[Prepared, Tensor, torch.Generator], Walk]
+"""Makes the walkers of a problem at their starts."""
+MakeClimb = Callable[[Problem, Callable[[], float]], Callable[[Tensor], Tensor]]
+"""Given a single problem and the seconds left, returns what climbs from an input (inputs,) to a local maximum."""
+
+# Steps of the walkers in a round when no time limit tells, and programs of one climb.
+_STEPS, _PROGRAMS = 200, 50
+# Most of the time that walks take beside exact methods, and steps without a gain from which on it becomes less: more
+# than the first three excursions of a walker have.
+_WALK_SHARE, _PATIENCE = 1 / 3, 150
+# Relative gain of a best value that counts as one.
+_GAIN = 1e-6
+# Most of the time of the walks that exchanges of whole inputs take.
+_EXCHANGE_SHARE = 0.3
+# Walkers of a problem from which a round climbs at most.
+_CLIMBERS = 8
+# Diagonals of the set within which more than half of the walkers have gathered when they all begin anew, and the
+# share of the budget that must be left then, for a new crowd to come as far.
+_AGREEMENT, _RENEWABLE = 0.05, 0.2
+
+
+def annealed_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Walk:
+    """Return walkers of annealed ascent that cross over."""
+    return Annealing(prepared, starts, PerturbationOptions(), generator, perturbation=Crossing)
+
+
+def climber(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor], Tensor]:
+    """Return the climb of LP Walk on a single problem, while seconds are left."""
+    return Climber(problem, LPWalkOptions(), left, lambda x: None).climb
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoOptions:
+    """Options of auto.
+
+    Attributes
+    ----------
+    rounds
+        Into how many rounds of walking the time limit is cut at least.
+    program_share
+        Most of the time of the walks that linear programs may take.
+    exact_units, exact_dimension
+        The exact program is tried up to this number of units that change their side over the set, where that number
+        or the number of inputs, which together limit how many linear regions there are, is at most `exact_dimension`.
+        With few inputs branch and bound is, whatever the number of units.
+    bound_share
+        Share of the time limit that CROWN, and then its descent, may take, as far as that can be told before.
+    program_inputs, program_units
+        Largest numbers of inputs and of units at which linear programs over regions are solved.
+    """
+
+    rounds: int = 20
+    program_share: float = 0.2
+    exact_units: int = 250
+    exact_dimension: int = 30
+    bound_share: float = 0.05
+    program_inputs: int = 5000
+    program_units: int = 20000
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "exact_units", "exact_dimension", "program_inputs", "program_units"):
+            value = getattr(self, name)
+            least = 1 if name == "rounds" else 0
+            if not isinstance(value, int) or value < least:
+                raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        for name in ("program_share", "bound_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+
+
+def auto(
+    problem: Problem,
+    options: AutoOptions,
+    settings: Settings,
+    *,
+    make_walk: MakeWalk = annealed_walk,
+    make_climb: MakeClimb = climber,
+    exact: Mapping[str, ExactMethod] = EXACT,
+) -> Answer:
+    """Search by all parts in turn; the answer is the best that any of them found, and says which.
+
+    A round walks all walkers by gradients and climbs from the best of them over linear regions; inputs that must be
+    whole are exchanged one at a time. The weakest walker goes on from where that leads, and all begin anew once they
+    agree. Where inputs or units are few, exact methods and walks take turns from the beginning, and turns grow. Exact
+    methods share alike; walks get the less of the time the longer they gain nothing. Where regions are too large for
+    programs, or the set has no linear rows, no walker climbs.
+    """
+    incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
+    with torch.inference_mode():
+        search = _Search.create(incumbents, options, settings, make_walk)
+    if search is None:
+        return incumbents.answer(settings.budget.spent(0) or Status.TIME_LIMIT, 0)
+    status = Status.FEASIBLE
+    try:
+        status = search.run(make_climb, exact)
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+        search.offer_walkers()
+    return incumbents.answer(status, incumbents.steps * search.walk.prepared.batch)
+
+
+@dataclass(eq=False)
+class _Search:
+    incumbents: Incumbents
+    options: AutoOptions
+    settings: Settings
+    walk: Walk
+    climbs: list[Callable[[Tensor], Tensor]] = field(default_factory=list)
+    climbing: list[float] = field(default_factory=list)
+    fading: list[float] = field(default_factory=list)
+    deadline: float = math.inf
+    programs: int = 0
+    finalists: Tensor | None = None
+    exchanges: dict[int, Exchange] = field(default_factory=dict)
+    exchanging: dict[int, float] = field(default_factory=dict)
+    turns: list[Turn] = field(default_factory=list)
+    closing: float = 0.0
+    gained_at: int = 0
+
+    @staticmethod
+    def create(incumbents: Incumbents, options: AutoOptions, settings: Settings, make_walk: MakeWalk) -> _Search | None:
+        """Make the walkers; None where the time is too short for one step of one of each problem."""
+        wanted = Prepared.create(
+            incumbents.problem,
+            restarts=settings.restarts,
+            device=settings.device,
+            dtype=settings.dtype,
+            normalized=True,
+        )
+        prepared = affordable(wanted, settings.budget)
+        if prepared is None:
+            return None
+        generator = torch.Generator(settings.device).manual_seed(settings.seed)
+        starts = starting_points(
+            prepared, kind=settings.starts, x0=settings.x0, generator=generator, seed=settings.seed
+        )
+        return _Search(incumbents, options, settings, make_walk(prepared, starts, generator))
+
+    @property
+    def problems(self) -> range:
+        return range(self.incumbents.problem.problems)
+
+    @property
+    def open(self) -> list[int]:
+        """The problems that are not solved yet."""
+        return [index for index in self.problems if not self.incumbents.is_closed(index, OPTIMALITY)]
+
+    def run(self, make_climb: MakeClimb, exact: Mapping[str, ExactMethod]) -> Status:
+        """Search turn after turn until the budget is spent or all problems are solved."""
+        budget, incumbents, options = self.settings.budget, self.incumbents, self.options
+        if self._programs_fit():
+            self.climbs = [make_climb(incumbents.single(index), self._left) for index in self.problems]
+            self.fading, self.climbing = [1.0] * len(self.problems), [0.0] * len(self.problems)
+        if budget.time_limit is not None and exact:
+            names = exact_methods(
+                incumbents.problem,
+                units=options.exact_units,
+                dimension=options.exact_dimension,
+                deadline=budget.deadline,
+            )
+            self.turns = make_turns([exact[name] for name in names], incumbents, self.settings)
+        while self.open:
+            stopped = budget.spent(incumbents.steps)
+            if stopped is not None:
+                return stopped
+            following = self._exact_turn()
+            if following is not None:
+                self._close(*following)
+                continue
+            before = incumbents.value.clone()
+            self._round()
+            if bool((incumbents.value > before + _GAIN * before.abs()).any()):
+                self.gained_at = incumbents.steps
+        return Status.FEASIBLE
+
+    def _round(self) -> None:
+        """Walk, climb and begin anew where that is due; beside exact methods the first round is of walking alone."""
+        first = self.incumbents.steps == 0
+        self._walk_on()
+        if not (first and self.turns):
+            for index in self.open:
+                self._climb(index)
+                if not self.incumbents.is_closed(index, OPTIMALITY):
+                    self._exchange(index)
+            self._renew()
+
+    @property
+    def walked(self) -> float:
+        """Seconds that exact methods did not take."""
+        return self.settings.budget.elapsed() - self.closing
+
+    def _exact_turn(self) -> tuple[Turn, float] | None:
+        """Return the exact method whose turn it is, with its share of the time; None where it is that of the walks."""
+        if not self.turns or self.incumbents.steps == 0:
+            return None
+        still = set(self.open)
+        turns = [turn for turn in self.turns if turn.index in still]
+        vain = self.incumbents.steps / (self.gained_at + _PATIENCE)
+        return next_turn(turns, walked=self.walked, walk_share=_WALK_SHARE / max(vain, 1.0))
+
+    def _close(self, turn: Turn, share: float) -> None:
+        """Let an exact method search for a turn; the weakest walker goes on from what it finds."""
+        value, before = float(self.incumbents.value[turn.index]), turn.spent
+        turn.take(self.settings.budget, share=share, longest=self._longest())
+        self.closing += turn.spent - before
+        if float(self.incumbents.value[turn.index]) > value:
+            values = self.walk.best_of_walkers()[1][turn.index]
+            self._inject(turn.index, int(values.argmin()), self.incumbents.x[turn.index])
+
+    def _longest(self) -> float:
+        """Return the seconds of the longest turns of what goes on where it stopped."""
+        limit = self.settings.budget.time_limit
+        return math.inf if limit is None else limit / self.options.rounds
+
+    def _programs_fit(self) -> bool:
+        problem, options = self.incumbents.problem, self.options
+        small = problem.domain.inputs <= options.program_inputs and problem.network.units <= options.program_units
+        return small and options.program_share > 0 and self.incumbents.single(0).domain.is_polyhedral
+
+    def _walk_on(self) -> None:
+        """Walk for a round, and offer the best walkers."""
+        budget, limit = self.settings.budget, self.settings.budget.time_limit
+        steps = _STEPS if budget.iterations is None else min(_STEPS, budget.iterations - self.incumbents.steps)
+        if limit is None:
+            part = budget.part(iterations=steps)
+        else:
+            seconds = self._longest() if not self.turns else min(max(self.walked, FIRST_TURN), self._longest())
+            part = budget.part(seconds=seconds, iterations=budget.iterations and steps)
+        began = budget.elapsed()
+        with torch.inference_mode():
+            silent = Recorder(part, self.incumbents.upper, sign=1.0, progress=False)
+            outcome = run(self.walk, part, silent)
+        self.offer_walkers()
+        if self.incumbents.steps == 0:
+            self._refine_bounds((budget.elapsed() - began) / max(outcome.iterations, 1))
+        self.incumbents.step(outcome.iterations)
+        if outcome.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+
+    def _refine_bounds(self, per_step: float) -> None:
+        limit = self.settings.budget.time_limit
+        seconds = None if limit is None else self.options.bound_share * limit
+        with torch.inference_mode():
+            per_point, deadline = per_step / self.walk.prepared.batch, self.settings.budget.deadline
+            refine_bounds(self.incumbents, seconds=seconds, per_point=per_point, deadline=deadline)
+
+    def offer_walkers(self) -> None:
+        """Offer the best points of the walkers to the incumbents."""
+        with torch.inference_mode():
+            self.finalists = finalists(self.walk).clone()
+        self.incumbents.offer_each(self.finalists, "annealing")
+
+    def _renew(self) -> None:
+        """Let the walkers of a problem begin anew that have gathered around one point: they find nothing new there.
+
+        Where no program climbs to the top of a linear region, they stay, and come nearer to it.
+        """
+        if not self.climbs or self.settings.budget.share_left(self.incumbents.steps) < _RENEWABLE:
+            return
+        with torch.inference_mode():
+            agreed = self.walk.agreed(_AGREEMENT)
+            if bool(agreed.any()):
+                self.walk.renew(agreed)
+
+    def _left(self) -> float:
+        budget = self.settings.budget
+        if self.programs <= 0:
+            return 0.0
+        self.programs -= 1
+        return max(min(budget.left(), self.deadline - budget.elapsed()), 0.0)
+
+    def _climb(self, index: int) -> None:
+        """Climb from the best walkers of a problem, and put the weakest where that leads.
+
+        The time for it halves with each round that gains nothing; a gain, or the last round, makes it whole again.
+        """
+        budget, options = self.settings.budget, self.options
+        if not self.climbs:
+            return
+        points, values = self.walk.best_of_walkers()
+        order = values[index].argsort(descending=True).tolist()
+        seconds = math.inf
+        if budget.time_limit is not None:
+            last = budget.left() < 1.5 * budget.time_limit / options.rounds
+            share = options.program_share * (1.0 if last else self.fading[index])
+            seconds = share * self.walked / max(len(self.open), 1) - self.climbing[index]
+        if seconds <= 0:
+            return
+        began, gained = budget.elapsed(), False
+        self.deadline = began + seconds
+        self.programs = _PROGRAMS if budget.time_limit is None else 10**9
+        starts = [self.incumbents.x[index].to("cpu", torch.float64)]
+        starts += [
+            self.walk.prepared.to_user(points[index, place][None, None])[0, 0].double().cpu()
+            for place in order[:_CLIMBERS]
+        ]
+        for number, start in enumerate(starts):
+            # The first climb is not left out for what making the starts took.
+            if (number and budget.elapsed() >= self.deadline) or budget.left() <= 0:
+                break
+            x = self.climbs[index](start)
+            if self.incumbents.offer(index, x[None], "lp_walk"):
+                self._inject(index, order[-1], x)
+                gained = True
+        self.fading[index] = 1.0 if gained else self.fading[index] / 2
+        self.climbing[index] += budget.elapsed() - began
+
+    def _exchange(self, index: int) -> None:
+        """Search among whole inputs from the best points of the walkers, which the weakest of them goes on from."""
+        incumbents, budget = self.incumbents, self.settings.budget
+        if not incumbents.problem.domain.integer or self.finalists is None:
+            return
+        if index not in self.exchanges:
+            generator = torch.Generator().manual_seed(self.settings.seed)
+            self.exchanges[index] = Exchange(incumbents.single(index), self.finalists[index], generator)
+        began, seconds = budget.elapsed(), math.inf
+        if budget.time_limit is not None:
+            seconds = _EXCHANGE_SHARE * self.walked / max(len(self.open), 1) - self.exchanging.get(index, 0.0)
+        exchange = self.exchanges[index]
+        exchange.join(incumbents.x[index])
+        try:
+            exchange.search(lambda: min(seconds, budget.left()) - (budget.elapsed() - began))
+        finally:
+            gained = incumbents.offer(index, exchange.points, "exchange")
+        if gained:
+            values = self.walk.best_of_walkers()[1][index]
+            self._inject(index, int(values.argmin()), incumbents.x[index])
+        self.exchanging[index] = self.exchanging.get(index, 0.0) + budget.elapsed() - began
+
+    def _inject(self, index: int, place: int, x: Tensor) -> None:
+        """Let the weakest walker of a problem go on from a point."""
+        prepared = self.walk.prepared
+        rows = prepared.by_problem(self.walk.x).clone()
+        chosen = torch.zeros(rows.shape[:2], dtype=torch.bool, device=rows.device)
+        rows[index, place], chosen[index, place] = prepared.from_user(x), True
+        with torch.inference_mode():
+            self.walk.restart(chosen.view(-1), rows.view(prepared.batch, -1))

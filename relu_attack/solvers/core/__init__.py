@@ -1,0 +1,22 @@
+"""What every method shares: the budget, the settings, the incumbents, the trace, and the check of the answer."""
+
+from relu_attack.solvers.core._budget import Budget
+from relu_attack.solvers.core._check import choose, conclude
+from relu_attack.solvers.core._incumbents import Incumbents, gains, rank
+from relu_attack.solvers.core._recorder import Recorder
+from relu_attack.solvers.core._settings import Answer, Interrupted, Method, Settings, Starts
+
+__all__ = [
+    "Answer",
+    "Budget",
+    "Incumbents",
+    "Interrupted",
+    "Method",
+    "Recorder",
+    "Settings",
+    "Starts",
+    "choose",
+    "conclude",
+    "gains",
+    "rank",
+]

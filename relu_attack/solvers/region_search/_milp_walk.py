@@ -1,0 +1,127 @@
+"""MILP Walk: each step is the best point of all linear regions nearby, by a small mixed-integer program."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from relu_attack._deadline import Deadline
+from relu_attack.bounds import lp_tightened
+from relu_attack.encodings import Ranges, neighborhood
+from relu_attack.errors import OptionError
+from relu_attack.problem import Problem
+from relu_attack.solvers.core import Answer, Incumbents, Settings, Starts, gains
+from relu_attack.solvers.region_search._constraint_generation import solve_neighborhood
+from relu_attack.solvers.region_search._round_robin import walk_in_turns
+
+# A step well below its time frees more units the next time, one beyond it fewer.
+_GROWTH, _SHRINK, _QUICK = 1.5, 0.5, 0.3
+# Share of the time in which the ranges of the units, hence the big-M, are tightened.
+_TIGHTENING = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class MILPWalkOptions:
+    """Options of MILP Walk.
+
+    Attributes
+    ----------
+    source
+        Where walks begin, as in `LPWalkOptions`.
+    free
+        How many units, those nearest to zero, the first step leaves free.
+    step_time
+        Seconds that a step may take; the number of free units adapts to it.
+    tolerance
+        Relative gain below which a step counts as no gain.
+    solver
+        As `programs.solve` takes it; it must hold columns to whole numbers.
+    """
+
+    source: str = "random"
+    free: int = 10
+    step_time: float = 2.0
+    tolerance: float = 1e-9
+    solver: str = "HIGHS"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.free, int) or self.free < 1:
+            raise OptionError(f"free must be a whole number of at least 1, got {self.free!r}")
+        if not 0 < self.step_time < math.inf:
+            raise OptionError(f"step_time must be a positive number of seconds, got {self.step_time}")
+        if not 0 <= self.tolerance < 1:
+            raise OptionError(f"tolerance must be in [0, 1), got {self.tolerance}")
+
+
+def milp_walk(problem: Problem, options: MILPWalkOptions, settings: Settings) -> Answer:
+    """Walk by mixed-integer programs over the units near zero from one start after the other.
+
+    Source: Perakis, Tsiourvas, Optimizing Objective Functions from Trained ReLU Neural Networks via Sampling, arXiv
+    2205.14189: units with ``|z| <= delta`` are free, the others keep their side. Here delta is given by how many units
+    it frees, and follows the time of the steps.
+    """
+    walk = partial(_walk, options=options)
+    return walk_in_turns(problem, settings, walk, source=options.source)
+
+
+def _walk(
+    incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: MILPWalkOptions
+) -> Iterator[None]:
+    """Take one step on problem `index` a turn, from one start after the other."""
+    problem, budget = incumbents.single(index), settings.budget
+    bounds = lp_tightened(problem, deadline=budget.deadline.share(_TIGHTENING))
+    incumbents.bound(index, float(bounds.upper), certified=True)
+    ranges = [(lower[0], upper[0]) for lower, upper in bounds.layers]
+    domain = problem.domain.to(device="cpu", dtype=torch.float64)
+    units = problem.network.units
+    count = float(min(options.free, units))
+    for start in starts(problem, settings):
+        x = domain.round(domain.project(start[None]))[0]
+        incumbents.offer(index, x[None], options.source)
+        incumbents.visit(x)
+        while budget.spent(incumbents.steps) is None:
+            began = time.perf_counter()
+            step = budget.deadline.within(options.step_time)
+            best = _step(problem, ranges, x, round(count), options.solver, step)
+            incumbents.step()
+            seconds = time.perf_counter() - began
+            gained = best is not None and gains(problem, best, x, options.tolerance)
+            if best is not None and gained:
+                x = best
+                incumbents.offer(index, x[None], "milp_walk")
+                incumbents.visit(x)
+            whole = count >= units
+            if best is None or seconds > options.step_time:
+                exhausted, count = not gained, max(count * _SHRINK, 1.0)
+            else:
+                exhausted = not gained and (whole or seconds > _QUICK * options.step_time)
+                count = min(count * _GROWTH, float(units)) if seconds < _QUICK * options.step_time else count
+            yield
+            if exhausted:
+                break
+        else:
+            yield
+
+
+def _step(problem: Problem, ranges: Ranges, x: Tensor, count: int, solver: str, deadline: Deadline) -> Tensor | None:
+    """Return the best input of the regions around x that differ in the `count` units nearest to zero."""
+    preactivations = [z[0] for z in problem.network.forward(x[None]).preactivations]
+    layers = zip(problem.network.layers, preactivations, strict=True)
+    none = torch.zeros(0, dtype=torch.float64)  # a network may have no units
+    sizes = torch.cat([none, *(torch.where(layer.slope < 1, z.abs(), torch.inf) for layer, z in layers)])
+    nearest = torch.zeros_like(sizes, dtype=torch.bool)
+    nearest[sizes.topk(min(count, len(sizes)), largest=False).indices] = True
+    nearest &= torch.isfinite(sizes)
+    free = list(nearest.split([len(z) for z in preactivations]))
+    hood = neighborhood(problem, x, [z > 0 for z in preactivations], free=free, ranges=ranges)
+    optimum = None if deadline.passed else solve_neighborhood(hood, solver=solver, time_limit=deadline.left)
+    if optimum is None:
+        return None
+    domain = problem.domain.to(device="cpu", dtype=torch.float64)
+    return domain.round(domain.project(torch.as_tensor(optimum.point[None, : domain.inputs].copy())))[0]

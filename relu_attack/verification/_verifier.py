@@ -1,0 +1,226 @@
+"""The order in which claims are decided: bounds, walks, branch and bound; no verdict without a proof or a witness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from relu_attack._deadline import Deadline
+from relu_attack.bounds import bound_rows
+from relu_attack.domains import Domain
+from relu_attack.network import Network
+from relu_attack.result import Status, Verdict
+from relu_attack.rounding import up
+from relu_attack.solvers import Budget, Decision
+from relu_attack.specification import Clause
+from relu_attack.verification._claim import Claim
+from relu_attack.verification._reference_model import Original
+from relu_attack.verification._witness import Witness, examine, first_witness, walk
+
+BOUNDS = ("interval", "crown")
+"""Methods of bounds that are tried before anything else, the cheapest first."""
+
+_BOUND_SHARE = 0.5
+"""Share of the time that is left which such a method may take."""
+
+_DEEPER = 12
+"""How many times a search aims deeper because the model itself did not confirm what the chain found."""
+
+
+class Decide(Protocol):
+    """Branch and bound on one clause, as `relu_attack.solvers.branch_and_bound._decide.decide` does it."""
+
+    def __call__(
+        self,
+        network: Network,
+        domain: Domain,
+        matrix: Tensor,
+        offset: Tensor,
+        /,
+        *,
+        budget: Budget,
+        progress: bool,
+    ) -> Decision:
+        """Return what is known of ``min(matrix f(x) + offset)`` over the set."""
+
+
+@dataclass(eq=False)
+class Finding:
+    """What is known of one claim so far.
+
+    Attributes
+    ----------
+    claim
+        The claim.
+    upper
+        Certified upper bound on the depth of the unsafe clause over the set.
+    witness
+        A confirmed witness.
+    decided_by
+        What proved or falsified the claim.
+    regions
+        Parts of the set that branch and bound looked at.
+    stopped
+        Why the last search of branch and bound ended; None before the first one.
+    unconfirmed
+        Whether the chain broke the claim somewhere but the model itself did not.
+    """
+
+    claim: Claim
+    upper: float = math.inf
+    witness: Witness | None = None
+    decided_by: str = ""
+    regions: int = 0
+    stopped: Status | None = None
+    unconfirmed: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows from it."""
+        if self.witness is not None:
+            return Verdict.FALSIFIED
+        if self.claim.clause.excluded_by(self.upper):
+            return Verdict.VERIFIED
+        return Verdict.TIMEOUT if self.stopped in (None, Status.TIME_LIMIT) else Verdict.UNKNOWN
+
+    @property
+    def open(self) -> bool:
+        """Whether there is neither a proof nor a witness."""
+        return self.verdict in (Verdict.TIMEOUT, Verdict.UNKNOWN)
+
+    def bounded(self, upper: float, by: str) -> None:
+        """Take a certified upper bound; one that is no number says nothing."""
+        if upper < self.upper:
+            self.upper = upper
+            if not self.open:
+                self.decided_by = by
+
+    def falsified(self, witness: Witness, by: str) -> None:
+        """Take a confirmed witness."""
+        self.witness, self.decided_by = witness, by
+
+
+def settle(
+    original: Original,
+    claims: Sequence[Claim],
+    decide: Decide,
+    *,
+    budget: Budget,
+    seed: int,
+    progress: bool,
+    first: bool,
+) -> list[Finding]:
+    """Find out about claims within a budget.
+
+    Parameters
+    ----------
+    original
+        The model and its chain.
+    claims
+        The claims.
+    decide
+        Branch and bound.
+    budget
+        Seconds for all of them.
+    seed
+        Makes walks repeat.
+    progress
+        Whether branch and bound shows its progress.
+    first
+        Whether the first witness ends the search, because it settles all claims together.
+
+    Returns
+    -------
+    list of Finding
+        One for each claim.
+    """
+    findings = [Finding(claim) for claim in claims]
+    try:
+        for method in BOUNDS:
+            within = budget.deadline.share(_BOUND_SHARE)
+            _bound(original.network, [finding for finding in findings if finding.open], method, deadline=within)
+        _walk(original, [finding for finding in findings if finding.open], budget=budget, seed=seed)
+        for share in (0.25, 1.0):
+            # One claim that is hard must not take the time of the others: all have a short try, then a long one.
+            pending = [finding for finding in findings if finding.open and finding.stopped in (None, Status.TIME_LIMIT)]
+            for place, finding in enumerate(pending):
+                if budget.left() == 0 or (first and any(finding.witness is not None for finding in findings)):
+                    return findings
+                alone = len(pending) == 1
+                part = budget if alone else budget.part(seconds=share * budget.left() / (len(pending) - place))
+                _branch(original, finding, decide, budget=part, progress=progress)
+    except KeyboardInterrupt:
+        budget.interruption.happened = True
+    finally:
+        if budget.interruption.happened:
+            for finding in findings:
+                finding.stopped = Status.INTERRUPTED
+    return findings
+
+
+def _walk(original: Original, findings: Sequence[Finding], *, budget: Budget, seed: int) -> None:
+    """Look for witnesses where walks toward the unsafe clauses end."""
+    ends = walk(original.network, [finding.claim for finding in findings], budget=budget, seed=seed)
+    for finding, points in zip(findings, ends, strict=True):
+        witness = first_witness(original, finding.claim, points.to("cpu", torch.float64))
+        if witness is not None:
+            finding.falsified(witness, "walk")
+
+
+def _bound(network: Network, findings: Sequence[Finding], method: str, *, deadline: Deadline) -> None:
+    """Bound the rows of each claim over its set, all rows over one set together."""
+    groups: dict[int, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(id(finding.claim.domain), []).append(finding)
+    for group in groups.values():
+        rows = torch.cat([-finding.claim.clause.matrix for finding in group])
+        limits = torch.cat([finding.claim.clause.upper for finding in group])
+        upper = bound_rows(network, group[0].claim.domain, rows, method, deadline=deadline).upper[0]
+        depth = up(upper + limits)
+        sizes = [len(finding.claim.clause.upper) for finding in group]
+        for finding, part in zip(group, depth.split(sizes), strict=True):
+            finding.bounded(float(part.amin()), method)
+
+
+def _branch(original: Original, finding: Finding, decide: Decide, *, budget: Budget, progress: bool) -> None:
+    """Search one clause by branch and bound; aim deeper while the model does not confirm what the chain finds."""
+    claim, margin = finding.claim, 0.0
+    clause = claim.clause
+    for _ in range(_DEEPER):
+        if budget.left() == 0:
+            finding.stopped = Status.TIME_LIMIT
+            return
+        offset = clause.upper - margin
+        decision = decide(original.network, claim.domain, -clause.matrix, offset, budget=budget, progress=progress)
+        finding.regions += decision.regions
+        finding.stopped = decision.status
+        if decision.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        finding.bounded(_raised(decision.upper, clause, offset), "branch_and_bound")
+        if not finding.open or decision.upper < 0 or not decision.value >= 0:
+            return
+        found = examine(original, claim, decision.x.flatten().clone())
+        if isinstance(found, Witness):
+            finding.falsified(found, "branch_and_bound")
+            return
+        finding.unconfirmed = True
+        margin = max(4 * margin, 2 * found.loss, 1e-9 * _scale(clause))
+
+
+def _raised(upper: float, clause: Clause, offset: Tensor) -> float:
+    """Return a bound on the depth of the clause from one with a smaller offset, rounded upward."""
+    lowered = clause.upper - offset
+    if not bool(lowered.any()):
+        return upper
+    most = math.nextafter(float(lowered.amax()), math.inf)
+    return math.nextafter(upper + most, math.inf)
+
+
+def _scale(clause: Clause) -> float:
+    norm: Tensor = torch.linalg.vector_norm(clause.matrix, dim=1)
+    return max(float(norm.amax()), float(clause.upper.abs().amax()), torch.finfo(torch.float64).tiny)

@@ -1,0 +1,284 @@
+"""What users call: `verify` and `check_bounds`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from relu_attack._checks import ArrayLike, as_tensor, check_is, first_index, whole_number
+from relu_attack._deadline import Interruption, interruptible
+from relu_attack._memory import memory_limit_of, named_memory_errors
+from relu_attack.domains import Domain
+from relu_attack.errors import DomainError, ModelError, ObjectiveError, OptionError
+from relu_attack.model import Model, check_agreement, comparison_points
+from relu_attack.network import lower as lower_module
+from relu_attack.result import CheckedBounds, Status, Verdict, Verification
+from relu_attack.solvers import Budget
+from relu_attack.solvers import decide as branch_and_bound
+from relu_attack.specification import Clause, Specification
+from relu_attack.verification._claim import Claim
+from relu_attack.verification._reference_model import Module, Original
+from relu_attack.verification._verifier import Decide, Finding, settle
+
+TIME_LIMIT = 60.0
+"""Seconds of a call that gives none."""
+
+
+def verify(
+    model: nn.Module | Original,
+    domain: Domain,
+    specification: Specification,
+    *,
+    time_limit: float = TIME_LIMIT,
+    memory_limit: float | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Verification:
+    """Say whether the outputs of a model satisfy a specification for every input of a set.
+
+    Bounds come first, then walks, then branch and bound. A proof holds in real arithmetic for the stored weights. A
+    witness lies in the set at zero tolerance, in the model's own dtype, and the model itself, run again, violates
+    the specification there; a point at which only the chain in float64 does is no witness.
+
+    Parameters
+    ----------
+    model
+        A model as `ReLUOptimizer` takes it, in evaluation mode, or one from `relu_attack.io.read_onnx`.
+    domain
+        One set of inputs.
+    specification
+        What the outputs must satisfy.
+    time_limit
+        Seconds.
+    memory_limit
+        Bytes that may be taken at a time; by default 0.8 of what the machine has free.
+    seed
+        Makes the search repeat, as far as time does not end it.
+    progress
+        Whether to show the progress of branch and bound.
+
+    Returns
+    -------
+    Verification
+        The verdict, with the witness if there is one. Ctrl-C leaves it open.
+
+    Raises
+    ------
+    UnsupportedModuleError, ModelError, DomainError, ObjectiveError, OptionError
+        When the model has no exact form here, or the parts do not fit.
+
+    Examples
+    --------
+    >>> import torch, relu_attack as ra
+    >>> model = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
+    >>> with torch.no_grad():  # |x|
+    ...     for weights, values in zip(model.parameters(), ([[1.0], [-1.0]], [0.0, 0.0], [[1.0, 1.0]], [0.0])):
+    ...         _ = weights.copy_(torch.tensor(values))
+    >>> box = ra.Box(torch.tensor([-1.0]), torch.tensor([2.0]))
+    >>> ra.verify(model, box, ra.Specification.require([1.0], 2.5)).verdict.name
+    'VERIFIED'
+    >>> answer = ra.verify(model, box, ra.Specification.require([1.0], 1.5))
+    >>> answer.verdict.name, bool(model(answer.witness) > 1.5)
+    ('FALSIFIED', True)
+    """
+    began = time.perf_counter()
+    with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
+        budget = make_budget(time_limit, memory_limit, began, interruption)
+        whole_number(seed, name="seed", least=0, error=OptionError)
+        domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
+        original = read_original(model, domain)
+        wanted = "a Specification, such as Specification.require(A, b)"
+        check_is(specification, Specification, name="specification", wanted=wanted, error=ObjectiveError)
+        if specification.outputs != original.network.outputs:
+            raise ObjectiveError(
+                f"the specification is on {specification.outputs} outputs, but the model has {original.network.outputs}"
+            )
+        exact = domain.to(device="cpu", dtype=torch.float64)
+        claims = [Claim.plain(exact, clause) for clause in specification.clauses]
+        return verify_claims(original, claims, domain.shape, budget=budget, seed=seed, progress=progress)
+
+
+def verify_claims(
+    original: Original,
+    claims: Sequence[Claim],
+    shape: tuple[int, ...],
+    *,
+    budget: Budget,
+    seed: int,
+    progress: bool,
+    decide: Decide = branch_and_bound,
+) -> Verification:
+    """Say whether all claims hold; a witness against one of them falsifies them together.
+
+    Parameters
+    ----------
+    original
+        The model and its chain.
+    claims
+        What must hold; without any nothing can be violated.
+    shape
+        The shape of the witness.
+    budget, seed, progress
+        As in `verify`.
+    decide
+        Branch and bound.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        findings = settle(original, claims, decide, budget=budget, seed=seed, progress=progress, first=True)
+        return _answer(original, findings, shape, budget)
+
+
+def check_bounds(
+    model: nn.Module | Original,
+    domain: Domain,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    *,
+    time_limit: float = TIME_LIMIT,
+    memory_limit: float | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> CheckedBounds:
+    """Say of each claimed bound on an output whether it holds for every input of a set.
+
+    Parameters
+    ----------
+    model, domain, seed, progress
+        As in `verify`.
+    lower, upper
+        The claims ``lower <= f(x) <= upper``, each shape (outputs,) or a number for every output; infinite where
+        nothing is claimed.
+    time_limit
+        Seconds, for all of them together.
+    memory_limit
+        As in `verify`.
+
+    Returns
+    -------
+    CheckedBounds
+        One answer for each claim; `Verification.bound` says by how much the claim may be broken at most.
+
+    Raises
+    ------
+    ObjectiveError
+        For bounds that do not fit the outputs, are NaN, or that no number satisfies.
+    UnsupportedModuleError, ModelError, DomainError, OptionError
+        As `verify` does.
+
+    Examples
+    --------
+    >>> import torch, relu_attack as ra
+    >>> model = torch.nn.Sequential(torch.nn.Linear(1, 1))
+    >>> with torch.no_grad():
+    ...     _ = model[0].weight.fill_(2.0), model[0].bias.fill_(0.0)
+    >>> checked = ra.check_bounds(model, ra.Box(0.0, 1.0, shape=(1,)), -0.5, 1.5)
+    >>> checked.lower[0].verdict.name, checked.upper[0].verdict.name
+    ('VERIFIED', 'FALSIFIED')
+    """
+    began = time.perf_counter()
+    with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
+        budget = make_budget(time_limit, memory_limit, began, interruption)
+        whole_number(seed, name="seed", least=0, error=OptionError)
+        domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
+        original = read_original(model, domain)
+        outputs = original.network.outputs
+        exact = domain.to(device="cpu", dtype=torch.float64)
+        claimed = _read_bounds(lower, "lower", outputs), _read_bounds(upper, "upper", outputs)
+        signs = torch.eye(outputs, dtype=torch.float64)
+        clauses = [
+            # Broken where y < l, and where -y < -u.
+            Clause(sign * signs[place][None], sign * limits[place][None], torch.tensor([True]))
+            for sign, limits in zip((1.0, -1.0), claimed, strict=True)
+            for place in range(outputs)
+        ]
+        asked = [index for index, clause in enumerate(clauses) if bool(torch.isfinite(clause.upper).all())]
+        claims = [Claim.plain(exact, clauses[index]) for index in asked]
+        findings = settle(original, claims, branch_and_bound, budget=budget, seed=seed, progress=progress, first=False)
+        known = dict(zip(asked, findings, strict=True))
+        answers = [
+            _answer(original, [known[index]] if index in known else [], domain.shape, budget)
+            for index in range(2 * outputs)
+        ]
+    return CheckedBounds(tuple(answers[:outputs]), tuple(answers[outputs:]))
+
+
+def make_budget(time_limit: float, memory_limit: float | None, began: float, interruption: Interruption) -> Budget:
+    """Return what a call may spend, given its limits."""
+    memory = memory_limit_of(memory_limit)
+    return Budget(time_limit=time_limit, began=began, interruption=interruption, memory_limit=memory)
+
+
+def read_original(model: nn.Module | Original, domain: Domain) -> Original:
+    """Return the model with its chain; check that it fits the set."""
+    if not isinstance(domain, Domain):
+        raise OptionError(f"domain must be a Box, a ball or a Polytope, got {type(domain).__name__}")
+    if domain.batch is not None:
+        raise DomainError(
+            f"one set can be verified at a time, got a batch of {domain.batch}; give domain.single(index)"
+        )
+    if isinstance(model, Original):
+        if model.network.inputs != domain.inputs:
+            raise DomainError(f"the domain has {domain.inputs} inputs, but the model takes {model.network.inputs}")
+        return model
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"model must be an nn.Module or an OnnxModel, got {type(model).__name__}")
+    lowering = lower_module(model, domain.shape)
+    own = Model.of(model, lowering.network)
+    check_agreement(own, lowering, comparison_points(lowering.network, domain))
+    return Module.of(own)
+
+
+def _read_bounds(claimed: ArrayLike, name: str, outputs: int) -> Tensor:
+    bounds = as_tensor(claimed, name=f"the {name} bounds", error=ObjectiveError)
+    bounds = bounds.to("cpu", torch.float64)
+    if tuple(bounds.shape) not in ((), (outputs,)):
+        raise ObjectiveError(
+            f"the {name} bounds have shape {tuple(bounds.shape)}, but the model has {outputs} outputs; "
+            "give a number, or one for each output"
+        )
+    bounds = bounds.expand(outputs)
+    wrong = bounds.isnan() | (bounds == (torch.inf if name == "lower" else -torch.inf))
+    if bool(wrong.any()):
+        raise ObjectiveError(
+            f"the {name} bound is {float(bounds[wrong][0])} at index {first_index(wrong)}; no number satisfies it"
+        )
+    return bounds
+
+
+def _answer(original: Original, findings: Sequence[Finding], shape: tuple[int, ...], budget: Budget) -> Verification:
+    """Join what is known of claims that must all hold."""
+    known = {finding.verdict for finding in findings} or {Verdict.VERIFIED}
+    order = (Verdict.FALSIFIED, Verdict.TIMEOUT, Verdict.UNKNOWN, Verdict.VERIFIED)
+    verdict = next(verdict for verdict in order if verdict in known)
+    falsified = next((finding for finding in findings if finding.witness is not None), None)
+    last = falsified or max(findings, key=lambda finding: finding.upper, default=None)
+    interrupted = any(finding.stopped is Status.INTERRUPTED for finding in findings)
+    witness, outputs, notes = None, None, []
+    if falsified is not None and falsified.witness is not None:
+        x = falsified.witness.x
+        rounded = x.to(original.dtype)
+        same = torch.equal(rounded.double(), x)
+        witness, outputs = (rounded if same else x).clone().view(shape), falsified.witness.outputs.clone()
+        notes = [original.note]
+        if not same:
+            notes.append(f"the set holds no {original.dtype} number for some inputs: the model rounded the witness")
+    elif verdict is not Verdict.VERIFIED:
+        if any(finding.unconfirmed for finding in findings):
+            notes.append("an input violates it in float64, but the model itself confirmed none")
+        if interrupted:
+            notes.append("interrupted")
+    return Verification(
+        verdict=verdict,
+        witness=witness,
+        outputs=outputs,
+        bound=max((finding.upper for finding in findings), default=-math.inf),
+        decided_by=last.decided_by if last is not None else "",
+        regions=sum(finding.regions for finding in findings),
+        runtime=budget.elapsed(),
+        note="; ".join(note for note in notes if note),
+        interrupted=interrupted,
+    )

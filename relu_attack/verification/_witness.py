@@ -1,0 +1,144 @@
+"""Points that may be witnesses: found by walks, and accepted only if the model itself breaks the claim there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from relu_attack.domains import Box, Domain
+from relu_attack.errors import SolverError
+from relu_attack.network import Network, with_excess
+from relu_attack.problem import Problem
+from relu_attack.result import Status
+from relu_attack.solvers import PPGALR, Budget, PPGALROptions, Settings, search
+from relu_attack.verification._claim import Claim
+from relu_attack.verification._reference_model import Original
+
+# Walkers for each claim, their steps, the claims of one batch, and how far beyond the boundary of a clause they aim,
+# relative to the scale of its rows. Walkers are fewer where there are many rows: a step looks at each for each of them.
+_WALKERS, _LOOKS = 64, 2**24
+_STEPS = 50
+_BATCH = 64
+_MARGIN = 1e-5
+_TRIED = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """An input of the set, float64, and what the model itself answers there; each flat."""
+
+    x: Tensor
+    outputs: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Rejected:
+    """Why a point is no witness: how much deeper in the unsafe set the chain is at it than the model itself."""
+
+    loss: float
+
+
+def examine(original: Original, claim: Claim, x: Tensor) -> Witness | Rejected:
+    """Place a point `x` (inputs,) inside the set in the dtype of the model, and run the model itself there.
+
+    It is a witness if the chain and the model both break the claim, exactly.
+    """
+    placed = claim.place(x, original.dtype)
+    if placed is None:
+        return Rejected(0.0)
+    chain = original.network.forward(placed[None]).outputs[0]
+    answers = original.run(placed)
+    if all(claim.inner_clause.holds(outputs) for outputs in (chain, *answers)):
+        return Witness(placed, answers[0])
+    aimed = original.network.forward(x[None]).outputs[0]
+    loss = claim.clause.depth(aimed) - claim.inner_clause.depth(torch.stack([chain, *answers])).amin()
+    return Rejected(float(loss) if bool(torch.isfinite(loss)) else 0.0)
+
+
+def first_witness(original: Original, claim: Claim, points: Tensor) -> Witness | None:
+    """Compare model and chain at the deepest of `points` (points, inputs), and return the first witness among them."""
+    depth = claim.clause.depth(original.network.forward(points).outputs)
+    depth = torch.where(depth.isnan(), -torch.inf, depth)
+    order = depth.argsort(descending=True)
+    original.compare(points[order[:1]])
+    for index in order[:_TRIED].tolist():
+        if depth[index] < 0:
+            return None
+        found = examine(original, claim, points[index])
+        if isinstance(found, Witness):
+            return found
+    return None
+
+
+def walk(network: Network, claims: Sequence[Claim], *, budget: Budget, seed: int) -> list[Tensor]:
+    """Walk toward the unsafe clauses of claims; return where the walkers ended, (points, inputs) for each claim."""
+    found: list[Tensor] = []
+    for domain, group in _batches(claims):
+        if budget.left() == 0:
+            found.extend(claim.domain.center()[None] for claim in group)
+            continue
+        problem = _problem(network, domain, group)
+        settings = Settings(
+            budget=budget.part(seconds=budget.left() / 4, iterations=_STEPS),
+            restarts=max(min(_WALKERS, _LOOKS // (problem.problems * problem.network.outputs)), 1),
+            seed=seed,
+            x0=None,
+            starts="mixed",
+            bound="interval",
+            progress=False,
+            record_path=False,
+            device=torch.device("cpu"),
+            dtype=torch.float32,
+        )
+        try:
+            answer = search(problem, PPGALROptions(), settings, walk_class=PPGALR)
+        except SolverError:  # values overflow float32; the search that follows computes in float64
+            found.extend(claim.domain.center()[None] for claim in group)
+            continue
+        if answer.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        found.extend(answer.candidates.clone())
+    return found
+
+
+def _batches(claims: Sequence[Claim]) -> list[tuple[Domain, Sequence[Claim]]]:
+    """Return claims in order, in groups over one set or over a batch of boxes, one for each claim."""
+    batches: list[tuple[Domain, list[Claim]]] = []
+    for claim in claims:
+        if batches and len(batches[-1][1]) < _BATCH:
+            domain, group = batches[-1]
+            plain = all(type(other) is Box and not other.integer for other in (domain, claim.domain))
+            if plain or domain is claim.domain:
+                group.append(claim)
+                continue
+        batches.append((claim.domain, [claim]))
+    return [(_joined(group), group) for _, group in batches]
+
+
+def _joined(claims: Sequence[Claim]) -> Domain:
+    domains = [claim.domain for claim in claims]
+    boxes = [domain for domain in domains if isinstance(domain, Box)]
+    if all(domain is domains[0] for domain in domains) or len(boxes) < len(domains):
+        return domains[0]
+    lower, upper = (torch.stack(bounds) for bounds in zip(*((box.lower, box.upper) for box in boxes), strict=True))
+    return Box(lower, upper, shape=domains[0].shape)
+
+
+def _problem(network: Network, domain: Domain, claims: Sequence[Claim]) -> Problem:
+    """Return the problems of breaking the rows of each claim's clause as little as possible."""
+    clauses = list({id(claim.clause): claim.clause for claim in claims}.values())
+    sizes = [clause.matrix.shape[0] for clause in clauses]
+    starts = {id(clause): sum(sizes[:place]) for place, clause in enumerate(clauses)}
+    matrix, upper = torch.cat([clause.matrix for clause in clauses]), torch.cat([clause.upper for clause in clauses])
+    norm: Tensor = torch.linalg.vector_norm(matrix, dim=1)
+    size = torch.maximum(norm, upper.abs())
+    scale = torch.where(size > 0, size, 1.0)
+    excess = with_excess(network, matrix / scale[:, None], upper / scale - _MARGIN)
+    objective = torch.zeros(len(claims), excess.outputs, dtype=torch.float64)
+    for place, claim in enumerate(claims):
+        first = network.outputs + starts[id(claim.clause)]
+        objective[place, first : first + claim.clause.matrix.shape[0]] = -1.0
+    return Problem(excess, domain, objective, batched=True)
