@@ -16,7 +16,7 @@ from torch import nn
 
 import relu_attack as ra
 from relu_attack._deadline import Deadline
-from relu_attack.bounds import bound_problem, bound_rows, lp, relaxed_rows
+from relu_attack.bounds import _triangle_program, bound_problem, bound_rows, lp
 from relu_attack.encodings import encode
 from relu_attack.network import lower
 from relu_attack.objectives import Linear, Output
@@ -137,7 +137,7 @@ def test_where_no_program_is_certified_the_ends_are_those_of_crown(monkeypatch: 
         def solve(self, **options: Any) -> Solution:
             return replace(super().solve(**options), certified=False)
 
-    monkeypatch.setattr(relaxed_rows, "PreparedProgram", Uncertified)
+    monkeypatch.setattr(_triangle_program, "PreparedProgram", Uncertified)
     assert torch.equal(torch.stack(bound_problem(problem, "lp")), torch.stack(bound_problem(problem, "crown")))
 
 
@@ -177,7 +177,7 @@ def test_the_program_that_runs_is_told_the_time_that_is_left(monkeypatch: pytest
             monkeypatch.setattr(time, "perf_counter", lambda: now + 2000.0)
             return found
 
-    monkeypatch.setattr(relaxed_rows, "PreparedProgram", Late)
+    monkeypatch.setattr(_triangle_program, "PreparedProgram", Late)
     low, high = bound_problem(problem, "lp", deadline=Deadline.after(1000.0))
     assert len(limits) == 1
     assert 0 < limits[0] <= 1000

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import relu_attack as ra
-from relu_attack.io import robustness, saved
+from relu_attack.io import _robustness, _saved
 from tests.problems import random_network
 
 MODEL = random_network(3, 6, 4, seed=0)
@@ -88,7 +88,7 @@ def edit(path: Path, **changes: object) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
-def put(path: Path, name: str, tensor: Tensor | None, kind: saved.Kind) -> None:
+def put(path: Path, name: str, tensor: Tensor | None, kind: _saved.Kind) -> None:
     """Replace an array, or take it away, and write both files anew, so that the checksum fits."""
     entries = json.loads(Path(f"{path}.json").read_text())
     tensors: dict[str, Tensor | None] = {**load_file(f"{path}.safetensors"), name: tensor}
@@ -155,7 +155,7 @@ def test_arrays_that_do_not_fit_each_other_are_refused(
     name: str, tensor: Tensor | None, words: str, tmp_path: Path
 ) -> None:
     ra.save_worst_case(worst_case(), tmp_path / "worst")
-    put(tmp_path / "worst", name, tensor, robustness.WORST_CASE)
+    put(tmp_path / "worst", name, tensor, _robustness.WORST_CASE)
     check_refused(ra.load_worst_case, tmp_path / "worst", words)
 
 
@@ -187,5 +187,5 @@ def test_accuracies_that_are_not_those_of_the_margins_are_refused(tmp_path: Path
     edit(path, radii=stated * 2)
     check_refused(ra.load_accuracies, path, r"lacks 3\.clean_margin")
     edit(path, radii=stated)
-    put(path, "1.margin", torch.zeros(4, dtype=torch.float64), robustness.ACCURACIES)
+    put(path, "1.margin", torch.zeros(4, dtype=torch.float64), _robustness.ACCURACIES)
     check_refused(ra.load_accuracies, path, "margins of radius 1 differ in their number")

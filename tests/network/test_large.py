@@ -8,8 +8,8 @@ import relu_attack as ra
 from relu_attack._torchvision import import_torchvision
 from relu_attack.bounds import interval
 from relu_attack.network import Network, dense_chain, lower
-from relu_attack.network.lowering import linear
-from relu_attack.network.operators import Dense, Widened, widened
+from relu_attack.network.lowering import _linear
+from relu_attack.network.operators import Dense, Widened, _widened
 
 RADIUS = 8 / 255
 
@@ -65,8 +65,8 @@ def test_worst_case_rises_over_the_sample_and_its_margin_is_the_model_s(model: n
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Sequential, Network, Network]:
     """Return a model, its chain with matrices in their own precision, and its chain with copies in float64."""
-    monkeypatch.setattr(linear, "_LARGE", 30)
-    monkeypatch.setattr(widened, "_BLOCK", 16)
+    monkeypatch.setattr(_linear, "_LARGE", 30)
+    monkeypatch.setattr(_widened, "_BLOCK", 16)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 3))
     kept = lower(model, (5,)).network

@@ -20,11 +20,11 @@ from relu_attack.network.operators import (
     Stacked,
     Summed,
     Widened,
+    _convolution,
+    _widened,
     add,
     compose,
-    convolution,
     stack,
-    widened,
 )
 from relu_attack.network.operators._along_axis import Run
 
@@ -175,7 +175,7 @@ def test_a_convolution_of_a_large_image_is_a_sum_over_the_places_of_its_kernel(
     operator = Convolution(normal(4, 3, 3, 2), (3, 8, 9), stride, padding, dilation)
     x, by_channel, by_place = normal(2, operator.inputs), normal(4), normal(operator.outputs)
     expected = [operator.apply(x, bias=bias) for bias in (None, by_channel, by_place)]
-    monkeypatch.setattr(convolution, "_MOST_IN_WINDOWS", 0)
+    monkeypatch.setattr(_convolution, "_MOST_IN_WINDOWS", 0)
     for bias, wanted in zip((None, by_channel, by_place), expected, strict=True):
         torch.testing.assert_close(operator.apply(x, bias=bias), wanted, rtol=0, atol=1e-12)
 
@@ -188,7 +188,7 @@ def test_regular_entries_are_few_runs() -> None:
 def test_a_widened_matrix_is_in_float64_what_a_copy_would_be_and_in_float32_the_same_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(widened, "_BLOCK", 8)  # two rows at once, and one that is left over
+    monkeypatch.setattr(_widened, "_BLOCK", 8)  # two rows at once, and one that is left over
     weight, x, y = normal(5, 4).float(), normal(3, 4), normal(3, 5)
     kept, copy = Widened(weight), Dense(weight.double())
     torch.testing.assert_close(kept.apply(x, bias=y[0]), copy.apply(x, bias=y[0]), rtol=0, atol=1e-14)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import relu_attack as ra
 from relu_attack._deadline import Deadline
 from relu_attack.network import Network, lower
-from relu_attack.robustness import certificate, survivors
+from relu_attack.robustness import _certificate, _survivors
 from relu_attack.robustness._certificate import certified_margins
 from relu_attack.robustness._rounds import Search, Worst
 from relu_attack.robustness._samples import Sets
@@ -54,7 +54,7 @@ def test_broken_samples_have_the_bound_of_intervals_and_the_others_that_of_crown
 
 
 def test_sets_that_are_not_reached_in_time_have_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certificate, "_NUMBERS", 4 * 10)  # ten samples of four inputs at once
+    monkeypatch.setattr(_certificate, "_NUMBERS", 4 * 10)  # ten samples of four inputs at once
     (x, label), network = samples(), lower(model(), (4,)).network
     sets = Sets.around(x, 0.1, "linf", (0.0, 1.0))
     late = certified_margins(network, sets, label, deadline=Deadline.after(-1.0))
@@ -74,7 +74,7 @@ def test_after_the_deadline_nothing_is_bounded_by_crown_and_no_walker_begins(mon
         runs.append(waiting)
         return ra.Status.ITERATION_LIMIT, 0
 
-    monkeypatch.setattr(survivors, "certified_margins", bound)
+    monkeypatch.setattr(_survivors, "certified_margins", bound)
     monkeypatch.setattr(Search, "run", run)
     worst, _ = find("linf", time_limit=1e-9)
     assert (methods, len(runs)) == (["interval"], 1)

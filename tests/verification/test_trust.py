@@ -14,7 +14,7 @@ from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.solvers.branch_and_bound._decide import Decision
 from relu_attack.solvers.core._budget import Budget
-from relu_attack.verification import Claim, Original, verifier, verify_claims, witness
+from relu_attack.verification import Claim, Original, _verifier, _witness, verify_claims
 from relu_attack.verification._claim import representable
 from relu_attack.verification._verify import read_original
 from tests.problems import box, network
@@ -34,7 +34,7 @@ class Wrong(Original):
         return tuple(self._change(outputs) for outputs in self._original.run(x))
 
 
-def forged(x: list[float], *, value: float, upper: float, status: Status = Status.OPTIMAL) -> verifier.Decide:
+def forged(x: list[float], *, value: float, upper: float, status: Status = Status.OPTIMAL) -> _verifier.Decide:
     def decide(
         network: Network,
         domain: Domain,
@@ -54,12 +54,12 @@ def forged(x: list[float], *, value: float, upper: float, status: Status = Statu
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds and walks find nothing, so that branch and bound has the only word."""
-    monkeypatch.setattr(verifier, "BOUNDS", ())
-    monkeypatch.setattr(verifier, "_walk", lambda *arguments, **options: None)
+    monkeypatch.setattr(_verifier, "BOUNDS", ())
+    monkeypatch.setattr(_verifier, "_walk", lambda *arguments, **options: None)
 
 
 def decided(
-    decide: verifier.Decide, limit: float, change: Callable[[Tensor], Tensor] | None = None, domain: Box = SEGMENT
+    decide: _verifier.Decide, limit: float, change: Callable[[Tensor], Tensor] | None = None, domain: Box = SEGMENT
 ) -> Verification:
     original = read_original(ABSOLUTE, domain)
     if change is not None:
@@ -158,7 +158,7 @@ def test_a_model_that_overflows_is_no_witness(answer: float) -> None:
     assert decided(verifier_decide(), 2.5, lambda outputs: outputs * answer).verdict is Verdict.UNKNOWN
 
 
-def verifier_decide() -> verifier.Decide:
+def verifier_decide() -> _verifier.Decide:
     from relu_attack.solvers.branch_and_bound._decide import decide
 
     return decide
@@ -171,7 +171,7 @@ def test_chain_and_model_must_both_break_the_claim(shift: float) -> None:
     claim = Claim.plain(SEGMENT, Specification.require([1.0], limit).clauses[0])
     point = torch.tensor([3.0], dtype=torch.float64)
     wrong = Wrong(original, lambda outputs: outputs + shift)
-    assert isinstance(witness.examine(wrong, claim, point), witness.Rejected)
+    assert isinstance(_witness.examine(wrong, claim, point), _witness.Rejected)
 
 
 def test_a_set_for_witnesses_has_no_tolerance() -> None:
@@ -202,9 +202,9 @@ def test_every_answer_of_a_model_must_break_the_claim() -> None:
     (clause,) = Specification.require([1.0], 2.5).clauses
     claim = Claim.plain(SEGMENT, clause)
     point = torch.tensor([3.0], dtype=torch.float64)
-    assert isinstance(witness.examine(original, claim, point), witness.Witness)
-    rejected = witness.examine(Twice(original, torch.clone), claim, point)
-    assert isinstance(rejected, witness.Rejected)
+    assert isinstance(_witness.examine(original, claim, point), _witness.Witness)
+    rejected = _witness.examine(Twice(original, torch.clone), claim, point)
+    assert isinstance(rejected, _witness.Rejected)
     assert rejected.loss == 1.0
 
 
