@@ -31,15 +31,13 @@ from torch import Tensor, nn
 import relu_attack as ra
 from relu_attack._torchvision import import_torchvision
 from relu_attack.solvers import make_options
-from relu_attack.solvers.ascent._gradient_walk import GradientWalk
-from relu_attack.solvers.ascent._ppga_lr import PPGALR
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.ascent import ScaledProblem, compose
 
 NETWORKS = ("alexnet", "vgg11", "vgg16")
 SAMPLES = (1, 4)
 RADIUS = 8 / 255
 LABEL, TARGET = 0, 1
-WALKS = {"gradient_walk": GradientWalk, "ppga_lr": PPGALR}
+WALKS = ("gradient_walk", "ppga_lr")
 STEPS = 10  # one window: the last of them looks for the wall of the region
 MEGABYTE = 2**20
 
@@ -123,12 +121,12 @@ def walk_step(optimizer: ra.ReLUOptimizer, samples: int, method: str) -> tuple[C
     """Return the step of a walk, and the memory of its copy of the network in MiB."""
     before = forget_peak()
     with torch.inference_mode():
-        prepared = Prepared.create(
+        prepared = ScaledProblem.create(
             optimizer.problem, restarts=samples, device=torch.device("cpu"), dtype=torch.float32, normalized=True
         )
         kept = forget_peak() - before
         starts = prepared.sample(torch.Generator().manual_seed(0))
-        walkers = WALKS[method](prepared, starts, make_options(method, {}), torch.Generator().manual_seed(0))
+        walkers = compose(prepared, starts, make_options(method, {}), torch.Generator().manual_seed(0))
     return torch.inference_mode()(walkers.step), kept
 
 

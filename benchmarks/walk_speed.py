@@ -25,9 +25,7 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.solvers import make_options
-from relu_attack.solvers.ascent._gradient_walk import GradientWalk
-from relu_attack.solvers.ascent._ppga_lr import PPGALR
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.ascent import ScaledProblem, compose
 
 SIZES = {
     "784-500x2-10": (784, 500, 2, 10, 256),
@@ -35,7 +33,6 @@ SIZES = {
     "10-100x2-1": (10, 100, 2, 1, 64),
     "100-100x3-1": (100, 100, 3, 1, 64),
 }
-WALKS = {"gradient_walk": GradientWalk, "ppga_lr": PPGALR}
 ROUNDS = 15
 SECONDS_PER_ENTRY = 0.25
 
@@ -79,15 +76,15 @@ def autograd_walk(model: nn.Sequential, x: Tensor) -> Callable[[], None]:
 def our_walk(model: nn.Sequential, x: Tensor, method: str, *, reviews: bool) -> Callable[[], None]:
     """Return the step of one of our walks, with its reviews if wanted."""
     optimizer = ra.ReLUOptimizer(model, ra.Box(0.0, 1.0, shape=(x.shape[1],)))
-    prepared = Prepared.create(optimizer.problem, restarts=len(x), device=x.device, dtype=x.dtype, normalized=True)
-    walk = WALKS[method](prepared, x.clone(), make_options(method, {}), torch.Generator(x.device))
+    prepared = ScaledProblem.create(optimizer.problem, restarts=len(x), device=x.device, dtype=x.dtype, normalized=True)
+    walk = compose(prepared, x.clone(), make_options(method, {}), torch.Generator(x.device))
     steps = 0
 
     def step() -> None:
         nonlocal steps
         walk.step()
         steps += 1
-        if reviews and steps % walk.options.window == 0:
+        if reviews and steps % walk.window == 0:
             walk.review()
 
     return torch.inference_mode()(step)

@@ -10,6 +10,7 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, common_dtype, first_index
 from relu_attack.domains import _integrality
 from relu_attack.domains._domain import Domain, Inequalities, flatten, read_shape, resolve_shape, uniform
+from relu_attack.domains._steepest import BoxMove, SteepestMove
 from relu_attack.errors import DomainError
 from relu_attack.rounding import box_of, inner_box_of
 
@@ -171,6 +172,9 @@ class Box(Domain):
 
     def support(self, direction: Tensor) -> Tensor:
         return torch.where(self._check_points(direction) > 0, self.upper, self.lower)
+
+    def steepest_move(self, walkers: int) -> SteepestMove:
+        return BoxMove(self.lower, self.upper, walkers)
 
     def max_step(self, points: Tensor, direction: Tensor) -> Tensor:
         self._check_points(points), self._check_points(direction)

@@ -14,6 +14,7 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike, check_is
 from relu_attack._deadline import Deadline
 from relu_attack.domains import _integrality
+from relu_attack.domains._steepest import ProjectedMove, SteepestMove
 from relu_attack.errors import DomainError
 
 if TYPE_CHECKING:
@@ -228,6 +229,13 @@ class Domain(ABC):
             is not separable in scaled coordinates (a ball) uses one number for all inputs. An input of width 0 has
             scale 1. A batch shares scale and shift.
         """
+
+    def steepest_move(self, walkers: int) -> SteepestMove:
+        """Return the steepest move of so many walkers for each set along their gradients, in the norm of the set.
+
+        By default it is along the gradient itself, and then to the nearest point of the set.
+        """
+        return ProjectedMove(self, walkers)
 
     def center(self) -> Tensor:
         """Return a point of the set in its middle, shape (inputs,) or (P, 1, inputs)."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._domain import Inequalities, uniform
 from relu_attack.domains._root import find_root
+from relu_attack.domains._steepest import L1Move, SteepestMove
 from relu_attack.errors import DomainError
 from relu_attack.rounding import dot_error, up
 
@@ -126,3 +127,9 @@ class L1Ball(ClippedBall):
             upper_bounds=torch.cat([self.clip_high, radius.expand(self.inputs)]),
             auxiliary=self.inputs,
         )
+
+    def steepest_move(self, walkers: int) -> SteepestMove:
+        center, low, high = (
+            part.reshape(-1, self.inputs) for part in (self.center_point, self.clip_low, self.clip_high)
+        )
+        return L1Move(center, low, high, self.radius.reshape(-1).to(self.dtype), walkers)

@@ -10,6 +10,7 @@ from torch import Tensor
 from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._domain import Inequalities, normal, uniform
 from relu_attack.domains._root import find_root
+from relu_attack.domains._steepest import L2Move, SteepestMove
 from relu_attack.errors import DomainError
 from relu_attack.rounding import dot_error, up
 
@@ -97,3 +98,9 @@ class L2Ball(ClippedBall):
 
     def inequalities(self) -> Inequalities:
         raise DomainError("L2Ball is not polyhedral: it has no linear rows; use its bounding_box() or an L1Ball")
+
+    def steepest_move(self, walkers: int) -> SteepestMove:
+        center, low, high = (
+            part.reshape(-1, self.inputs) for part in (self.center_point, self.clip_low, self.clip_high)
+        )
+        return L2Move(center, low, high, self.radius.reshape(-1).to(self.dtype), walkers)

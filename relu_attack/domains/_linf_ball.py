@@ -11,6 +11,7 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike
 from relu_attack.domains._ball import Clip, read_ball
 from relu_attack.domains._box import Box
+from relu_attack.domains._steepest import LInfMove, SteepestMove
 from relu_attack.errors import DomainError
 from relu_attack.rounding import ball_ends, inner_ball_ends, inner_box_of
 
@@ -94,3 +95,7 @@ class LInfBall(Box):
         ball = cast(LInfBall, self._origin)
         lower, upper = ball_ends(ball.center_point, ball.radius.unsqueeze(-1), torch.float64)
         return torch.maximum(lower, ball.clip_low), torch.minimum(upper, ball.clip_high)
+
+    def steepest_move(self, walkers: int) -> SteepestMove:
+        center, low, high = (part.reshape(-1, self.inputs) for part in (self.center_point, self.lower, self.upper))
+        return LInfMove(center, low, high, self.radius.reshape(-1).to(self.dtype), walkers)

@@ -12,10 +12,12 @@ from relu_attack._deadline import interruptible
 from relu_attack._memory import memory_limit_of, named_memory_errors
 from relu_attack.errors import OptionError
 from relu_attack.robustness._answer import WorstCase
+from relu_attack.robustness._attack_search import AttackSearch
 from relu_attack.robustness._cached_model import KeptModel, read_classifier
 from relu_attack.robustness._classifier import evaluating
+from relu_attack.robustness._compositions import ASCENTS
 from relu_attack.robustness._digests import digests_of, model_digest
-from relu_attack.robustness._rounds import Search, Worst
+from relu_attack.robustness._incumbents import SampleIncumbents
 from relu_attack.robustness._samples import (
     Classes,
     Clip,
@@ -27,7 +29,6 @@ from relu_attack.robustness._samples import (
     read_targets,
 )
 from relu_attack.robustness._survivors import RESTARTS, attack_and_certify
-from relu_attack.robustness._walkers import METHODS
 from relu_attack.solvers import Budget
 
 STEPS = 40
@@ -146,19 +147,19 @@ def worst_case(
         classifier = read_classifier(model, samples, normalize, anew=certify, sets=sets.domain)
         labels = read_labels(label, len(samples), classifier.classes, samples.device)
         logits = classifier.logits(sets.project(sets.center))
-        worst = Worst.at_samples(sets, labels, logits)
+        worst = SampleIncumbents.at_samples(sets, labels, logits)
         clean_margin = worst.margin.clone()
         if x0 is not None:
             points = read_points(x0, sets)
             worst.offer(torch.arange(len(samples), device=samples.device), points, classifier.logits(points), labels)
         dtype = torch.promote_types(samples.dtype, classifier.dtype)
-        search = Search(
+        search = AttackSearch(
             classifier=classifier,
             sets=sets,
             label=labels,
             chosen=read_targets(targets, labels, logits),
             network=classifier.walking(dtype if dtype == torch.float64 else torch.float32),
-            begin=METHODS[method],
+            compose=ASCENTS[method],
             restarts=restarts,
             steps=steps,
             seed=seed,
@@ -190,8 +191,8 @@ def worst_case(
 
 def read_options(method: str, restarts: int | None, steps: int, time_limit: float | None, seed: int) -> Budget:
     """Check options of `worst_case`, and return what it may spend; raise `OptionError` for one that cannot be used."""
-    if not isinstance(method, str) or method not in METHODS:
-        raise OptionError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
+    if not isinstance(method, str) or method not in ASCENTS:
+        raise OptionError(f"method is {method!r}; it must be one of {', '.join(ASCENTS)}")
     for name, value, least in (("restarts", restarts, 1), ("steps", steps, 1), ("seed", seed, 0)):
         if value is None and name == "restarts":
             continue

@@ -174,6 +174,18 @@ class Sets:
         ball = self.domain
         return (ball.upper if isinstance(ball, LInfBall) else ball.clip_high)[:, 0]
 
+    @property
+    def widths(self) -> Tensor:
+        """Widths of the sets, shape (samples, 1, inputs); of the ball alone where it is none of the maximum norm."""
+        widths = self.high - self.low if self.norm == "linf" else (2 * self.radius[:, None]).expand_as(self.center)
+        return widths[:, None]
+
+    def starts(self, offsets: Tensor) -> Tensor:
+        """Return starts (samples * walkers, inputs) from points (walkers, inputs) of the ball of radius 1 around 0."""
+        center, low, high = self.center[:, None], self.low[:, None], self.high[:, None]
+        points = torch.clamp(center + self.radius[:, None, None] * offsets, low, high)
+        return points.view(-1, points.shape[-1])
+
     def project(self, points: Tensor) -> Tensor:
         """Return the nearest point of its set for each row (samples, inputs), in the dtype of the answer.
 

@@ -12,7 +12,7 @@ from relu_attack.errors import OptionError
 from relu_attack.robustness._answer import WorstCase
 from relu_attack.robustness._cached_model import read_classifier
 from relu_attack.robustness._classifier import evaluating
-from relu_attack.robustness._rounds import class_margins
+from relu_attack.robustness._incumbents import class_margins
 from relu_attack.robustness._samples import Classes, read_labels, read_samples
 
 

@@ -1,40 +1,46 @@
-"""Methods: one file each, one table."""
+"""Methods: how a problem is searched, bounded and solved, and the registry of them by name."""
 
 from relu_attack.solvers._registry import METHODS, find_method, make_options, optimize
 from relu_attack.solvers.ascent import (
-    PPGA,
-    PPGALR,
     STARTS,
-    GradientWalk,
+    Ascent,
+    AscentProblem,
     PerturbationOptions,
     PPGALROptions,
-    Prepared,
-    Walk,
+    RandomRestart,
+    SteepestStep,
+    TargetedMargin,
     WalkOptions,
-    search,
+    annealed_ascent,
+    compose,
+    ppga_lr,
+    run_ascent,
 )
 from relu_attack.solvers.branch_and_bound import Decision, decide
 from relu_attack.solvers.core import Answer, Budget, Method, Settings
 
 __all__ = [
     "METHODS",
-    "PPGA",
-    "PPGALR",
     "STARTS",
     "Answer",
+    "Ascent",
+    "AscentProblem",
     "Budget",
     "Decision",
-    "GradientWalk",
     "Method",
     "PPGALROptions",
     "PerturbationOptions",
-    "Prepared",
+    "RandomRestart",
     "Settings",
-    "Walk",
+    "SteepestStep",
+    "TargetedMargin",
     "WalkOptions",
+    "annealed_ascent",
+    "compose",
     "decide",
     "find_method",
     "make_options",
     "optimize",
-    "search",
+    "ppga_lr",
+    "run_ascent",
 ]

@@ -283,10 +283,10 @@ def test_an_interrupted_search_answers_with_the_best_so_far(folder: Path) -> Non
     file = write(folder, iterations=None, time_limit=500)
     program = [
         "import os, signal, sys",
-        "from relu_attack.solvers.ascent._base import Walk",
-        "review = Walk.review",
+        "from relu_attack.solvers.ascent import Ascent",
+        "review = Ascent.review",
         "def interrupted(self): review(self); os.kill(os.getpid(), signal.SIGINT)",
-        "Walk.review = interrupted",
+        "Ascent.review = interrupted",
         f"sys.argv = ['relu-attack', 'maximize', {str(file)!r}, '--json']",
         "from relu_attack.cli import main; main()",
     ]

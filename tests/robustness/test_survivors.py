@@ -10,8 +10,9 @@ import relu_attack as ra
 from relu_attack._deadline import Deadline
 from relu_attack.network import Network, lower
 from relu_attack.robustness import _certificate, _survivors
+from relu_attack.robustness._attack_search import AttackSearch
 from relu_attack.robustness._certificate import certified_margins
-from relu_attack.robustness._rounds import Search, Worst
+from relu_attack.robustness._incumbents import SampleIncumbents
 from relu_attack.robustness._samples import Sets
 from tests.problems import random_network
 
@@ -70,12 +71,12 @@ def test_after_the_deadline_nothing_is_bounded_by_crown_and_no_walker_begins(mon
         methods.append(method)
         return torch.full((len(label),), torch.inf, dtype=torch.float64)
 
-    def run(self: Search, worst: Worst, waiting: Tensor) -> tuple[ra.Status, int]:
+    def run(self: AttackSearch, worst: SampleIncumbents, waiting: Tensor) -> tuple[ra.Status, int]:
         runs.append(waiting)
         return ra.Status.ITERATION_LIMIT, 0
 
     monkeypatch.setattr(_survivors, "certified_margins", bound)
-    monkeypatch.setattr(Search, "run", run)
+    monkeypatch.setattr(AttackSearch, "run", run)
     worst, _ = find("linf", time_limit=1e-9)
     assert (methods, len(runs)) == (["interval"], 1)
     assert worst.status is ra.Status.TIME_LIMIT

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import relu_attack as ra
-from relu_attack.robustness._rounds import deal
-from relu_attack.robustness._walkers import METHODS
+from relu_attack.robustness._attack_search import assign_targets
+from relu_attack.robustness._compositions import ASCENTS
 from tests.problems import random_network
 
 NORMS = ("linf", "l2", "l1")
@@ -257,7 +257,7 @@ def test_a_model_on_another_device_than_the_data(device: torch.device) -> None:
     assert torch.allclose(moved.margin.cpu(), worst.margin, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ASCENTS)
 def test_every_method_finds_inputs_that_are_worse_and_repeats_itself(method: str) -> None:
     model, x = classifier(), samples()
     label = answers(model, x)
@@ -283,12 +283,14 @@ def test_the_time_ends_the_search_and_a_first_look_is_taken_even_without_any() -
 def test_classes_that_came_closer_get_more_walkers() -> None:
     promise = torch.tensor([[-torch.inf, -3.0, -1.0, -2.0]])
     chosen = torch.tensor([[False, True, True, True]])
-    dealt = deal(range(32), promise, chosen)[0]
+    dealt = assign_targets(range(32), promise, chosen)[0]
     alone = dealt[dealt.sum(1) == 1].sum(0).tolist()
     assert int((dealt.sum(1) == 3).sum()) == 8
     assert alone[0] == 0
     assert alone[2] > alone[3] > alone[1] > 0
-    assert torch.equal(dealt[5:9], deal(range(5, 9), promise, chosen)[0]), "a walker's classes depend on its number"
+    assert torch.equal(dealt[5:9], assign_targets(range(5, 9), promise, chosen)[0]), (
+        "a walker's classes depend on its number"
+    )
 
 
 @pytest.mark.parametrize(

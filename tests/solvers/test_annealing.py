@@ -9,37 +9,49 @@ from torch import Tensor
 from relu_attack import Box, Output
 from relu_attack.network import lower
 from relu_attack.problem import Problem
-from relu_attack.solvers.ascent._annealing import Annealing
-from relu_attack.solvers.ascent._base import Walk
-from relu_attack.solvers.ascent._crossover import Crossing
-from relu_attack.solvers.ascent._pattern_perturbation import PatternPerturbation
-from relu_attack.solvers.ascent._perturbation import PerturbationOptions
-from relu_attack.solvers.ascent._ppga_lr import PPGALR, PPGALROptions
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.ascent import (
+    AnnealedStep,
+    Ascent,
+    Crossover,
+    PatternPerturbation,
+    PerturbationOptions,
+    PPGALROptions,
+    ScaledProblem,
+    annealed_ascent,
+    compose,
+)
 from tests.problems import network, random_network
 
 WALKERS, INPUTS = 16, 4
 
 
-def prepared(model: torch.nn.Module, box: Box, restarts: int = WALKERS) -> Prepared:
+def prepared(model: torch.nn.Module, box: Box, restarts: int = WALKERS) -> ScaledProblem:
     problem = Problem.create(lower(model, box.shape).network, box, Output(0))
-    return Prepared.create(problem, restarts=restarts, device=torch.device("cpu"), dtype=torch.float64, normalized=True)
+    return ScaledProblem.create(
+        problem, restarts=restarts, device=torch.device("cpu"), dtype=torch.float64, normalized=True
+    )
 
 
-def annealing(problem: Prepared, starts: Tensor | None = None) -> Annealing:
+def annealing(problem: ScaledProblem, starts: Tensor | None = None) -> Ascent:
     starts = problem.sample(torch.Generator().manual_seed(1)) if starts is None else starts
-    return Annealing(problem, starts, PerturbationOptions(), torch.Generator().manual_seed(0), perturbation=Crossing)
+    return annealed_ascent(problem, starts, torch.Generator().manual_seed(0))
 
 
-def walk_on(walk: Walk, steps: int) -> None:
+def walk_on(walk: Ascent, steps: int) -> None:
     for step in range(1, steps + 1):
         walk.step()
-        if step % walk.options.window == 0:
+        if step % walk.window == 0:
             walk.review()
-    walk.keep_incumbents()
+    walk.update_incumbents()
 
 
-def wide() -> Prepared:
+def rule_of(walk: Ascent) -> AnnealedStep:
+    """Return the step rule of an annealed ascent."""
+    assert isinstance(walk._step_rule, AnnealedStep)
+    return walk._step_rule
+
+
+def wide() -> ScaledProblem:
     return prepared(random_network(INPUTS, 16, 1, seed=0), Box(0.0, 1.0, shape=(INPUTS,)))
 
 
@@ -47,7 +59,7 @@ def test_the_logarithm_of_the_steps_falls_with_the_square_of_the_time() -> None:
     walk = annealing(wide())
     steps = []
     for _ in range(21):
-        steps.append(walk._steps[0].item())
+        steps.append(rule_of(walk)._steps[0].item())
         walk.step()
     fall = math.log(3e-3 / 3.0)
     assert [math.log(step / 3.0) for step in steps] == pytest.approx([fall * (t / 20) ** 2 for t in range(21)])
@@ -57,13 +69,13 @@ def test_excursions_grow_to_a_hundred_steps() -> None:
     walk, ends = annealing(wide()), []
     for step in range(1, 350):
         walk.step()
-        before = walk._lengths.clone()
+        before = rule_of(walk)._lengths.clone()
         if step % 10 == 0:
             walk.review()
-            begun = walk._bends[0].item()
+            begun = rule_of(walk)._bends[0].item()
             if not ends or begun != ends[-1][1]:
                 ends.append((step, begun))
-        assert bool((walk._lengths >= before).all())
+        assert bool((rule_of(walk)._lengths >= before).all())
     steps = [step for step, _ in ends[1:]]
     assert steps == [20, 60, 140, 240, 340]
 
@@ -75,7 +87,7 @@ def test_long_first_steps_pass_over_a_narrow_top_that_stops_a_walk_of_short_ones
     problem = prepared(hats, Box(0.0, 1.0, shape=(1,)))
     starts = torch.linspace(0.01, 0.09, WALKERS, dtype=torch.float64)[:, None]
     short = PPGALROptions(step=0.01, longest_step=0.02)
-    climbing = PPGALR(problem, starts, short, torch.Generator().manual_seed(0))
+    climbing = compose(problem, starts, short, torch.Generator().manual_seed(0))
     annealed = annealing(problem, starts)
     for walk in (climbing, annealed):
         for _ in range(20):
@@ -111,7 +123,7 @@ def test_walkers_that_are_put_somewhere_go_on_from_there() -> None:
 def test_the_smoothed_gradient_leads_to_higher_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = prepared(random_network(30, 60, 60, 1, seed=0), Box(0.0, 1.0, shape=(30,)), restarts=64)
     smooth, rough = annealing(problem), annealing(problem)
-    monkeypatch.setattr(rough, "_smoothing", lambda: None)
+    monkeypatch.setattr(rough._step_rule, "smoothing", lambda: None)
     for walk in (smooth, rough):
         for _ in range(20):
             walk.step()
@@ -127,11 +139,11 @@ def test_walkers_agree_once_more_than_half_of_them_are_around_the_best() -> None
     starts = torch.cat([point for crowd in crowds for point in crowd])
     walk = annealing(problem, problem.from_user(problem.to_user(problem.by_problem(starts))).flatten(0, 1))
     walk.step()
-    assert walk.agreed(0.05).tolist() == [True, False, False]
+    assert walk.collapsed(0.05).tolist() == [True, False, False]
     alone = prepared(slope, Box(0.0, 1.0, shape=(2,)), restarts=1)
     walk = annealing(alone)
     walk.step()
-    assert walk.agreed(0.05).tolist() == [False]
+    assert walk.collapsed(0.05).tolist() == [False]
 
 
 def test_walkers_that_begin_anew_begin_as_at_first_and_keep_the_incumbent() -> None:
@@ -140,12 +152,12 @@ def test_walkers_that_begin_anew_begin_as_at_first_and_keep_the_incumbent() -> N
     walk = annealing(problem)
     walk_on(walk, 200)
     values, x = walk.incumbent_value.clone(), walk.x.clone()
-    walk.renew(torch.tensor([False, True]))
+    walk.restart_all(torch.tensor([False, True]))
     assert torch.equal(walk.incumbent_value, values)
     assert torch.equal(walk.x[:WALKERS], x[:WALKERS])
     assert walk.x[WALKERS:].std(0).min() > 0.1
-    assert bool((walk._steps[WALKERS:] == 3.0).all())
-    assert bool((walk._steps[:WALKERS] < 3.0).all())
+    assert bool((rule_of(walk)._steps[WALKERS:] == 3.0).all())
+    assert bool((rule_of(walk)._steps[:WALKERS] < 3.0).all())
     assert bool(torch.isinf(walk.best_of_walkers()[1][1]).all())
 
 
@@ -153,13 +165,14 @@ def test_children_lie_between_their_parents_of_one_problem_and_every_second_walk
     model = random_network(2, 4, 1, seed=0)
     boxes = Box(torch.zeros(2, 2), torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
     problem = prepared(model, boxes, restarts=8)
-    sender = Crossing(problem, PerturbationOptions(), torch.Generator().manual_seed(0))
+    sender, alone = Crossover(PerturbationOptions()), PatternPerturbation(PerturbationOptions())
+    for policy in (sender, alone):
+        policy.begin(problem, torch.Generator().manual_seed(0))
     # The best points of each problem lie on a line of its own: x = y in the first, y = 1/2 in the second.
     along = torch.linspace(0.1, 0.9, 8, dtype=torch.float64)
     points = torch.cat([torch.stack([along, along], 1), torch.stack([along, torch.full_like(along, 0.5)], 1)])
     values = torch.arange(16.0, dtype=torch.float64)
     starts = sender.next_starts(torch.ones(16, dtype=torch.bool), points, values)
-    alone = PatternPerturbation(problem, PerturbationOptions(), torch.Generator().manual_seed(0))
     assert torch.equal(starts[1::2], alone.next_starts(torch.ones(16, dtype=torch.bool), points, values)[1::2])
     on_first = torch.isclose(starts[:8, 0], starts[:8, 1])
     on_second = torch.isclose(starts[8:, 1], torch.full((8,), 0.5, dtype=torch.float64))

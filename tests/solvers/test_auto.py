@@ -11,12 +11,15 @@ from torch import Tensor, nn
 
 from relu_attack import Box, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
 from relu_attack.solvers import METHODS
-from relu_attack.solvers.ascent._annealing import Annealing
-from relu_attack.solvers.ascent._base import WalkOptions
-from relu_attack.solvers.ascent._crossover import Crossing
-from relu_attack.solvers.ascent._gradient_walk import GradientWalk
-from relu_attack.solvers.ascent._perturbation import PerturbationOptions
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.ascent import (
+    AnnealedStep,
+    Ascent,
+    AscentProblem,
+    Crossover,
+    PerturbationOptions,
+    WalkOptions,
+    compose,
+)
 from relu_attack.solvers.auto._closing import exact_methods
 from relu_attack.solvers.auto._method import AutoOptions, auto
 from relu_attack.solvers.core._budget import Budget
@@ -95,14 +98,14 @@ def settings_of(budget: Budget) -> Settings:
     )  # fmt: skip
 
 
-class Counting(Annealing):
-    """Annealing that counts how often its walkers begin anew."""
+class Counting(Ascent):
+    """An ascent that counts how often all walkers restart."""
 
     renewals = 0
 
-    def renew(self, problems: Tensor) -> None:
+    def restart_all(self, problems: Tensor) -> None:
         self.renewals += 1
-        super().renew(problems)
+        super().restart_all(problems)
 
 
 @pytest.mark.parametrize(
@@ -116,24 +119,31 @@ class Counting(Annealing):
 def test_walkers_that_agree_begin_anew_while_it_pays(domain: Any, iterations: int, renewed: bool) -> None:
     made: list[Counting] = []
 
-    def make_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Counting:
-        made.append(Counting(prepared, starts, PerturbationOptions(), generator, perturbation=Crossing))
+    def make_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator) -> Counting:
+        made.append(Counting(problem, starts, AnnealedStep(), Crossover(PerturbationOptions()), generator, window=10))
         return made[-1]
 
     problem = ReLUOptimizer(random_network(20, 20, 1, seed=5), domain).problem
     settings = settings_of(Budget(iterations=iterations))
-    auto(problem, AutoOptions(), settings, make_walk=make_walk, make_climb=lambda problem, left: lambda x: x, exact={})
+    auto(
+        problem,
+        AutoOptions(),
+        settings,
+        make_ascent=make_ascent,
+        make_climb=lambda problem, left: lambda x: x,
+        exact={},
+    )
     assert (made[0].renewals > 0) == renewed
 
 
 def test_a_problem_that_a_climb_closes_is_left_alone() -> None:
-    def make_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> GradientWalk:
-        return GradientWalk(prepared, starts, WalkOptions(learning_rate=1e-30), generator)
+    def make_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator) -> Ascent:
+        return compose(problem, starts, WalkOptions(learning_rate=1e-30), generator)
 
     problem = ReLUOptimizer(nn.Sequential(nn.Flatten()), Box(0.0, 3.0, shape=(1,), integer=[0])).problem
     settings = replace(settings_of(Budget(time_limit=100.0, iterations=5)), starts="center")
     answer = auto(
-        problem, AutoOptions(), settings, make_walk=make_walk, make_climb=lambda *_: lambda x: x + 3.0, exact={}
+        problem, AutoOptions(), settings, make_ascent=make_ascent, make_climb=lambda *_: lambda x: x + 3.0, exact={}
     )
     assert answer.found_by == ("lp_walk",)
 

@@ -6,31 +6,31 @@ from torch import Tensor
 from relu_attack import Box, Output
 from relu_attack.network import dense_chain, lower
 from relu_attack.problem import Problem
-from relu_attack.solvers.ascent._pattern_perturbation import PatternPerturbation
-from relu_attack.solvers.ascent._perturbation import Perturbation, PerturbationOptions
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.ascent import GaussianPerturbation, PatternPerturbation, PerturbationOptions, ScaledProblem
 from tests.problems import random_network
 
 WALKERS, INPUTS = 64, 100
 ALL = torch.ones(WALKERS, dtype=torch.bool)
 
 
-def prepared(problem: Problem, restarts: int = WALKERS) -> Prepared:
-    return Prepared.create(
+def prepared(problem: Problem, restarts: int = WALKERS) -> ScaledProblem:
+    return ScaledProblem.create(
         problem, restarts=restarts, device=torch.device("cpu"), dtype=torch.float64, normalized=False
     )
 
 
-def wide() -> Prepared:
+def wide() -> ScaledProblem:
     model = random_network(INPUTS, 16, 1, seed=0)
     return prepared(Problem.create(lower(model, (INPUTS,)).network, Box(0.0, 1.0, shape=(INPUTS,)), Output(0)))
 
 
-def perturbation(kind: type[Perturbation], problem: Prepared) -> Perturbation:
-    return kind(problem, PerturbationOptions(), torch.Generator().manual_seed(0))
+def perturbation(kind: type[GaussianPerturbation], problem: ScaledProblem) -> GaussianPerturbation:
+    policy = kind(PerturbationOptions())
+    policy.begin(problem, torch.Generator().manual_seed(0))
+    return policy
 
 
-def points(problem: Prepared) -> Tensor:
+def points(problem: ScaledProblem) -> Tensor:
     return problem.sample(torch.Generator().manual_seed(1))
 
 
@@ -50,9 +50,9 @@ def test_with_many_inputs_it_changes_more_of_the_pattern_than_noise_on_the_input
             .double()
             .mean()
         )
-        for kind in (Perturbation, PatternPerturbation)
+        for kind in (GaussianPerturbation, PatternPerturbation)
     }
-    assert flipped[PatternPerturbation] > 1.5 * flipped[Perturbation]
+    assert flipped[PatternPerturbation] > 1.5 * flipped[GaussianPerturbation]
 
 
 def test_from_one_point_walkers_leave_in_different_directions() -> None:

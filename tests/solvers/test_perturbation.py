@@ -6,23 +6,24 @@ from torch import Tensor
 from relu_attack import Box, Output
 from relu_attack.network import lower
 from relu_attack.problem import Problem
-from relu_attack.solvers.ascent._perturbation import Perturbation, PerturbationOptions
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.ascent import GaussianPerturbation, PerturbationOptions, ScaledProblem
 from tests.problems import random_network
 
 ALL = torch.ones(3, dtype=torch.bool)
 
 
-def prepared() -> Prepared:
+def prepared() -> ScaledProblem:
     """Return three walkers in the unit box, which is itself in walking coordinates."""
     model = random_network(4, 3, 1, seed=0)
     problem = Problem.create(lower(model, (4,)).network, Box(0.0, 1.0, shape=(4,)), Output(0))
-    return Prepared.create(problem, restarts=3, device=torch.device("cpu"), dtype=torch.float64, normalized=True)
+    return ScaledProblem.create(problem, restarts=3, device=torch.device("cpu"), dtype=torch.float64, normalized=True)
 
 
-def perturbation(*, radius: float, growth: float = 1.5) -> Perturbation:
+def perturbation(*, radius: float, growth: float = 1.5) -> GaussianPerturbation:
     options = PerturbationOptions(radius=radius, radius_growth=growth)
-    return Perturbation(prepared(), options, torch.Generator().manual_seed(0))
+    policy = GaussianPerturbation(options)
+    policy.begin(prepared(), torch.Generator().manual_seed(0))
+    return policy
 
 
 def distinct_points() -> Tensor:

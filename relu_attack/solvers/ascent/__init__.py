@@ -1,38 +1,56 @@
-"""Batched gradient ascent over a set: step rules, restarts, and the walks that are made of them."""
+"""Batched gradient ascent over a set: targets, step rules, restart policies, and the walks that are made of them."""
 
+from relu_attack.solvers.ascent._adaptive_step import AdaptiveStep
 from relu_attack.solvers.ascent._affordable import affordable
-from relu_attack.solvers.ascent._annealing import Annealing
-from relu_attack.solvers.ascent._base import Walk, WalkOptions
-from relu_attack.solvers.ascent._crossover import Crossing
-from relu_attack.solvers.ascent._driver import finalists, search
-from relu_attack.solvers.ascent._gradient_walk import GradientWalk
+from relu_attack.solvers.ascent._annealed_step import AnnealedStep
+from relu_attack.solvers.ascent._ascent import Ascent
+from relu_attack.solvers.ascent._driver import Outcome, run_ascent
 from relu_attack.solvers.ascent._initial_points import STARTS, settings_for_each, starting_points
-from relu_attack.solvers.ascent._loop import run
-from relu_attack.solvers.ascent._methods import first_point, gradient_walk, ppga, ppga_lr
-from relu_attack.solvers.ascent._perturbation import PerturbationOptions
-from relu_attack.solvers.ascent._ppga import PPGA
-from relu_attack.solvers.ascent._ppga_lr import PPGALR, PPGALROptions
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.ascent._methods import annealed_ascent, compose, first_point, gradient_walk, ppga, ppga_lr
+from relu_attack.solvers.ascent._options import PerturbationOptions, PPGALROptions, WalkOptions
+from relu_attack.solvers.ascent._problem import AscentProblem, ScaledProblem
+from relu_attack.solvers.ascent._restarts import (
+    Crossover,
+    GaussianPerturbation,
+    PatternPerturbation,
+    RandomRestart,
+    RestartPolicy,
+)
+from relu_attack.solvers.ascent._search import MakeAscent, finalists, search
+from relu_attack.solvers.ascent._step_rules import FixedStep, SteepestStep, StepRule
+from relu_attack.solvers.ascent._target import Target, TargetedMargin
 
 __all__ = [
-    "PPGA",
-    "PPGALR",
     "STARTS",
-    "Annealing",
-    "Crossing",
-    "GradientWalk",
+    "AdaptiveStep",
+    "AnnealedStep",
+    "Ascent",
+    "AscentProblem",
+    "Crossover",
+    "FixedStep",
+    "GaussianPerturbation",
+    "MakeAscent",
+    "Outcome",
     "PPGALROptions",
+    "PatternPerturbation",
     "PerturbationOptions",
-    "Prepared",
-    "Walk",
+    "RandomRestart",
+    "RestartPolicy",
+    "ScaledProblem",
+    "SteepestStep",
+    "StepRule",
+    "Target",
+    "TargetedMargin",
     "WalkOptions",
     "affordable",
+    "annealed_ascent",
+    "compose",
     "finalists",
     "first_point",
     "gradient_walk",
     "ppga",
     "ppga_lr",
-    "run",
+    "run_ascent",
     "search",
     "settings_for_each",
     "starting_points",

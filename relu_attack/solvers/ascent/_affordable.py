@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from relu_attack.errors import MemoryLimitError
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.ascent._problem import ScaledProblem
 from relu_attack.solvers.core import Budget
 
 # Products of a step below which nothing is measured: less than a tenth of a second of one core.
@@ -22,12 +22,12 @@ _KEPT_POINTS = 16
 _POINTS, _PASSES = 16, 3
 
 
-def affordable(prepared: Prepared, budget: Budget) -> Prepared | None:
+def affordable(scaled: ScaledProblem, budget: Budget) -> ScaledProblem | None:
     """Return the problem with as many walkers as a step of all of them leaves time for.
 
     Parameters
     ----------
-    prepared
+    scaled
         The problem, with the walkers that are wanted.
     budget
         What is left. Without a time limit all that fit into memory go, so that the same search ends with the same
@@ -35,7 +35,7 @@ def affordable(prepared: Prepared, budget: Budget) -> Prepared | None:
 
     Returns
     -------
-    Prepared or None
+    ScaledProblem or None
         At most as many walkers as wanted; None where not even one for each problem could take a step in time.
 
     Raises
@@ -43,24 +43,24 @@ def affordable(prepared: Prepared, budget: Budget) -> Prepared | None:
     MemoryLimitError
         Where not even one for each problem fits into memory.
     """
-    prepared = replace(prepared, restarts=_fitting(prepared, budget.memory_limit))
+    scaled = replace(scaled, restarts=_fitting(scaled, budget.memory_limit))
     left = budget.left()
-    if math.isinf(left) or _PASSES * prepared.network.products * prepared.batch < _QUICK:
-        return prepared
+    if math.isinf(left) or _PASSES * scaled.network.products * scaled.batch < _QUICK:
+        return scaled
     if left == 0:
         return None
-    once = _seconds_a_point(prepared) * prepared.problem.problems  # for one walker of each problem
+    once = _seconds_a_point(scaled) * scaled.problems  # for one walker of each problem
     if once > left / 2:
         return None
-    return replace(prepared, restarts=max(min(int(_SHARE * left / once), prepared.restarts), 1))
+    return replace(scaled, restarts=max(min(int(_SHARE * left / once), scaled.restarts), 1))
 
 
-def _fitting(prepared: Prepared, limit: float) -> int:
+def _fitting(scaled: ScaledProblem, limit: float) -> int:
     """Return how many walkers of each problem fit into a limit of bytes, at most those that are wanted."""
-    network, problems = prepared.network, prepared.problem.problems
+    network, problems = scaled.network, scaled.problems
     numbers = _KEPT_POINTS * network.inputs + 3 * network.units + network.outputs
     each = numbers * torch.finfo(network.dtype).bits // 8 * problems
-    restarts = min(prepared.restarts, int(min(limit, 2.0**62) // each))
+    restarts = min(scaled.restarts, int(min(limit, 2.0**62) // each))
     if restarts < 1:
         raise MemoryLimitError(
             f"a walker for each of {problems} problems takes {each / 1e9:.1f} GB, and memory_limit is "
@@ -69,9 +69,9 @@ def _fitting(prepared: Prepared, limit: float) -> int:
     return restarts
 
 
-def _seconds_a_point(prepared: Prepared) -> float:
+def _seconds_a_point(scaled: ScaledProblem) -> float:
     """Return what a step of one walker takes, measured on a few points."""
-    network = prepared.network
+    network = scaled.network
     x = torch.zeros(_POINTS, network.inputs, dtype=network.dtype, device=network.device)
     began = time.perf_counter()
     for layer in network.layers:

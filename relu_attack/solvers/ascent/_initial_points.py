@@ -10,18 +10,18 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike, as_tensor, warn
 from relu_attack.errors import DomainError, OptionError
 from relu_attack.problem import Problem
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.solvers.ascent._problem import ScaledProblem
 from relu_attack.solvers.core import Settings
 
 STARTS = ("mixed", "random", "corners", "center")
 
 
-def given_points(prepared: Prepared, x0: ArrayLike) -> Tensor:
+def given_points(scaled: ScaledProblem, x0: ArrayLike) -> Tensor:
     """Read the user's points, project those outside the set with a warning.
 
     Parameters
     ----------
-    prepared
+    scaled
         The problem.
     x0
         Points in the user's coordinates: the shape of one input, (points, \\*shape), or for a batch of P problems
@@ -37,7 +37,7 @@ def given_points(prepared: Prepared, x0: ArrayLike) -> Tensor:
     DomainError
         When the points have the wrong shape or are not finite.
     """
-    domain, problems = prepared.problem.domain, prepared.problem.problems
+    domain, problems = scaled.problem.domain, scaled.problems
     points = as_tensor(x0, name="x0", error=DomainError).to("cpu", torch.float64)
     leading = _leading(tuple(points.shape), domain.shape, domain.inputs)
     if leading is None or len(leading) > 2 or points.numel() == 0:
@@ -46,7 +46,7 @@ def given_points(prepared: Prepared, x0: ArrayLike) -> Tensor:
         )
     if not bool(torch.isfinite(points).all()):
         raise DomainError("x0 has an entry that is NaN or infinite; every coordinate must be a number")
-    if len(leading) == 2 or (prepared.problem.batched and leading == (problems,)):
+    if len(leading) == 2 or (scaled.problem.batched and leading == (problems,)):
         if leading[0] != problems:
             raise DomainError(f"x0 has shape {tuple(points.shape)}, but there are {problems} problems")
         points = points.reshape(problems, -1, domain.inputs)
@@ -56,7 +56,7 @@ def given_points(prepared: Prepared, x0: ArrayLike) -> Tensor:
     outside = ~exact.contains(points, tolerance=1e-9)
     if bool(outside.any()):
         warn(f"{int(outside.sum())} of {outside.numel()} points of x0 lie outside the set and are projected onto it")
-    return prepared.from_user(exact.project(points)).expand(problems, -1, -1)
+    return scaled.from_user(exact.project(points)).expand(problems, -1, -1)
 
 
 def settings_for_each(problem: Problem, settings: Settings) -> list[Settings]:
@@ -69,8 +69,10 @@ def settings_for_each(problem: Problem, settings: Settings) -> list[Settings]:
     """
     if settings.x0 is None:
         return [settings] * problem.problems
-    prepared = Prepared.create(problem, restarts=1, device=torch.device("cpu"), dtype=torch.float64, normalized=False)
-    return [replace(settings, x0=points) for points in given_points(prepared, settings.x0)]
+    scaled = ScaledProblem.create(
+        problem, restarts=1, device=torch.device("cpu"), dtype=torch.float64, normalized=False
+    )
+    return [replace(settings, x0=points) for points in given_points(scaled, settings.x0)]
 
 
 def _leading(shape: tuple[int, ...], event: tuple[int, ...], inputs: int) -> tuple[int, ...] | None:
@@ -81,13 +83,13 @@ def _leading(shape: tuple[int, ...], event: tuple[int, ...], inputs: int) -> tup
 
 
 def starting_points(
-    prepared: Prepared, *, kind: str, x0: ArrayLike | None, generator: torch.Generator, seed: int
+    scaled: ScaledProblem, *, kind: str, x0: ArrayLike | None, generator: torch.Generator, seed: int
 ) -> Tensor:
     """Return one start for each walker, shape (batch, inputs).
 
     Parameters
     ----------
-    prepared
+    scaled
         The problem.
     kind
         ``"mixed"``: the centre, a quarter corners, the rest random; or all of one kind. Random starts are spread evenly
@@ -104,10 +106,10 @@ def starting_points(
     """
     if kind not in STARTS:
         raise OptionError(f"starts is {kind!r}; it must be one of {', '.join(STARTS)}")
-    problems, restarts, domain = prepared.problem.problems, prepared.restarts, prepared.domain
-    starts = prepared.by_problem(prepared.sample(generator)).clone()
-    if prepared.problem.domain.integer:
-        starts = _spread(prepared, starts, torch.Generator().manual_seed(seed))
+    problems, restarts, domain = scaled.problems, scaled.restarts, scaled.domain
+    starts = scaled.by_problem(scaled.sample(generator)).clone()
+    if scaled.problem.domain.integer:
+        starts = _spread(scaled, starts, torch.Generator().manual_seed(seed))
     if kind in ("corners", "mixed"):
         count = restarts if kind == "corners" else restarts // 4
         if count:
@@ -117,7 +119,7 @@ def starting_points(
     elif kind == "mixed" and restarts > 1:
         starts[:, -1:] = domain.center()
     if x0 is not None:
-        points = given_points(prepared, x0)
+        points = given_points(scaled, x0)
         if points.shape[1] > restarts:
             raise OptionError(
                 f"x0 has {points.shape[1]} points for each problem, but restarts is {restarts}; "
@@ -127,10 +129,10 @@ def starting_points(
     return starts.view(problems * restarts, -1)
 
 
-def _spread(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Tensor:
+def _spread(scaled: ScaledProblem, starts: Tensor, generator: torch.Generator) -> Tensor:
     """Spread starts (problems, restarts, inputs) over whole numbers and choices: Latin hypercube sampling."""
-    domain, restarts = prepared.problem.domain.to(device="cpu", dtype=torch.float64), starts.shape[1]
-    x = prepared.shift + prepared.scale * starts.to("cpu", torch.float64)
+    domain, restarts = scaled.problem.domain.to(device="cpu", dtype=torch.float64), starts.shape[1]
+    x = scaled.shift + scaled.scale * starts.to("cpu", torch.float64)
     box = domain.bounding_box()
     lower, upper = box.lower.ceil(), box.upper.floor()
     grouped = {member for group in domain.one_hot for member in group}
@@ -146,4 +148,4 @@ def _spread(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> T
     for group in domain.one_hot:
         choice = (shares() * len(group)).long()
         x[..., list(group)] = torch.eye(len(group), dtype=torch.float64)[choice]
-    return prepared.from_user(domain.project(x))
+    return scaled.from_user(domain.project(x))

@@ -1,33 +1,68 @@
-"""The gradient walks as methods, and the search for a first point of the methods that need one."""
+"""The gradient walks as compositions of a step rule and a restart policy."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from relu_attack.problem import Problem
 from relu_attack.result import Status
-from relu_attack.solvers.ascent._base import WalkOptions
-from relu_attack.solvers.ascent._driver import search
-from relu_attack.solvers.ascent._gradient_walk import GradientWalk
-from relu_attack.solvers.ascent._perturbation import PerturbationOptions
-from relu_attack.solvers.ascent._ppga import PPGA
-from relu_attack.solvers.ascent._ppga_lr import PPGALR, PPGALROptions
+from relu_attack.solvers.ascent._adaptive_step import AdaptiveStep
+from relu_attack.solvers.ascent._annealed_step import AnnealedStep
+from relu_attack.solvers.ascent._ascent import Ascent
+from relu_attack.solvers.ascent._options import PerturbationOptions, PPGALROptions, WalkOptions
+from relu_attack.solvers.ascent._problem import AscentProblem
+from relu_attack.solvers.ascent._restarts import Crossover, GaussianPerturbation, RandomRestart, RestartPolicy
+from relu_attack.solvers.ascent._search import search
+from relu_attack.solvers.ascent._step_rules import FixedStep, StepRule
 from relu_attack.solvers.core import Answer, Interrupted, Settings, choose
 
 
 def gradient_walk(problem: Problem, options: WalkOptions, settings: Settings) -> Answer:
-    """Search by Gradient Walk."""
-    return search(problem, options, settings, walk_class=GradientWalk)
+    """Gradient Walk: ``x <- P_X(x + gamma g)``, from a new random start whenever a walker stalls.
+
+    Source: Tong, Zhu, Serra, Burer, Optimization over Trained Neural Networks: Going Large with Gradient-Based
+    Algorithms, arXiv 2512.24295.
+    """
+    return _search(problem, options, settings)
 
 
 def ppga(problem: Problem, options: PerturbationOptions, settings: Settings) -> Answer:
-    """Search by PPGA."""
-    return search(problem, options, settings, walk_class=PPGA)
+    """PPGA, perturbed projected gradient ascent: Gradient Walk in which a walker that stalls is perturbed.
+
+    It goes on from ``P_X(x_best + rho w u)``, u Gaussian, w the widths of the set; rho grows while the walker falls
+    back, and is reset on gain. Of walkers that share a maximum one restarts elsewhere. Source: arXiv 2512.24295.
+    """
+    return _search(problem, options, settings)
 
 
 def ppga_lr(problem: Problem, options: PPGALROptions, settings: Settings) -> Answer:
-    """Search by PPGA_LR."""
-    return search(problem, options, settings, walk_class=PPGALR)
+    """PPGA_LR: PPGA with a linear-region valve and a step length for each walker, see `AdaptiveStep`."""
+    return _search(problem, options, settings)
+
+
+def _search(problem: Problem, options: WalkOptions, settings: Settings) -> Answer:
+    def make_ascent(scaled: AscentProblem, starts: Tensor, generator: torch.Generator) -> Ascent:
+        return compose(scaled, starts, options, generator)
+
+    return search(problem, settings, make_ascent, normalized=options.learning_rate is None)
+
+
+def compose(problem: AscentProblem, starts: Tensor, options: WalkOptions, generator: torch.Generator) -> Ascent:
+    """Compose the walk that options (of `gradient_walk`, `ppga` or `ppga_lr`) are of."""
+    rule: StepRule = AdaptiveStep(options) if isinstance(options, PPGALROptions) else FixedStep(options)
+    policy: RestartPolicy = RandomRestart()
+    if isinstance(options, PerturbationOptions):
+        policy = GaussianPerturbation(options)
+    window, tolerance = options.window, options.tolerance
+    return Ascent(problem, starts, rule, policy, generator, window=window, tolerance=tolerance)
+
+
+def annealed_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator) -> Ascent:
+    """Compose annealed steps with crossover: the ascent of `auto`, strong on deep networks."""
+    options = PerturbationOptions()
+    policy = Crossover(options)
+    return Ascent(problem, starts, AnnealedStep(), policy, generator, window=options.window)
 
 
 def first_point(problem: Problem, settings: Settings) -> Tensor:

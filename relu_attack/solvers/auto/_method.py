@@ -13,25 +13,22 @@ from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
 from relu_attack.solvers.ascent import (
-    Annealing,
-    Crossing,
-    PerturbationOptions,
-    Prepared,
-    Walk,
+    Ascent,
+    MakeAscent,
+    ScaledProblem,
     affordable,
+    annealed_ascent,
     finalists,
-    run,
+    run_ascent,
     starting_points,
 )
 from relu_attack.solvers.auto._closing import exact_methods, refine_bounds
 from relu_attack.solvers.auto._exact_methods import EXACT
 from relu_attack.solvers.auto._exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
 from relu_attack.solvers.auto._exchange import Exchange
-from relu_attack.solvers.core import Answer, Incumbents, Recorder, Settings
+from relu_attack.solvers.core import Answer, Incumbents, Settings
 from relu_attack.solvers.region_search import Climber, LPWalkOptions
 
-MakeWalk = Callable[[Prepared, Tensor, torch.Generator], Walk]
-"""Makes the walkers of a problem at their starts."""
 MakeClimb = Callable[[Problem, Callable[[], float]], Callable[[Tensor], Tensor]]
 """Given a single problem and the seconds left, returns what climbs from an input (inputs,) to a local maximum."""
 
@@ -48,12 +45,7 @@ _EXCHANGE_SHARE = 0.3
 _CLIMBERS = 8
 # Diagonals of the set within which more than half of the walkers have gathered when they all begin anew, and the
 # share of the budget that must be left then, for a new crowd to come as far.
-_AGREEMENT, _RENEWABLE = 0.05, 0.2
-
-
-def annealed_walk(prepared: Prepared, starts: Tensor, generator: torch.Generator) -> Walk:
-    """Return walkers of annealed ascent that cross over."""
-    return Annealing(prepared, starts, PerturbationOptions(), generator, perturbation=Crossing)
+_COLLAPSE, _RENEWABLE = 0.05, 0.2
 
 
 def climber(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor], Tensor]:
@@ -105,7 +97,7 @@ def auto(
     options: AutoOptions,
     settings: Settings,
     *,
-    make_walk: MakeWalk = annealed_walk,
+    make_ascent: MakeAscent = annealed_ascent,
     make_climb: MakeClimb = climber,
     exact: Mapping[str, ExactMethod] = EXACT,
 ) -> Answer:
@@ -119,7 +111,7 @@ def auto(
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
     with torch.inference_mode():
-        search = _Search.create(incumbents, options, settings, make_walk)
+        search = _Search.create(incumbents, options, settings, make_ascent)
     if search is None:
         return incumbents.answer(settings.budget.spent(0) or Status.TIME_LIMIT, 0)
     status = Status.FEASIBLE
@@ -128,7 +120,7 @@ def auto(
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
         search.offer_walkers()
-    return incumbents.answer(status, incumbents.steps * search.walk.prepared.batch)
+    return incumbents.answer(status, incumbents.steps * search.scaled.batch)
 
 
 @dataclass(eq=False)
@@ -136,7 +128,8 @@ class _Search:
     incumbents: Incumbents
     options: AutoOptions
     settings: Settings
-    walk: Walk
+    ascent: Ascent
+    scaled: ScaledProblem
     climbs: list[Callable[[Tensor], Tensor]] = field(default_factory=list)
     climbing: list[float] = field(default_factory=list)
     fading: list[float] = field(default_factory=list)
@@ -150,23 +143,23 @@ class _Search:
     gained_at: int = 0
 
     @staticmethod
-    def create(incumbents: Incumbents, options: AutoOptions, settings: Settings, make_walk: MakeWalk) -> _Search | None:
+    def create(
+        incumbents: Incumbents, options: AutoOptions, settings: Settings, make_ascent: MakeAscent
+    ) -> _Search | None:
         """Make the walkers; None where the time is too short for one step of one of each problem."""
-        wanted = Prepared.create(
+        wanted = ScaledProblem.create(
             incumbents.problem,
             restarts=settings.restarts,
             device=settings.device,
             dtype=settings.dtype,
             normalized=True,
         )
-        prepared = affordable(wanted, settings.budget)
-        if prepared is None:
+        scaled = affordable(wanted, settings.budget)
+        if scaled is None:
             return None
         generator = torch.Generator(settings.device).manual_seed(settings.seed)
-        starts = starting_points(
-            prepared, kind=settings.starts, x0=settings.x0, generator=generator, seed=settings.seed
-        )
-        return _Search(incumbents, options, settings, make_walk(prepared, starts, generator))
+        starts = starting_points(scaled, kind=settings.starts, x0=settings.x0, generator=generator, seed=settings.seed)
+        return _Search(incumbents, options, settings, make_ascent(scaled, starts, generator), scaled)
 
     @property
     def problems(self) -> range:
@@ -236,7 +229,7 @@ class _Search:
         turn.take(self.settings.budget, share=share, longest=self._longest())
         self.closing += turn.spent - before
         if float(self.incumbents.value[turn.index]) > value:
-            values = self.walk.best_of_walkers()[1][turn.index]
+            values = self.ascent.best_of_walkers()[1][turn.index]
             self._inject(turn.index, int(values.argmin()), self.incumbents.x[turn.index])
 
     def _longest(self) -> float:
@@ -260,8 +253,7 @@ class _Search:
             part = budget.part(seconds=seconds, iterations=budget.iterations and steps)
         began = budget.elapsed()
         with torch.inference_mode():
-            silent = Recorder(part, self.incumbents.upper, sign=1.0, progress=False)
-            outcome = run(self.walk, part, silent)
+            outcome = run_ascent(self.ascent, part)
         self.offer_walkers()
         if self.incumbents.steps == 0:
             self._refine_bounds((budget.elapsed() - began) / max(outcome.iterations, 1))
@@ -273,13 +265,13 @@ class _Search:
         limit = self.settings.budget.time_limit
         seconds = None if limit is None else self.options.bound_share * limit
         with torch.inference_mode():
-            per_point, deadline = per_step / self.walk.prepared.batch, self.settings.budget.deadline
+            per_point, deadline = per_step / self.scaled.batch, self.settings.budget.deadline
             refine_bounds(self.incumbents, seconds=seconds, per_point=per_point, deadline=deadline)
 
     def offer_walkers(self) -> None:
         """Offer the best points of the walkers to the incumbents."""
         with torch.inference_mode():
-            self.finalists = finalists(self.walk).clone()
+            self.finalists = finalists(self.ascent, self.scaled).clone()
         self.incumbents.offer_each(self.finalists, "annealing")
 
     def _renew(self) -> None:
@@ -290,9 +282,9 @@ class _Search:
         if not self.climbs or self.settings.budget.share_left(self.incumbents.steps) < _RENEWABLE:
             return
         with torch.inference_mode():
-            agreed = self.walk.agreed(_AGREEMENT)
-            if bool(agreed.any()):
-                self.walk.renew(agreed)
+            collapsed = self.ascent.collapsed(_COLLAPSE)
+            if bool(collapsed.any()):
+                self.ascent.restart_all(collapsed)
 
     def _left(self) -> float:
         budget = self.settings.budget
@@ -309,7 +301,7 @@ class _Search:
         budget, options = self.settings.budget, self.options
         if not self.climbs:
             return
-        points, values = self.walk.best_of_walkers()
+        points, values = self.ascent.best_of_walkers()
         order = values[index].argsort(descending=True).tolist()
         seconds = math.inf
         if budget.time_limit is not None:
@@ -323,8 +315,7 @@ class _Search:
         self.programs = _PROGRAMS if budget.time_limit is None else 10**9
         starts = [self.incumbents.x[index].to("cpu", torch.float64)]
         starts += [
-            self.walk.prepared.to_user(points[index, place][None, None])[0, 0].double().cpu()
-            for place in order[:_CLIMBERS]
+            self.scaled.to_user(points[index, place][None, None])[0, 0].double().cpu() for place in order[:_CLIMBERS]
         ]
         for number, start in enumerate(starts):
             # The first climb is not left out for what making the starts took.
@@ -355,15 +346,15 @@ class _Search:
         finally:
             gained = incumbents.offer(index, exchange.points, "exchange")
         if gained:
-            values = self.walk.best_of_walkers()[1][index]
+            values = self.ascent.best_of_walkers()[1][index]
             self._inject(index, int(values.argmin()), incumbents.x[index])
         self.exchanging[index] = self.exchanging.get(index, 0.0) + budget.elapsed() - began
 
     def _inject(self, index: int, place: int, x: Tensor) -> None:
         """Let the weakest walker of a problem go on from a point."""
-        prepared = self.walk.prepared
-        rows = prepared.by_problem(self.walk.x).clone()
+        scaled = self.scaled
+        rows = scaled.by_problem(self.ascent.x).clone()
         chosen = torch.zeros(rows.shape[:2], dtype=torch.bool, device=rows.device)
-        rows[index, place], chosen[index, place] = prepared.from_user(x), True
+        rows[index, place], chosen[index, place] = scaled.from_user(x), True
         with torch.inference_mode():
-            self.walk.restart(chosen.view(-1), rows.view(prepared.batch, -1))
+            self.ascent.restart(chosen.view(-1), rows.view(scaled.batch, -1))

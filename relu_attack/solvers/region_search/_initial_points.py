@@ -18,20 +18,20 @@ from relu_attack.encodings import Ranges, encode
 from relu_attack.problem import Problem
 from relu_attack.programs import Program, solve
 from relu_attack.result import Status
-from relu_attack.solvers.ascent import PPGALROptions, Prepared, ppga_lr, starting_points
+from relu_attack.solvers.ascent import PPGALROptions, ScaledProblem, ppga_lr, starting_points
 from relu_attack.solvers.core import Interrupted, Settings, Starts
 
 
 def random_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
     """Yield the user's points, then points of the kind that `settings.starts` names, without end."""
-    prepared = Prepared.create(
+    scaled = ScaledProblem.create(
         problem, restarts=settings.restarts, device=torch.device("cpu"), dtype=torch.float64, normalized=True
     )
     generator = torch.Generator().manual_seed(settings.seed)
     x0, seed = settings.x0, settings.seed
     while True:
-        batch = starting_points(prepared, kind=settings.starts, x0=x0, generator=generator, seed=seed)
-        points = prepared.to_user(batch[None])[0].to("cpu", torch.float64)
+        batch = starting_points(scaled, kind=settings.starts, x0=x0, generator=generator, seed=seed)
+        points = scaled.to_user(batch[None])[0].to("cpu", torch.float64)
         # The user's points come first; of the others a mixture, in no order.
         order = torch.arange(len(points)) if x0 is not None else torch.randperm(len(points), generator=generator)
         yield from points[order]

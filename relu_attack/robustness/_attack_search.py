@@ -1,81 +1,36 @@
-"""The search: walkers in rounds, from which samples leave."""
+"""The search of an attack: walkers in rounds, from which samples leave."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from relu_attack._checks import all_finite
 from relu_attack.domains import Domain
+from relu_attack.errors import SolverError
 from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.robustness._classifier import Classifier
-from relu_attack.robustness._moves import MOVES
+from relu_attack.robustness._compositions import Compose, attack_problem
+from relu_attack.robustness._incumbents import SampleIncumbents
 from relu_attack.robustness._samples import BALLS, Sets
-from relu_attack.robustness._walkers import Begin, Contest, walk
-from relu_attack.solvers import Budget
+from relu_attack.solvers import Budget, run_ascent
 
-# Walkers for a sample in one round at most, and numbers in the points of all walkers that walk at once: few enough to
+# Walkers of a sample in one round at most, and numbers in the points of all walkers that walk at once: few enough to
 # stay near the processor, enough to fill a graphics card.
-_MOST_WALKERS = 8
-# Products that take less than the clock may wait, a tenth of a second of one core.
+_MAX_WALKERS = 8
+# Multiplications that take less than the clock may wait, a tenth of a second of one core.
 _QUICK = 2**30
-_NUMBERS = {"cpu": 2**19, "cuda": 2**25}
-
-
-@dataclass(eq=False)
-class Worst:
-    """The worst point of each sample so far; every margin is a forward pass of the model.
-
-    Attributes
-    ----------
-    x
-        Shape (samples, inputs).
-    margin
-        Float64, shape (samples,).
-    promise
-        The largest margin of each class at any point seen, minus infinity for the label, shape (samples, classes).
-    target
-        The wrong class with the largest logit at `x`.
-    logits
-        The model's own logits at `x`, shape (samples, classes).
-    """
-
-    x: Tensor
-    margin: Tensor
-    promise: Tensor
-    target: Tensor
-    logits: Tensor
-
-    @staticmethod
-    def at_samples(sets: Sets, label: Tensor, logits: Tensor) -> Worst:
-        """Begin with the samples themselves, or the nearest points of their sets, and the logits there."""
-        margins = class_margins(logits, label)
-        margin, target = margins.max(1)
-        return Worst(sets.project(sets.center), margin, margins, target, logits.clone())
-
-    def offer(self, index: Tensor, points: Tensor, logits: Tensor, label: Tensor) -> None:
-        """Take points (chosen, inputs) of some samples over where they are worse."""
-        margins = class_margins(logits, label[index])
-        margin, target = margins.max(1)
-        better = margin > self.margin[index]
-        chosen = index[better]
-        self.x[chosen], self.margin[chosen], self.target[chosen] = points[better], margin[better], target[better]
-        self.logits[chosen] = logits[better]
-        self.promise[index] = torch.maximum(self.promise[index], margins)
-
-
-def class_margins(logits: Tensor, label: Tensor) -> Tensor:
-    """Return the margin of each class, minus infinity for the label, shape (samples, classes)."""
-    place = label[:, None]
-    return (logits - logits.gather(1, place)).scatter_(1, place, -torch.inf)
+_MAX_NUMBERS = {"cpu": 2**19, "cuda": 2**25}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Search:
+class AttackSearch:
     """What is searched, and how.
 
     Attributes
@@ -86,8 +41,8 @@ class Search:
         Which classes to go for, boolean, shape (samples, classes).
     network
         The chain in the walk's dtype, on its device.
-    begin
-        Makes walkers.
+    compose
+        Composes the ascent.
     restarts
         Walkers for each sample; None for as many as there is time.
     steps
@@ -105,14 +60,14 @@ class Search:
     label: Tensor
     chosen: Tensor
     network: Network
-    begin: Begin
+    compose: Compose
     restarts: int | None
     steps: int
     seed: int
     until_broken: bool
     budget: Budget
 
-    def run(self, worst: Worst, waiting: Tensor) -> tuple[Status, int]:
+    def run(self, worst: SampleIncumbents, waiting: Tensor) -> tuple[Status, int]:
         """Send walkers out until all have walked, no sample waits or the time is up.
 
         Every sample is given the same random numbers, and the number of walkers of a round is the same whatever the
@@ -134,7 +89,7 @@ class Search:
         generator = torch.Generator().manual_seed(self.seed)
         unit = _unit_ball(self.sets.norm, self.sets.center.shape[1])
         try:
-            for walkers, share in rounds(self.restarts):
+            for walkers, share in restart_schedule(self.restarts):
                 if not bool(waiting.any()):
                     return Status.FEASIBLE, evaluations
                 steps = max(round(self.steps * share), 1)
@@ -147,7 +102,7 @@ class Search:
                     first = evaluations == 0 and len(part) * len(walkers) * steps * self.network.products <= _QUICK
                     if left <= 0 and not first:
                         return Status.TIME_LIMIT, evaluations
-                    budget = None if first else self.budget.part(seconds=left)
+                    budget = self._part(steps, None if first else left)
                     done, reserve = self._walk(part, walkers, offsets, steps, worst, budget)
                     evaluations += len(part) * len(walkers) * done
                 if self.until_broken:
@@ -156,12 +111,17 @@ class Search:
             return Status.INTERRUPTED, evaluations
         return Status.ITERATION_LIMIT, evaluations
 
+    def _part(self, steps: int, seconds: float | None) -> Budget:
+        """Return the budget of an ascent: so many steps, and seconds if they are limited."""
+        limit = None if seconds is None or math.isinf(seconds) else self.budget.elapsed() + seconds
+        return replace(self.budget, iterations=steps, time_limit=limit)
+
     def _at_once(self, walkers: int) -> int:
-        numbers = _NUMBERS.get(self.network.device.type, _NUMBERS["cuda"])
+        numbers = _MAX_NUMBERS.get(self.network.device.type, _MAX_NUMBERS["cuda"])
         return max(numbers // (walkers * self.network.inputs), 1)
 
     def _walk(
-        self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: Worst, budget: Budget | None
+        self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: SampleIncumbents, budget: Budget
     ) -> tuple[int, float]:
         """Walk for some samples, and offer what is found.
 
@@ -171,17 +131,22 @@ class Search:
             The steps done, and how many seconds a step and what comes after the last one took.
         """
         began, sets = self.budget.elapsed(), self.sets.at(part)
-        chosen = deal(walkers, worst.promise[part], self.chosen[part])
+        classes = assign_targets(walkers, worst.largest_margins[part], self.chosen[part])
         walking = sets.to(self.network.device, self.network.dtype)
-        contest = Contest.of(self.network, walking, self.label[part], chosen)
+        problem = attack_problem(self.network, walking, self.label[part], classes)
         with torch.inference_mode():
-            starts = MOVES[sets.norm](walking, len(walkers)).starts(offsets)
+            starts = walking.starts(offsets)
             generator = torch.Generator(starts.device).manual_seed(self.seed + walkers.start)
-            done, found = walk(self.begin(contest, walking, starts, generator, steps), steps, budget)
+            ascent = self.compose(problem, starts, generator, steps)
+            outcome = run_ascent(ascent, budget)
+        if not all_finite(ascent.incumbent_value):
+            raise SolverError(f"the walk met no finite margin: the model overflows {starts.dtype}; scale its weights")
         walked = self.budget.elapsed()
-        points = sets.project(found)
+        points = sets.project(ascent.incumbent_x)
         worst.offer(part, points, self.classifier.logits(points), self.label)
-        return done, (walked - began) / done + self.budget.elapsed() - walked
+        if outcome.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        return outcome.iterations, (walked - began) / outcome.iterations + self.budget.elapsed() - walked
 
 
 @functools.lru_cache(maxsize=4)  # to check it takes as long as some steps on a small network
@@ -198,7 +163,7 @@ def _offsets(unit: Domain, walkers: range, generator: torch.Generator) -> Tensor
     return torch.cat([draw(1, generator=generator) for draw in draws])
 
 
-def rounds(restarts: int | None) -> Iterator[tuple[range, float]]:
+def restart_schedule(restarts: int | None) -> Iterator[tuple[range, float]]:
     """Yield the walkers of each round, and the share of the steps that they do.
 
     First one walker, which breaks the easy samples, then as many as there were before. Where others follow, the first
@@ -206,21 +171,21 @@ def rounds(restarts: int | None) -> Iterator[tuple[range, float]]:
 
     Examples
     --------
-    >>> list(rounds(6))
+    >>> list(restart_schedule(6))
     [(range(0, 1), 0.25), (range(1, 2), 0.5), (range(2, 4), 1.0), (range(4, 6), 1.0)]
-    >>> list(rounds(1))
+    >>> list(restart_schedule(1))
     [(range(0, 1), 1.0)]
     """
     begun = 0
     while restarts is None or begun < restarts:
-        end = begun + min(max(begun, 1), _MOST_WALKERS)
+        end = begun + min(max(begun, 1), _MAX_WALKERS)
         end = end if restarts is None else min(end, restarts)
         yield range(begun, end), 1.0 if restarts == 1 else min(0.25 * 2**begun, 1.0)
         begun = end
 
 
-def deal(walkers: range, promise: Tensor, chosen: Tensor) -> Tensor:
-    """Deal the classes of each sample out to its walkers, more walkers to the more promising ones.
+def assign_targets(walkers: range, margins: Tensor, chosen: Tensor) -> Tensor:
+    """Assign the classes of each sample to its walkers, more walkers to the more promising ones.
 
     Every fourth walker, the first among them, goes for all of them at once. Of the others, half go for the most
     promising class, a quarter for the second, and so on.
@@ -229,7 +194,7 @@ def deal(walkers: range, promise: Tensor, chosen: Tensor) -> Tensor:
     ----------
     walkers
         Their numbers.
-    promise
+    margins
         The largest margin of each class so far, shape (samples, classes).
     chosen
         Which classes to go for, boolean, shape (samples, classes).
@@ -241,15 +206,15 @@ def deal(walkers: range, promise: Tensor, chosen: Tensor) -> Tensor:
     """
     if all(number % 4 == 0 for number in walkers):
         return chosen[:, None].expand(-1, len(walkers), -1)
-    order = promise.masked_fill(~chosen, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    order = margins.masked_fill(~chosen, -torch.inf).argsort(dim=1, descending=True, stable=True)
     count = chosen.sum(1)
-    dealt = []
+    assigned = []
     for number in walkers:
         if number % 4 == 0:
-            dealt.append(chosen)
+            assigned.append(chosen)
             continue
         turn = number - number // 4  # its place among the walkers that go for one class
         rank = (turn & -turn).bit_length() - 1
         place = order.gather(1, (torch.full_like(count, rank) % count)[:, None])
-        dealt.append(torch.zeros_like(chosen).scatter_(1, place, True))
-    return torch.stack(dealt, 1)
+        assigned.append(torch.zeros_like(chosen).scatter_(1, place, True))
+    return torch.stack(assigned, 1)

@@ -1,13 +1,17 @@
-"""Annealed ascent: gradient steps that begin long and end short in each excursion, whatever is gained."""
+"""Annealed steps: smoothed gradient steps that begin long and end short in each excursion."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from relu_attack.solvers.ascent._perturbation import Perturbation, PerturbationOptions
-from relu_attack.solvers.ascent._perturbed_walk import PerturbedWalk
-from relu_attack.solvers.ascent._scaled_problem import Prepared
+from relu_attack.network import Evaluation
+from relu_attack.solvers.ascent._step_rules import StepRule
+
+if TYPE_CHECKING:
+    from relu_attack.solvers.ascent._ascent import Ascent
 
 # Lengths of steps over the diagonal of the set: the first of a walker's first excursion, the range, log-uniform, of the
 # first of its later ones, and the last of each. A step of several diagonals ends at a vertex of the set.
@@ -20,8 +24,8 @@ _SHORTEST, _LONGEST = 20, 100
 _WIDTH = 0.6
 
 
-class Annealing(PerturbedWalk):
-    """A walk whose step follows a schedule and not what is gained: long steps choose the basin, short ones its top.
+class AnnealedStep(StepRule):
+    """Steps that follow a schedule and not what is gained: long steps choose the basin, short ones its maximum.
 
     Walkers that go up at every step end at the first top on their way. A normalized step of a fixed length overshoots
     narrow tops and settles in a wide one, which is the higher one more often, and as it falls it comes near the top.
@@ -33,25 +37,13 @@ class Annealing(PerturbedWalk):
     the step counts in part, and the smoothing ends with the steps (graduated non-convexity: Blake and Zisserman, Visual
     Reconstruction, 1987). Values are those of the network itself.
 
-    Parameters
-    ----------
-    prepared, starts, options, generator, perturbation
-        As for every `PerturbedWalk`; the `step` and `tolerance` of the options are not used.
     """
 
-    looks_at_walls = True
+    needs_preactivations = True
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        starts: Tensor,
-        options: PerturbationOptions,
-        generator: torch.Generator,
-        *,
-        perturbation: type[Perturbation] = Perturbation,
-    ) -> None:
-        super().__init__(prepared, starts, options, generator, perturbation=perturbation)
-        self._steps = torch.empty_like(self.x[:, :1])
+    def begin(self, ascent: Ascent) -> None:
+        super().begin(ascent)
+        self._steps = torch.empty_like(ascent.x[:, :1])
         self._lengths, self._factors, self._bends = (torch.empty_like(self._steps) for _ in range(3))
         self._begin_first(torch.ones_like(self._steps, dtype=torch.bool))
 
@@ -70,26 +62,23 @@ class Annealing(PerturbedWalk):
     def _begin(self, chosen: Tensor) -> None:
         """Draw the first steps of the excursions that begin, of the walkers that are `chosen` (batch, 1)."""
         low, high = _LATER
-        share = torch.empty_like(self._steps).uniform_(generator=self.generator)
+        share = torch.empty_like(self._steps).uniform_(generator=self.ascent.generator)
         self._plan(chosen, low * (high / low) ** share, (2 * self._lengths).clamp_max(_LONGEST))
 
-    def _smoothing(self) -> Tensor | None:
+    def smoothing(self) -> Tensor | None:
         return _WIDTH * self._steps
 
-    def _ascend(self, gradient: Tensor, out: Tensor) -> None:
-        torch.addcmul(self.x, gradient, self._step_per_norm(gradient).mul_(self._steps), out=out)
+    def move(self, evaluation: Evaluation, gradient: Tensor, out: Tensor) -> None:
+        ascent = self.ascent
+        torch.addcmul(ascent.x, gradient, ascent.factor_to_diagonal(gradient).mul_(self._steps), out=out)
+        ascent.project_(out)
         self._steps *= self._factors
         self._factors *= self._bends
 
-    def _ended(self, gained: Tensor) -> Tensor:
+    def ended(self, gained: Tensor) -> Tensor:
         ended = self._steps < 1.01 * _LAST
         self._begin(ended)
         return ended[:, 0]
 
-    def restart(self, chosen: Tensor, points: Tensor) -> None:
-        super().restart(chosen, points)
-        self._begin(chosen[:, None])
-
-    def renew(self, problems: Tensor) -> None:
-        super().renew(problems)
-        self._begin_first(problems.repeat_interleave(self.prepared.restarts)[:, None])
+    def restarted(self, chosen: Tensor, *, first: bool = False) -> None:
+        (self._begin_first if first else self._begin)(chosen[:, None])
