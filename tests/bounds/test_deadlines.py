@@ -44,10 +44,10 @@ def test_after_the_deadline_no_row_is_substituted_back(method: str, monkeypatch:
         raise AssertionError("begun after the deadline")
 
     for module, name in (
-        ("crown", "substitute"),
-        ("slopes", "adjoint"),
-        ("relaxed_rows", "encode"),
-        ("support", "encode"),
+        ("_crown", "substitute"),
+        ("_slopes", "adjoint"),
+        ("_triangle_program", "encode"),
+        ("_concretization", "encode"),
     ):
         monkeypatch.setattr(sys.modules[f"relu_attack.bounds.{module}"], name, refuse)
     for domain in (boxes(1).single(0), boxes(3), simplex()):

@@ -81,7 +81,7 @@ def test_an_open_question(
     folder: Path, monkeypatch: pytest.MonkeyPatch, verdict: Verdict, interrupted: bool, word: str, code: int
 ) -> None:
     answer = Verification(verdict, None, None, 1.0, "", 7, 0.5, interrupted=interrupted)
-    monkeypatch.setattr("relu_attack.io._instance.verify_files", lambda *files, **options: answer)
+    monkeypatch.setattr("relu_attack.io.verify_files", lambda *files, **options: answer)
     done = call("verify", folder / "net.onnx", folder / "holds.vnnlib", "--timeout", "3")
     assert (done.stdout.splitlines()[0], done.exit_code) == (word, code)
     assert "decided by: nothing" in done.stdout
@@ -161,7 +161,7 @@ def test_an_error_that_nobody_foresaw_is_a_row_as_well(instances: Path, monkeypa
     def fail(*files: object, **options: object) -> Verification:
         raise ZeroDivisionError("by 0")
 
-    monkeypatch.setattr("relu_attack.io._instance.verify_files", fail)
+    monkeypatch.setattr("relu_attack.io.verify_files", fail)
     done = call("verify-all", instances)
     assert done.stdout.splitlines()[-1] == "0 unsat, 0 sat, 0 unknown, 0 timeout, 3 error"
     assert "ZeroDivisionError: by 0" in done.stdout
@@ -178,7 +178,7 @@ def test_what_is_in_the_results_is_not_run_again(instances: Path, monkeypatch: p
         asked.append(f"{unsafe.name} {options['time_limit']}")
         return Verification(Verdict.TIMEOUT, None, None, 1.0, "", 0, 5.0)
 
-    monkeypatch.setattr("relu_attack.io._instance.verify_files", count)
+    monkeypatch.setattr("relu_attack.io.verify_files", count)
     done = call("verify-all", instances, "--results", results, "--timeout", "5")
     assert asked == ["broken.vnnlib 5.0", "fails.vnnlib 5.0"]
     assert "1 of 3 instances are in" in done.stderr
@@ -195,7 +195,7 @@ def test_an_interruption_ends_the_list_and_leaves_its_instance_for_later(
             raise KeyboardInterrupt
         return Verification(Verdict.UNKNOWN, None, None, torch.inf, "", 0, 0.0, interrupted=True)
 
-    monkeypatch.setattr("relu_attack.io._instance.verify_files", interrupt)
+    monkeypatch.setattr("relu_attack.io.verify_files", interrupt)
     results = instances.parent / "results.csv"
     done = call("verify-all", instances, "--results", results)
     assert done.exit_code == 130

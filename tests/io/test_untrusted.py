@@ -37,7 +37,7 @@ def message_of(act: Callable[[], object], error: type[ReLUAttackError] = FileFor
 def test_a_compressed_file_has_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[Path], object]
 ) -> None:
-    for module in ("relu_attack.io.vnnlib", "relu_attack.io.vnnlib._witness"):
+    for module in ("relu_attack.io.vnnlib._reader", "relu_attack.io.vnnlib._witness"):
         monkeypatch.setattr(f"{module}.PROPERTY_BYTES", 2**20)
     monkeypatch.setattr("relu_attack.io.onnx._graph.NETWORK_BYTES", 2**20)
     path = tmp_path / name

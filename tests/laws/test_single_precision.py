@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import relu_attack as ra
-from relu_attack.bounds import IN_FLOAT32, bound_rows
+from relu_attack.bounds import bound_rows
+from relu_attack.bounds._registry import IN_FLOAT32
 from relu_attack.bounds._single_precision import in_single_precision
 from relu_attack.network import lower
 from tests import exact
