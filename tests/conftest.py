@@ -22,3 +22,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device that a test is run on."""
     return torch.device(request.param)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run slow tests without the tracer of coverage, which may double their time: coverage is that of the fast ones."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.no_cover)
