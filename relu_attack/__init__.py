@@ -27,6 +27,7 @@ with ended_by_interrupts(), without_collection():
         save_worst_case,
         verify_files,
     )
+    from relu_attack.network import register_layer
     from relu_attack.objectives import Linear, Margin, Objective, Output
     from relu_attack.output_constraints import OutputConstraints
     from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
@@ -76,6 +77,7 @@ __all__ = [
     "load_worst_case",
     "maximize",
     "minimize",
+    "register_layer",
     "robust_accuracy",
     "save_accuracies",
     "save_model",

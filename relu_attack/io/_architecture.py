@@ -3,102 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from torch import nn
 
 from relu_attack._limits import NESTING
 from relu_attack.errors import FileFormatError, UnsupportedModuleError
+from relu_attack.network import ArgumentKind, layer_specs
 
 Architecture: TypeAlias = "Sequence[Any] | Mapping[str, Any]"
-
-# Nothing outside this table can be built from a file.
-LAYERS: dict[str, type[nn.Module]] = {
-    layer.__name__: layer
-    for layer in (
-        nn.Linear,
-        nn.Conv1d,
-        nn.Conv2d,
-        nn.BatchNorm1d,
-        nn.BatchNorm2d,
-        nn.ReLU,
-        nn.LeakyReLU,
-        nn.PReLU,
-        nn.ReLU6,
-        nn.Hardtanh,
-        nn.Flatten,
-        nn.Unflatten,
-        nn.Dropout,
-        nn.Dropout1d,
-        nn.Dropout2d,
-        nn.Dropout3d,
-        nn.AlphaDropout,
-        nn.FeatureAlphaDropout,
-        nn.Identity,
-        nn.AvgPool1d,
-        nn.AvgPool2d,
-        nn.AdaptiveAvgPool1d,
-        nn.AdaptiveAvgPool2d,
-        nn.MaxPool1d,
-        nn.MaxPool2d,
-        nn.ZeroPad1d,
-        nn.ZeroPad2d,
-        nn.ConstantPad1d,
-        nn.ConstantPad2d,
-    )
-}
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _one_or_list_of(check: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: all(map(check, value)) and bool(value) if isinstance(value, tuple) else check(value)
-
-
-# What each argument may be, and the words for it. Torch itself checks few of them before the first forward pass.
-_COUNT = (_is_count, "a positive integer")
-_INTEGER = (_is_integer, "an integer")
-_NUMBER = (_is_number, "a number")
-_FLAG = (_is_flag, "true or false")
-_SIZE = (_one_or_list_of(_is_count), "a positive integer or a list of them")
-_OPTIONAL_SIZE = (_one_or_list_of(lambda value: value is None or _is_count(value)), f"{_SIZE[1]}, or null")
-_PADDING = (
-    _one_or_list_of(lambda value: _is_integer(value) or _is_text(value)),
-    "an integer, a list of them, or a word",
-)
-ARGUMENTS: dict[str, tuple[Callable[[object], bool], str]] = {
-    **dict.fromkeys(["in_features", "out_features", "in_channels", "out_channels"], _COUNT),
-    **dict.fromkeys(["groups", "num_features", "num_parameters"], _COUNT),
-    **dict.fromkeys(["kernel_size", "dilation"], _SIZE),
-    **dict.fromkeys(["stride", "output_size", "divisor_override"], _OPTIONAL_SIZE),
-    **dict.fromkeys(["dim", "start_dim", "end_dim"], _INTEGER),
-    **dict.fromkeys(["eps", "negative_slope", "min_val", "max_val", "p", "value"], _NUMBER),
-    **dict.fromkeys(["bias", "affine", "track_running_stats", "ceil_mode", "count_include_pad"], _FLAG),
-    "momentum": (lambda value: value is None or _is_number(value), "a number or null"),
-    "padding": _PADDING,
-    "padding_mode": (_is_text, "a word"),
-    "unflattened_size": (_one_or_list_of(_is_integer), "a list of integers"),
-}
 
 
 def build(architecture: Architecture) -> nn.Sequential:
@@ -193,17 +107,24 @@ def _build_layer(layer: object, place: str, depth: int) -> nn.Module:
     ((name, arguments),) = layer.items()
     if name == "Sequential":
         return _build_sequential(arguments, place, depth + 1)
-    if name not in LAYERS:
-        raise FileFormatError(f"{place}: unknown layer {name!r}; known are {', '.join(LAYERS)}, Sequential")
-    checked = _check_arguments(name, arguments, f"{place} ({name})")
+    layer_types = _layer_types()
+    if name not in layer_types:
+        raise FileFormatError(f"{place}: unknown layer {name!r}; known are {', '.join(layer_types)}, Sequential")
+    layer_type = layer_types[name]
+    checked = _check_arguments(layer_type, arguments, f"{place} ({name})")
     try:
-        return LAYERS[name](**checked)
+        return layer_type(**checked)
     except (TypeError, ValueError, RuntimeError, AssertionError, ArithmeticError) as reason:
         raise FileFormatError(f"{place} ({name}): {' '.join(str(reason).split())}") from None
 
 
-def _check_arguments(name: str, arguments: object, place: str) -> dict[str, Any]:
-    parameters = _parameters(LAYERS[name])
+def _layer_types() -> dict[str, type[nn.Module]]:
+    """Return the layers that can be saved, by name. Nothing else can be built from a file."""
+    return {layer.__name__: layer for layer, spec in layer_specs().items() if spec.arguments is not None}
+
+
+def _check_arguments(layer_type: type[nn.Module], arguments: object, place: str) -> dict[str, Any]:
+    parameters, kinds = _parameters(layer_type), _kinds(layer_type)
     if arguments is None:
         given: Mapping[Any, object] = {}
     elif isinstance(arguments, Mapping):
@@ -221,16 +142,20 @@ def _check_arguments(name: str, arguments: object, place: str) -> dict[str, Any]
             raise FileFormatError(f"{place}: argument {argument!r} is missing; it takes {_enumerate(parameters)}")
     checked = {argument: _as_tuple(value) for argument, value in given.items()}
     for argument, value in checked.items():
-        fits, words = ARGUMENTS[argument]
-        if not fits(value):
-            raise FileFormatError(f"{place}: {argument} must be {words}, got {given[argument]!r}")
+        kind = kinds[argument]
+        if not kind.accepts(value):
+            raise FileFormatError(f"{place}: {argument} must be {kind.words}, got {given[argument]!r}")
     return checked
 
 
-def _parameters(layer: type[nn.Module]) -> dict[str, inspect.Parameter]:
-    # Left out: inplace, device and dtype, initial weights, and return_indices, which gives a pair.
-    signature = inspect.signature(layer).parameters
-    return {name: parameter for name, parameter in signature.items() if name in ARGUMENTS}
+def _kinds(layer_type: type[nn.Module]) -> Mapping[str, ArgumentKind]:
+    return layer_specs()[layer_type].arguments or {}
+
+
+def _parameters(layer_type: type[nn.Module]) -> dict[str, inspect.Parameter]:
+    """Return the saved constructor arguments of a layer in the order of its signature."""
+    kinds = _kinds(layer_type)
+    return {name: parameter for name, parameter in inspect.signature(layer_type).parameters.items() if name in kinds}
 
 
 def _enumerate(parameters: Mapping[str, object]) -> str:
@@ -260,8 +185,10 @@ def _describe_layer(module: nn.Module, place: str) -> str | dict[str, Any]:
         return {"Sequential": _describe_sequential(module, place)}
     name = type(module).__name__
     # A subclass may compute something else.
-    if LAYERS.get(name) is not type(module):
-        raise UnsupportedModuleError(f"{place}: {name} cannot be described; known are {', '.join(LAYERS)}, Sequential")
+    if _layer_types().get(name) is not type(module):
+        raise UnsupportedModuleError(
+            f"{place}: {name} cannot be described; known are {', '.join(_layer_types())}, Sequential"
+        )
     if _has_hooks(module) or getattr(module, "return_indices", False):
         raise UnsupportedModuleError(
             f"{place} ({name}) has forward hooks or returns indices; a description has neither"

@@ -11,7 +11,7 @@ from torch import nn
 
 from relu_attack.errors import FileFormatError, UnsupportedModuleError
 from relu_attack.io import build, describe
-from relu_attack.io._architecture import ARGUMENTS, LAYERS
+from relu_attack.network import BUILT_IN
 
 # One or more of each layer, with arguments away from their defaults.
 EXAMPLES: list[nn.Module] = [
@@ -48,8 +48,10 @@ EXAMPLES: list[nn.Module] = [
     nn.MaxPool2d((2, 3), dilation=2, ceil_mode=True),
     nn.ZeroPad1d((1, 2)),
     nn.ZeroPad2d(1),
+    nn.ZeroPad3d(1),
     nn.ConstantPad1d(2, 0.5),
     nn.ConstantPad2d((1, 0, 2, 1), -1.0),
+    nn.ConstantPad3d((1, 0, 2, 1, 0, 1), 0.5),
 ]
 
 
@@ -67,12 +69,13 @@ def test_each_layer_survives_text(layer: nn.Module, as_text: Any) -> None:
 
 
 def test_the_examples_hold_each_layer_and_argument() -> None:
-    assert {type(layer) for layer in EXAMPLES} == set(LAYERS.values())
+    assert {type(layer) for layer in EXAMPLES} == {layer for spec in BUILT_IN for layer in spec.types}
     described: set[str] = set()
     for layer in EXAMPLES:
         (entry,) = describe(layer)
         described |= set(next(iter(entry.values()))) if isinstance(entry, dict) else set()
-    assert set(ARGUMENTS) - described == {"track_running_stats"}
+    declared = {argument for spec in BUILT_IN for argument in spec.arguments or ()}
+    assert declared - described == {"track_running_stats"}
 
 
 def test_no_running_statistics() -> None:

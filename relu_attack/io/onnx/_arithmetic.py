@@ -10,7 +10,7 @@ from torch import Tensor
 
 from relu_attack.io.onnx._chain import Chain
 from relu_attack.io.onnx._node import Node
-from relu_attack.network import Diagonal, Lane
+from relu_attack.network import Diagonal, LiveValue
 
 
 def broadcast(node: Node, chain: Chain, constant: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def broadcast(node: Node, chain: Chain, constant: Tensor) -> Tensor:
         raise node.wrong(
             f"has a constant of shape {tuple(constant.shape)}, which does not fit a value of shape {chain.shape}"
         ) from None
-    chain.select(chain.places.expand(shape))
+    chain.select(chain.offsets.expand(shape))
     return constant.expand(shape).flatten()
 
 
@@ -43,24 +43,24 @@ def lower_arithmetic(node: Node, chain: Chain) -> None:
     chain.note(f"{chain.size} entries")
 
 
-def lower_sum(node: Node, chain: Chain, lanes: Sequence[Lane]) -> None:
+def lower_sum(node: Node, chain: Chain, values: Sequence[LiveValue]) -> None:
     """Lower ``Add`` and ``Sub`` of two values, of shapes that broadcast."""
     try:
-        shape = np.broadcast_shapes(*(lane.shape for lane in lanes))
+        shape = np.broadcast_shapes(*(value.shape for value in values))
     except ValueError:
-        raise node.wrong(f"adds values of shapes {lanes[0].shape} and {lanes[1].shape}, which do not fit") from None
-    first, second = (_expanded(chain, lane, shape) for lane in lanes)
-    chain.resume(second)
+        raise node.wrong(f"adds values of shapes {values[0].shape} and {values[1].shape}, which do not fit") from None
+    first, second = (_expanded(chain, value, shape) for value in values)
+    chain.switch_to(second)
     if node.kind == "Sub":
         chain.scale(-1.0)
     chain.add(first)
     chain.note(f"two values, {chain.size} entries")
 
 
-def _expanded(chain: Chain, lane: Lane, shape: tuple[int, ...]) -> Lane:
-    chain.resume(lane)
-    chain.select(chain.places.expand(shape))
-    return chain.lane()
+def _expanded(chain: Chain, value: LiveValue, shape: tuple[int, ...]) -> LiveValue:
+    chain.switch_to(value)
+    chain.select(chain.offsets.expand(shape))
+    return chain.current()
 
 
 SEVERAL = {"Add": lower_sum, "Sub": lower_sum}

@@ -31,7 +31,7 @@ def lower_gemm(node: Node, chain: Chain) -> None:
     if len(chain.shape) != 2 or constant.dim() != 2:
         raise node.wrong(f"takes two matrices but gets shapes {chain.shape} and {tuple(constant.shape)}")
     if flips[node.place]:
-        chain.select(chain.places.T)
+        chain.select(chain.offsets.T)
     constant = constant.T if flips[1 - node.place] else constant
     _multiply(node, chain, constant)
     if node.number("alpha", 1.0) != 1:
@@ -47,7 +47,7 @@ def lower_gemm(node: Node, chain: Chain) -> None:
 
 def _multiply(node: Node, chain: Chain, constant: Tensor) -> None:
     """Append the product of the value, at `node.place`, and a constant."""
-    before, places, right = chain.shape, chain.places, node.place == 0
+    before, places, right = chain.shape, chain.offsets, node.place == 0
     sides = (places, constant) if right else (constant, places)
     if not (places.dim() and constant.dim()) or sides[0].shape[-1] != sides[1].shape[-min(2, sides[1].dim())]:
         raise node.wrong(f"cannot multiply shapes {tuple(sides[0].shape)} and {tuple(sides[1].shape)}")

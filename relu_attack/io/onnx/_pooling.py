@@ -31,7 +31,7 @@ def lower_global_average_pool(node: Node, chain: Chain) -> None:
     """Lower ``GlobalAveragePool`` over any number of spatial dimensions."""
     with chain.without_batch(node, dimensions=range(1, 7)):
         channels = chain.shape[0]
-        table = chain.places.reshape(channels, -1)
+        table = chain.offsets.reshape(channels, -1)
         divisor = torch.full((channels,), table.shape[1])
         _average(chain, table, divisor, (channels, *[1] * (len(chain.shape) - 1)))
     chain.note(f"-> {chain.shape}")

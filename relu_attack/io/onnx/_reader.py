@@ -18,7 +18,6 @@ from relu_attack._files import as_path
 from relu_attack._limits import CONSTANT_ENTRIES
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.io.onnx import (
-    _activation,
     _arithmetic,
     _convolution,
     _matrices,
@@ -29,9 +28,10 @@ from relu_attack.io.onnx import (
 from relu_attack.io.onnx._chain import Chain
 from relu_attack.io.onnx._constants import evaluate, never_constant, stored
 from relu_attack.io.onnx._graph import Graph, label, read_graph
+from relu_attack.io.onnx._layers import lower_as_layer
 from relu_attack.io.onnx._node import Node
 from relu_attack.io.onnx._runtime import Runtime, start_runtime
-from relu_attack.network import Lane, Network
+from relu_attack.network import LiveValue, Network, onnx_operators
 from relu_attack.verification import Original
 
 if TYPE_CHECKING:
@@ -42,11 +42,10 @@ RULES: dict[str, Callable[[Node, Chain], None]] = {
     **_arithmetic.RULES,
     **_convolution.RULES,
     **_normalization.RULES,
-    **_activation.RULES,
     **_pooling.RULES,
     **_reshaping.RULES,
 }
-SEVERAL: dict[str, Callable[[Node, Chain, Sequence[Lane]], None]] = {**_arithmetic.SEVERAL, **_reshaping.SEVERAL}
+SEVERAL: dict[str, Callable[[Node, Chain, Sequence[LiveValue]], None]] = {**_arithmetic.SEVERAL, **_reshaping.SEVERAL}
 """Nodes all inputs of which may depend on the input of the network: where skip connections end."""
 
 EITHER_SIDE = ("Add", "Sub", "Mul", "MatMul", "Gemm")
@@ -160,6 +159,11 @@ def read_onnx(path: str | os.PathLike[str], *, deadline: Deadline = NEVER) -> On
     )
 
 
+def _rules() -> dict[str, Callable[[Node, Chain], None]]:
+    """Return the rule of each operator of one value; operators that need the batch dimension have their own."""
+    return {**dict.fromkeys(onnx_operators(), lower_as_layer), **RULES}
+
+
 def _one(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return a shape without its batch dimension, where there is one."""
     return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
@@ -185,7 +189,7 @@ def _check(graph: Graph) -> None:
     if lacking:
         raise ModelError(f"{graph.path}: {'; '.join(lacking)}, which neither the file nor a node before it gives")
     if refused:
-        supported = ", ".join(sorted({*RULES, *SEVERAL, "Constant"}))
+        supported = ", ".join(sorted({*_rules(), *SEVERAL, "Constant"}))
         raise UnsupportedModuleError(
             f"{graph.path}: no exact form here for node {'; '.join(refused)}; supported: {supported}"
         )
@@ -195,13 +199,13 @@ def _check(graph: Graph) -> None:
 
 def _reason(node: onnx.NodeProto, places: list[int], taken: set[str]) -> str | None:
     """Return why a node on the way from the input has no form here, "" for its type, or None."""
-    if node.domain not in ("", "ai.onnx") or not (node.op_type in RULES or node.op_type in SEVERAL):
+    if node.domain not in ("", "ai.onnx") or not (node.op_type in _rules() or node.op_type in SEVERAL):
         return ""
     if _takes_several(node, places):
         return None
     if len(places) > 1:
         return f" of {len(places)} values that depend on the input"
-    if node.op_type not in RULES:
+    if node.op_type not in _rules():
         return " of a value and a constant"
     if places[0] and not (node.op_type in EITHER_SIDE and places[0] == 1):
         return f" whose input {places[0]} depends on the network's input"
@@ -221,9 +225,9 @@ def _walk(graph: Graph, chain: Chain, deadline: Deadline) -> None:
     known = {name: stored(graph.initializers[name], str(graph.path)) for name in taken.intersection(graph.initializers)}
     last = {name: index for index, node in enumerate(graph.nodes) if node.op_type != "Shape" for name in node.input}
     last[graph.output_name] = len(graph.nodes)
-    lanes = {graph.input_name: chain.lane()}
-    chain.keep(lanes[graph.input_name])
-    most = CONSTANT_ENTRIES
+    live = {graph.input_name: chain.current()}
+    chain.save(live[graph.input_name])
+    most, rules = CONSTANT_ENTRIES, _rules()
     for index, node in enumerate(graph.nodes):
         deadline.require()
         where = graph.where(node)
@@ -231,28 +235,28 @@ def _walk(graph: Graph, chain: Chain, deadline: Deadline) -> None:
             attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
         except ValueError as reason:
             raise ModelError(f"{where} has an attribute without a value: {reason}") from None
-        places = [place for place, name in enumerate(node.input) if name in lanes]
+        places = [place for place, name in enumerate(node.input) if name in live]
         if not places:
             found = evaluate(node, known, graph.opsets, where, most=most)
             most -= sum(array.size for array in found)
             known.update(zip(node.output, found, strict=False))
         elif node.op_type == "Shape":
-            sizes = lanes[node.input[0]].shape[attributes.get("start", 0) : attributes.get("end")]
+            sizes = live[node.input[0]].shape[attributes.get("start", 0) : attributes.get("end")]
             known[node.output[0]] = np.array(sizes, dtype=np.int64)
         else:
             chain.path = where
             for name in {node.input[place] for place in places}:
                 if last[name] == index:
-                    chain.drop(lanes[name])
+                    chain.free(live[name])
             constants = {place: known[name] for place, name in enumerate(node.input) if name in known}
-            values = [lanes[node.input[place]] for place in places]
-            chain.resume(values[0])
+            values = [live[node.input[place]] for place in places]
+            chain.switch_to(values[0])
             read = Node(node.op_type, where, places[0], constants, attributes)
             if _takes_several(node, places):
                 SEVERAL[node.op_type](read, chain, values)
             else:
-                RULES[node.op_type](read, chain)
-            lanes[node.output[0]] = chain.lane()
+                rules[node.op_type](read, chain)
+            live[node.output[0]] = chain.current()
             if node.output[0] in last:
-                chain.keep(lanes[node.output[0]])
-    chain.resume(lanes[graph.output_name])
+                chain.save(live[node.output[0]])
+    chain.switch_to(live[graph.output_name])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from relu_attack.io.onnx._chain import Chain
 from relu_attack.io.onnx._node import Node
-from relu_attack.network import Lane
+from relu_attack.network import LiveValue
 
 
 def lower_identity(node: Node, chain: Chain) -> None:
@@ -69,19 +69,19 @@ def lower_transpose(node: Node, chain: Chain) -> None:
     order = node.integers("perm") or tuple(reversed(range(len(before))))
     if sorted(order) != list(range(len(before))):
         raise node.wrong(f"has perm {order}, which does not fit a value of shape {before}")
-    chain.select(chain.places.permute(order))
+    chain.select(chain.offsets.permute(order))
     chain.note(f"{before} -> {chain.shape}")
 
 
-def lower_concatenation(node: Node, chain: Chain, lanes: Sequence[Lane]) -> None:
+def lower_concatenation(node: Node, chain: Chain, values: Sequence[LiveValue]) -> None:
     """Lower ``Concat``."""
-    shapes = [lane.shape for lane in lanes]
+    shapes = [value.shape for value in values]
     rank, axis = len(shapes[0]), int(node.number("axis", 0))
     place = axis % rank if -rank <= axis < rank else rank
     if len({(len(shape), *shape[:place], *shape[place + 1 :]) for shape in shapes}) != 1 or place == rank:
         raise node.wrong(f"has axis={axis}, along which values of shapes {', '.join(map(str, shapes))} do not fit")
-    chain.join(lanes, place)
-    chain.note(f"{len(lanes)} values -> {chain.shape}")
+    chain.join(values, place)
+    chain.note(f"{len(values)} values -> {chain.shape}")
 
 
 def _reshape(node: Node, chain: Chain, shape: tuple[int, ...]) -> None:
@@ -93,7 +93,6 @@ def _reshape(node: Node, chain: Chain, shape: tuple[int, ...]) -> None:
 
 SEVERAL = {"Concat": lower_concatenation}
 RULES = {
-    "Identity": lower_identity,
     "Dropout": lower_identity,
     "Flatten": lower_flatten,
     "Reshape": lower_reshape,

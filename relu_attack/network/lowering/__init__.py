@@ -1,28 +1,41 @@
-"""From a torch module to the chain: one file for each family of modules, one table of rules."""
+"""Lowering of torch modules to a `Network`: one file for each family of layers, one table of their specifications."""
 
-from relu_attack.network.lowering._activation import lower_leaky_relu, lower_relu
-from relu_attack.network.lowering._builder import Builder, Lane, Visit
-from relu_attack.network.lowering._lower import RULES, Lowering, lower
+from relu_attack.network.lowering._builder import Builder, LiveValue, Visit
+from relu_attack.network.lowering._layer_spec import ArgumentKind, LayerSpec
+from relu_attack.network.lowering._lower import Lowering, lower
 from relu_attack.network.lowering._max_pooling import lower_max_pool
 from relu_attack.network.lowering._normalization import normalize
 from relu_attack.network.lowering._padding import pad
+from relu_attack.network.lowering._registry import (
+    BUILT_IN,
+    find_rule,
+    layer_functions,
+    layer_specs,
+    onnx_operators,
+    register_layer,
+)
 from relu_attack.network.lowering._tracing import member
 from relu_attack.network.lowering._windows import OUTSIDE, PADDING, product
 
 __all__ = [
+    "BUILT_IN",
     "OUTSIDE",
     "PADDING",
-    "RULES",
+    "ArgumentKind",
     "Builder",
-    "Lane",
+    "LayerSpec",
+    "LiveValue",
     "Lowering",
     "Visit",
+    "find_rule",
+    "layer_functions",
+    "layer_specs",
     "lower",
-    "lower_leaky_relu",
     "lower_max_pool",
-    "lower_relu",
     "member",
     "normalize",
+    "onnx_operators",
     "pad",
     "product",
+    "register_layer",
 ]

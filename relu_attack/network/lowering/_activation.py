@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn import functional
 
-from relu_attack.errors import ModelError
-from relu_attack.network.lowering._builder import Builder, Rule, exact
-from relu_attack.network.operators import Diagonal, Sparse
+from relu_attack.network.lowering._builder import Builder, exact
+from relu_attack.network.lowering._layer_spec import COUNT, NUMBER, LayerSpec
+from relu_attack.network.operators import Diagonal
 
 
 def lower_relu(module: nn.ReLU, builder: Builder) -> None:
     """Lower ``nn.ReLU``."""
     if module.inplace:
-        builder.overwrite()
-    builder.activate(torch.zeros((), dtype=torch.float64).expand(builder.size))
-    builder.note(f"ReLU, {builder.size} units")
+        builder.check_in_place()
+    builder.note(f"ReLU, {builder.activate()} units")
 
 
 def lower_leaky_relu(module: nn.LeakyReLU, builder: Builder) -> None:
@@ -25,9 +27,9 @@ def lower_leaky_relu(module: nn.LeakyReLU, builder: Builder) -> None:
     if not math.isfinite(module.negative_slope):
         raise builder.refuse(module, f"has a negative_slope of {module.negative_slope}; it must be a finite number")
     if module.inplace:
-        builder.overwrite()
-    slope = torch.full((builder.size,), float(module.negative_slope), dtype=torch.float64)
-    builder.note(f"LeakyReLU, {_leak(slope, builder)} units of slope {module.negative_slope:g}")
+        builder.check_in_place()
+    units = builder.activate(float(module.negative_slope))
+    builder.note(f"LeakyReLU, {units} units of slope {module.negative_slope:g}")
 
 
 def lower_prelu(module: nn.PReLU, builder: Builder) -> None:
@@ -38,7 +40,7 @@ def lower_prelu(module: nn.PReLU, builder: Builder) -> None:
             module, f"has {module.num_parameters} slopes but gets a value of shape {builder.shape}, {channels} channels"
         )
     slope = exact(module.weight).expand(channels).repeat_interleave(builder.size // channels)
-    builder.note(f"PReLU, {_leak(slope, builder)} units with {module.num_parameters} slopes")
+    builder.note(f"PReLU, {builder.activate(slope)} units with {module.num_parameters} slopes")
 
 
 def lower_hardtanh(module: nn.Hardtanh, builder: Builder) -> None:
@@ -48,62 +50,61 @@ def lower_hardtanh(module: nn.Hardtanh, builder: Builder) -> None:
     no digits to a large z, which the sum of two units side by side would.
     """
     if module.inplace:
-        builder.overwrite()
+        builder.check_in_place()
     low, high = float(module.min_val), float(module.max_val)
     ones = torch.ones(builder.size, dtype=torch.float64)
     builder.affine(Diagonal(ones), -low * ones)
-    builder.activate(torch.zeros_like(ones))
+    builder.activate()
     builder.affine(Diagonal(-ones), high * ones)
     builder.shift(-low * ones)
-    builder.activate(torch.zeros_like(ones))
+    builder.activate()
     builder.affine(Diagonal(-ones), high * ones)
     builder.note(f"{type(module).__name__} [{low:g}, {high:g}], {2 * builder.size} units in two layers")
 
 
-# The reciprocal of a slope is no subnormal number.
-_STEEPEST = 1e300
+def _clamp(min: Any = None, max: Any = None, inplace: bool = False) -> nn.Module:
+    if min == 0 and max is None:
+        return nn.ReLU(inplace)
+    if not (isinstance(min, int | float) and isinstance(max, int | float) and min < max):
+        raise ValueError(f"min={min}, max={max}; supported: two numbers, the smaller one first, or min=0 alone")
+    return nn.Hardtanh(float(min), float(max), inplace)
 
 
-def _leak(slope: Tensor, builder: Builder) -> int:
-    """Append ``z if z > 0 else slope z`` for slopes of any size, shape (units,), and return the units it takes.
-
-    - 0 <= a <= 1: one unit.
-    - a > 1: ``-a max(w, w / a)`` with ``w = -z``.
-    - a < 0: ``(1 - a) relu(z) + a z``, with a unit that passes z.
-
-    The slope 1 / a of a unit is rounded once, or the number 1 - a; so is then, in effect, its coefficient in what comes
-    after.
-    """
-    steep, turning = slope > 1, torch.nonzero(slope < 0).flatten()
-    entries, ones = slope.shape[0], torch.ones_like(slope)
-    if bool(steep.any()):
-        builder.affine(Diagonal(torch.where(steep, -1.0, ones)), None)
-    if turning.numel():
-        rows, columns = torch.arange(entries + turning.numel()), torch.cat([torch.arange(entries), turning])
-        copies = torch.ones(columns.shape[0], dtype=torch.float64)
-        builder.affine(Sparse.from_triplets(rows, columns, copies, outputs=rows.shape[0], inputs=entries), None)
-    if bool((slope > _STEEPEST).any()):
-        raise ModelError(f"{builder.path} has a slope of {float(slope.max()):g}; supported: slopes up to {_STEEPEST:g}")
-    unit = torch.where(steep, 1 / slope, slope.clamp_min(0))
-    builder.activate(torch.cat([unit, ones[turning]]))
-    after = torch.where(steep, -slope, torch.where(slope < 0, 1 - slope, ones))
-    if turning.numel():
-        weights = torch.cat([after, slope[turning]])
-        builder.affine(
-            Sparse.from_triplets(columns, rows, weights, outputs=entries, inputs=rows.shape[0]),
-            None,
-            builder.shape,
-            roundings=2,
-        )
-    elif bool(steep.any()):
-        builder.affine(Diagonal(after), None, roundings=2)
-    return entries + turning.numel()
+def _leaky_relu_of_onnx(alpha: float = 0.009999999776482582) -> nn.Module:
+    # The default is 0.01 in single precision, as the file would hold it.
+    return nn.LeakyReLU(alpha)
 
 
-RULES: dict[type[nn.Module], Rule] = {
-    nn.ReLU: lower_relu,
-    nn.LeakyReLU: lower_leaky_relu,
-    nn.PReLU: lower_prelu,
-    nn.Hardtanh: lower_hardtanh,
-    nn.ReLU6: lower_hardtanh,
-}
+LAYERS = (
+    LayerSpec(
+        (nn.ReLU,),
+        lower_relu,
+        functions={
+            **dict.fromkeys((functional.relu, torch.relu, "relu"), nn.ReLU),
+            **dict.fromkeys((functional.relu_, torch.relu_, "relu_"), partial(nn.ReLU, inplace=True)),
+        },
+        onnx={"Relu": nn.ReLU},
+        words="ReLU",
+    ),
+    LayerSpec(
+        (nn.LeakyReLU,),
+        lower_leaky_relu,
+        functions={functional.leaky_relu: nn.LeakyReLU},
+        arguments={"negative_slope": NUMBER},
+        onnx={"LeakyRelu": _leaky_relu_of_onnx},
+        words="LeakyReLU",
+    ),
+    LayerSpec((nn.PReLU,), lower_prelu, arguments={"num_parameters": COUNT}, words="PReLU"),
+    LayerSpec((nn.ReLU6,), lower_hardtanh, functions={functional.relu6: nn.ReLU6}, words="ReLU6"),
+    LayerSpec(
+        (nn.Hardtanh,),
+        lower_hardtanh,
+        functions={
+            functional.hardtanh: nn.Hardtanh,
+            **dict.fromkeys((torch.clamp, "clamp"), _clamp),
+            **dict.fromkeys((torch.clamp_, "clamp_"), partial(_clamp, inplace=True)),
+        },
+        arguments={"min_val": NUMBER, "max_val": NUMBER},
+        words="Hardtanh",
+    ),
+)

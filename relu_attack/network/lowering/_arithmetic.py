@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack.network.lowering._builder import Builder, Lane, exact
+from relu_attack.network.lowering._builder import Builder, LiveValue, exact
 from relu_attack.network.lowering._call import Call, CallRule
 from relu_attack.network.operators import Diagonal
 
@@ -26,12 +26,12 @@ def lower_sum(
         raise call.unsupported(f" with alpha={alpha!r}; supported: a number")
     factor = float(sign * alpha)
     if inplace:
-        _overwrite(call, builder, first)
-    if isinstance(second, Lane):
-        builder.resume(second)
+        _check_in_place(call, builder, first)
+    if isinstance(second, LiveValue):
+        builder.switch_to(second)
         if factor != 1:
             builder.scale(factor)
-        if isinstance(first, Lane):
+        if isinstance(first, LiveValue):
             if first.shape != second.shape:
                 raise call.unsupported(
                     f" on values of shapes {first.shape} and {second.shape}; supported: equal shapes"
@@ -40,32 +40,32 @@ def lower_sum(
         else:
             builder.shift(_constant(call, builder, first))
     else:
-        builder.resume(call.lane(first))
+        builder.switch_to(call.live(first))
         builder.shift(_constant(call, builder, second), factor)
     name = "sum" if sign > 0 else "difference"
-    what = "two values" if isinstance(first, Lane) and isinstance(second, Lane) else "a value and a constant"
+    what = "two values" if isinstance(first, LiveValue) and isinstance(second, LiveValue) else "a value and a constant"
     builder.note(f"{name} of {what}, {builder.shape}")
 
 
 def lower_product(call: Call, builder: Builder, first: Any, second: Any, *, inplace: bool = False) -> None:
     """Lower the product of a value and a constant."""
-    if isinstance(first, Lane) and isinstance(second, Lane):
+    if isinstance(first, LiveValue) and isinstance(second, LiveValue):
         raise call.unsupported(" on two values that depend on the input; supported: a value and a constant")
     if inplace:
-        _overwrite(call, builder, first)
-    value, other = (first, second) if isinstance(first, Lane) else (second, first)
-    builder.resume(call.lane(value))
+        _check_in_place(call, builder, first)
+    value, other = (first, second) if isinstance(first, LiveValue) else (second, first)
+    builder.switch_to(call.live(value))
     builder.affine(Diagonal(_constant(call, builder, other)), None)
     builder.note(f"product of a value and a constant, {builder.shape}")
 
 
 def lower_quotient(call: Call, builder: Builder, first: Any, second: Any, *, inplace: bool = False) -> None:
     """Lower the quotient of a value and a constant."""
-    if isinstance(second, Lane):
+    if isinstance(second, LiveValue):
         raise call.unsupported(" by a value that depends on the input; supported: by a constant")
     if inplace:
-        _overwrite(call, builder, first)
-    builder.resume(call.lane(first))
+        _check_in_place(call, builder, first)
+    builder.switch_to(call.live(first))
     divisor = _constant(call, builder, second)
     if not bool(divisor.all()):
         raise call.wrong(" by zero")
@@ -75,16 +75,16 @@ def lower_quotient(call: Call, builder: Builder, first: Any, second: Any, *, inp
 
 def lower_negation(call: Call, builder: Builder, value: Any) -> None:
     """Lower the negation of a value."""
-    builder.resume(call.lane(value))
+    builder.switch_to(call.live(value))
     builder.scale(-1.0)
     builder.note(f"negation, {builder.shape}")
 
 
 def lower_concatenation(call: Call, builder: Builder, tensors: Any, dim: Any = 0) -> None:
     """Lower ``torch.cat`` along a dimension after the batch."""
-    if not isinstance(tensors, list | tuple) or not all(isinstance(lane, Lane) for lane in tensors):
+    if not isinstance(tensors, list | tuple) or not all(isinstance(value, LiveValue) for value in tensors):
         raise call.unsupported(" on other things than values that depend on the input")
-    shapes = [lane.shape for lane in tensors]
+    shapes = [value.shape for value in tensors]
     place = call.place(dim, len(shapes[0]))
     if len({(len(shape), *shape[:place], *shape[place + 1 :]) for shape in shapes}) != 1:
         raise call.wrong(f" on values of shapes {', '.join(map(str, shapes))}, which do not fit")
@@ -92,9 +92,9 @@ def lower_concatenation(call: Call, builder: Builder, tensors: Any, dim: Any = 0
     builder.note(f"concatenation of {len(shapes)} values, {builder.shape}")
 
 
-def _overwrite(call: Call, builder: Builder, value: Any) -> None:
-    builder.resume(call.lane(value))
-    builder.overwrite()
+def _check_in_place(call: Call, builder: Builder, value: Any) -> None:
+    builder.switch_to(call.live(value))
+    builder.check_in_place()
 
 
 def _constant(call: Call, builder: Builder, value: Any) -> Tensor:
@@ -120,7 +120,7 @@ def _constant(call: Call, builder: Builder, value: Any) -> Tensor:
             f" with a constant of shape {tuple(value.shape)}, which does not fit a value of shape (batch, "
             f"*{builder.shape})"
         )
-    builder.select(builder.places.expand(shape))
+    builder.select(builder.offsets.expand(shape))
     return constant.expand(shape).flatten()
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from relu_attack.network.lowering._builder import Builder, Rule
+from relu_attack.network.lowering._builder import Builder
+from relu_attack.network.lowering._layer_spec import FLAG, OPTIONAL_SIZE, PADDING_WIDTHS, SIZE, LayerSpec
 from relu_attack.network.lowering._windows import (
     PADDING,
     adaptive,
@@ -55,9 +57,29 @@ def _average(module: nn.Module, builder: Builder, table: Tensor, divisor: Tensor
     builder.note(f"{type(module).__name__} {before} -> {shape}")
 
 
-RULES: dict[type[nn.Module], Rule] = {
-    nn.AvgPool1d: lower_average_pool,
-    nn.AvgPool2d: lower_average_pool,
-    nn.AdaptiveAvgPool1d: lower_adaptive_average_pool,
-    nn.AdaptiveAvgPool2d: lower_adaptive_average_pool,
-}
+LAYERS = (
+    LayerSpec(
+        (nn.AvgPool1d, nn.AvgPool2d),
+        lower_average_pool,
+        functions={functional.avg_pool1d: nn.AvgPool1d, functional.avg_pool2d: nn.AvgPool2d},
+        arguments={
+            "kernel_size": SIZE,
+            "stride": OPTIONAL_SIZE,
+            "padding": PADDING_WIDTHS,
+            "ceil_mode": FLAG,
+            "count_include_pad": FLAG,
+            "divisor_override": OPTIONAL_SIZE,
+        },
+        words="AvgPool1d/2d",
+    ),
+    LayerSpec(
+        (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d),
+        lower_adaptive_average_pool,
+        functions={
+            functional.adaptive_avg_pool1d: nn.AdaptiveAvgPool1d,
+            functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+        },
+        arguments={"output_size": OPTIONAL_SIZE},
+        words="AdaptiveAvgPool1d/2d",
+    ),
+)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from relu_attack.errors import ModelError, UnsupportedModuleError
-from relu_attack.network.lowering._builder import Lane
+from relu_attack.network.lowering._builder import LiveValue
 
 
 class Batch:
@@ -31,7 +31,7 @@ class Call:
     name
         What is called.
     arguments, options
-        A `Lane` for what depends on the input, a tensor, a number, or tuples of them.
+        A `LiveValue` for what depends on the input, a tensor, a number, or tuples of them.
     """
 
     path: str
@@ -40,9 +40,9 @@ class Call:
     arguments: tuple[Any, ...]
     options: Mapping[str, Any]
 
-    def lane(self, value: object) -> Lane:
+    def live(self, value: object) -> LiveValue:
         """Return a value that must depend on the input."""
-        if not isinstance(value, Lane):
+        if not isinstance(value, LiveValue):
             raise self.unsupported(f" on a {type(value).__name__} in place of a value that depends on the input")
         return value
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from relu_attack.errors import UnsupportedModuleError
-from relu_attack.network.lowering._builder import Builder, Rule, exact
+from relu_attack.network.lowering._builder import Builder, exact
+from relu_attack.network.lowering._layer_spec import COUNT, FLAG, OPTIONAL_SIZE, PADDING_WIDTHS, SIZE, WORD, LayerSpec
 from relu_attack.network.lowering._padding import pad
 from relu_attack.network.operators import Convolution
 
@@ -51,4 +52,18 @@ def _padding(module: nn.Conv1d | nn.Conv2d, builder: Builder) -> tuple[int, ...]
     return tuple(total // 2 for total in totals)
 
 
-RULES: dict[type[nn.Module], Rule] = {nn.Conv1d: lower_convolution, nn.Conv2d: lower_convolution}
+LAYERS = (
+    LayerSpec(
+        (nn.Conv1d, nn.Conv2d),
+        lower_convolution,
+        arguments={
+            **dict.fromkeys(("in_channels", "out_channels", "groups"), COUNT),
+            **dict.fromkeys(("kernel_size", "dilation"), SIZE),
+            "stride": OPTIONAL_SIZE,
+            "padding": PADDING_WIDTHS,
+            "bias": FLAG,
+            "padding_mode": WORD,
+        },
+        words="Conv1d/2d",
+    ),
+)

@@ -1,4 +1,4 @@
-"""Modules with a forward of their own: its graph is walked, and values that are used again are kept as lanes."""
+"""Modules with a forward of their own: its graph is walked, and values that are used again are kept as live."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import fx, nn
 
 from relu_attack.errors import UnsupportedModuleError
 from relu_attack.network.lowering import _arithmetic, _indexing
-from relu_attack.network.lowering._builder import Builder, Lane
+from relu_attack.network.lowering._builder import Builder, LiveValue
 from relu_attack.network.lowering._call import BATCH, Call, CallRule, advice
-from relu_attack.network.lowering._functions import MODULES
-from relu_attack.network.lowering._tracing import PLACE, Trace
+from relu_attack.network.lowering._registry import layer_functions
+from relu_attack.network.lowering._tracing import SOURCE_LOCATION, TracedForward
 
 Lower: TypeAlias = Callable[[nn.Module, Builder, str], None]
 """Lowers a module, which stands at a path, from the current value on."""
@@ -29,34 +29,34 @@ TAKE_BATCH = (*_indexing.KEEP_BATCH, operator.getitem)
 _SIGNS = "+, -, *, /, [:, ...]"
 
 
-def lower_graph(traced: Trace, builder: Builder, lower_module: Lower) -> None:
+def lower_graph(traced: TracedForward, builder: Builder, lower_module: Lower) -> None:
     """Lower a traced forward from the current value on."""
     found: dict[fx.Node, Any] = {}
     ends = _last_uses(traced.graph)
     for node in traced.graph.nodes:
         arguments, options = fx.node.map_arg((node.args, node.kwargs), found.__getitem__)
         for ended in ends.get(node, ()):
-            if isinstance(found[ended], Lane):
-                builder.drop(found[ended])
-        builder.path, owner = node.meta[PLACE]
+            if isinstance(found[ended], LiveValue):
+                builder.free(found[ended])
+        builder.path, owner = node.meta[SOURCE_LOCATION]
         match node.op:
             case "placeholder":
-                result: Any = builder.lane()
+                result: Any = builder.current()
             case "get_attr":
                 result = traced.tensor(node.target)
             case "call_module":
                 module, path = traced.module(node.target)
                 result = _call_module(module, path, arguments, options, builder, lower_module)
             case "output":
-                builder.resume(_output(arguments[0], builder.path))
+                builder.switch_to(_output(arguments[0], builder.path))
                 continue
             case _:
                 key = _key(node)
                 given = arguments[:1] if node.target is getattr else arguments
                 result = _call(Call(builder.path, owner, _name(key), given, options), key, builder, lower_module)
         found[node] = result
-        if isinstance(result, Lane) and any(not _is_query(user) for user in node.users):
-            builder.keep(result)
+        if isinstance(result, LiveValue) and any(not _is_query(user) for user in node.users):
+            builder.save(result)
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
@@ -81,8 +81,8 @@ def _is_query(node: fx.Node) -> bool:
     return _key(node) in _indexing.QUERIES
 
 
-def _output(value: object, path: str) -> Lane:
-    if not isinstance(value, Lane):
+def _output(value: object, path: str) -> LiveValue:
+    if not isinstance(value, LiveValue):
         raise UnsupportedModuleError(
             f"{path} returns a {type(value).__name__}; supported: one tensor that depends on the input"
         )
@@ -91,41 +91,42 @@ def _output(value: object, path: str) -> Lane:
 
 def _call_module(
     module: nn.Module, path: str, arguments: Any, options: Any, builder: Builder, lower_module: Lower
-) -> Lane:
-    if options or len(arguments) != 1 or not isinstance(arguments[0], Lane):
+) -> LiveValue:
+    if options or len(arguments) != 1 or not isinstance(arguments[0], LiveValue):
         raise UnsupportedModuleError(
             f"{path} ({type(module).__name__}) is called with other things than one value that depends on the input"
         )
-    builder.resume(arguments[0])
+    builder.switch_to(arguments[0])
     lower_module(module, builder, path)
-    return builder.lane()
+    return builder.current()
 
 
 def _call(call: Call, key: Any, builder: Builder, lower_module: Lower) -> Any:
-    """Lower a call and return its lane, or what it says of sizes."""
+    """Lower a call and return its value, or what it says of sizes."""
     given: list[object] = []
     fx.node.map_aggregate((call.arguments, dict(call.options)), given.append)
-    lanes = sum(isinstance(part, Lane) for part in given)
+    live = sum(isinstance(part, LiveValue) for part in given)
     if any(part is BATCH for part in given) and key not in TAKE_BATCH:
         raise call.unsupported(" on the size of the batch, which is not known; supported: view and reshape")
-    if not lanes and key in ON_SIZES:
+    if not live and key in ON_SIZES:
         return _compute(call, key)
     if key in _indexing.QUERIES:
         return _indexing.answer_query(call)
-    if not lanes or not (key in MODULES or key in RULES):
-        names = {_name(known) for known in (*MODULES, *RULES) if known not in vars(operator).values()}
+    modules = layer_functions()
+    if not live or not (key in modules or key in RULES):
+        names = {_name(known) for known in (*modules, *RULES) if known not in vars(operator).values()}
         supported = ", ".join(sorted(name for name in names if not name.endswith("_")))
         raise call.unsupported(f", which has no exact form here{advice(call.name)}; supported: {_SIGNS}, {supported}")
-    if key in MODULES:
-        if lanes > 1:
-            raise call.unsupported(f" on {lanes} values that depend on the input; supported: one")
-        return _call_as_module(call, MODULES[key], builder, lower_module)
+    if key in modules:
+        if live > 1:
+            raise call.unsupported(f" on {live} values that depend on the input; supported: one")
+        return _call_as_module(call, modules[key], builder, lower_module)
     try:
         bound = inspect.signature(RULES[key]).bind(call, builder, *call.arguments, **call.options)
     except TypeError as reason:
         raise call.unsupported(f" with arguments that have no form here: {reason}") from None
     RULES[key](*bound.args, **bound.kwargs)
-    return builder.lane()
+    return builder.current()
 
 
 def _compute(call: Call, key: Callable[..., object]) -> object:
@@ -135,13 +136,13 @@ def _compute(call: Call, key: Callable[..., object]) -> object:
         raise call.wrong(f" on {call.arguments}: {reason}") from None
 
 
-def _call_as_module(call: Call, make: Callable[..., nn.Module], builder: Builder, lower_module: Lower) -> Lane:
+def _call_as_module(call: Call, make: Callable[..., nn.Module], builder: Builder, lower_module: Lower) -> LiveValue:
     options = dict(call.options)
     value, *arguments = call.arguments or (options.pop("input", None),)
     try:
         module = make(*arguments, **options)
     except (AssertionError, TypeError, ValueError) as reason:
         raise call.unsupported(f" with arguments that have no form here: {reason}") from None
-    builder.resume(call.lane(value))
+    builder.switch_to(call.live(value))
     lower_module(module, builder, call.path)
-    return builder.lane()
+    return builder.current()

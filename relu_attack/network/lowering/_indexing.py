@@ -18,7 +18,7 @@ QUERIES = ("size", "dim", "shape", "ndim")
 def answer_query(call: Call) -> object:
     """Return a size, the sizes or the number of dimensions of a value."""
     value, *places = call.arguments
-    sizes = (BATCH, *call.lane(value).shape)
+    sizes = (BATCH, *call.live(value).shape)
     if call.name in ("dim", "ndim"):
         return len(sizes)
     places += call.options.values()
@@ -31,7 +31,7 @@ def answer_query(call: Call) -> object:
 
 def lower_view(call: Call, builder: Builder, value: Any, *sizes: Any) -> None:
     """Lower ``view`` and ``reshape``, as long as they keep the batch dimension."""
-    before = call.lane(value).shape
+    before = call.live(value).shape
     flat = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
     batch, *others = flat or (None,)
     known = [size for size in others if isinstance(size, int) and size > 0]
@@ -40,16 +40,16 @@ def lower_view(call: Call, builder: Builder, value: Any, *sizes: Any) -> None:
     # The batch may be the size that is left open; what is left for it is the batch where the others come out even.
     if not even or flat.count(-1) > 1 or (batch is not BATCH and batch != -1):
         raise call.unsupported(f"{flat} on a value of shape (batch, *{before}); supported: (batch, ...)")
-    builder.resume(value)
+    builder.switch_to(value)
     builder.reshape(tuple(shape))
     builder.note(f"{call.name} {before} -> {builder.shape}")
 
 
 def lower_squeeze(call: Call, builder: Builder, value: Any, dim: Any) -> None:
     """Lower ``squeeze`` of one dimension after the batch."""
-    shape = call.lane(value).shape
+    shape = call.live(value).shape
     place = call.place(dim, len(shape))
-    builder.resume(value)
+    builder.switch_to(value)
     if shape[place] == 1:
         builder.reshape((*shape[:place], *shape[place + 1 :]))
     builder.note(f"{call.name} {shape} -> {builder.shape}")
@@ -57,9 +57,9 @@ def lower_squeeze(call: Call, builder: Builder, value: Any, dim: Any) -> None:
 
 def lower_unsqueeze(call: Call, builder: Builder, value: Any, dim: Any) -> None:
     """Lower ``unsqueeze`` after the batch."""
-    shape = call.lane(value).shape
+    shape = call.live(value).shape
     place = call.place(dim, len(shape) + 1)
-    builder.resume(value)
+    builder.switch_to(value)
     builder.reshape((*shape[:place], 1, *shape[place:]))
     builder.note(f"{call.name} {shape} -> {builder.shape}")
 
@@ -69,9 +69,9 @@ def lower_index(call: Call, builder: Builder, value: Any, index: Any) -> None:
     first, *others = index if isinstance(index, tuple) else (index,)
     if first != slice(None) or not all(isinstance(part, slice | int) for part in others):
         raise call.unsupported(f" with {index}; supported: slices and numbers after a full slice of the batch")
-    builder.resume(call.lane(value))
+    builder.switch_to(call.live(value))
     try:
-        places = builder.places[tuple(others)]
+        places = builder.offsets[tuple(others)]
     except (IndexError, TypeError, ValueError) as reason:
         raise call.wrong(f" with {index} on a value of shape (batch, *{value.shape}): {reason}") from None
     if not places.numel():

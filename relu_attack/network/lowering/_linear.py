@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from relu_attack.network.lowering._builder import Builder, Rule, exact
+from relu_attack.network.lowering._builder import Builder, exact
+from relu_attack.network.lowering._layer_spec import COUNT, FLAG, LayerSpec
 from relu_attack.network.operators import Dense, LinearOperator, Widened, has_subnormal
 
 # From this many numbers on, 32 MiB in float64, a matrix of float32 is kept as it is.
@@ -34,4 +35,11 @@ def dense(weight: Tensor) -> LinearOperator:
     return Dense(exact(weight)) if has_subnormal(single) else Widened(single)
 
 
-RULES: dict[type[nn.Module], Rule] = {nn.Linear: lower_linear}
+LAYERS = (
+    LayerSpec(
+        (nn.Linear,),
+        lower_linear,
+        arguments={"in_features": COUNT, "out_features": COUNT, "bias": FLAG},
+        words="Linear",
+    ),
+)

@@ -12,34 +12,12 @@ from torch import nn
 
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network._network import Network
-from relu_attack.network.lowering import (
-    _activation,
-    _average_pooling,
-    _convolution,
-    _dropout,
-    _linear,
-    _max_pooling,
-    _normalization,
-    _padding,
-    _reshaping,
-)
-from relu_attack.network.lowering._builder import Builder, Rule, Visit
+from relu_attack.network.lowering._builder import Builder, Visit
 from relu_attack.network.lowering._call import advice
 from relu_attack.network.lowering._checks import check_call, check_module
 from relu_attack.network.lowering._graph import lower_graph
+from relu_attack.network.lowering._registry import find_rule, layer_specs
 from relu_attack.network.lowering._tracing import member, trace
-
-RULES: dict[type[nn.Module], Rule] = {
-    **_linear.RULES,
-    **_convolution.RULES,
-    **_normalization.RULES,
-    **_activation.RULES,
-    **_average_pooling.RULES,
-    **_max_pooling.RULES,
-    **_padding.RULES,
-    **_reshaping.RULES,
-    **_dropout.RULES,
-}
 
 
 @dataclass(frozen=True)
@@ -118,9 +96,9 @@ def _walk(module: nn.Module, builder: Builder, path: str) -> None:
         for index, child in enumerate(module):
             _walk(child, builder, f"{path}[{index}]")
         return
-    rule = _find_rule(module)
+    rule = find_rule(module)
     if rule is None:
-        supported = ", ".join(sorted({supported.__name__ for supported in RULES} | {"Sequential"}))
+        supported = ", ".join(sorted({supported.__name__ for supported in layer_specs()} | {"Sequential"}))
         raise UnsupportedModuleError(
             f"{path} is {type(module).__name__}, which has no exact form here{advice(type(module).__name__)}; "
             f"supported: {supported}"
@@ -138,12 +116,6 @@ def _is_sequence(module: nn.Module) -> TypeGuard[nn.Sequential]:
     return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
 
 
-def _find_rule(module: nn.Module) -> Rule | None:
-    # A subclass may compute something else, unless it inherits the very same forward.
-    known = next((base for base in type(module).__mro__ if base in RULES), None)
-    return RULES[known] if known is not None and type(module).forward is known.forward else None
-
-
 def _is_leaf(module: nn.Module) -> bool:
     """Whether a module is lowered as it is, and its forward not looked into; torch's own have a rule or none."""
-    return _is_sequence(module) or _find_rule(module) is not None or type(module).__module__.startswith("torch.nn.")
+    return _is_sequence(module) or find_rule(module) is not None or type(module).__module__.startswith("torch.nn.")

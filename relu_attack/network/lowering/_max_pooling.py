@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from relu_attack.errors import UnsupportedModuleError
-from relu_attack.network.lowering._builder import Builder, Rule
+from relu_attack.network.lowering._builder import Builder
+from relu_attack.network.lowering._layer_spec import FLAG, OPTIONAL_SIZE, PADDING_WIDTHS, SIZE, Factory, LayerSpec
 from relu_attack.network.lowering._windows import pooling_windows
 from relu_attack.network.operators import AlongAxis
 
@@ -99,4 +102,36 @@ def _around(builder: Builder, axis: int) -> tuple[int, int, int]:
     return math.prod(builder.shape[:axis]), builder.shape[axis], math.prod(builder.shape[axis + 1 :])
 
 
-RULES: dict[type[nn.Module], Rule] = {nn.MaxPool1d: lower_max_pool, nn.MaxPool2d: lower_max_pool}
+def _from_function(module: type[nn.MaxPool1d] | type[nn.MaxPool2d]) -> Factory:
+    def make(
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> nn.Module:
+        return module(kernel_size, stride or kernel_size, padding, dilation, return_indices, ceil_mode)
+
+    return make
+
+
+LAYERS = (
+    LayerSpec(
+        (nn.MaxPool1d, nn.MaxPool2d),
+        lower_max_pool,
+        functions={
+            functional.max_pool1d: _from_function(nn.MaxPool1d),
+            functional.max_pool2d: _from_function(nn.MaxPool2d),
+        },
+        # return_indices is left out: it gives a pair.
+        arguments={
+            "kernel_size": SIZE,
+            "stride": OPTIONAL_SIZE,
+            "padding": PADDING_WIDTHS,
+            "dilation": SIZE,
+            "ceil_mode": FLAG,
+        },
+        words="MaxPool1d/2d",
+    ),
+)

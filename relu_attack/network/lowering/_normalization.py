@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from relu_attack.network.lowering._builder import Builder, Rule, exact
+from relu_attack.network.lowering._builder import Builder, exact
+from relu_attack.network.lowering._layer_spec import COUNT, FLAG, NUMBER, OPTIONAL_NUMBER, LayerSpec
 from relu_attack.network.operators import Diagonal
 
 
@@ -45,4 +46,18 @@ def normalize(
         builder.shift(each(bias))
 
 
-RULES: dict[type[nn.Module], Rule] = {nn.BatchNorm1d: lower_batch_norm, nn.BatchNorm2d: lower_batch_norm}
+LAYERS = (
+    LayerSpec(
+        (nn.BatchNorm1d, nn.BatchNorm2d),
+        lower_batch_norm,
+        arguments={
+            "num_features": COUNT,
+            "eps": NUMBER,
+            "momentum": OPTIONAL_NUMBER,
+            "affine": FLAG,
+            "track_running_stats": FLAG,
+            "bias": FLAG,
+        },
+        words="BatchNorm1d/2d",
+    ),
+)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from relu_attack.network.lowering._builder import Builder, Rule
+from relu_attack.network.lowering._builder import Builder
+from relu_attack.network.lowering._layer_spec import NUMBER, PADDING_WIDTHS, Factory, LayerSpec
 from relu_attack.network.operators import Sparse
 
 
@@ -55,6 +57,19 @@ def lower_padding(module: nn.ConstantPad1d | nn.ConstantPad2d | nn.ConstantPad3d
     builder.note(f"{type(module).__name__} {before} -> {shape}")
 
 
-RULES: dict[type[nn.Module], Rule] = dict.fromkeys(
-    (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d), lower_padding
+def _from_function(pad: Any, mode: str = "constant", value: float | None = None) -> nn.Module:
+    kinds: dict[int, Factory] = {2: nn.ConstantPad1d, 4: nn.ConstantPad2d, 6: nn.ConstantPad3d}
+    if mode != "constant" or len(pad) not in kinds:
+        raise ValueError(f"pad={pad}, mode={mode!r}; supported: 2, 4 or 6 widths, mode='constant'")
+    return kinds[len(pad)](tuple(pad), 0.0 if value is None else value)
+
+
+LAYERS = (
+    LayerSpec(
+        (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d, nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d),
+        lower_padding,
+        functions={functional.pad: _from_function},
+        arguments={"padding": PADDING_WIDTHS, "value": NUMBER},
+        words="ZeroPad and ConstantPad1d/2d/3d",
+    ),
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import nn
 
-from relu_attack.network.lowering._builder import Builder, Rule
+from relu_attack.network.lowering._builder import Builder
+from relu_attack.network.lowering._layer_spec import INTEGER, INTEGERS, LayerSpec
 
 
 def lower_identity(module: nn.Identity, builder: Builder) -> None:
@@ -50,8 +52,30 @@ def lower_unflatten(module: nn.Unflatten, builder: Builder) -> None:
     builder.note(f"Unflatten {before} -> {builder.shape}")
 
 
-RULES: dict[type[nn.Module], Rule] = {
-    nn.Identity: lower_identity,
-    nn.Flatten: lower_flatten,
-    nn.Unflatten: lower_unflatten,
-}
+def _flatten(start_dim: int = 0, end_dim: int = -1) -> nn.Module:
+    # The function starts with the batch where the module does not.
+    return nn.Flatten(start_dim, end_dim)
+
+
+LAYERS = (
+    LayerSpec(
+        (nn.Flatten,),
+        lower_flatten,
+        functions=dict.fromkeys((torch.flatten, "flatten"), _flatten),
+        arguments={"start_dim": INTEGER, "end_dim": INTEGER},
+        words="Flatten",
+    ),
+    LayerSpec(
+        (nn.Unflatten,),
+        lower_unflatten,
+        arguments={"dim": INTEGER, "unflattened_size": INTEGERS},
+        words="Unflatten",
+    ),
+    LayerSpec(
+        (nn.Identity,),
+        lower_identity,
+        functions=dict.fromkeys(("contiguous", "detach"), nn.Identity),
+        onnx={"Identity": nn.Identity},
+        words="Identity",
+    ),
+)

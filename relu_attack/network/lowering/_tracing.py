@@ -12,13 +12,13 @@ from torch import Tensor, fx, nn
 
 from relu_attack.errors import ReLUAttackError, UnsupportedModuleError
 
-PLACE = "place"
+SOURCE_LOCATION = "place"
 """Where in the `meta` of a node stands which module calls it: its path, and its class."""
 _TRACING = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class TracedForward:
     """A traced forward.
 
     Attributes
@@ -48,7 +48,7 @@ class Trace:
 
 def trace(
     module: nn.Module, path: str, *, is_leaf: Callable[[nn.Module], bool], enter: Callable[[nn.Module, str], None]
-) -> Trace:
+) -> TracedForward:
     """Record what a module's forward calls.
 
     Parameters
@@ -85,7 +85,7 @@ def trace(
             f"{place} is {owner}, whose forward cannot be traced: {type(reason).__name__}: {said}; supported: modules "
             "and functions in a fixed order, without conditions and loops on values"
         ) from reason  # it may be a mistake in the forward, whose place the user wants to see
-    return Trace(graph, root, path)
+    return TracedForward(graph, root, path)
 
 
 class _Call(nn.Module):
@@ -128,7 +128,7 @@ class _Tracer(fx.Tracer):
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
-        node.meta[PLACE] = self.place
+        node.meta[SOURCE_LOCATION] = self.place
         return node
 
     def proxy(self, node: fx.Node) -> fx.Proxy:

@@ -1,0 +1,101 @@
+"""Declarative description of a family of layers, from which every other part of the package reads what it needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from relu_attack.network.lowering._builder import Rule
+
+Factory: TypeAlias = Callable[..., nn.Module]
+"""Takes the arguments of a function after its tensor and returns the module that computes the same."""
+
+
+@dataclass(frozen=True)
+class ArgumentKind:
+    """Values that an argument of a saved layer may have. Torch itself checks few of them before the first forward pass.
+
+    Attributes
+    ----------
+    accepts
+        The check of a value; lists arrive as tuples.
+    words
+        The accepted values in words, for messages.
+    """
+
+    accepts: Callable[[Any], bool]
+    words: str
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A family of layers with one lowering rule.
+
+    Attributes
+    ----------
+    types
+        The torch modules of the family.
+    rule
+        The lowering rule; takes a module and a `Builder`.
+    functions
+        Functions, and names of tensor methods, that compute the same in a traced forward, each with the factory of the
+        equivalent module.
+    arguments
+        The constructor arguments that a saved architecture holds, each with its kind; None for a family that cannot be
+        saved.
+    onnx
+        ONNX operators that the same rule serves, each with the factory of the equivalent module; the factory takes the
+        operator's attributes, which are numbers, by name.
+    words
+        The name of the family in the README's table of what is supported.
+    """
+
+    types: tuple[type[nn.Module], ...]
+    rule: Rule
+    _: KW_ONLY
+    functions: Mapping[object, Factory] = field(default_factory=dict)
+    arguments: Mapping[str, ArgumentKind] | None = field(default_factory=dict)
+    onnx: Mapping[str, Factory] = field(default_factory=dict)
+    words: str = ""
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | str) or _is_number(value)
+
+
+def _one_or_list_of(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: all(map(check, value)) and bool(value) if isinstance(value, tuple) else check(value)
+
+
+COUNT = ArgumentKind(_is_count, "a positive integer")
+INTEGER = ArgumentKind(_is_integer, "an integer")
+INTEGERS = ArgumentKind(_one_or_list_of(_is_integer), "a list of integers")
+NUMBER = ArgumentKind(_is_number, "a number")
+OPTIONAL_NUMBER = ArgumentKind(lambda value: value is None or _is_number(value), "a number or null")
+FLAG = ArgumentKind(lambda value: isinstance(value, bool), "true or false")
+WORD = ArgumentKind(lambda value: isinstance(value, str), "a word")
+SIZE = ArgumentKind(_one_or_list_of(_is_count), "a positive integer or a list of them")
+OPTIONAL_SIZE = ArgumentKind(_one_or_list_of(lambda value: value is None or _is_count(value)), f"{SIZE.words}, or null")
+PADDING_WIDTHS = ArgumentKind(
+    _one_or_list_of(lambda value: _is_integer(value) or isinstance(value, str)),
+    "an integer, a list of them, or a word",
+)
+PLAIN = ArgumentKind(_is_plain, "a number, a word, true, false, null, or a list of them")
