@@ -140,7 +140,7 @@ def test_a_call_that_is_interrupted_before_it_searches_has_a_point_and_a_bound(
 
 def test_ctrl_c_in_the_bound_returns_a_point_and_the_bound_that_holds_without_it() -> None:
     model, box = random_network(20, 60, 60, 60, 1, seed=3), ra.Box(-1.0, 1.0, shape=(20,))
-    with interrupt_when_in("descend"):
+    with interrupt_when_in("optimize_slopes"):
         result = ra.maximize(model, box, method="ppga", iterations=3, bound="alpha_crown")
     assert result.status is Status.INTERRUPTED
     assert float(result.violation) == 0.0

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.bounds._backward import Map
+from relu_attack.bounds._backward import AffineBound
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._concretization import Support, bounding_ends, set_support
-from relu_attack.bounds._crown import KEPT, MEMORY_LIMIT, both_sides, bound_layers, crown, intersect
+from relu_attack.bounds._crown import KEPT, MEMORY_LIMIT, bound_layers, crown, intersect, lower_and_upper
 from relu_attack.bounds._interval import activation_range, box_turns
-from relu_attack.bounds._slopes import Descent
+from relu_attack.bounds._slopes import SlopeOptimizer
 from relu_attack.domains import Domain
 from relu_attack.network import Network
 
@@ -26,7 +26,7 @@ def alpha_crown(
     domain: Domain,
     objective: Tensor,
     *,
-    descent: Descent | None = None,
+    descent: SlopeOptimizer | None = None,
     memory_limit: int = MEMORY_LIMIT,
     deadline: Deadline = NEVER,
 ) -> Bounds:
@@ -41,7 +41,7 @@ def alpha_crown(
     objective
         Rows over the outputs, in the dtype of the network: (rows, outputs) for all sets, or (P, rows, outputs).
     descent
-        How the slopes descend; `Descent()` when not given.
+        How the slopes descend; `SlopeOptimizer()` when not given.
     memory_limit
         Bytes that may be taken at a time; rows are taken in turns that stay below it.
     deadline
@@ -70,7 +70,7 @@ def alpha_crown(
     >>> alpha_crown(chain, box, row).upper.item() < crown(chain, box, row).upper.item()
     True
     """
-    descent = descent or Descent()
+    descent = descent or SlopeOptimizer()
     known = crown(network, domain, objective, memory_limit=memory_limit, deadline=deadline.share(_CROWN))
     if deadline.passed:
         return replace(known, method="alpha_crown")
@@ -79,8 +79,8 @@ def alpha_crown(
     rows, parts = objective.expand(len(lower), -1, -1), []
     for boxes in box_turns(network, len(lower)):
         own = deadline.share(len(lower[boxes]) / (len(lower) - boxes.start))
-        sets = lower[boxes], upper[boxes], support.take(boxes)
-        parts.append(_descended(network, *sets, rows[boxes], known.take(boxes), descent, own, memory_limit))
+        sets = lower[boxes], upper[boxes], support.select(boxes)
+        parts.append(_descended(network, *sets, rows[boxes], known.select(boxes), descent, own, memory_limit))
     return Bounds.join(parts)
 
 
@@ -91,7 +91,7 @@ def _descended(
     support: Support,
     rows: Tensor,
     known: Bounds,
-    descent: Descent,
+    descent: SlopeOptimizer,
     deadline: Deadline,
     memory_limit: int,
 ) -> Bounds:
@@ -103,12 +103,12 @@ def _descended(
         network, lower, upper, support, known=layers, descent=descent, deadline=within, memory_limit=memory_limit
     )
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
-    found = both_sides(
+    found = lower_and_upper(
         steps,
         support,
         rows,
         torch.zeros_like(known.upper),
-        after=(Map.create(network.output, low, high),),
+        after=(AffineBound.create(network.output, low, high),),
         descent=descent,
         memory_limit=memory_limit,
         deadline=deadline,

@@ -33,7 +33,7 @@ class LinearBound:
 
 
 @dataclass(frozen=True, eq=False)
-class Map:
+class AffineBound:
     """An affine map as back-substitution sees it, with what its roundings are proportional to.
 
     Attributes
@@ -54,18 +54,18 @@ class Map:
     underflow: Tensor
 
     @staticmethod
-    def create(affine: Affine, lower: Tensor, upper: Tensor) -> Map:
+    def create(affine: Affine, lower: Tensor, upper: Tensor) -> AffineBound:
         """Describe a map of activations within (boxes, inputs)."""
         largest, operator = torch.maximum(lower.abs(), upper.abs()), affine.operator
         size, length = operator.absolute().apply(largest, bias=affine.bias.abs()), largest.sum(1, keepdim=True)
-        size = sum_above(size, operator.terms + 1, operator.gain * length)
+        size = sum_above(size, operator.row_nnz + 1, operator.gain * length)
         flushed = 64 * operator.gain * tiny(largest.dtype)
         lost = (flushed * (1 + length)).expand_as(size)
         if affine.loss is not None:
             lost = up(lost + affine.loss.over(largest))
             size = up(size + lost)
-        terms = operator.outputs + operator.transpose_terms
-        return Map(affine, size, lost, flushed * (terms * (1 + length) + size.sum(1, keepdim=True)))
+        terms = operator.outputs + operator.column_nnz
+        return AffineBound(affine, size, lost, flushed * (terms * (1 + length) + size.sum(1, keepdim=True)))
 
     def transpose(self, rows: Tensor) -> Tensor:
         """Return the products of rows (boxes, rows, outputs) with A, (boxes, rows, inputs)."""
@@ -74,35 +74,35 @@ class Map:
     def factor(self, adds: int) -> float:
         """Return what `size` times a row is multiplied with to cover the row's product, its constant and some sums."""
         operator = self.affine.operator
-        return gamma(2 * (operator.outputs + operator.transpose_terms + adds + _AROUND), self.size.dtype)
+        return gamma(2 * (operator.outputs + operator.column_nnz + adds + _AROUND), self.size.dtype)
 
     def charge(self, adds: int) -> Tensor:
         """Return what a row is charged for each unit of its coefficients, (boxes, outputs)."""
         return self.factor(adds) * self.size + self.lost
 
-    def take(self, boxes: slice) -> Map:
+    def select(self, boxes: slice) -> AffineBound:
         """Return the map as some of the boxes see it."""
-        return Map(self.affine, self.size[boxes], self.lost[boxes], self.underflow[boxes])
+        return AffineBound(self.affine, self.size[boxes], self.lost[boxes], self.underflow[boxes])
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class RelaxedLayer:
     """A layer: its affine map, and lines around its activations."""
 
-    map: Map
+    map: AffineBound
     relaxation: Relaxation
 
-    def take(self, boxes: slice) -> Step:
+    def select(self, boxes: slice) -> RelaxedLayer:
         """Return the layer as some of the boxes see it."""
-        return Step(self.map.take(boxes), self.relaxation.take(boxes))
+        return RelaxedLayer(self.map.select(boxes), self.relaxation.select(boxes))
 
 
 def substitute(
-    steps: Sequence[Step],
+    steps: Sequence[RelaxedLayer],
     rows: Tensor,
     constant: Tensor,
     *,
-    after: Sequence[Map] = (),
+    after: Sequence[AffineBound] = (),
     slopes: Sequence[Tensor] | None = None,
     multipliers: Sequence[Tensor] = (),
 ) -> LinearBound:
@@ -154,13 +154,13 @@ def substitute(
     return LinearBound(rows, constant)
 
 
-def _through_map(map_: Map, rows: Tensor, constant: Tensor, adds: int) -> tuple[Tensor, Tensor]:
+def _through_map(map_: AffineBound, rows: Tensor, constant: Tensor, adds: int) -> tuple[Tensor, Tensor]:
     error = times(rows.abs(), map_.charge(adds)) + map_.underflow
     return map_.transpose(rows), constant + rows @ map_.affine.bias + error
 
 
 def _through_layer(
-    map_: Map,
+    map_: AffineBound,
     lines: Relaxation,
     below: Tensor,
     rows: Tensor,

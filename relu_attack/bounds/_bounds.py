@@ -43,7 +43,7 @@ class Bounds:
         lower, upper = torch.cat([part.lower for part in parts]), torch.cat([part.upper for part in parts])
         return replace(parts[0], lower=lower, upper=upper, layers=layers)
 
-    def take(self, sets: slice) -> Bounds:
+    def select(self, sets: slice) -> Bounds:
         """Return the ranges of some of the sets."""
         layers = tuple((low[sets], high[sets]) for low, high in self.layers)
         return replace(self, lower=self.lower[sets], upper=self.upper[sets], layers=layers)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.bounds._backward import Map, Step, substitute
+from relu_attack.bounds._backward import AffineBound, RelaxedLayer, substitute
 from relu_attack.bounds._concretization import box_support
 from relu_attack.bounds._multipliers import Halfspaces
-from relu_attack.bounds._slopes import Adam, Adjoint, Descent, adjoint, moved_slopes
+from relu_attack.bounds._slopes import Adam, Adjoint, SlopeOptimizer, adjoint, moved_slopes
 from relu_attack.rounding import tiny, up
 
 
@@ -35,8 +35,8 @@ class Relaxed:
     lower: Tensor
     upper: Tensor
     halfspaces: Halfspaces
-    steps: Sequence[Step]
-    after: Sequence[Map]
+    steps: Sequence[RelaxedLayer]
+    after: Sequence[AffineBound]
 
     def each(self, activations: Tensor) -> Tensor:
         """Return the rows at activations (boxes, units) of the last layer, (boxes, rows)."""
@@ -46,7 +46,7 @@ class Relaxed:
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class RowCombination:
     """Weights of rows, lower slopes and multipliers, one of each for a box.
 
     Attributes
@@ -68,11 +68,11 @@ class Mixture:
     faces: Tensor
 
     @staticmethod
-    def first(relaxed: Relaxed, rows: int, *, sides: bool = False) -> Mixture:
+    def first(relaxed: Relaxed, rows: int, *, sides: bool = False) -> RowCombination:
         """Return equal weights for `rows`, the slopes of the relaxations, and multipliers of 0."""
         lower = relaxed.lower
         slopes = tuple(step.relaxation.lower_slope for step in relaxed.steps)
-        return Mixture(
+        return RowCombination(
             lower.new_full((len(lower), rows), 1 / rows),
             slopes,
             tuple(torch.zeros_like(slope) for slope in slopes) if sides else (),
@@ -80,22 +80,22 @@ class Mixture:
         )
 
     @staticmethod
-    def join(parts: Sequence[Mixture]) -> Mixture:
+    def join(parts: Sequence[RowCombination]) -> RowCombination:
         """Return the mixtures of all parts."""
         slopes, sides = (
             tuple(torch.cat(layer) for layer in zip(*tensors, strict=True))
             for tensors in ([part.slopes for part in parts], [part.sides for part in parts])
         )
-        return Mixture(
+        return RowCombination(
             torch.cat([part.weights for part in parts]), slopes, sides, torch.cat([part.faces for part in parts])
         )
 
-    def take(self, index: Tensor | slice) -> Mixture:
+    def select(self, index: Tensor | slice) -> RowCombination:
         """Return the mixtures of some of the boxes."""
         slopes, sides = (tuple(tensor[index] for tensor in tensors) for tensors in (self.slopes, self.sides))
-        return Mixture(self.weights[index], slopes, sides, self.faces[index])
+        return RowCombination(self.weights[index], slopes, sides, self.faces[index])
 
-    def within(self, steps: Sequence[Step]) -> Mixture:
+    def within(self, steps: Sequence[RelaxedLayer]) -> RowCombination:
         """Return the mixture with the slopes of the relaxations where no other would do, and admitted multipliers."""
         slopes = [
             torch.where(step.relaxation.adjustable, slope, step.relaxation.lower_slope)
@@ -124,13 +124,13 @@ class Mixture:
         over = self.faces * (relaxed.halfspaces.limit - found.point[:, 0] @ relaxed.halfspaces.matrix.T)
         return replace(found, value=found.value + over.sum(1, keepdim=True))
 
-    def toward(self, row: Tensor, share: float) -> Mixture:
+    def toward(self, row: Tensor, share: float) -> RowCombination:
         """Return the mixture with a share of the weights moved to one row of each box, (boxes,), none if negative."""
         alone = torch.nn.functional.one_hot(row.clamp_min(0), self.weights.shape[1])
         share_of_each = share * (row >= 0).to(self.weights.dtype)[:, None]
         return replace(self, weights=torch.lerp(self.weights, alone.to(self.weights.dtype), share_of_each))
 
-    def better(self, other: Mixture, chosen: Tensor) -> Mixture:
+    def better(self, other: RowCombination, chosen: Tensor) -> RowCombination:
         """Return this mixture where boxes are `chosen` (boxes, 1), the other elsewhere."""
 
         def choose(mine: Tensor, theirs: Tensor) -> Tensor:
@@ -140,10 +140,12 @@ class Mixture:
             tuple(map(choose, mine, theirs))
             for mine, theirs in ((self.slopes, other.slopes), (self.sides, other.sides))
         )
-        return Mixture(choose(self.weights, other.weights), slopes, sides, choose(self.faces, other.faces))
+        return RowCombination(choose(self.weights, other.weights), slopes, sides, choose(self.faces, other.faces))
 
 
-def descend_mixture(relaxed: Relaxed, start: Mixture, descent: Descent, *, deadline: Deadline = NEVER) -> Mixture:
+def optimize_combination(
+    relaxed: Relaxed, start: RowCombination, descent: SlopeOptimizer, *, deadline: Deadline = NEVER
+) -> RowCombination:
     """Choose weights, slopes and multipliers so that the upper bound of the mixture comes down.
 
     Parameters
@@ -159,7 +161,7 @@ def descend_mixture(relaxed: Relaxed, start: Mixture, descent: Descent, *, deadl
 
     Returns
     -------
-    Mixture
+    RowCombination
         The best that was met for each box.
 
     Notes
@@ -187,13 +189,13 @@ def descend_mixture(relaxed: Relaxed, start: Mixture, descent: Descent, *, deadl
 class _Move:
     """A step of descent, with the averages of Adam for everything that moves."""
 
-    def __init__(self, relaxed: Relaxed, start: Mixture) -> None:
+    def __init__(self, relaxed: Relaxed, start: RowCombination) -> None:
         self._relaxed = relaxed
         self._weights, self._faces = Adam(start.weights), Adam(start.faces)
         self._slopes = [Adam(slope[:, None]) for slope in start.slopes]
         self._sides = [Adam(side) for side in start.sides]
 
-    def __call__(self, mixture: Mixture, found: Adjoint, rate: float) -> Mixture:
+    def __call__(self, mixture: RowCombination, found: Adjoint, rate: float) -> RowCombination:
         """Return the mixture after a step against the derivatives at `found`."""
         slopes = [
             moved_slopes(step, slope[:, None], -rate * average.direction(gradient))[:, 0]
@@ -201,7 +203,7 @@ class _Move:
                 self._relaxed.steps, mixture.slopes, self._slopes, found.slopes, strict=True
             )
         ]
-        return Mixture(
+        return RowCombination(
             self._moved_weights(mixture.weights, self._relaxed.each(found.activations[:, 0]), rate),
             tuple(slopes),
             tuple(self._moved_sides(mixture, found, rate)),
@@ -215,7 +217,7 @@ class _Move:
         moved = weights * torch.exp(-rate * self._weights.direction(values - mean))
         return moved / moved.sum(1, keepdim=True)
 
-    def _moved_sides(self, mixture: Mixture, found: Adjoint, rate: float) -> list[Tensor]:
+    def _moved_sides(self, mixture: RowCombination, found: Adjoint, rate: float) -> list[Tensor]:
         moved = []
         for index, (side, average) in enumerate(zip(mixture.sides, self._sides, strict=True)):
             size = rate * found.coefficients[index][:, 0].abs().mean(1, keepdim=True)
@@ -236,7 +238,7 @@ class _Move:
         return halfspaces.admit(faces - rate * size * self._faces.direction(left))
 
 
-def bound_mixtures(relaxed: Relaxed, mixture: Mixture, own: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
+def bound_combinations(relaxed: Relaxed, mixture: RowCombination, own: Tensor, plain: Tensor) -> tuple[Tensor, Tensor]:
     """Bound mixtures of the rows over each box, sound to rounding.
 
     Parameters

@@ -40,7 +40,7 @@ class Support(ABC):
         """Return points that attain it nearly, (boxes, rows, inputs): a hint, which no bound relies on."""
 
     @abstractmethod
-    def take(self, boxes: slice) -> Support:
+    def select(self, boxes: slice) -> Support:
         """Return the support function of some of the sets."""
 
 
@@ -68,7 +68,7 @@ class BoxSupport(Support):
     def point(self, coefficients: Tensor) -> Tensor:
         return torch.addcmul(self.center[:, None], coefficients.sign(), self.radius[:, None])
 
-    def take(self, boxes: slice) -> BoxSupport:
+    def select(self, boxes: slice) -> BoxSupport:
         return BoxSupport(self.center[boxes], self.radius[boxes], self.reach[boxes])
 
 
@@ -112,10 +112,10 @@ class SetSupport(Support):
             return self.together(coefficients)
         return torch.stack([point(rows) for point, rows in zip(self.points, coefficients, strict=True)])
 
-    def take(self, boxes: slice) -> SetSupport:
+    def select(self, boxes: slice) -> SetSupport:
         largest = self.largest[boxes]
         together = self.together if len(largest) == len(self.largest) else None
-        return SetSupport(self.around.take(boxes), largest, self.points[boxes], together)
+        return SetSupport(self.around.select(boxes), largest, self.points[boxes], together)
 
 
 def bounding_ends(domain: Domain, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

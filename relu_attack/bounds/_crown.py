@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.bounds._backward import Map, Step, substitute
+from relu_attack.bounds._backward import AffineBound, RelaxedLayer, substitute
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._concretization import BoxSupport, Support, bounding_ends, set_support
 from relu_attack.bounds._interval import activation_range, affine_range, box_turns, interval, objective_range
 from relu_attack.bounds._relaxation import relax
-from relu_attack.bounds._slopes import Descent, descend
+from relu_attack.bounds._slopes import SlopeOptimizer, optimize_slopes
 from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.rounding import outward, up
@@ -85,7 +85,7 @@ def crown(
     rows, parts = objective.expand(len(lower), -1, -1), []
     for boxes in box_turns(network, len(lower)):
         own = deadline.share(len(lower[boxes]) / (len(lower) - boxes.start))
-        part = _crown(network, lower[boxes], upper[boxes], support.take(boxes), rows[boxes], own, memory_limit)
+        part = _crown(network, lower[boxes], upper[boxes], support.select(boxes), rows[boxes], own, memory_limit)
         parts.append(part)
     return Bounds.join(parts)
 
@@ -112,8 +112,8 @@ def _crown(
     )
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
     found = intersect((plain.lower, plain.upper), objective_range(network.output, low, high, rows, deadline=deadline))
-    after, constant = (Map.create(network.output, low, high),), torch.zeros_like(found[0])
-    sides = both_sides(steps, support, rows, constant, after=after, memory_limit=memory_limit, deadline=deadline)
+    after, constant = (AffineBound.create(network.output, low, high),), torch.zeros_like(found[0])
+    sides = lower_and_upper(steps, support, rows, constant, after=after, memory_limit=memory_limit, deadline=deadline)
     return Bounds(*intersect(found, sides), tuple(ranges), method="crown", sound=True)
 
 
@@ -125,10 +125,10 @@ def bound_layers(
     *,
     known: Sequence[Range] | None = None,
     substituted: bool = True,
-    descent: Descent | None = None,
+    descent: SlopeOptimizer | None = None,
     deadline: Deadline = NEVER,
     memory_limit: int = MEMORY_LIMIT,
-) -> tuple[list[Range], list[Step]]:
+) -> tuple[list[Range], list[RelaxedLayer]]:
     """Bound the preactivations of every layer over sets in boxes (boxes, inputs), each by lines through those below.
 
     Parameters
@@ -154,28 +154,28 @@ def bound_layers(
         A range (lower, upper) for each layer, each end of shape (boxes, units), and the layers with their relaxations.
     """
     ranges: list[Range] = []
-    steps: list[Step] = []
+    steps: list[RelaxedLayer] = []
     for index, layer in enumerate(network.layers):
-        found, map_ = affine_range(layer.affine, lower, upper), Map.create(layer.affine, lower, upper)
+        found, map_ = affine_range(layer.affine, lower, upper), AffineBound.create(layer.affine, lower, upper)
         if known is not None:
             found = intersect(found, known[index])
         # Over boxes intervals are exact in the first layer.
         if substituted and (steps or not isinstance(support, BoxSupport)) and not deadline.passed:
             chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
             found = _bound_units(map_, steps, support, found, chosen, descent, memory_limit, deadline)
-        steps.append(Step(map_, relax(layer.slope, *found)))
+        steps.append(RelaxedLayer(map_, relax(layer.slope, *found)))
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
     return ranges, steps
 
 
 def _bound_units(
-    map_: Map,
-    steps: Sequence[Step],
+    map_: AffineBound,
+    steps: Sequence[RelaxedLayer],
     support: Support,
     known: Range,
     chosen: Tensor,
-    descent: Descent | None,
+    descent: SlopeOptimizer | None,
     memory_limit: int,
     deadline: Deadline,
 ) -> Range:
@@ -185,16 +185,16 @@ def _bound_units(
     most = int(counts.max())
     # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
     order, operator = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True), map_.affine.operator
-    width = max(operator.inputs, operator.outputs) if operator.rounds_entries else operator.inputs
+    width = max(operator.inputs, operator.outputs) if operator.rounds_triplets else operator.inputs
     each = _row_bytes(steps, width, low, descent)
     for boxes in _turns(len(chosen), most * each, memory_limit):
-        layers, sets, own = [step.take(boxes) for step in steps], support.take(boxes), map_.take(boxes)
+        layers, sets, own = [step.select(boxes) for step in steps], support.select(boxes), map_.select(boxes)
         for part in _turns(int(counts[boxes].max()), len(low[boxes]) * each, memory_limit):
             if deadline.passed:
                 return low, high
             units = order[boxes, part]
             rows, constant, after = _rows_of(own, units, low.dtype)
-            found = both_sides(
+            found = lower_and_upper(
                 layers, sets, rows, constant, after=after, descent=descent, memory_limit=memory_limit, deadline=deadline
             )
             if not after:  # then the rows are those of the map, and what it is off by is charged here
@@ -206,23 +206,23 @@ def _bound_units(
     return low, high
 
 
-def _rows_of(map_: Map, units: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, tuple[Map, ...]]:
+def _rows_of(map_: AffineBound, units: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, tuple[AffineBound, ...]]:
     """Return some outputs (boxes, units) of a map as rows that are no rounded ones, their constants and a map after."""
     affine = map_.affine
-    if not affine.operator.rounds_entries:
+    if not affine.operator.rounds_triplets:
         return affine.operator.rows_of(units, dtype=dtype), affine.bias[units], ()
     unit = torch.zeros(*units.shape, affine.operator.outputs, dtype=dtype).scatter_(2, units[..., None], 1.0)
     return unit, torch.zeros(units.shape, dtype=dtype), (map_,)
 
 
-def both_sides(
-    steps: Sequence[Step],
+def lower_and_upper(
+    steps: Sequence[RelaxedLayer],
     support: Support,
     rows: Tensor,
     constant: Tensor,
     *,
-    after: Sequence[Map] = (),
-    descent: Descent | None = None,
+    after: Sequence[AffineBound] = (),
+    descent: SlopeOptimizer | None = None,
     memory_limit: int = MEMORY_LIMIT,
     deadline: Deadline = NEVER,
 ) -> Range:
@@ -234,8 +234,8 @@ def both_sides(
     each, count = _row_bytes(steps, rows.shape[-1], rows, descent), rows.shape[1]
     sides = []
     for boxes in _turns(len(rows), count * each, memory_limit):
-        layers, maps = [step.take(boxes) for step in steps], [map_.take(boxes) for map_ in after]
-        sets = support.take(boxes)
+        layers, maps = [step.select(boxes) for step in steps], [map_.select(boxes) for map_ in after]
+        sets = support.select(boxes)
         parts = [
             _upper_sides(layers, sets, rows[boxes, part], constant[boxes, part], maps, descent, deadline)
             for part in _turns(count, len(rows[boxes]) * each, memory_limit)
@@ -246,12 +246,12 @@ def both_sides(
 
 
 def _upper_sides(
-    steps: Sequence[Step],
+    steps: Sequence[RelaxedLayer],
     support: Support,
     rows: Tensor,
     constant: Tensor,
-    after: Sequence[Map],
-    descent: Descent | None,
+    after: Sequence[AffineBound],
+    descent: SlopeOptimizer | None,
     deadline: Deadline,
 ) -> Tensor:
     """Return upper bounds of rows and of negated rows, (boxes, 2, rows)."""
@@ -260,12 +260,12 @@ def _upper_sides(
     both, shifts = torch.cat([rows, -rows], 1), torch.cat([constant, -constant], 1)
     slopes = None
     if descent is not None and steps:
-        slopes = descend(steps, support.point, both, shifts, after=after, descent=descent, deadline=deadline)
+        slopes = optimize_slopes(steps, support.point, both, shifts, after=after, descent=descent, deadline=deadline)
     bound = substitute(steps, both, shifts, after=after, slopes=slopes)
     return (support(bound.coefficients) + bound.constant).view(len(rows), 2, -1)
 
 
-def _row_bytes(steps: Sequence[Step], width: int, like: Tensor, descent: Descent | None) -> int:
+def _row_bytes(steps: Sequence[RelaxedLayer], width: int, like: Tensor, descent: SlopeOptimizer | None) -> int:
     """Return how much memory both sides of a row of some width take on the way to the inputs."""
     widest = max([width, *(step.map.affine.operator.inputs for step in steps)])
     if descent is not None:

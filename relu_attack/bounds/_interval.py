@@ -73,7 +73,7 @@ def box_turns(network: Network, boxes: int) -> list[slice]:
 
 def _work(network: Network) -> int:
     """Return what the intervals of a box take, in products."""
-    return 3 * network.products + _EACH * (network.inputs + network.units)
+    return 3 * network.multiply_adds + _EACH * (network.inputs + network.units)
 
 
 def _interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor, deadline: Deadline) -> Bounds:
@@ -106,7 +106,7 @@ def affine_range(affine: Affine, lower: Tensor, upper: Tensor) -> tuple[Tensor, 
         affine.apply(center),
         spread,
         magnitude + affine.bias.abs(),
-        operator.terms,
+        operator.row_nnz,
         operator.gain * size.sum(1, keepdim=True),
         lost=None if affine.loss is None else affine.loss.over(size),
     )
@@ -128,7 +128,7 @@ def objective_range(
     """
     operator, sets = output.operator, len(objective) if objective.dim() == 3 else 1
     numbers = sets * max(operator.inputs, operator.outputs, len(lower))
-    products = sets * operator.outputs * operator.terms
+    products = sets * operator.outputs * operator.row_nnz
     size = max(min(_NUMBERS // numbers, _AT_ONCE // (3 * products + 1)), 1)
     parts: list[tuple[Tensor, Tensor]] = []
     for rows in objective.split(size, -2):
@@ -153,7 +153,7 @@ def _rows_range(output: Affine, lower: Tensor, upper: Tensor, objective: Tensor)
     middle, spread, error = map(_times, (folded, folded.abs(), magnitude), (center, radius, size))
     # A product of three numbers goes through the roundings of both sums. What underflows in the first one is multiplied
     # by the inputs.
-    terms = operator.transpose_terms + operator.outputs + operator.inputs
+    terms = operator.column_nnz + operator.outputs + operator.inputs
     length = objective.abs().sum(-1)
     operands = operator.gain * (1 + size.sum(1, keepdim=True)) * (1 + length) * (terms + 1)
     lost = None

@@ -10,7 +10,7 @@ from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._crown import crown
 from relu_attack.bounds._interval import activation_range
-from relu_attack.bounds._triangle_program import CROWN, RelaxedRows, has_program
+from relu_attack.bounds._triangle_program import CROWN, TriangleRelaxation, has_program
 from relu_attack.domains import L2Ball
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
@@ -72,7 +72,7 @@ def lp(problem: Problem, *, deadline: Deadline = NEVER) -> Bounds:
     ends = activation_range(network.layers[-1], *known.layers[-1]) if known.layers else (box.lower, box.upper)
     size = torch.maximum(*(end.abs().reshape(-1) for end in ends))
     seen = box if isinstance(domain, L2Ball) else domain
-    rows = RelaxedRows.of_objective(network, seen, list(known.layers), size, objective, deadline)
+    rows = TriangleRelaxation.of_objective(network, seen, list(known.layers), size, objective, deadline)
     if rows is None:
         return known
     every = torch.ones(len(objective), dtype=torch.bool)

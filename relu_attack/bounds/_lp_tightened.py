@@ -10,7 +10,7 @@ from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._crown import crown, intersect
 from relu_attack.bounds._interval import activation_range, affine_range, objective_range
-from relu_attack.bounds._triangle_program import CROWN, Range, RelaxedRows, has_program
+from relu_attack.bounds._triangle_program import CROWN, Range, TriangleRelaxation, has_program
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
@@ -89,7 +89,9 @@ def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable:
         if bool(chosen.any()) and has_program(ranges) and not deadline.passed:
             # What is kept for the objective aside, the layers that are left get equal shares of the time.
             share = deadline.share((1 - _KEPT) / (len(network.layers) - index))
-            rows = RelaxedRows.of_units(network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0], share)
+            rows = TriangleRelaxation.of_units(
+                network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0], share
+            )
             if rows is not None:
                 found = rows.tighten(found, chosen, share, until_stable=only_unstable)
         ranges.append(found)
@@ -97,7 +99,7 @@ def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable:
     found = intersect(objective_range(network.output, lower, upper, objective), (known.lower, known.upper))
     if has_program(ranges) and not deadline.passed:
         size = torch.maximum(lower.abs(), upper.abs())[0]
-        rows = RelaxedRows.of_objective(network, domain, ranges, size, objective, deadline)
+        rows = TriangleRelaxation.of_objective(network, domain, ranges, size, objective, deadline)
         if rows is not None:
             found = rows.tighten(found, torch.ones(len(objective), dtype=torch.bool), deadline, until_stable=False)
     return Bounds(*found, tuple(ranges), method="lp_tightened", sound=True)

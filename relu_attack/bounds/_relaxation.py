@@ -40,7 +40,7 @@ class Relaxation:
         """Return the nearest multipliers (boxes, units) that are 0 or have the sign of the preactivation."""
         return self.side * (self.side * multipliers).clamp_min(0)
 
-    def take(self, boxes: slice) -> Relaxation:
+    def select(self, boxes: slice) -> Relaxation:
         """Return the lines of some of the boxes."""
         lower, upper, intercept = self.lower_slope[boxes], self.upper_slope[boxes], self.intercept[boxes]
         return Relaxation(lower, upper, intercept, self.adjustable[boxes], self.least_slope, self.side[boxes])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from relu_attack.domains import Box, Domain
 from relu_attack.errors import OptionError
-from relu_attack.network import Combined, Dense, Diagonal, LinearOperator, Network, Selection, Widened
+from relu_attack.network import Combined, Dense, Diagonal, LinearOperator, Network, Selection, UpcastDense
 from relu_attack.rounding import box_of
 
 
@@ -71,7 +71,7 @@ def _weights(operator: LinearOperator, place: str) -> Iterator[Tensor]:
     elif isinstance(operator, Combined):
         for part in operator.operators:
             yield from _weights(part, place)
-    elif not isinstance(operator, Selection | Widened):  # one has no numbers, the other's are of float32
+    elif not isinstance(operator, Selection | UpcastDense):  # one has no numbers, the other's are of float32
         raise OptionError(
             f"{place} is a {type(operator).__name__.lower()}; bounds in float32 are for dense layers, take float64"
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.bounds._backward import Map, Step
+from relu_attack.bounds._backward import AffineBound, RelaxedLayer
 from relu_attack.network import Affine
 from relu_attack.rounding import tiny
 
@@ -18,7 +18,7 @@ Point = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Descent:
+class SlopeOptimizer:
     """How slopes descend: by Adam (Kingma, Ba, 1412.6980), projected, with steps that shrink.
 
     Attributes
@@ -86,12 +86,12 @@ class Adjoint:
 
 
 def adjoint(
-    steps: Sequence[Step],
+    steps: Sequence[RelaxedLayer],
     point: Point,
     rows: Tensor,
     constant: Tensor,
     slopes: Sequence[Tensor],
-    after: Sequence[Map] = (),
+    after: Sequence[AffineBound] = (),
     multipliers: Sequence[Tensor] = (),
 ) -> Adjoint:
     """Return the bound of rows with given lower slopes, and how it changes with them.
@@ -136,26 +136,26 @@ def _back(affine: Affine, rows: Tensor, constant: Tensor) -> tuple[Tensor, Tenso
     return below, constant + rows @ affine.bias
 
 
-def first_slopes(steps: Sequence[Step], rows: int) -> list[Tensor]:
+def first_slopes(steps: Sequence[RelaxedLayer], rows: int) -> list[Tensor]:
     """Return the lower slopes of the relaxations for each of some rows, (boxes, rows, units) a layer."""
     return [step.relaxation.lower_slope[:, None].expand(-1, rows, -1) for step in steps]
 
 
-def moved_slopes(step: Step, slopes: Tensor, move: Tensor) -> Tensor:
+def moved_slopes(step: RelaxedLayer, slopes: Tensor, move: Tensor) -> Tensor:
     """Return slopes (boxes, rows, units) of a layer after a move, within what is sound."""
     lines = step.relaxation
     moved = torch.maximum(slopes + move, lines.least_slope).clamp_max_(1.0)
     return torch.where(lines.adjustable[:, None], moved, slopes)
 
 
-def descend(
-    steps: Sequence[Step],
+def optimize_slopes(
+    steps: Sequence[RelaxedLayer],
     point: Point,
     rows: Tensor,
     constant: Tensor,
     *,
-    after: Sequence[Map] = (),
-    descent: Descent,
+    after: Sequence[AffineBound] = (),
+    descent: SlopeOptimizer,
     deadline: Deadline = NEVER,
 ) -> list[Tensor]:
     """Choose lower slopes for each row so that its upper bound comes down.

@@ -33,7 +33,7 @@ _LARGEST = 1e10
 
 
 @dataclass(frozen=True, eq=False)
-class RelaxedRows:
+class TriangleRelaxation:
     """Linear functions ``matrix @ point + constant`` of the points of a relaxation, off by rounding of `error`."""
 
     program: Program
@@ -44,7 +44,7 @@ class RelaxedRows:
     @staticmethod
     def of_units(
         network: Network, domain: Domain, ranges: list[Range], size: Tensor, deadline: Deadline
-    ) -> RelaxedRows | None:
+    ) -> TriangleRelaxation | None:
         """Return the preactivations of the layer above the known ranges; its inputs are of `size` (inputs,) at most.
 
         None where the time that is left is too short for the program.
@@ -55,12 +55,12 @@ class RelaxedRows:
         if encoding is None:
             return None
         error = row_error(affine, size, np.zeros(affine.operator.outputs, dtype=bool))
-        return RelaxedRows(encoding.program, encoding.output_matrix, encoding.output_constant, error)
+        return TriangleRelaxation(encoding.program, encoding.output_matrix, encoding.output_constant, error)
 
     @staticmethod
     def of_objective(
         network: Network, domain: Domain, ranges: list[Range], size: Tensor, objective: Tensor, deadline: Deadline
-    ) -> RelaxedRows | None:
+    ) -> TriangleRelaxation | None:
         """Return the objective rows; None where the time that is left is too short for the program."""
         encoding = _relaxation(network, domain, ranges, deadline)
         if encoding is None:
@@ -68,7 +68,7 @@ class RelaxedRows:
         affine, weight = network.output, objective.numpy()
         matrix = scipy.sparse.csr_array(scipy.sparse.csr_array(weight) @ encoding.output_matrix)
         error = combination_error(affine, objective, size)
-        return RelaxedRows(encoding.program, matrix, weight @ encoding.output_constant, error.numpy())
+        return TriangleRelaxation(encoding.program, matrix, weight @ encoding.output_constant, error.numpy())
 
     def tighten(self, known: Range, chosen: Tensor, deadline: Deadline, *, until_stable: bool) -> Range:
         """Return ranges (1, rows) of which the `chosen` rows (rows,) are tightened in the time that is left.

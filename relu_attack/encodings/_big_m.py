@@ -27,9 +27,9 @@ def count_entries(network: Network, ranges: Ranges) -> int:
     before, total = network.inputs, 0
     for layer, (_, upper) in zip(network.layers, ranges, strict=True):
         units = int(((upper > 0) | (layer.slope > 0)).sum())
-        total += units * min(layer.affine.operator.terms, before)
+        total += units * min(layer.affine.operator.row_nnz, before)
         before = units
-    return total + network.outputs * min(network.output.operator.terms, before)
+    return total + network.outputs * min(network.output.operator.row_nnz, before)
 
 
 def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline: Deadline = NEVER) -> Encoding:

@@ -19,7 +19,7 @@ _AROUND = 6
 
 def sparse_matrix(operator: LinearOperator) -> Any:
     """Return the operator as a CSR array in float64, shape (outputs, inputs); a convolution stays sparse."""
-    rows, columns, values = (part.cpu().numpy() for part in operator.entries())
+    rows, columns, values = (part.cpu().numpy() for part in operator.triplets())
     shape = (operator.outputs, operator.inputs)
     return scipy.sparse.csr_array(scipy.sparse.coo_array((values.astype(np.float64), (rows, columns)), shape=shape))
 
@@ -32,7 +32,7 @@ def folding_error(affine: Affine, size: Tensor) -> Tensor:
     """
     operator = affine.operator
     magnitude = operator.absolute().apply(size[None], bias=affine.bias.abs())
-    rounded = dot_error(magnitude, operator.terms + _AROUND, operator.gain * size.sum())
+    rounded = dot_error(magnitude, operator.row_nnz + _AROUND, operator.gain * size.sum())
     return up(rounded + affine.lost(size[None]))[0]
 
 
@@ -56,7 +56,7 @@ def combination_error(affine: Affine, weight: Tensor, size: Tensor) -> Tensor:
     operator, weight = affine.operator, weight.abs()
     own = torch.as_tensor(row_error(affine, size, np.zeros(operator.outputs, dtype=bool)))
     magnitude = operator.absolute().apply(size[None], bias=affine.bias.abs())[0]
-    terms = operator.outputs + operator.terms + _AROUND
+    terms = operator.outputs + operator.row_nnz + _AROUND
     operands = (weight.sum(1) + operator.outputs + 1) * (size.sum() + 1) + magnitude.sum()
     folded = dot_error(weight @ magnitude, terms, operands)
     passed = weight @ own
@@ -70,7 +70,7 @@ def row_error(affine: Affine, size: Tensor, scaled: NDArray[np.bool_]) -> NDArra
     error is what the network lost when it was lowered.
     """
     lost = affine.lost(size[None])[0].numpy()
-    folded = affine.operator.rounds_entries
+    folded = affine.operator.rounds_triplets
     if not folded and not scaled.any():
         return lost
     return np.where(scaled | folded, folding_error(affine, size).numpy(), lost)

@@ -19,7 +19,7 @@ from relu_attack.io._tables import read_rows
 from relu_attack.io.onnx import OnnxModel, read_onnx
 from relu_attack.io.vnnlib import (
     Case,
-    Inequalities,
+    Polyhedron,
     Property,
     format_witness,
     parse_vnnlib,
@@ -35,8 +35,8 @@ __all__ = [
     "Accuracies",
     "Architecture",
     "Case",
-    "Inequalities",
     "OnnxModel",
+    "Polyhedron",
     "Property",
     "build",
     "check_accuracies",

@@ -33,7 +33,7 @@ def comparison_points(network: Network, domain: Domain, *, most: int = 16) -> Te
         Float64 on the CPU, shape (points, inputs); the first is the middle of the others.
     """
     generator = torch.Generator().manual_seed(0)
-    count = min(max(_PRODUCTS // max(network.products, 1), _FEWEST), most)
+    count = min(max(_PRODUCTS // max(network.multiply_adds, 1), _FEWEST), most)
     batch = domain.batch or 1
     taken = min(batch, _SETS, max(count // 2, 1))
     sets = [domain.single(index * batch // taken) for index in range(taken)]

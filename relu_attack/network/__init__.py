@@ -1,11 +1,11 @@
 """The intermediate form of a model and its kernels: forward, pattern, gradient, tangent, ray, region."""
 
 from relu_attack.network._affine import Affine, identity
+from relu_attack.network._constraint_violations import with_constraint_violations
 from relu_attack.network._layers import Layer
 from relu_attack.network._loss import Loss
 from relu_attack.network._network import Evaluation, Network, Workspace, dense_chain
-from relu_attack.network._penalty import with_excess
-from relu_attack.network._region import Region, breakpoint_times, ray, region, wall_times
+from relu_attack.network._region import Region, boundary_times, breakpoint_times, ray, region
 from relu_attack.network.lowering import (
     BUILT_IN,
     OUTSIDE,
@@ -36,7 +36,7 @@ from relu_attack.network.operators import (
     LinearOperator,
     Selection,
     Sparse,
-    Widened,
+    UpcastDense,
 )
 
 __all__ = [
@@ -62,9 +62,10 @@ __all__ = [
     "Region",
     "Selection",
     "Sparse",
+    "UpcastDense",
     "Visit",
-    "Widened",
     "Workspace",
+    "boundary_times",
     "breakpoint_times",
     "dense_chain",
     "find_rule",
@@ -80,6 +81,5 @@ __all__ = [
     "ray",
     "region",
     "register_layer",
-    "wall_times",
-    "with_excess",
+    "with_constraint_violations",
 ]

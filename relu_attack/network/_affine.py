@@ -119,7 +119,7 @@ class Affine:
         lost = [part for part in (own,) if part is not None]
         if before is not None:
             moved = absolute.apply(before[None])[0]
-            lost.append(sum_above(moved, operator.terms, operator.gain * before.sum() + _rows(absolute, before)))
+            lost.append(sum_above(moved, operator.row_nnz, operator.gain * before.sum() + _rows(absolute, before)))
         if self.loss is not None and self.loss.factors is not None:
             size = bias.abs() if before is None else up(bias.abs() + before)
             lost.append(Loss(self.loss.relative, self.loss.factors).over(size[None])[0])
@@ -127,7 +127,7 @@ class Affine:
         if residual is None:
             magnitude = absolute.apply(bias.abs()[None], bias=self.bias.abs())[0]
             residual = dot_error(
-                magnitude, operator.terms + 1, operator.gain * bias.abs().sum() + _rows(absolute, bias)
+                magnitude, operator.row_nnz + 1, operator.gain * bias.abs().sum() + _rows(absolute, bias)
             )
         if bool(residual.any()):
             lost.append(residual)

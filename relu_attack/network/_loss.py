@@ -51,7 +51,7 @@ class Loss:
             size = largest.clamp_min(tiny(largest.dtype))
             magnitude = self.factors.absolute().apply(size)
             operands = self.factors.gain * size.sum(1, keepdim=True)
-            lost = up(self.relative * sum_above(magnitude, self.factors.terms, operands))
+            lost = up(self.relative * sum_above(magnitude, self.factors.row_nnz, operands))
         return lost if self.constants is None else up(lost + self.constants)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Loss:

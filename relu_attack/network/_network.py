@@ -52,12 +52,12 @@ class Workspace:
         operators = [layer.affine.operator for layer in network.layers]
         units = [layer.units for layer in network.layers]
         self.preactivations = [
-            rows(width) if operator.fills else None for operator, width in zip(operators, units, strict=True)
+            rows(width) if operator.writes_out else None for operator, width in zip(operators, units, strict=True)
         ]
         self.activations = [None] * len(units) if in_place else in_turn(units, 1)
         self.in_place = in_place
         # The rows that go into the activation of a layer, on the way back; the last ones are not ours to write to.
-        filled = [width if operator.fills else 0 for operator, width in zip(operators[1:], units, strict=False)]
+        filled = [width if operator.writes_out else 0 for operator, width in zip(operators[1:], units, strict=False)]
         self.sensitivities = in_turn([*filled, *units[-1:]], 2)
         self.gradient = rows(network.inputs)
         self.outputs = rows(network.outputs)
@@ -122,10 +122,10 @@ class Network:
         return sum(layer.units for layer in self.layers)
 
     @property
-    def products(self) -> int:
+    def multiply_adds(self) -> int:
         """Number of products in a forward pass of one point, at most."""
         operators = [*(layer.affine.operator for layer in self.layers), self.output.operator]
-        return sum(step.outputs * step.terms for operator in operators for step in steps_of(operator))
+        return sum(step.outputs * step.row_nnz for operator in operators for step in steps_of(operator))
 
     @property
     def dtype(self) -> torch.dtype:

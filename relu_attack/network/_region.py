@@ -62,7 +62,7 @@ def breakpoint_times(
     return torch.cat(times, 1)
 
 
-def wall_times(network: Network, preactivations: Sequence[Tensor], direction: Tensor) -> Tensor:
+def boundary_times(network: Network, preactivations: Sequence[Tensor], direction: Tensor) -> Tensor:
     """Return when a walker along `direction` (batch, inputs) meets the wall of its linear region, shape (batch, 1).
 
     It is the least of its `breakpoint_times`, and holds those of one layer at a time.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from relu_attack.errors import OptionError
 from relu_attack.programs._program import Program
 from relu_attack.programs._solution import SolutionStatus
-from relu_attack.programs._solver_report import Backend, Claim
+from relu_attack.programs._solver_report import Backend, SolverReport
 
 Array = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def cvxpy_backend(name: str) -> Backend:
         warm_start: Array | None,
         gap: float,
         options: Mapping[str, Any],
-    ) -> Claim:
+    ) -> SolverReport:
         return _solve(name, program, time_limit=time_limit, warm_start=warm_start, gap=gap, options=options)
 
     return solve
@@ -72,7 +72,7 @@ def _solve(
     warm_start: Array | None,
     gap: float,
     options: Mapping[str, Any],
-) -> Claim:
+) -> SolverReport:
     cvxpy = _cvxpy()
     settings: dict[str, Any] = {}
     if program.is_mixed_integer and name in _GAP:
@@ -104,22 +104,22 @@ def _solve(
             raise OptionError(f"solver {name} cannot hold columns to whole numbers; use one of {able}") from reason
         # cvxpy calls it an error when SCIP has found no point within its time.
         late = time_limit is not None and time.perf_counter() - began >= time_limit
-        return Claim(status=SolutionStatus.TIME_LIMIT if late else SolutionStatus.NUMERICAL)
+        return SolverReport(status=SolutionStatus.TIME_LIMIT if late else SolutionStatus.NUMERICAL)
     status = str(problem.status)
     if status == "infeasible_inaccurate" and program.is_mixed_integer:
         # What cvxpy says when GUROBI has found no point within its time.
-        return Claim(status=SolutionStatus.TIME_LIMIT)
+        return SolverReport(status=SolutionStatus.TIME_LIMIT)
     if status in ("infeasible", "infeasible_inaccurate"):
-        return Claim(status=SolutionStatus.INFEASIBLE, ray=rows.multipliers())
+        return SolverReport(status=SolutionStatus.INFEASIBLE, ray=rows.multipliers())
     if status == "infeasible_or_unbounded":
         nothing = replace(program, objective=np.zeros(program.columns), constant=0.0)
-        claim = _solve(name, nothing, time_limit=time_limit, warm_start=warm_start, gap=gap, options=options)
-        return Claim(status=SolutionStatus.UNBOUNDED) if claim.status is SolutionStatus.OPTIMAL else claim
+        report = _solve(name, nothing, time_limit=time_limit, warm_start=warm_start, gap=gap, options=options)
+        return SolverReport(status=SolutionStatus.UNBOUNDED) if report.status is SolutionStatus.OPTIMAL else report
     if status in ("unbounded", "unbounded_inaccurate"):
-        return Claim(status=SolutionStatus.UNBOUNDED)
+        return SolverReport(status=SolutionStatus.UNBOUNDED)
     # For SCIP at its time limit cvxpy says optimal_inaccurate, as it does for a linear program solved loosely.
     stopped = status == "user_limit" or (status == "optimal_inaccurate" and program.is_mixed_integer)
-    return Claim(
+    return SolverReport(
         status=SolutionStatus.TIME_LIMIT if stopped else SolutionStatus.OPTIMAL,
         x=None if x.value is None else np.asarray(x.value, dtype=np.float64),
         duals=None if program.is_mixed_integer else rows.multipliers(),

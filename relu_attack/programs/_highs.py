@@ -16,10 +16,10 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from relu_attack.errors import OptionError
-from relu_attack.programs._highs_callbacks import Listener, Stop, Watch
+from relu_attack.programs._highs_callbacks import ProgressCallback, SolverCallbacks, StopCallback
 from relu_attack.programs._program import Program
 from relu_attack.programs._solution import Solution, SolutionStatus
-from relu_attack.programs._solver_report import Claim, judge, value_scale
+from relu_attack.programs._solver_report import SolverReport, value_scale, verify_solution
 
 Array = NDArray[np.float64]
 
@@ -143,48 +143,48 @@ class PreparedProgram:
         time_limit: float | None = None,
         warm_start: ArrayLike | None = None,
         gap: float = 1e-6,
-        on_progress: Listener | None = None,
-        stop: Stop | None = None,
+        on_progress: ProgressCallback | None = None,
+        stop: StopCallback | None = None,
     ) -> Solution:
         """Solve the program as it stands, from the last basis; arguments and answer as in `programs.solve`."""
         start = None if warm_start is None else np.asarray(warm_start, dtype=np.float64)
         begin = time.perf_counter()
-        claim = self.claim(time_limit=time_limit, warm_start=start, gap=gap, on_progress=on_progress, stop=stop)
+        report = self.report(time_limit=time_limit, warm_start=start, gap=gap, on_progress=on_progress, stop=stop)
         seconds = time.perf_counter() - begin
-        return judge(self.program, claim, warm_start=start, gap=gap, seconds=seconds, solver="HIGHS")
+        return verify_solution(self.program, report, warm_start=start, gap=gap, seconds=seconds, solver="HIGHS")
 
-    def claim(
+    def report(
         self,
         *,
         time_limit: float | None,
         warm_start: Array | None,
         gap: float,
-        on_progress: Listener | None = None,
-        stop: Stop | None = None,
-    ) -> Claim:
+        on_progress: ProgressCallback | None = None,
+        stop: StopCallback | None = None,
+    ) -> SolverReport:
         """Return what HiGHS says, unchecked."""
         if self.program.columns == 0:
             raise OptionError("the program has no columns; there is nothing to solve")
         if self._refused:
-            return Claim(status=SolutionStatus.NUMERICAL)
+            return SolverReport(status=SolutionStatus.NUMERICAL)
         # The judge measures the gap on the cleaned point.
         self._set_option("mip_rel_gap", gap / 2)
         self._set_option("mip_abs_gap", self._absolute_gap / self._unit)
         if warm_start is not None and self.program.is_mixed_integer and warm_start.shape == (self.program.columns,):
             self._highs.setSolution(self.program.columns, np.arange(self.program.columns, dtype=np.int32), warm_start)
-        watch = Watch(self.program, on_progress, stop, unit=self._unit)
+        watch = SolverCallbacks(self.program, on_progress, stop, unit=self._unit)
         watch.attach(self._highs)
         try:
-            claim = self._claim(time_limit, watch)
-            if warm_start is not None and self._is_short_of_its_bound(claim, gap):
+            report = self._report(time_limit, watch)
+            if warm_start is not None and self._is_short_of_its_bound(report, gap):
                 # HiGHS 1.16 may return the warm start beside the value of a better point that its presolve has found.
                 self._highs.clearSolver()
-                claim = self._claim(time_limit, watch)
+                report = self._report(time_limit, watch)
         finally:
             self._highs.setCallback(None, None)
-        return replace(claim, interrupted=watch.interrupted)
+        return replace(report, interrupted=watch.interrupted)
 
-    def _claim(self, time_limit: float | None, watch: Watch) -> Claim:
+    def _report(self, time_limit: float | None, watch: SolverCallbacks) -> SolverReport:
         status = self._run(time_limit, watch)
         if status in ("kUnknown", "kSolveError", "kNotset") and not watch.interrupted:
             # A basis of another program may mislead the simplex method; from scratch it seldom fails.
@@ -194,13 +194,13 @@ class PreparedProgram:
             return self._tell_apart(time_limit, watch)
         return self._read(status)
 
-    def _is_short_of_its_bound(self, claim: Claim, gap: float) -> bool:
-        if claim.status is not SolutionStatus.OPTIMAL or not self.program.is_mixed_integer or claim.x is None:
+    def _is_short_of_its_bound(self, report: SolverReport, gap: float) -> bool:
+        if report.status is not SolutionStatus.OPTIMAL or not self.program.is_mixed_integer or report.x is None:
             return False
-        value = self.program.value(claim.x)
-        return claim.bound - value > gap * value_scale(self.program, value)
+        value = self.program.value(report.x)
+        return report.bound - value > gap * value_scale(self.program, value)
 
-    def _run(self, time_limit: float | None, watch: Watch) -> str:
+    def _run(self, time_limit: float | None, watch: SolverCallbacks) -> str:
         # The clock of a linear program runs on from solve to solve; that of a mixed-integer one starts anew.
         spent = 0.0 if self.program.is_mixed_integer else self._highs.getRunTime()
         self._set_option("time_limit", math.inf if time_limit is None else spent + max(time_limit, 0.0))
@@ -211,11 +211,11 @@ class PreparedProgram:
             self._highs.run()
         return str(self._highs.getModelStatus().name)
 
-    def _read(self, status: str) -> Claim:
+    def _read(self, status: str) -> SolverReport:
         if status == "kInfeasible":
-            return Claim(status=SolutionStatus.INFEASIBLE, ray=self._ray())
+            return SolverReport(status=SolutionStatus.INFEASIBLE, ray=self._ray())
         if status == "kUnbounded":
-            return Claim(status=SolutionStatus.UNBOUNDED)
+            return SolverReport(status=SolutionStatus.UNBOUNDED)
         solution, info = self._highs.getSolution(), self._highs.getInfo()
         x = np.array(solution.col_value) if solution.value_valid else None
         duals = -np.array(solution.row_dual) * self._scale * self._unit if solution.dual_valid else None
@@ -227,15 +227,17 @@ class PreparedProgram:
         else:
             # HiGHS is given the minimization of -objective without a constant, so its bound is a plain negative.
             bound, duals = -float(info.mip_dual_bound) * self._unit + self.program.constant, None
-        return Claim(status=outcome if optimal or stopped else SolutionStatus.NUMERICAL, x=x, duals=duals, bound=bound)
+        return SolverReport(
+            status=outcome if optimal or stopped else SolutionStatus.NUMERICAL, x=x, duals=duals, bound=bound
+        )
 
-    def _tell_apart(self, time_limit: float | None, watch: Watch) -> Claim:
+    def _tell_apart(self, time_limit: float | None, watch: SolverCallbacks) -> SolverReport:
         """Solve with a zero objective, which is never unbounded."""
         self._set_costs(np.zeros(self.program.columns))
         status = self._run(time_limit, watch)
-        claim = self._read(status)
+        report = self._read(status)
         self._set_costs(-self.program.objective / self._unit)
-        return Claim(status=SolutionStatus.UNBOUNDED) if status == "kOptimal" else claim
+        return SolverReport(status=SolutionStatus.UNBOUNDED) if status == "kOptimal" else report
 
     def _set_costs(self, costs: Array) -> None:
         self._check(self._highs.changeColsCost(len(costs), np.arange(len(costs), dtype=np.int32), costs))
@@ -247,9 +249,9 @@ class PreparedProgram:
             relaxed = PreparedProgram(_relaxed(program))
             if relaxed._refused:
                 return None
-            # The proof may take as long as the claim did, or a second.
+            # The proof may take as long as the report did, or a second.
             limit = max(1.0, highs.getRunTime())
-            return relaxed._ray() if relaxed._run(limit, Watch(relaxed.program)) == "kInfeasible" else None
+            return relaxed._ray() if relaxed._run(limit, SolverCallbacks(relaxed.program)) == "kInfeasible" else None
         status, exists, ray = highs.getDualRay()
         known = status.name != "kError" and exists
         return np.array(ray) * self._scale if known else None
@@ -292,11 +294,11 @@ def solve_highs(
     warm_start: Array | None,
     gap: float,
     options: Mapping[str, Any],
-    on_progress: Listener | None = None,
-    stop: Stop | None = None,
-) -> Claim:
+    on_progress: ProgressCallback | None = None,
+    stop: StopCallback | None = None,
+) -> SolverReport:
     """Solve one program with HiGHS."""
-    return PreparedProgram(program, options=options).claim(
+    return PreparedProgram(program, options=options).report(
         time_limit=time_limit, warm_start=warm_start, gap=gap, on_progress=on_progress, stop=stop
     )
 

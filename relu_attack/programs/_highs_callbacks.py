@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu_attack.programs._program import Program
-from relu_attack.programs._solver_report import accept
+from relu_attack.programs._solver_report import cleaned_point
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Progress:
+class SolverProgress:
     """Where the solve of a mixed-integer program stands, in the sense of the program: a maximization with its constant.
 
     Attributes
@@ -43,12 +43,12 @@ class Progress:
     x: Array | None
 
 
-Listener = Callable[[Progress], object]
-Stop = Callable[[], object]
+ProgressCallback = Callable[[SolverProgress], object]
+StopCallback = Callable[[], object]
 
 
 @dataclass(eq=False)
-class Watch:
+class SolverCallbacks:
     """Listens to HiGHS on behalf of a caller, and stops it.
 
     HiGHS is C++, which no Python exception may cross: what the caller's functions raise is kept, stops the solver, and
@@ -56,8 +56,8 @@ class Watch:
     """
 
     program: Program
-    on_progress: Listener | None = None
-    stop: Stop | None = None
+    on_progress: ProgressCallback | None = None
+    stop: StopCallback | None = None
     unit: float = 1.0  # what the solver divides the objective by
     interrupted: bool = False
     _error: BaseException | None = None
@@ -119,10 +119,10 @@ class Watch:
         if self._error is not None:
             raise self._error
 
-    def _report(self, listener: Listener, output: Any, *, has_point: bool) -> None:
+    def _report(self, listener: ProgressCallback, output: Any, *, has_point: bool) -> None:
         program, news = self.program, None
         if has_point:
-            point = accept(program, np.array(output.mip_solution))
+            point = cleaned_point(program, np.array(output.mip_solution))
             if point is not None and program.value(point) > self._value:
                 self._value, news = program.value(point), point
         # The bound of the minimization without a constant that HiGHS is given.
@@ -131,4 +131,4 @@ class Watch:
             return
         self._bound = min(self._bound, bound)
         seconds = time.perf_counter() - self._began
-        listener(Progress(seconds=seconds, value=self._value, bound=self._bound, x=news))
+        listener(SolverProgress(seconds=seconds, value=self._value, bound=self._bound, x=news))

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 from relu_attack.errors import OptionError
 from relu_attack.programs._cvxpy import cvxpy_backend
 from relu_attack.programs._highs import NO_OPTIONS, solve_highs
-from relu_attack.programs._highs_callbacks import Listener, Stop
+from relu_attack.programs._highs_callbacks import ProgressCallback, StopCallback
 from relu_attack.programs._program import Program
 from relu_attack.programs._solution import Solution
-from relu_attack.programs._solver_report import Backend, judge
+from relu_attack.programs._solver_report import Backend, verify_solution
 
 _CVXPY = "cvxpy:"
 
@@ -29,8 +29,8 @@ def solve(
     warm_start: ArrayLike | None = None,
     gap: float = 1e-6,
     options: Mapping[str, Any] = NO_OPTIONS,
-    on_progress: Listener | None = None,
-    stop: Stop | None = None,
+    on_progress: ProgressCallback | None = None,
+    stop: StopCallback | None = None,
 ) -> Solution:
     """Maximize a program, and check what the solver says.
 
@@ -51,7 +51,7 @@ def solve(
     options
         Options of the solver, by its own names.
     on_progress
-        Called with a `Progress` whenever a mixed-integer program has a better point or bound.
+        Called with a `SolverProgress` whenever a mixed-integer program has a better point or bound.
     stop
         Called often while the solver runs; it stops once the answer is true.
 
@@ -97,9 +97,9 @@ def solve(
     elif on_progress is not None or stop is not None:
         raise OptionError(f"solver {name} listens to neither on_progress nor stop; HIGHS does")
     begin = time.perf_counter()
-    claim = backend(program, time_limit=time_limit, warm_start=start, gap=gap, options=options)
+    report = backend(program, time_limit=time_limit, warm_start=start, gap=gap, options=options)
     seconds = time.perf_counter() - begin
-    return judge(program, claim, warm_start=start, gap=gap, seconds=seconds, solver=name)
+    return verify_solution(program, report, warm_start=start, gap=gap, seconds=seconds, solver=name)
 
 
 def _backend(solver: str | Backend) -> tuple[str, Backend]:

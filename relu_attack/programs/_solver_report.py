@@ -23,7 +23,7 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Claim:
+class SolverReport:
     """What a solver says of a program, in the sense of the program: a maximization with its constant.
 
     Attributes
@@ -61,15 +61,15 @@ class Backend(Protocol):
         warm_start: Array | None,
         gap: float,
         options: Mapping[str, Any],
-    ) -> Claim:
+    ) -> SolverReport:
         """Solve `program` within `time_limit` seconds, to the relative `gap`."""
         ...
 
 
-def judge(
-    program: Program, claim: Claim, *, warm_start: Array | None, gap: float, seconds: float, solver: str
+def verify_solution(
+    program: Program, report: SolverReport, *, warm_start: Array | None, gap: float, seconds: float, solver: str
 ) -> Solution:
-    """Turn a claim into a solution of which each part was checked.
+    """Turn a report into a solution of which each part was checked.
 
     Points are put into the bounds, made whole where they must be, and checked against the rows; the better of the
     claimed point and the warm start stays. The bound of a linear program is rebuilt from the multipliers. That of a
@@ -77,10 +77,12 @@ def judge(
     what the multipliers (or none) prove. "Optimal" holds only when value and bound meet; "infeasible" and
     "unbounded" not when a point or a finite bound refutes them.
     """
-    points = [point for point in (accept(program, claim.x), accept(program, warm_start)) if point is not None]
+    points = [
+        point for point in (cleaned_point(program, report.x), cleaned_point(program, warm_start)) if point is not None
+    ]
     x = max(points, key=program.value, default=None)
     value = -math.inf if x is None else program.value(x)
-    duals = None if program.is_mixed_integer else _multipliers(program, claim.duals)
+    duals = None if program.is_mixed_integer else _multipliers(program, report.duals)
 
     def conclude(status: SolutionStatus, bound: float, certified: bool) -> Solution:
         return Solution(
@@ -92,34 +94,34 @@ def judge(
             duals=duals,
             seconds=seconds,
             solver=solver,
-            interrupted=claim.interrupted,
+            interrupted=report.interrupted,
         )
 
     proved = program.dual_bound(np.zeros(program.rows))
-    given = _multipliers(program, claim.duals)
+    given = _multipliers(program, report.duals)
     if given is not None:
         proved = min(proved, program.dual_bound(given))
-    if claim.status is SolutionStatus.INFEASIBLE:
+    if report.status is SolutionStatus.INFEASIBLE:
         if x is not None:
             return conclude(SolutionStatus.NUMERICAL, proved, math.isfinite(proved))
-        ray = _multipliers(program, claim.ray)
+        ray = _multipliers(program, report.ray)
         proof = ray is not None and (program.proves_infeasible(ray) or program.proves_infeasible(-ray))
         return conclude(SolutionStatus.INFEASIBLE, -math.inf, proof)
-    if claim.status is SolutionStatus.UNBOUNDED:
+    if report.status is SolutionStatus.UNBOUNDED:
         refuted = math.isfinite(proved)
         return conclude(SolutionStatus.NUMERICAL if refuted else SolutionStatus.UNBOUNDED, proved, refuted)
     bound, certified = proved, math.isfinite(proved)
     scale = value_scale(program, value)
-    if program.is_mixed_integer and claim.bound < bound:
-        if claim.bound < value - FEASIBILITY * scale:
+    if program.is_mixed_integer and report.bound < bound:
+        if report.bound < value - FEASIBILITY * scale:
             return conclude(SolutionStatus.NUMERICAL, bound, certified)
-        bound, certified = max(claim.bound, value), False
+        bound, certified = max(report.bound, value), False
     elif math.isinf(bound) and given is not None:
         estimate = program.dual_bound(given, tolerance=_ESTIMATE)
         bound = max(estimate, value) if estimate >= value - FEASIBILITY * scale else math.inf
     if x is not None and bound - value <= gap * scale + _TINY * (program.rows + program.columns + 8):
         return conclude(SolutionStatus.OPTIMAL, bound, certified)
-    stopped = claim.status in (SolutionStatus.TIME_LIMIT, SolutionStatus.TIME_LIMIT_EMPTY)
+    stopped = report.status in (SolutionStatus.TIME_LIMIT, SolutionStatus.TIME_LIMIT_EMPTY)
     if not stopped:
         return conclude(SolutionStatus.NUMERICAL, bound, certified)
     return conclude(SolutionStatus.TIME_LIMIT_EMPTY if x is None else SolutionStatus.TIME_LIMIT, bound, certified)
@@ -139,7 +141,7 @@ def _multipliers(program: Program, given: Array | None) -> Array | None:
     return multipliers if usable else None
 
 
-def accept(program: Program, x: Array | None) -> Array | None:
+def cleaned_point(program: Program, x: Array | None) -> Array | None:
     """Return the point, put into the bounds and made whole where it must be, if it is feasible."""
     if x is None:
         return None

@@ -99,7 +99,7 @@ class AttackSearch:
                     if self.budget.interruption.happened:
                         return Status.INTERRUPTED, evaluations
                     # The very first walkers of a small network end their walk, so that no time is spent on nothing.
-                    first = evaluations == 0 and len(part) * len(walkers) * steps * self.network.products <= _QUICK
+                    first = evaluations == 0 and len(part) * len(walkers) * steps * self.network.multiply_adds <= _QUICK
                     if left <= 0 and not first:
                         return Status.TIME_LIMIT, evaluations
                     budget = self._part(steps, None if first else left)

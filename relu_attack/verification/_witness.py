@@ -10,7 +10,7 @@ from torch import Tensor
 
 from relu_attack.domains import Box, Domain
 from relu_attack.errors import SolverError
-from relu_attack.network import Network, with_excess
+from relu_attack.network import Network, with_constraint_violations
 from relu_attack.problem import Problem
 from relu_attack.result import Status
 from relu_attack.solvers import Budget, PPGALROptions, Settings, ppga_lr
@@ -136,7 +136,7 @@ def _problem(network: Network, domain: Domain, claims: Sequence[Claim]) -> Probl
     norm: Tensor = torch.linalg.vector_norm(matrix, dim=1)
     size = torch.maximum(norm, upper.abs())
     scale = torch.where(size > 0, size, 1.0)
-    excess = with_excess(network, matrix / scale[:, None], upper / scale - _MARGIN)
+    excess = with_constraint_violations(network, matrix / scale[:, None], upper / scale - _MARGIN)
     objective = torch.zeros(len(claims), excess.outputs, dtype=torch.float64)
     for place, claim in enumerate(claims):
         first = network.outputs + starts[id(claim.clause)]

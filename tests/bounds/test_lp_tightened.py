@@ -11,7 +11,7 @@ from torch import nn
 import relu_attack as ra
 from relu_attack._deadline import Deadline
 from relu_attack.bounds import Bounds, bound_problem, bound_rows, crown, lp_tightened
-from relu_attack.bounds._triangle_program import RelaxedRows
+from relu_attack.bounds._triangle_program import TriangleRelaxation
 from relu_attack.encodings import encode
 from relu_attack.network import lower
 from relu_attack.objectives import Linear, Output
@@ -168,7 +168,7 @@ def test_after_the_deadline_the_bounds_are_those_of_intervals() -> None:
 def test_where_no_program_has_time_the_bounds_are_those_of_crown(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = small_problem()
     known = crown(problem.network, problem.domain, problem.objective)
-    monkeypatch.setattr(RelaxedRows, "tighten", lambda _rows, known, *_arguments, **_options: known)
+    monkeypatch.setattr(TriangleRelaxation, "tighten", lambda _rows, known, *_arguments, **_options: known)
     assert_inside(lp_tightened(problem), known)
 
 

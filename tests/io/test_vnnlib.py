@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from relu_attack.errors import FileFormatError
-from relu_attack.io import Case, Inequalities, Property, parse_vnnlib, read_vnnlib
+from relu_attack.io import Case, Polyhedron, Property, parse_vnnlib, read_vnnlib
 from relu_attack.io.vnnlib._rounding import round_down, round_up
 from tests.io.formulas import DECIMAL, DYADIC, INPUTS, OUTPUTS, Drawn, properties
 
@@ -24,7 +24,7 @@ def row(values: list[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def within(rows: Inequalities | None, values: list[float]) -> bool:
+def within(rows: Polyhedron | None, values: list[float]) -> bool:
     """Whether values satisfy the rows with the limits for proofs, by rational arithmetic."""
     if rows is None:
         return True

@@ -9,11 +9,11 @@ from torch import nn
 from relu_attack import Box, LInfBall
 from relu_attack.bounds import bound_rows
 from relu_attack.bounds._alpha_crown import alpha_crown
-from relu_attack.bounds._backward import Map, Step, substitute
+from relu_attack.bounds._backward import AffineBound, RelaxedLayer, substitute
 from relu_attack.bounds._concretization import box_support
 from relu_attack.bounds._crown import bound_layers, crown
 from relu_attack.bounds._interval import activation_range
-from relu_attack.bounds._slopes import Descent, adjoint
+from relu_attack.bounds._slopes import SlopeOptimizer, adjoint
 from relu_attack.domains import Domain
 from relu_attack.network import Network, lower
 from tests import exact
@@ -34,7 +34,7 @@ def test_exact_values_at_points_of_a_box_lie_in_every_range(
     model = canceling_network(seed, scale=scale, slope=slope)
     low, high = random_box(seed + 1, scale=box_scale)
     objective = torch.randn(1, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    bounds = alpha_crown(lower(model, (3,)).network, Box(low, high), objective, descent=Descent(iterations=5))
+    bounds = alpha_crown(lower(model, (3,)).network, Box(low, high), objective, descent=SlopeOptimizer(iterations=5))
     layers = exact.layers_of(model, objective)
     for x in points_of_box(low, high, seed):
         values = exact.fractions(x)
@@ -76,10 +76,12 @@ def test_no_point_of_a_set_leaves_its_bounds(domain: Domain) -> None:
         assert bool((values <= high + 1e-9).all())
 
 
-def relaxed(chain: Network, low: torch.Tensor, high: torch.Tensor) -> tuple[list[Step], tuple[Map, ...]]:
+def relaxed(
+    chain: Network, low: torch.Tensor, high: torch.Tensor
+) -> tuple[list[RelaxedLayer], tuple[AffineBound, ...]]:
     """Return the layers of a chain over boxes, and the map after them."""
     ranges, steps = bound_layers(chain, low, high, box_support(low, high))
-    return steps, (Map.create(chain.output, *activation_range(chain.layers[-1], *ranges[-1])),)
+    return steps, (AffineBound.create(chain.output, *activation_range(chain.layers[-1], *ranges[-1])),)
 
 
 def test_the_adjoint_is_the_derivative_of_the_bound() -> None:

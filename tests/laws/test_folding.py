@@ -17,7 +17,7 @@ from relu_attack.network.operators import Dense, Diagonal
 from relu_attack.problem import Problem
 from relu_attack.robustness._classifier import Normalization
 from relu_attack.rounding import gamma
-from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._search import BoxSearch
 from tests.fuzz.networks import KINDS, DrawnNetwork, draw_network
 from tests.fuzz.oracle import Scaled, exact_outputs
@@ -160,7 +160,7 @@ def test_a_claim_between_the_chain_and_the_model_is_not_verified(seed: int) -> N
         search = BoxSearch(
             network,
             ra.Box(x, x),
-            Rows(row, torch.tensor([-limit], dtype=torch.float64)),
+            MinOfRows(row, torch.tensor([-limit], dtype=torch.float64)),
             closes=lambda _: 0.0,
             batch=1,
             period=1,

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relu_attack import Box
-from relu_attack.bounds._backward import Map
-from relu_attack.bounds._combinations import Mixture, Relaxed, bound_mixtures, descend_mixture
+from relu_attack.bounds._backward import AffineBound
+from relu_attack.bounds._combinations import Relaxed, RowCombination, bound_combinations, optimize_combination
 from relu_attack.bounds._concretization import box_support
 from relu_attack.bounds._crown import bound_layers
 from relu_attack.bounds._interval import activation_range, affine_range
 from relu_attack.bounds._multipliers import Halfspaces
-from relu_attack.bounds._slopes import Descent
+from relu_attack.bounds._slopes import SlopeOptimizer
 from relu_attack.network import Affine, lower
 from relu_attack.network.operators import Dense
 from relu_attack.solvers.branch_and_bound._decide import decide
-from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.core._budget import Budget
 from tests import exact
 from tests.laws.test_bounds import canceling_network, random_box
@@ -37,14 +37,16 @@ def test_the_smallest_row_is_nowhere_above_it_in_exact_arithmetic(seed: int, sca
     ranges, steps = bound_layers(chain, low[None], high[None], support)
     ends = activation_range(chain.layers[-1], *ranges[-1])
     rows = Affine(Dense(matrix), torch.zeros(3, dtype=torch.float64))
-    after = (Map.create(chain.output, *ends), Map.create(rows, *affine_range(chain.output, *ends)))
+    after = (AffineBound.create(chain.output, *ends), AffineBound.create(rows, *affine_range(chain.output, *ends)))
     relaxed = Relaxed(low[None], high[None], Halfspaces.of(Box(low, high)), steps, after)
-    mixture = descend_mixture(relaxed, Mixture.first(relaxed, 3), Descent(iterations=5))
+    mixture = optimize_combination(relaxed, RowCombination.first(relaxed, 3), SlopeOptimizer(iterations=5))
     torch.testing.assert_close(mixture.weights.sum(1), torch.ones(1, dtype=torch.float64))
     assert bool((mixture.weights >= 0).all())
-    goal = Rows(matrix, rows.bias)
+    goal = MinOfRows(matrix, rows.bias)
     weights = goal.mixtures(mixture.weights)
-    bound = exact.fractions(goal.bound(torch.cat(weights, 1), bound_mixtures(relaxed, mixture, *weights)[0]).amin(1))[0]
+    bound = exact.fractions(
+        goal.bound(torch.cat(weights, 1), bound_combinations(relaxed, mixture, *weights)[0]).amin(1)
+    )[0]
     chains = [exact.layers_of(model, row[None]) for row in matrix]
     for x in points_of_box(low, high, seed):
         assert min(exact.forward(layers, x)[0] for layers in chains) <= bound
@@ -68,7 +70,7 @@ def test_whatever_the_multipliers_no_point_on_their_side_is_above_it(seed: int, 
     generator = torch.Generator().manual_seed(seed)
     ranges, _ = bound_layers(chain, low[None], high[None], support)
     row = torch.randn(1, 2, generator=generator, dtype=torch.float64)
-    last, layers = Rows(row, row.new_zeros(1)).affine, exact.layers_of(model, row)
+    last, layers = MinOfRows(row, row.new_zeros(1)).affine, exact.layers_of(model, row)
     for x in points_of_box(low, high, seed):
         # Every unit is split, on the side on which it is at x, and two rows of a set are added that x satisfies.
         known, values = [], exact.fractions(x)
@@ -84,16 +86,16 @@ def test_whatever_the_multipliers_no_point_on_their_side_is_above_it(seed: int, 
         limit = torch.tensor([nextafter(value, inf) for value in left], dtype=torch.float64)
         found, steps = bound_layers(chain, low[None], high[None], support, known=known)
         ends = activation_range(chain.layers[-1], *found[-1])
-        after = (Map.create(chain.output, *ends), Map.create(last, *affine_range(chain.output, *ends)))
+        after = (AffineBound.create(chain.output, *ends), AffineBound.create(last, *affine_range(chain.output, *ends)))
         relaxed = Relaxed(low[None], high[None], Halfspaces(matrix, limit, torch.tensor([False, False])), steps, after)
-        start = Mixture.first(relaxed, 1, sides=True)
+        start = RowCombination.first(relaxed, 1, sides=True)
         size = 10.0 ** float(torch.randint(-3, 4, (), generator=generator))
         sides = tuple(size * torch.randn(side.shape, generator=generator, dtype=side.dtype) for side in start.sides)
         faces = size * torch.rand(1, 2, generator=generator, dtype=torch.float64)
         mixture = replace(start, sides=sides, faces=faces).within(steps)
         assert (
             exact.forward(layers, x)[0]
-            <= exact.fractions(bound_mixtures(relaxed, mixture, *(mixture.weights[:, None],) * 2)[0].amin(1))[0]
+            <= exact.fractions(bound_combinations(relaxed, mixture, *(mixture.weights[:, None],) * 2)[0].amin(1))[0]
         )
 
 
@@ -105,11 +107,13 @@ def test_a_multiplier_of_a_side_proves_what_lines_alone_do_not() -> None:
     known = [(torch.tensor([[-1.0, -3.0, -2.0]]).double(), torch.tensor([[3.0, 1.0, 0.0]]).double())]
     _, steps = bound_layers(chain, low, high, box_support(low, high), known=known)
     ends = activation_range(chain.layers[-1], *known[0])
-    relaxed = Relaxed(low, high, Halfspaces.of(Box(-2.0, 2.0, shape=(1,))), steps, (Map.create(chain.output, *ends),))
-    start = Mixture.first(relaxed, 1, sides=True)
+    relaxed = Relaxed(
+        low, high, Halfspaces.of(Box(-2.0, 2.0, shape=(1,))), steps, (AffineBound.create(chain.output, *ends),)
+    )
+    start = RowCombination.first(relaxed, 1, sides=True)
     one = start.weights[:, None]
-    without = float(bound_mixtures(relaxed, start, one, one)[0][0, 0])
-    descended = descend_mixture(relaxed, start, Descent(iterations=50))
-    within = float(bound_mixtures(relaxed, descended, one, one)[0][0, 0])
+    without = float(bound_combinations(relaxed, start, one, one)[0][0, 0])
+    descended = optimize_combination(relaxed, start, SlopeOptimizer(iterations=50))
+    within = float(bound_combinations(relaxed, descended, one, one)[0][0, 0])
     assert without > 2.9
     assert 1.0 <= within < 1.6

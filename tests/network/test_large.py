@@ -9,7 +9,7 @@ from relu_attack._torchvision import import_torchvision
 from relu_attack.bounds import interval
 from relu_attack.network import Network, dense_chain, lower
 from relu_attack.network.lowering import _linear
-from relu_attack.network.operators import Dense, Widened, _widened
+from relu_attack.network.operators import Dense, UpcastDense, _upcast_dense
 
 RADIUS = 8 / 255
 
@@ -66,7 +66,7 @@ def test_worst_case_rises_over_the_sample_and_its_margin_is_the_model_s(model: n
 def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Sequential, Network, Network]:
     """Return a model, its chain with matrices in their own precision, and its chain with copies in float64."""
     monkeypatch.setattr(_linear, "_LARGE", 30)
-    monkeypatch.setattr(_widened, "_BLOCK", 16)
+    monkeypatch.setattr(_upcast_dense, "_BLOCK", 16)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 3))
     kept = lower(model, (5,)).network
@@ -80,7 +80,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> tuple[nn.Sequential, Network, Netwo
 def test_a_large_matrix_stays_in_its_own_precision_once(pair: tuple[nn.Sequential, Network, Network]) -> None:
     model, kept, _ = pair
     first, second = kept.layers[0].affine.operator, kept.to(dtype=torch.float32).layers[0].affine.operator
-    assert isinstance(first, Widened)
+    assert isinstance(first, UpcastDense)
     assert isinstance(second, Dense)
     assert isinstance(kept.output.operator, Dense)  # it is small
     assert first.weight.data_ptr() == second.weight.data_ptr() != model[0].weight.data_ptr()

@@ -215,7 +215,7 @@ def test_what_a_network_says_of_itself() -> None:
     assert network.units == sum(layer.units for layer in network.layers)
     assert network.device == torch.device("cpu")
     dense = dense_chain([torch.ones(5, 2), torch.ones(1, 5)], [torch.zeros(5), torch.zeros(1)])
-    assert dense.products == 5 * 2 + 5
+    assert dense.multiply_adds == 5 * 2 + 5
 
 
 def test_a_unit_at_exactly_zero_counts_as_inactive() -> None:

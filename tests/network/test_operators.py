@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from relu_attack.errors import OptionError
 from relu_attack.network.operators import (
-    AlongAxis,
+    AxisOperator,
     Composition,
     Convolution,
     Dense,
@@ -19,14 +19,14 @@ from relu_attack.network.operators import (
     Sparse,
     Stacked,
     Summed,
-    Widened,
+    UpcastDense,
     _convolution,
-    _widened,
+    _upcast_dense,
     add,
     compose,
     stack,
 )
-from relu_attack.network.operators._along_axis import Run
+from relu_attack.network.operators._axis_operator import StridedRun
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
 
@@ -60,17 +60,17 @@ OPERATORS: dict[str, LinearOperator] = {
     "composition": Composition(
         (sparse(60, 10), conv2d, Diagonal(normal(conv2d.outputs)), Dense(normal(3, conv2d.outputs)))
     ),
-    "along an axis": AlongAxis.from_entries(
+    "along an axis": AxisOperator.from_entries(
         [(0, 0, 1.0), (1, 2, 1.0), (0, 1, -1.0), (1, 3, -1.0), (2, 1, 1.0), (3, 3, 1.0)], (5, 4), before=2, after=3
     ),
-    "along an axis, out of step": AlongAxis.from_entries(
+    "along an axis, out of step": AxisOperator.from_entries(
         [(3, 0, 0.5), (0, 2, -2.0), (1, 2, -2.0), (2, 5, 1.0), (0, 4, 1.0), (3, 4, 3.0)], (4, 7), before=3, after=1
     ),
     "matrix along the first dimension": Kronecker(normal(3, 4), before=1, after=5),
     "matrix along the last dimension": Kronecker(normal(3, 4), before=5, after=1),
     "matrix along the middle": Kronecker(normal(3, 4), before=2, after=3),
-    "widened": Widened(normal(5, 4).float()),
-    "widened magnitudes": Widened(normal(5, 4).float(), of_magnitudes=True),
+    "widened": UpcastDense(normal(5, 4).float()),
+    "widened magnitudes": UpcastDense(normal(5, 4).float(), of_magnitudes=True),
     "one problem": PerProblem(normal(1, 5)),
     "selection": Selection(2, 3, 7),
     "selection of everything": Selection(0, 4, 4),
@@ -129,11 +129,11 @@ def test_matrix_has_the_declared_shape(operator: LinearOperator) -> None:
 
 
 def test_terms_is_at_least_the_longest_row(operator: LinearOperator) -> None:
-    assert operator.terms >= int((operator.matrix() != 0).sum(1).max())
+    assert operator.row_nnz >= int((operator.matrix() != 0).sum(1).max())
 
 
 def test_transpose_terms_is_at_least_the_longest_column(operator: LinearOperator) -> None:
-    assert operator.transpose_terms >= int((operator.matrix() != 0).sum(0).max())
+    assert operator.column_nnz >= int((operator.matrix() != 0).sum(0).max())
 
 
 def test_rows_are_those_of_the_matrix(operator: LinearOperator) -> None:
@@ -145,7 +145,7 @@ def test_rows_are_those_of_the_matrix(operator: LinearOperator) -> None:
 
 
 def test_entries_name_each_place_of_the_matrix_once(operator: LinearOperator) -> None:
-    rows, columns, values = operator.entries()
+    rows, columns, values = operator.triplets()
     matrix = operator.matrix()
     assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) == len(values)
     scattered = torch.zeros_like(matrix)
@@ -156,13 +156,13 @@ def test_entries_name_each_place_of_the_matrix_once(operator: LinearOperator) ->
 def test_entries_of_a_convolution_are_only_those_inside_the_image() -> None:
     # Three outputs of a kernel of 3 over a padded image of 3: the outer two see two pixels each.
     operator = Convolution(normal(1, 1, 3), (1, 3), (1,), (1,), (1,))
-    assert len(operator.entries()[2]) == 2 + 3 + 2
+    assert len(operator.triplets()[2]) == 2 + 3 + 2
 
 
 def test_entries_of_a_composition_of_sparse_maps_stay_sparse() -> None:
     pooled = Composition((conv2d, sparse(7, conv2d.outputs, entries=14)))
-    rows, _, values = pooled.entries()
-    assert len(values) <= 14 * conv2d.terms
+    rows, _, values = pooled.triplets()
+    assert len(values) <= 14 * conv2d.row_nnz
     assert bool((rows < 7).all())
 
 
@@ -182,15 +182,15 @@ def test_a_convolution_of_a_large_image_is_a_sum_over_the_places_of_its_kernel(
 
 def test_regular_entries_are_few_runs() -> None:
     pairs = [(row, 2 * row + side, sign) for side, sign in ((0, 1.0), (1, -1.0)) for row in range(100)]
-    assert len(AlongAxis.from_entries(pairs, (100, 200), before=1, after=1).runs) == 2
+    assert len(AxisOperator.from_entries(pairs, (100, 200), before=1, after=1).runs) == 2
 
 
 def test_a_widened_matrix_is_in_float64_what_a_copy_would_be_and_in_float32_the_same_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_widened, "_BLOCK", 8)  # two rows at once, and one that is left over
+    monkeypatch.setattr(_upcast_dense, "_BLOCK", 8)  # two rows at once, and one that is left over
     weight, x, y = normal(5, 4).float(), normal(3, 4), normal(3, 5)
-    kept, copy = Widened(weight), Dense(weight.double())
+    kept, copy = UpcastDense(weight), Dense(weight.double())
     torch.testing.assert_close(kept.apply(x, bias=y[0]), copy.apply(x, bias=y[0]), rtol=0, atol=1e-14)
     torch.testing.assert_close(kept.transpose(y), copy.transpose(y), rtol=0, atol=1e-14)
     # Autograd comes back to every block.
@@ -206,7 +206,7 @@ def test_a_widened_matrix_is_in_float64_what_a_copy_would_be_and_in_float32_the_
 
 def test_rows_of_several_problems_have_no_entries_of_one_matrix() -> None:
     with pytest.raises(OptionError, match="rows of 3 problems are no one matrix; take one problem at a time"):
-        PerProblem(normal(3, 5)).entries()
+        PerProblem(normal(3, 5)).triplets()
 
 
 def test_absolute_is_entry_by_entry_and_an_upper_bound_for_a_composition_or_a_sum(operator: LinearOperator) -> None:
@@ -231,8 +231,10 @@ def test_is_finite_sees_one_bad_coefficient(operator: LinearOperator, bad: float
     if not parts:
         pytest.skip("it has no coefficients")
     first = parts[-1]
-    if isinstance(first, AlongAxis):
-        assert not AlongAxis((Run(bad, 1, 0, 0), *first.runs[1:]), first.shape, first.before, first.after).is_finite()
+    if isinstance(first, AxisOperator):
+        assert not AxisOperator(
+            (StridedRun(bad, 1, 0, 0), *first.runs[1:]), first.shape, first.before, first.after
+        ).is_finite()
         return
     coefficients = "values" if isinstance(first, Sparse) else "weight"
     spoilt: Tensor = vars(first)[coefficients]
@@ -384,10 +386,10 @@ def test_joined_operators_are_flat() -> None:
 
 def test_entries_are_coefficients_or_rounded() -> None:
     exact = Stacked((Dense(normal(3, 5)), Selection(0, 2, 5)))
-    assert not exact.rounds_entries
+    assert not exact.rounds_triplets
     for rounded in (Composition((exact, Dense(normal(2, 5)))), Summed((exact, exact))):
-        assert rounded.rounds_entries
-        assert Stacked((exact, rounded)).rounds_entries
+        assert rounded.rounds_triplets
+        assert Stacked((exact, rounded)).rounds_triplets
 
 
 def test_a_padded_grouped_convolution_folds_a_scale_of_its_inputs() -> None:

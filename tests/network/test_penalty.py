@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from relu_attack.network import lower, with_excess
+from relu_attack.network import lower, with_constraint_violations
 from tests.network.support import assert_close, lively, points
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
@@ -18,7 +18,7 @@ def test_the_outputs_pass_and_each_row_adds_its_excess(seed: int, rows: int, out
     model = lively(nn.Sequential(nn.Linear(3, 5), after, nn.Linear(5, outputs)))
     matrix = torch.randn(rows, outputs, dtype=torch.float64)
     upper = torch.randn(rows, dtype=torch.float64)
-    network = with_excess(lower(model, (3,)).network, matrix, upper)
+    network = with_constraint_violations(lower(model, (3,)).network, matrix, upper)
     x = points((3,), batch=20, seed=seed)
     with torch.no_grad():
         plain = model(x)
@@ -30,7 +30,7 @@ def test_the_gradient_is_that_of_the_excess() -> None:
     model = lively(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)))
     matrix = torch.tensor([[1.0, -2.0], [-1.0, 2.0]], dtype=torch.float64)
     upper = torch.zeros(2, dtype=torch.float64)
-    network = with_excess(lower(model, (3,)).network, matrix, upper)
+    network = with_constraint_violations(lower(model, (3,)).network, matrix, upper)
     weights = torch.tensor([0.0, 0.0, 1.0, 3.0], dtype=torch.float64)
     x = points((3,), batch=12).requires_grad_()
     (expected,) = torch.autograd.grad(((model(x) @ matrix.T - upper).relu() @ weights[2:]).sum(), x)
@@ -41,7 +41,9 @@ def test_the_gradient_is_that_of_the_excess() -> None:
 def test_an_image_network_and_a_linear_one_have_an_excess_too() -> None:
     convolution = lively(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)))
     for model, shape in ((convolution, (1, 4, 4)), (lively(nn.Sequential(nn.Linear(2, 2))), (2,))):
-        network = with_excess(lower(model, shape).network, torch.eye(2).double(), torch.zeros(2).double())
+        network = with_constraint_violations(
+            lower(model, shape).network, torch.eye(2).double(), torch.zeros(2).double()
+        )
         x = points(shape)
         with torch.no_grad():
             plain = model(x)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from relu_attack.network import Network, breakpoint_times, dense_chain, lower, ray, region, wall_times
+from relu_attack.network import Network, boundary_times, breakpoint_times, dense_chain, lower, ray, region
 from tests.network.support import lively, points
 
 MODELS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
@@ -126,7 +126,7 @@ def test_the_time_to_the_wall_is_the_first_of_the_times_of_all_units(network: Ne
     evaluation = network.forward(x)
     rates = network.tangent(evaluation.pattern, direction)
     times = breakpoint_times(network, evaluation.preactivations, evaluation.pattern, rates)
-    assert torch.equal(wall_times(network, evaluation.preactivations, direction), times.amin(1, keepdim=True))
+    assert torch.equal(boundary_times(network, evaluation.preactivations, direction), times.amin(1, keepdim=True))
 
 
 def test_the_units_that_pass_their_value_never_switch() -> None:

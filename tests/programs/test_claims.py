@@ -1,4 +1,4 @@
-"""Solvers that are wrong, or that claim more than they prove."""
+"""Solvers that are wrong, or that report more than they prove."""
 
 import math
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relu_attack.programs import Claim, Program, SolutionStatus, solve
+from relu_attack.programs import Program, SolutionStatus, SolverReport, solve
 from tests.programs.examples import INFINITY, diet, knapsack
 
 
-def forged_solver(claim: Claim) -> Any:
+def forged_solver(report: SolverReport) -> Any:
     def forged(
         program: Program,
         *,
@@ -19,8 +19,8 @@ def forged_solver(claim: Claim) -> Any:
         warm_start: np.ndarray | None,
         gap: float,
         options: Mapping[str, Any],
-    ) -> Claim:
-        return claim
+    ) -> SolverReport:
+        return report
 
     return forged
 
@@ -29,14 +29,14 @@ OPTIMUM, DUALS = np.array([2.0, 6.0]), np.array([0.0, 1.5, 1.0])
 
 
 def test_an_honest_stub_is_believed() -> None:
-    solution = solve(diet(), forged_solver(Claim(status=SolutionStatus.OPTIMAL, x=OPTIMUM, duals=DUALS)))
+    solution = solve(diet(), forged_solver(SolverReport(status=SolutionStatus.OPTIMAL, x=OPTIMUM, duals=DUALS)))
     assert (solution.status, solution.value, solution.solver) == (SolutionStatus.OPTIMAL, 29, "forged")
 
 
 def test_a_feasible_warm_start_is_never_lost_and_an_infeasible_one_is_no_answer() -> None:
     program = knapsack()
     assert solve(program, warm_start=[0, 1, 1, 0]).value == 18
-    forged = forged_solver(Claim(status=SolutionStatus.TIME_LIMIT))
+    forged = forged_solver(SolverReport(status=SolutionStatus.TIME_LIMIT))
     assert solve(program, forged, warm_start=[1, 0, 0, 0]).value == 8
     assert solve(program, forged, warm_start=[1, 1, 1, 1]).status is SolutionStatus.TIME_LIMIT_EMPTY
     assert solve(program, forged, warm_start=[0.5, 0, 0, 0]).status is SolutionStatus.TIME_LIMIT_EMPTY
@@ -44,14 +44,14 @@ def test_a_feasible_warm_start_is_never_lost_and_an_infeasible_one_is_no_answer(
 
 @pytest.mark.parametrize("x", [[4.0, 6.0], [2.0, 6.1], [-0.1, 6.0], [math.nan, 6.0], [2.0]])
 def test_a_point_that_breaks_the_program_is_no_answer(x: list[float]) -> None:
-    solution = solve(diet(), forged_solver(Claim(status=SolutionStatus.OPTIMAL, x=np.array(x), duals=DUALS)))
+    solution = solve(diet(), forged_solver(SolverReport(status=SolutionStatus.OPTIMAL, x=np.array(x), duals=DUALS)))
     assert (solution.status, solution.x, solution.value) == (SolutionStatus.NUMERICAL, None, -INFINITY)
     assert solution.bound == pytest.approx(29)
 
 
 def test_a_poor_point_is_not_optimal() -> None:
-    claim = Claim(status=SolutionStatus.OPTIMAL, x=np.array([2.0, 5.9]), duals=DUALS, bound=28.5)
-    solution = solve(diet(), forged_solver(claim))
+    report = SolverReport(status=SolutionStatus.OPTIMAL, x=np.array([2.0, 5.9]), duals=DUALS, bound=28.5)
+    solution = solve(diet(), forged_solver(report))
     assert solution.status is SolutionStatus.NUMERICAL
     assert solution.value == pytest.approx(28.5)
     assert solution.bound == pytest.approx(29)
@@ -59,34 +59,34 @@ def test_a_poor_point_is_not_optimal() -> None:
 
 @pytest.mark.parametrize("duals", [-DUALS, 2 * DUALS, DUALS[:2], DUALS * math.nan, None])
 def test_wrong_multipliers_do_not_lower_the_bound(duals: np.ndarray | None) -> None:
-    claim = Claim(status=SolutionStatus.OPTIMAL, x=OPTIMUM, duals=duals, bound=29)
-    solution = solve(diet(), forged_solver(claim))
+    report = SolverReport(status=SolutionStatus.OPTIMAL, x=OPTIMUM, duals=duals, bound=29)
+    solution = solve(diet(), forged_solver(report))
     assert solution.status is SolutionStatus.NUMERICAL
     assert solution.value == 29
     assert solution.bound >= 29.5
 
 
 def test_a_bound_that_a_feasible_point_beats_is_refused() -> None:
-    claim = Claim(status=SolutionStatus.OPTIMAL, x=np.array([0.0, 1.0, 1.0, 0.0]), bound=-18)
-    solution = solve(knapsack(), forged_solver(claim))
+    report = SolverReport(status=SolutionStatus.OPTIMAL, x=np.array([0.0, 1.0, 1.0, 0.0]), bound=-18)
+    solution = solve(knapsack(), forged_solver(report))
     assert (solution.status, solution.value) == (SolutionStatus.NUMERICAL, 18)
     assert solution.certified
     assert solution.bound == pytest.approx(32)  # everything packed: what needs no solver
 
 
 def test_a_bound_above_what_is_proved_is_replaced() -> None:
-    claim = Claim(status=SolutionStatus.TIME_LIMIT, x=np.array([0.0, 1.0, 1.0, 0.0]), bound=1e9)
-    solution = solve(knapsack(), forged_solver(claim))
+    report = SolverReport(status=SolutionStatus.TIME_LIMIT, x=np.array([0.0, 1.0, 1.0, 0.0]), bound=1e9)
+    solution = solve(knapsack(), forged_solver(report))
     assert (solution.status, solution.certified) == (SolutionStatus.TIME_LIMIT, True)
     assert solution.bound == pytest.approx(32)
 
 
 def test_false_claims_of_infeasible_and_unbounded_are_refuted() -> None:
-    infeasible = forged_solver(Claim(status=SolutionStatus.INFEASIBLE, ray=DUALS))
+    infeasible = forged_solver(SolverReport(status=SolutionStatus.INFEASIBLE, ray=DUALS))
     assert not solve(diet(), infeasible).certified
     solution = solve(diet(), infeasible, warm_start=[1, 1])
     assert (solution.status, solution.value) == (SolutionStatus.NUMERICAL, 1)
-    unbounded = solve(diet(), forged_solver(Claim(status=SolutionStatus.UNBOUNDED)))
+    unbounded = solve(diet(), forged_solver(SolverReport(status=SolutionStatus.UNBOUNDED)))
     assert unbounded.status is SolutionStatus.NUMERICAL
 
 

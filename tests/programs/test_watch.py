@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from relu_attack.errors import OptionError
-from relu_attack.programs import PreparedProgram, Program, Progress, Solution, SolutionStatus, solve
+from relu_attack.programs import PreparedProgram, Program, Solution, SolutionStatus, SolverProgress, solve
 from tests.programs.examples import assert_checked, dense_program, diet, hard, knapsack
 
 
@@ -28,7 +28,7 @@ def start() -> np.ndarray:
 
 
 def test_progress_tells_points_and_bounds_in_the_sense_of_the_program() -> None:
-    program, seen = knapsack(), list[Progress]()
+    program, seen = knapsack(), list[SolverProgress]()
     solution = solve(program, on_progress=seen.append)
     points = [entry for entry in seen if entry.x is not None]
     assert points[-1].value == solution.value == 18
@@ -40,7 +40,7 @@ def test_progress_tells_points_and_bounds_in_the_sense_of_the_program() -> None:
 
 
 def test_progress_never_gets_worse() -> None:
-    seen = list[Progress]()
+    seen = list[SolverProgress]()
     solution = solve(hard(feasible_at_once=True), time_limit=0.3, gap=0, on_progress=seen.append)
     for before, after in itertools.pairwise(seen):
         assert before.value <= after.value
@@ -54,7 +54,7 @@ def test_progress_never_gets_worse() -> None:
 def test_ctrl_c_stops_a_mixed_integer_program_with_its_incumbent() -> None:
     program, values = hard(feasible_at_once=True), list[float]()
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: SolverProgress) -> None:
         values.append(progress.value)
         press_ctrl_c()
 
@@ -117,7 +117,7 @@ def test_a_handler_of_the_application_is_called_after_the_solve(monkeypatch: pyt
 
 
 def test_what_the_caller_raises_comes_out_of_the_solve() -> None:
-    def fail(_: Progress) -> None:
+    def fail(_: SolverProgress) -> None:
         raise LookupError("no such thing")
 
     with pytest.raises(LookupError, match="no such thing"):

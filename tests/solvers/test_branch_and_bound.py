@@ -11,11 +11,11 @@ from torch import nn
 
 from relu_attack import Box, L1Ball, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
 from relu_attack.bounds._multipliers import Halfspaces
-from relu_attack.bounds._slopes import Descent
+from relu_attack.bounds._slopes import SlopeOptimizer
 from relu_attack.errors import OptionError
 from relu_attack.network import lower
 from relu_attack.solvers.branch_and_bound._decide import decide
-from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._node_bounds import bound_boxes
 from relu_attack.solvers.branch_and_bound._node_queue import Queue
 from relu_attack.solvers.branch_and_bound._nodes import Boxes
@@ -121,11 +121,11 @@ def test_halves_are_nowhere_looser_than_what_they_were_split_from(units: bool) -
     bounded = partial(
         bound_boxes,
         chain,
-        Rows(one, 0 * one[0]),
+        MinOfRows(one, 0 * one[0]),
         Halfspaces.of(SQUARE),
         period=2,
         units=units,
-        descent=Descent(iterations=1),
+        descent=SlopeOptimizer(iterations=1),
     )
     boxes = bounded(Boxes.root(SQUARE.lower, SQUARE.upper))
     for _ in range(6):
@@ -146,7 +146,7 @@ def test_the_queue_gives_the_largest_bounds_and_loses_none() -> None:
     zeros = torch.zeros(40, 2, dtype=torch.float64)
     every = Boxes(zeros, zeros + 1, bounds, zeros, (), None, torch.full((40,), -1), torch.zeros(40, dtype=torch.int64))
     for start in range(0, 40, 10):
-        queue.add(every.take(slice(start, start + 10)))
+        queue.add(every.select(slice(start, start + 10)))
     taken: list[float] = []
     while queue.count:
         largest = queue.bound

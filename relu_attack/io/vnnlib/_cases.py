@@ -25,7 +25,7 @@ from relu_attack.io.vnnlib._formulas import (
     size_of,
 )
 from relu_attack.io.vnnlib._parser import Parser
-from relu_attack.io.vnnlib._property import Case, Inequalities
+from relu_attack.io.vnnlib._property import Case, Polyhedron
 from relu_attack.io.vnnlib._rounding import nearest, round_down, round_up
 
 LOOK_COMPARISONS = 1024
@@ -35,7 +35,7 @@ COMPARISONS_FOR_EACH = 100
 
 
 @dataclass(eq=False)
-class Box:
+class InputBox:
     """The bounds of the inputs in one conjunction: the tightest ones, with where in the text they stand.
 
     Attributes
@@ -50,7 +50,7 @@ class Box:
     upper: dict[int, tuple[Fraction, int]] = field(default_factory=dict)
     rows: tuple[Comparison, ...] = ()
 
-    def within(self, comparisons: Iterable[Comparison]) -> Box:
+    def within(self, comparisons: Iterable[Comparison]) -> InputBox:
         """Return the box with more comparisons."""
         lower, upper, rows = dict(self.lower), dict(self.upper), list(self.rows)
         for comparison in comparisons:
@@ -62,7 +62,7 @@ class Box:
             bounds, tighter = (upper, limit.__lt__) if coefficient > 0 else (lower, limit.__gt__)
             if index not in bounds or tighter(bounds[index][0]):
                 bounds[index] = (limit, comparison.position)
-        return Box(lower, upper, tuple(rows))
+        return InputBox(lower, upper, tuple(rows))
 
     @property
     def conflict(self) -> int | None:
@@ -93,10 +93,10 @@ def cases(parser: Parser, *, inputs: int, outputs: int, limit: int, deadline: De
         words = f"{len(sets) * len(mixed)} cases of {inputs} inputs"
         raise parser.wrong(0, f"there would be {words}; at most {BOUNDS} inputs in all cases together are read")
     shared = [tuple(clause) for clause in clauses]
-    found: dict[tuple[object, ...], tuple[Box, list[Conjunction]]] = {}
+    found: dict[tuple[object, ...], tuple[InputBox, list[Conjunction]]] = {}
     empty: FileFormatError | None = None
     for conjunction in sets:
-        around = Box().within(conjunction)
+        around = InputBox().within(conjunction)
         for other in mixed:
             deadline.require()
             box = around.within(comparison for comparison in other if comparison.side == "X")
@@ -110,7 +110,7 @@ def cases(parser: Parser, *, inputs: int, outputs: int, limit: int, deadline: De
         raise empty
     if not shared:
         return ()
-    made: dict[tuple[Conjunction, ...], tuple[Inequalities, ...]] = {}
+    made: dict[tuple[Conjunction, ...], tuple[Polyhedron, ...]] = {}
     result = []
     for box, own in found.values():
         deadline.require()
@@ -149,7 +149,7 @@ def _count(number: int) -> str:
     return str(number) if number < MANY else f"more than {MANY}"
 
 
-def _check_bounds(parser: Parser, box: Box, inputs: int) -> None:
+def _check_bounds(parser: Parser, box: InputBox, inputs: int) -> None:
     for word, sign, bounds in (("lower", ">=", box.lower), ("upper", "<=", box.upper)):
         if len(bounds) < inputs:
             index = next(index for index in range(inputs) if index not in bounds)
@@ -159,7 +159,7 @@ def _check_bounds(parser: Parser, box: Box, inputs: int) -> None:
             )
 
 
-def _empty(parser: Parser, box: Box, index: int) -> FileFormatError:
+def _empty(parser: Parser, box: InputBox, index: int) -> FileFormatError:
     (lower, low_place), (upper, up_place) = box.lower[index], box.upper[index]
     return parser.wrong(
         max(low_place, up_place),
@@ -167,7 +167,7 @@ def _empty(parser: Parser, box: Box, index: int) -> FileFormatError:
     )
 
 
-def _case(parser: Parser, box: Box, clauses: tuple[Inequalities, ...], inputs: int, deadline: Deadline) -> Case:
+def _case(parser: Parser, box: InputBox, clauses: tuple[Polyhedron, ...], inputs: int, deadline: Deadline) -> Case:
     inner, outer, snapped = [], [], []
     for index in range(inputs):
         if index % LOOK_COMPARISONS == 0:
@@ -190,7 +190,7 @@ def _case(parser: Parser, box: Box, clauses: tuple[Inequalities, ...], inputs: i
 
 def _inequalities(
     parser: Parser, clauses: list[Conjunction], variables: int, deadline: Deadline
-) -> tuple[Inequalities, ...]:
+) -> tuple[Polyhedron, ...]:
     """Return the comparisons of each clause as rows with exact coefficients."""
     rows: list[int] = []
     columns: list[int] = []
@@ -218,7 +218,7 @@ def _inequalities(
     matrix[rows, columns] = torch.tensor(values, dtype=torch.float64)
     upper, inner = torch.tensor(limits, dtype=torch.float64).reshape(-1, 2).T.contiguous()
     lengths = [len(clause) for clause in clauses]
-    return tuple(map(Inequalities, matrix.split(lengths), upper.split(lengths), inner.split(lengths)))
+    return tuple(map(Polyhedron, matrix.split(lengths), upper.split(lengths), inner.split(lengths)))
 
 
 def _scale(coefficients: tuple[tuple[int, Fraction], ...]) -> Fraction:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from relu_attack.domains import Box, Domain, Polytope
 from relu_attack.errors import DomainError
-from relu_attack.io.vnnlib._property import Case, Inequalities, Property
+from relu_attack.io.vnnlib._property import Case, Polyhedron, Property
 from relu_attack.specification import Clause
 from relu_attack.verification import Claim
 
@@ -41,7 +41,7 @@ def _set_for_proofs(case: Case) -> Domain:
         return Box(lower, upper)
 
 
-def _clause(rows: Inequalities, limits: Tensor) -> Clause:
+def _clause(rows: Polyhedron, limits: Tensor) -> Clause:
     matrix = rows.matrix
     if not rows.rows:  # no rows hold always: as 0 <= 0 does
         matrix, limits = matrix.new_zeros(1, matrix.shape[1]), limits.new_zeros(1)

@@ -11,7 +11,7 @@ from relu_attack.output_constraints import OutputConstraints
 
 
 @dataclass(frozen=True, eq=False)
-class Inequalities:
+class Polyhedron:
     """Rows ``A v <= b`` that hold all together; without rows they hold always.
 
     The coefficients are exact. The limits are decimals, which few float64 are, so there are two of each.
@@ -77,8 +77,8 @@ class Case:
     outer_lower: Tensor
     outer_upper: Tensor
     snapped: tuple[int, ...]
-    input_rows: Inequalities | None
-    clauses: tuple[Inequalities, ...]
+    input_rows: Polyhedron | None
+    clauses: tuple[Polyhedron, ...]
 
     def contains(self, x: Tensor) -> bool:
         """Say whether a float64 input, shape (inputs,), lies in the set at zero tolerance."""

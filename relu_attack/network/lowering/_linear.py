@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from relu_attack.network.lowering._builder import Builder, exact
 from relu_attack.network.lowering._layer_spec import COUNT, FLAG, LayerSpec
-from relu_attack.network.operators import Dense, LinearOperator, Widened, has_subnormal
+from relu_attack.network.operators import Dense, LinearOperator, UpcastDense, has_subnormal
 
 # From this many numbers on, 32 MiB in float64, a matrix of float32 is kept as it is.
 _LARGE = 2**22
@@ -32,7 +32,7 @@ def dense(weight: Tensor) -> LinearOperator:
         return Dense(exact(weight))
     single = weight.detach().to("cpu", torch.float32, copy=True)
     # Numbers that are widened with each use may be flushed each time.
-    return Dense(exact(weight)) if has_subnormal(single) else Widened(single)
+    return Dense(exact(weight)) if has_subnormal(single) else UpcastDense(single)
 
 
 LAYERS = (

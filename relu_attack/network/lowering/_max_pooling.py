@@ -14,7 +14,7 @@ from relu_attack.errors import UnsupportedModuleError
 from relu_attack.network.lowering._builder import Builder
 from relu_attack.network.lowering._layer_spec import FLAG, OPTIONAL_SIZE, PADDING_WIDTHS, SIZE, Factory, LayerSpec
 from relu_attack.network.lowering._windows import pooling_windows
-from relu_attack.network.operators import AlongAxis
+from relu_attack.network.operators import AxisOperator
 
 Windows = list[list[int]]
 """The places along one dimension that each window sees."""
@@ -93,7 +93,7 @@ def _select(places: list[int], builder: Builder, axis: int) -> None:
 def _along(entries: list[tuple[int, int, float]], rows: int, builder: Builder, axis: int) -> None:
     """Append a small matrix along a dimension."""
     before, size, after = _around(builder, axis)
-    operator = AlongAxis.from_entries(entries, (rows, size), before=before, after=after)
+    operator = AxisOperator.from_entries(entries, (rows, size), before=before, after=after)
     builder.affine(operator, None, (*builder.shape[:axis], rows, *builder.shape[axis + 1 :]))
 
 

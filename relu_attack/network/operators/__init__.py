@@ -4,7 +4,7 @@ An operator maps flat rows ``(batch, inputs)`` to flat rows ``(batch, outputs)``
 `LinearOperator` declares, so a new kind of layer needs one new operator at most.
 """
 
-from relu_attack.network.operators._along_axis import AlongAxis
+from relu_attack.network.operators._axis_operator import AxisOperator
 from relu_attack.network.operators._base import Combined, LinearOperator
 from relu_attack.network.operators._composition import Composition, chain, steps_of
 from relu_attack.network.operators._convolution import Convolution
@@ -15,10 +15,10 @@ from relu_attack.network.operators._selection import Selection
 from relu_attack.network.operators._sparse import Sparse
 from relu_attack.network.operators._stacked import Stacked, stack
 from relu_attack.network.operators._summed import Summed, add
-from relu_attack.network.operators._widened import Widened
+from relu_attack.network.operators._upcast_dense import UpcastDense
 
 __all__ = [
-    "AlongAxis",
+    "AxisOperator",
     "Combined",
     "Composition",
     "Convolution",
@@ -32,7 +32,7 @@ __all__ = [
     "Sparse",
     "Stacked",
     "Summed",
-    "Widened",
+    "UpcastDense",
     "add",
     "chain",
     "compose",

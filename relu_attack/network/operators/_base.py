@@ -20,7 +20,7 @@ CombinedType = TypeVar("CombinedType", bound="Combined")
 class LinearOperator(ABC):
     """A linear map A between flat vectors."""
 
-    fills: ClassVar[bool] = False
+    writes_out: ClassVar[bool] = False
     """Whether `apply` and `transpose` write to `out`; the others return a tensor of their own."""
 
     @property
@@ -35,12 +35,12 @@ class LinearOperator(ABC):
 
     @property
     @abstractmethod
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         """Largest number of products that are added up for one output; it bounds the rounding error."""
 
     @property
     @abstractmethod
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         """Largest number of products that are added up for one entry of a transposed row."""
 
     @abstractmethod
@@ -67,14 +67,14 @@ class LinearOperator(ABC):
         """Whether every coefficient is a finite number."""
 
     @abstractmethod
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return rows, columns and values of the coefficients, each of shape (entries,), no place twice.
 
         Places that are zero by the kind of the operator are left out, so a convolution stays sparse.
         """
 
     @property
-    def rounds_entries(self) -> bool:
+    def rounds_triplets(self) -> bool:
         """Whether `entries` are sums or products of coefficients, which are rounded, and not the coefficients."""
         return False
 
@@ -134,8 +134,8 @@ class Combined(LinearOperator):
         return self.operators[0].inputs
 
     @property
-    def transpose_terms(self) -> int:
-        return sum(operator.transpose_terms for operator in self.operators)
+    def column_nnz(self) -> int:
+        return sum(operator.column_nnz for operator in self.operators)
 
     @cached_property
     def gain(self) -> float:

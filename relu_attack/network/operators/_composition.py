@@ -24,11 +24,11 @@ class Composition(Combined):
         return self.operators[-1].outputs
 
     @property
-    def terms(self) -> int:
-        return sum(operator.terms for operator in self.operators)
+    def row_nnz(self) -> int:
+        return sum(operator.row_nnz for operator in self.operators)
 
     @property
-    def rounds_entries(self) -> bool:
+    def rounds_triplets(self) -> bool:
         return True
 
     @property
@@ -57,15 +57,15 @@ class Composition(Combined):
             y = operator.transpose(y)
         return self.operators[0].transpose(y, out=out)
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         dense = next((operator.weight for operator in self.operators if isinstance(operator, Dense)), None)
         if dense is not None:  # then so is the product
             few = torch.eye(min(self.outputs, self.inputs), dtype=dense.dtype, device=dense.device)
-            return Dense(self.transpose(few) if self.outputs <= self.inputs else self.apply(few).T).entries()
+            return Dense(self.transpose(few) if self.outputs <= self.inputs else self.apply(few).T).triplets()
         product, *others = map(as_sparse, self.operators)
         for operator in others:
             product = operator.after(product)
-        return product.entries()
+        return product.triplets()
 
 
 def steps_of(operator: LinearOperator) -> tuple[LinearOperator, ...]:
@@ -111,5 +111,5 @@ def sum_of_transposes(operators: Iterable[tuple[LinearOperator, Tensor]], zeros:
 
 def as_sparse(operator: LinearOperator) -> Sparse:
     """Return an operator as a sparse matrix, float64 on the CPU."""
-    rows, columns, values = (part.cpu() for part in operator.entries())
+    rows, columns, values = (part.cpu() for part in operator.triplets())
     return Sparse.from_triplets(rows, columns, values.double(), outputs=operator.outputs, inputs=operator.inputs)

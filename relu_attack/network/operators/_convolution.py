@@ -61,11 +61,11 @@ class Convolution(Weighted):
         return (self.weight.shape[0], *spatial)
 
     @property
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         return math.prod(self.weight.shape[1:])
 
     @property
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         return math.prod((self.weight.shape[0] // self.groups, *self.weight.shape[2:]))
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
@@ -83,7 +83,7 @@ class Convolution(Weighted):
         """Whether there is to be no table of all windows, which torch makes on a CPU in float64."""
         if self.weight.dtype != torch.float64 or self.weight.device.type != "cpu" or self.groups != 1:
             return False
-        return len(self.input_shape) == 3 and self.terms * math.prod(self.output_shape[1:]) > _MOST_IN_WINDOWS
+        return len(self.input_shape) == 3 and self.row_nnz * math.prod(self.output_shape[1:]) > _MOST_IN_WINDOWS
 
     def _by_places(self, image: Tensor) -> Tensor:
         """Return the convolution as a sum of one product for each place of the kernel, (batch, channels, places)."""
@@ -126,7 +126,7 @@ class Convolution(Weighted):
         rows.scatter_add_(1, columns.flatten(1), values.flatten(1).to(dtype))
         return rows.view(*index.shape, self.inputs)
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         channels, each = self.weight.shape[:2]
         device, places = self.weight.device, math.prod(self.output_shape[1:])
         # One table over (output channel, channel of its group, output place, kernel place).

@@ -22,7 +22,7 @@ class Dense(Weighted):
         Shape (outputs, inputs).
     """
 
-    fills = True
+    writes_out = True
 
     @property
     def inputs(self) -> int:
@@ -33,11 +33,11 @@ class Dense(Weighted):
         return self.weight.shape[0]
 
     @property
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         return self.inputs
 
     @property
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         return self.outputs
 
     @cached_property
@@ -55,7 +55,7 @@ class Dense(Weighted):
     def rows_of(self, index: Tensor, *, dtype: torch.dtype) -> Tensor:
         return self.weight[index]
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns = torch.nonzero(self.weight, as_tuple=True)
         return rows, columns, self.weight[rows, columns]
 
@@ -70,7 +70,7 @@ class Diagonal(Weighted):
         The scales, shape (inputs,).
     """
 
-    fills = True
+    writes_out = True
 
     @property
     def inputs(self) -> int:
@@ -81,11 +81,11 @@ class Diagonal(Weighted):
         return self.weight.shape[0]
 
     @property
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         return 1
 
     @property
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         return 1
 
     @property
@@ -100,7 +100,7 @@ class Diagonal(Weighted):
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return torch.mul(y, self.weight, out=out)
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         place = torch.arange(self.inputs, device=self.weight.device)
         return place, place, self.weight
 
@@ -127,11 +127,11 @@ class PerProblem(Weighted):
         return 1
 
     @property
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         return self.inputs
 
     @property
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         return 1
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
@@ -146,11 +146,11 @@ class PerProblem(Weighted):
         blocks = y.view(self.weight.shape[0], -1, 1)
         return torch.mul(blocks, self.weight.unsqueeze(1)).view(-1, self.inputs)
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         problems = self.weight.shape[0]
         if problems != 1:
             raise OptionError(f"the rows of {problems} problems are no one matrix; take one problem at a time")
-        return Dense(self.weight).entries()
+        return Dense(self.weight).triplets()
 
     def rows(self, batch: int) -> Tensor:
         """Return the row of each walker, shape (batch, inputs), without a product."""

@@ -189,7 +189,7 @@ def _sparse_product(first: Sparse, second: Sparse) -> Fold | None:
     if product.stored > first.stored + second.stored or not _multiplies(first.values, second.values):
         return None
     sums = second.products_after(first) > product.stored
-    roundings = int(_rounds_products(first.values, second.values)) + (second.terms - 1) * sums
+    roundings = int(_rounds_products(first.values, second.values)) + (second.row_nnz - 1) * sums
     return Fold(product, roundings, sums)
 
 

@@ -43,11 +43,11 @@ class Kronecker(Weighted):
         return self.before * self.weight.shape[0] * self.after
 
     @property
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         return self.weight.shape[1]
 
     @property
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         return self.weight.shape[0]
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
@@ -63,7 +63,7 @@ class Kronecker(Weighted):
             return (arrays[..., 0] @ matrix.t()).flatten(1)
         return (matrix @ arrays).flatten(1)
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         row, column = torch.nonzero(self.weight, as_tuple=True)
         values = self.weight[row, column][None, :, None].expand(self.before, -1, self.after)
         rows, columns = (

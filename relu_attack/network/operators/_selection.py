@@ -41,11 +41,11 @@ class Selection(LinearOperator):
         return self.size == self.length
 
     @property
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         return 1
 
     @property
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         return 1
 
     @property
@@ -59,7 +59,7 @@ class Selection(LinearOperator):
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return functional.pad(y, (self.start, self.length - self.start - self.size))
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         place = torch.arange(self.size)
         return place, place + self.start, torch.ones(self.size, dtype=torch.float64)
 

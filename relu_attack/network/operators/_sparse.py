@@ -52,16 +52,16 @@ class Sparse(LinearOperator):
         return self.values.shape[0]
 
     @cached_property
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         return int(torch.bincount(self.rows, minlength=1).max())
 
     @property
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         return int(torch.bincount(self.columns, minlength=1).max())
 
     @property
     def copies(self) -> bool:
-        return self.terms <= 1 and bool((self.values.abs() == 1).all())
+        return self.row_nnz <= 1 and bool((self.values.abs() == 1).all())
 
     @cached_property
     def _by_row(self) -> tuple[Tensor, Tensor]:
@@ -79,7 +79,7 @@ class Sparse(LinearOperator):
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return _gather(y, *self._by_column)
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.rows, self.columns, self.values
 
     def after(self, first: Sparse) -> Sparse:

@@ -27,12 +27,12 @@ class Stacked(Combined):
         return [operator.outputs for operator in self.operators]
 
     @property
-    def terms(self) -> int:
-        return max(operator.terms for operator in self.operators)
+    def row_nnz(self) -> int:
+        return max(operator.row_nnz for operator in self.operators)
 
     @property
-    def rounds_entries(self) -> bool:
-        return any(operator.rounds_entries for operator in self.operators)
+    def rounds_triplets(self) -> bool:
+        return any(operator.rounds_triplets for operator in self.operators)
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         biases: Sequence[Tensor | None] = [None] * len(self.operators) if bias is None else bias.split(self._sizes)
@@ -43,10 +43,10 @@ class Stacked(Combined):
         parts = zip(self.operators, y.split(self._sizes, 1), strict=True)
         return sum_of_transposes(parts, y.new_zeros(len(y), self.inputs))
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns, values, before = [], [], [], 0
         for operator in self.operators:
-            row, column, value = operator.entries()
+            row, column, value = operator.triplets()
             rows.append(row.cpu() + before)
             columns.append(column.cpu())
             values.append(value.cpu().double())

@@ -22,11 +22,11 @@ class Summed(Combined):
         return self.operators[0].outputs
 
     @property
-    def terms(self) -> int:
-        return sum(operator.terms for operator in self.operators)
+    def row_nnz(self) -> int:
+        return sum(operator.row_nnz for operator in self.operators)
 
     @property
-    def rounds_entries(self) -> bool:
+    def rounds_triplets(self) -> bool:
         return True
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
@@ -37,10 +37,10 @@ class Summed(Combined):
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return sum_of_transposes(((operator, y) for operator in self.operators), y.new_zeros(len(y), self.inputs))
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
-        parts = zip(*(as_sparse(operator).entries() for operator in self.operators), strict=True)
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
+        parts = zip(*(as_sparse(operator).triplets() for operator in self.operators), strict=True)
         rows, columns, values = (torch.cat(part) for part in parts)
-        return Sparse.from_triplets(rows, columns, values, outputs=self.outputs, inputs=self.inputs).entries()
+        return Sparse.from_triplets(rows, columns, values, outputs=self.outputs, inputs=self.inputs).triplets()
 
 
 def add(first: LinearOperator, second: LinearOperator) -> LinearOperator:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from relu_attack.network import Evaluation, wall_times
+from relu_attack.network import Evaluation, boundary_times
 from relu_attack.solvers.ascent._options import PPGALROptions
 from relu_attack.solvers.ascent._step_rules import StepRule
 
@@ -63,7 +63,7 @@ class AdaptiveStep(StepRule):
         """Lengthen steps to `after` that end inside their linear region to its boundary and a little beyond."""
         ascent, options = self.ascent, self._options
         direction = after - ascent.x
-        boundary = wall_times(ascent.problem.network, evaluation.preactivations, direction)
+        boundary = boundary_times(ascent.problem.network, evaluation.preactivations, direction)
         # A step of zero length, or one that meets no boundary, is left as it is.
         longer = (boundary > 1) & torch.isfinite(boundary)
         self._steps = torch.where(longer, (self._steps * boundary).clamp_max(options.longest_step), self._steps)

@@ -45,7 +45,7 @@ def affordable(scaled: ScaledProblem, budget: Budget) -> ScaledProblem | None:
     """
     scaled = replace(scaled, restarts=_fitting(scaled, budget.memory_limit))
     left = budget.left()
-    if math.isinf(left) or _PASSES * scaled.network.products * scaled.batch < _QUICK:
+    if math.isinf(left) or _PASSES * scaled.network.multiply_adds * scaled.batch < _QUICK:
         return scaled
     if left == 0:
         return None

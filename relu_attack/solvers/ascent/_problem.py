@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.domains import Domain
-from relu_attack.network import Network, with_excess
+from relu_attack.network import Network, with_constraint_violations
 from relu_attack.problem import Problem
 from relu_attack.solvers.ascent._target import OUTPUT, Target
 
@@ -149,4 +149,4 @@ def _penalized(problem: Problem) -> tuple[Network, Tensor]:
     rows = outputs @ matrix.T
     excess = torch.maximum(rows.amax(0) - rows.amin(0), (rows - upper).amax(0))
     penalty = _PENALTY_FACTOR * width[:, None] / torch.where(excess > 0, excess, 1.0)
-    return with_excess(problem.network, matrix, upper), torch.cat([problem.objective, -penalty], 1)
+    return with_constraint_violations(problem.network, matrix, upper), torch.cat([problem.objective, -penalty], 1)

@@ -49,7 +49,7 @@ def refine_bounds(
     if not isinstance(problem.domain, Box) and problem.domain.inputs > _SET_INPUTS:
         return
     rows = problem.network.units * problem.problems / 2
-    expected = rows * (per_point if timed else problem.network.products)
+    expected = rows * (per_point if timed else problem.network.multiply_adds)
     limit = _BOUND_PRODUCTS if seconds is None else seconds
     for method in ("crown", "alpha_crown"):
         if expected > limit:

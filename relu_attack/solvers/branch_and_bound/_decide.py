@@ -12,7 +12,7 @@ from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.rounding import tiny
-from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._search import BoxSearch
 from relu_attack.solvers.core import Budget
 
@@ -78,7 +78,7 @@ def decide(
     search = BoxSearch(
         network,
         domain,
-        Rows(matrix, offset),
+        MinOfRows(matrix, offset),
         closes=lambda value: below,
         batch=_BATCH,
         period=_PERIOD,

@@ -15,7 +15,7 @@ from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.ascent import first_point, settings_for_each
-from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._search import SPLITS, BoxSearch
 from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings
 from relu_attack.solvers.region_search import climb
@@ -100,8 +100,8 @@ def branch_and_bound(
     -----
     Ranges of the units are those of `crown`, each box within what is known of the box it was split from; the lower
     slopes behind the bound itself, the multipliers of output constraints, of the set's rows and of the sides of split
-    units go on descending from box to half (`descend_mixture`). Few inputs are split; with many no number of splits
-    makes boxes small, and units are split instead, as in beta-CROWN (Wang et al., 2103.06624).
+    units go on descending from box to half (`optimize_combination`). Few inputs are split; with many no number of
+    splits makes boxes small, and units are split instead, as in beta-CROWN (Wang et al., 2103.06624).
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="batches of boxes")
     each, status = settings_for_each(problem, settings), Status.FEASIBLE
@@ -180,7 +180,7 @@ class Branching:
         self._search = BoxSearch(
             problem.network,
             problem.domain,
-            Rows.of(problem.objective, problem.constraints),
+            MinOfRows.of(problem.objective, problem.constraints),
             closes=partial(_close_to, gap=self._gap, scale=problem.scale),
             batch=options.batch,
             period=options.period,

@@ -18,7 +18,7 @@ _MOST_ALONE = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class MinOfRows:
     """Functions ``matrix f(x) + offset``, and what is made of them.
 
     Attributes
@@ -37,12 +37,12 @@ class Rows:
     threshold: float = 0.0
 
     @staticmethod
-    def of(objective: Tensor, constraints: OutputConstraints | None) -> Rows:
+    def of(objective: Tensor, constraints: OutputConstraints | None) -> MinOfRows:
         """Return the objective (1, outputs), where constraints hold if there are any, to their tolerance."""
         if constraints is None:
-            return Rows(objective, objective.new_zeros(1))
+            return MinOfRows(objective, objective.new_zeros(1))
         matrix = torch.cat([objective, -constraints.matrix])
-        return Rows(matrix, torch.cat([objective.new_zeros(1), constraints.accepted]), constrained=True)
+        return MinOfRows(matrix, torch.cat([objective.new_zeros(1), constraints.accepted]), constrained=True)
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -57,7 +57,7 @@ class Rows:
         lost[0] = dot_error(self.offset[0].abs() + abs(self.threshold), 2, 2.0)
         return Affine(Dense(self.matrix), offset, Loss(constants=lost))
 
-    def above(self, threshold: float) -> Rows:
+    def above(self, threshold: float) -> MinOfRows:
         """Return the rows with a finite threshold, where one has a meaning."""
         return self if not self.constrained or not math.isfinite(threshold) else replace(self, threshold=threshold)
 

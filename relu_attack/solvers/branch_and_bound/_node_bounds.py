@@ -7,20 +7,20 @@ from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import (
-    Descent,
+    AffineBound,
     Halfspaces,
-    Map,
-    Mixture,
     Relaxed,
+    RowCombination,
+    SlopeOptimizer,
     activation_range,
     affine_range,
+    bound_combinations,
     bound_layers,
-    bound_mixtures,
     box_support,
-    descend_mixture,
+    optimize_combination,
 )
 from relu_attack.network import Network
-from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._nodes import Boxes
 
 # Share of the weights that goes to a row that alone bounds a box best: few steps would not bring them there. On three
@@ -32,13 +32,13 @@ _LEAST = 0.01
 
 def bound_boxes(
     network: Network,
-    rows: Rows,
+    rows: MinOfRows,
     halfspaces: Halfspaces,
     boxes: Boxes,
     *,
     period: int,
     units: bool,
-    descent: Descent,
+    descent: SlopeOptimizer,
     deadline: Deadline = NEVER,
 ) -> Boxes:
     """Bound boxes, knowing what is known of the boxes that they were split from.
@@ -69,7 +69,7 @@ def bound_boxes(
         Nowhere looser than before.
     """
     due = boxes.age % period == 0
-    parts = [boxes] if bool(due.all()) or not bool(due.any()) else [boxes.take(due), boxes.take(~due)]
+    parts = [boxes] if bool(due.all()) or not bool(due.any()) else [boxes.select(due), boxes.select(~due)]
     bounded = []
     for part in parts:
         full = int(part.age[0]) % period == 0
@@ -82,13 +82,13 @@ def bound_boxes(
 
 def _bound_alike(
     network: Network,
-    rows: Rows,
+    rows: MinOfRows,
     halfspaces: Halfspaces,
     boxes: Boxes,
     *,
     full: bool,
     units: bool,
-    descent: Descent,
+    descent: SlopeOptimizer,
     deadline: Deadline,
 ) -> Boxes:
     lower, upper = boxes.lower, boxes.upper
@@ -96,12 +96,15 @@ def _bound_alike(
     known = boxes.ranges or None
     ranges, steps = bound_layers(network, lower, upper, support, known=known, substituted=full, deadline=deadline)
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
-    after = (Map.create(network.output, low, high), Map.create(rows.affine, *affine_range(network.output, low, high)))
+    after = (
+        AffineBound.create(network.output, low, high),
+        AffineBound.create(rows.affine, *affine_range(network.output, low, high)),
+    )
     relaxed = Relaxed(lower, upper, halfspaces, steps, after)
-    first = boxes.mixture or Mixture.first(relaxed, len(rows), sides=units)
-    mixture = descend_mixture(relaxed, first, descent, deadline=deadline)
+    first = boxes.mixture or RowCombination.first(relaxed, len(rows), sides=units)
+    mixture = optimize_combination(relaxed, first, descent, deadline=deadline)
     descended, plain = rows.mixtures(mixture.weights)
-    mixed, slope = bound_mixtures(relaxed, mixture, descended, plain)
+    mixed, slope = bound_combinations(relaxed, mixture, descended, plain)
     bound, place = rows.bound(torch.cat([descended, plain], 1), mixed).min(1)
     # Ranges hold in real arithmetic as well: a box is empty where one of them is.
     empty = torch.zeros_like(bound, dtype=torch.bool)
@@ -119,7 +122,7 @@ def _bound_alike(
     )
 
 
-def _costliest_unit(relaxed: Relaxed, mixture: Mixture) -> Tensor:
+def _costliest_unit(relaxed: Relaxed, mixture: RowCombination) -> Tensor:
     """Return the unit whose lines cost the bound most where it is attained, (boxes,); -1 if none can switch.
 
     The bound less the value at its maximizer, passed on through the lines, is the sum over the units of coefficient

@@ -27,7 +27,7 @@ class Queue:
     def add(self, boxes: Boxes) -> None:
         """Add boxes."""
         if len(boxes):
-            self._push(boxes.take(boxes.bound.argsort(descending=True)))
+            self._push(boxes.select(boxes.bound.argsort(descending=True)))
             self.count += len(boxes)
 
     def take(self, count: int) -> Boxes:
@@ -35,9 +35,9 @@ class Queue:
         parts, missing = [], count
         while self._runs and missing:
             _, _, run = heapq.heappop(self._runs)
-            parts.append(run.take(slice(0, missing)))
+            parts.append(run.select(slice(0, missing)))
             if len(run) > missing:
-                self._push(run.take(slice(missing, None)))
+                self._push(run.select(slice(missing, None)))
             missing -= len(parts[-1])
         self.count -= count - missing
         return Boxes.join(parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from relu_attack.bounds import Mixture, Range
+from relu_attack.bounds import Range, RowCombination
 
 # Share of the largest coefficient that the score of every input gets when boxes are split.
 _LEAST = 0.1
@@ -41,7 +41,7 @@ class Boxes:
     bound: Tensor
     slope: Tensor
     ranges: tuple[Range, ...]
-    mixture: Mixture | None
+    mixture: RowCombination | None
     unit: Tensor
     age: Tensor
 
@@ -55,11 +55,11 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.bound)
 
-    def take(self, index: Tensor | slice) -> Boxes:
+    def select(self, index: Tensor | slice) -> Boxes:
         """Return some of the boxes."""
         plain = {name: getattr(self, name)[index] for name in _PLAIN}
         ranges = tuple((low[index], high[index]) for low, high in self.ranges)
-        return Boxes(**plain, ranges=ranges, mixture=self.mixture.take(index) if self.mixture is not None else None)
+        return Boxes(**plain, ranges=ranges, mixture=self.mixture.select(index) if self.mixture is not None else None)
 
     @staticmethod
     def join(parts: Sequence[Boxes]) -> Boxes:
@@ -72,7 +72,7 @@ class Boxes:
             for layer in zip(*(part.ranges for part in parts), strict=True)
         )
         mixtures = [part.mixture for part in parts if part.mixture is not None]
-        return Boxes(**plain, ranges=ranges, mixture=Mixture.join(mixtures) if mixtures else None)
+        return Boxes(**plain, ranges=ranges, mixture=RowCombination.join(mixtures) if mixtures else None)
 
     def vertices(self) -> Tensor:
         """Return the corner of each box at which its linear function is largest, shape (boxes, inputs)."""
@@ -107,7 +107,7 @@ class Boxes:
             lower[:, members] = torch.where(left & (left.sum(1, keepdim=True) == 1), 1.0, low)
             upper[:, members] = high
             kept &= left.any(1) & (chosen.sum(1) <= 1)
-        return replace(self, lower=lower, upper=upper).take(kept)
+        return replace(self, lower=lower, upper=upper).select(kept)
 
     def _split_inputs(self, integer: Tensor) -> tuple[Tensor, Tensor]:
         """Return the lower ends of the upper halves and the upper ends of the lower ones, (boxes, inputs) each.

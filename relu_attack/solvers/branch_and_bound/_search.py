@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.bounds import Descent, Halfspaces, Range, crown
+from relu_attack.bounds import Halfspaces, Range, SlopeOptimizer, crown
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, Polytope
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
 from relu_attack.rounding import enclose_affine, gamma, midpoint_radius, tiny
-from relu_attack.solvers.branch_and_bound._min_of_rows import Rows
+from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._node_bounds import bound_boxes
 from relu_attack.solvers.branch_and_bound._node_queue import Queue
 from relu_attack.solvers.branch_and_bound._nodes import Boxes
 
 # A box goes on from the slopes and weights of the box that it was split from, so one step each is enough: on ACAS Xu
 # three steps bound 1 to 12 % fewer boxes and cost more time than that.
-_FIRST, _NEXT = Descent(), Descent(iterations=1, rate=0.2)
+_FIRST, _NEXT = SlopeOptimizer(), SlopeOptimizer(iterations=1, rate=0.2)
 # With multipliers more have to be found for each half. On random networks of 20 to 50 inputs 1, 3 and 16 steps were no
 # better than 8 where units are split; over the polytope of the quickstart 3 steps halve the open boxes.
-_NEXT_FACES, _NEXT_SIDES = Descent(iterations=4, rate=0.2), Descent(iterations=8, rate=0.2)
+_NEXT_FACES, _NEXT_SIDES = SlopeOptimizer(iterations=4, rate=0.2), SlopeOptimizer(iterations=8, rate=0.2)
 
 # Multiplications that bounding a batch may take: about a third of a second on one core.
 _WORK = 2**31
@@ -87,7 +87,7 @@ class BoxSearch:
         self,
         network: Network,
         domain: Domain,
-        rows: Rows,
+        rows: MinOfRows,
         *,
         closes: Callable[[float], float],
         batch: int,
@@ -144,7 +144,7 @@ class BoxSearch:
         """Split a batch of boxes and bound the halves."""
         halves = Boxes.join(self._open.take(self._batch).split(self._integer)).choose(self._domain.one_hot)
         if self._outside is not None:
-            halves = halves.take(~self._outside(halves))
+            halves = halves.select(~self._outside(halves))
         if len(halves):
             self._settle(self._bound(halves, self._next, self._deadline))
 
@@ -156,7 +156,7 @@ class BoxSearch:
         if float(values[place]) > self.value:
             self.x, self.value = inside[place].clone(), float(values[place])
 
-    def _bound(self, boxes: Boxes, descent: Descent, deadline: Deadline) -> Boxes:
+    def _bound(self, boxes: Boxes, descent: SlopeOptimizer, deadline: Deadline) -> Boxes:
         return bound_boxes(
             self._network,
             self._rows.above(self.value if math.isfinite(self.value) else self.upper),
@@ -177,7 +177,7 @@ class BoxSearch:
         closed = boxes.bound[~kept]
         if len(closed):
             self._closed = max(self._closed, float(closed.max()))
-        self._open.add(boxes.take(kept))
+        self._open.add(boxes.select(kept))
 
     def _offer_vertices(self, boxes: Boxes) -> None:
         """Offer the vertices of boxes; where bringing points into the set is dear, single points and a promising few.
@@ -207,7 +207,7 @@ def _work(network: Network, ranges: Sequence[Range]) -> int:
     below, total = 0, 1
     for layer, (low, high) in zip(network.layers, ranges, strict=True):
         total += 2 * int(((low < 0) & (high > 0)).sum()) * below
-        below += layer.affine.operator.outputs * layer.affine.operator.terms
+        below += layer.affine.operator.outputs * layer.affine.operator.row_nnz
     return total + below
 
 

@@ -15,7 +15,7 @@ from relu_attack.encodings import Ranges, count_entries, encode, neighborhood, t
 from relu_attack.errors import OptionError
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
-from relu_attack.programs import Progress, SolutionStatus, solve
+from relu_attack.programs import SolutionStatus, SolverProgress, solve
 from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.ascent import first_point, settings_for_each
 from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings
@@ -199,7 +199,7 @@ class _Search:
             return
         left -= min(_CUT_ROUND * encoding.program.matrix.nnz, left / 2)
 
-        def report(progress: Progress) -> None:
+        def report(progress: SolverProgress) -> None:
             if progress.x is not None:
                 self._offer(index, encoding.input(progress.x), "milp")
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu_attack.encodings import Neighborhood
-from relu_attack.programs import FEASIBILITY, Claim, PreparedProgram, Program, SolutionStatus, solve
+from relu_attack.programs import FEASIBILITY, PreparedProgram, Program, SolutionStatus, SolverReport, solve
 
 Array = NDArray[np.float64]
 
@@ -103,15 +103,15 @@ def _generate(walls: _Walls, program: Program, solver: str, deadline: float) -> 
         left = deadline - time.perf_counter()
         if left <= 0:
             return None
-        claim = current.solve(None if math.isinf(left) else left)
-        if claim is None or claim.x is None:
+        report = current.solve(None if math.isinf(left) else left)
+        if report is None or report.x is None:
             return None
-        broken = hood.broken(claim.x, tolerance=_TOLERANCE, limit=_WALLS)
+        broken = hood.broken(report.x, tolerance=_TOLERANCE, limit=_WALLS)
         # A wall that is in the program is broken by the solver's tolerance only.
         new = np.setdiff1d(broken, walls.units)
         if len(new) == 0:
-            duals = np.zeros(len(walls.units)) if claim.duals is None else claim.duals[program.rows :]
-            return LocalOptimum(claim.x, walls.units, walls.matrix, np.maximum(duals, 0.0))
+            duals = np.zeros(len(walls.units)) if report.duals is None else report.duals[program.rows :]
+            return LocalOptimum(report.x, walls.units, walls.matrix, np.maximum(duals, 0.0))
         current.add(*walls.grow(new))
 
 
@@ -138,16 +138,16 @@ class _Current:
             row_upper=np.concatenate([before.row_upper, upper]),
         )
 
-    def solve(self, time_limit: float | None) -> Claim | None:
+    def solve(self, time_limit: float | None) -> SolverReport | None:
         """Return what the solver says if it says that it is done or, for a mixed-integer program, has a point."""
         if self._prepared is not None:
             start = self._start if self._prepared.program.is_mixed_integer else None
-            claim = self._prepared.claim(time_limit=time_limit, warm_start=start, gap=FEASIBILITY)
-            if claim.interrupted:
+            report = self._prepared.report(time_limit=time_limit, warm_start=start, gap=FEASIBILITY)
+            if report.interrupted:
                 raise KeyboardInterrupt
-            usable = claim.status is SolutionStatus.OPTIMAL or self._prepared.program.is_mixed_integer
-            return claim if usable else None
+            usable = report.status is SolutionStatus.OPTIMAL or self._prepared.program.is_mixed_integer
+            return report if usable else None
         solution = solve(self._program, self._solver, time_limit=time_limit, warm_start=self._start)
         if solution.x is None:
             return None
-        return Claim(status=solution.status, x=solution.x, duals=solution.duals)
+        return SolverReport(status=solution.status, x=solution.x, duals=solution.duals)

@@ -11,7 +11,7 @@ from relu_attack.network._network import Network
 from relu_attack.network.operators import Dense
 
 
-def with_excess(network: Network, matrix: Tensor, upper: Tensor) -> Network:
+def with_constraint_violations(network: Network, matrix: Tensor, upper: Tensor) -> Network:
     """Return the network with the excesses of linear output constraints as further outputs.
 
     Parameters
@@ -30,7 +30,7 @@ def with_excess(network: Network, matrix: Tensor, upper: Tensor) -> Network:
     --------
     >>> from relu_attack.network import dense_chain
     >>> one = torch.ones(1, 1, dtype=torch.float64)
-    >>> network = with_excess(dense_chain([one], [torch.zeros(1, dtype=torch.float64)]), 2 * one, one[0])
+    >>> network = with_constraint_violations(dense_chain([one], [torch.zeros(1, dtype=torch.float64)]), 2 * one, one[0])
     >>> network.forward(torch.tensor([[3.0], [0.25]], dtype=torch.float64)).outputs
     tensor([[3.0000, 5.0000],
             [0.2500, 0.0000]], dtype=torch.float64)

@@ -15,7 +15,7 @@ from relu_attack.network.operators._base import LinearOperator
 
 
 @dataclass(frozen=True)
-class Run:
+class StridedRun:
     """Entries of one value at evenly spaced places: (row, column), (row + row_step, column + column_step), ..."""
 
     value: float
@@ -41,7 +41,7 @@ Part = tuple[slice, bool, tuple[tuple[float, slice], ...]]
 
 
 @dataclass(frozen=True, eq=False)
-class AlongAxis(LinearOperator):
+class AxisOperator(LinearOperator):
     """A small matrix along one dimension of the array that a row holds, the same at every place of the others.
 
     A row is an array of shape (before, columns, after), and becomes one of shape (before, rows, after). The matrix is
@@ -60,12 +60,12 @@ class AlongAxis(LinearOperator):
     Examples
     --------
     >>> entries = [(0, 0, 1.0), (1, 2, 1.0), (0, 1, -1.0), (1, 3, -1.0)]
-    >>> pairs = AlongAxis.from_entries(entries, (2, 4), before=1, after=1)
+    >>> pairs = AxisOperator.from_entries(entries, (2, 4), before=1, after=1)
     >>> pairs.apply(torch.tensor([[5.0, 3.0, 2.0, 4.0]]))
     tensor([[ 2., -2.]])
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[StridedRun, ...]
     shape: tuple[int, int]
     before: int
     after: int
@@ -73,18 +73,18 @@ class AlongAxis(LinearOperator):
     @staticmethod
     def from_entries(
         entries: Iterable[tuple[int, int, float]], shape: tuple[int, int], *, before: int, after: int
-    ) -> AlongAxis:
+    ) -> AxisOperator:
         """Build the operator from (row, column, value) triples; those of one run must follow each other."""
-        runs: list[Run] = []
+        runs: list[StridedRun] = []
         for row, column, value in entries:
             last = runs[-1] if runs else None
             if last is not None and last.value == value:
                 steps = row - last.rows[-1], column - last.columns[-1]
                 if min(steps) >= 1 and (last.count == 1 or steps == (last.row_step, last.column_step)):
-                    runs[-1] = Run(value, last.count + 1, last.row, last.column, *steps)
+                    runs[-1] = StridedRun(value, last.count + 1, last.row, last.column, *steps)
                     continue
-            runs.append(Run(value, 1, row, column))
-        return AlongAxis(tuple(runs), shape, before, after)
+            runs.append(StridedRun(value, 1, row, column))
+        return AxisOperator(tuple(runs), shape, before, after)
 
     @property
     def inputs(self) -> int:
@@ -95,16 +95,16 @@ class AlongAxis(LinearOperator):
         return self.before * self.shape[0] * self.after
 
     @property
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         return self._most([run.rows for run in self.runs], self.shape[0])
 
     @property
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         return self._most([run.columns for run in self.runs], self.shape[1])
 
     @property
     def copies(self) -> bool:
-        return self.terms <= 1 and all(abs(run.value) == 1 for run in self.runs)
+        return self.row_nnz <= 1 and all(abs(run.value) == 1 for run in self.runs)
 
     @staticmethod
     def _most(places: list[range], size: int) -> int:
@@ -146,16 +146,16 @@ class AlongAxis(LinearOperator):
                 into.add_(source[:, place], alpha=value)
         return result.view(len(rows), self.before * to * self.after)
 
-    def absolute(self) -> AlongAxis:
+    def absolute(self) -> AxisOperator:
         return replace(self, runs=tuple(replace(run, value=abs(run.value)) for run in self.runs))
 
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> AlongAxis:
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> AxisOperator:
         return self
 
     def is_finite(self) -> bool:
         return all(isfinite(run.value) for run in self.runs)
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         values = torch.tensor([run.value for run in self.runs for _ in run.rows], dtype=torch.float64)
         rows = self._places([row for run in self.runs for row in run.rows], self.shape[0])
         columns = self._places([column for run in self.runs for column in run.columns], self.shape[1])

@@ -17,7 +17,7 @@ _BLOCK = 2**21
 
 
 @dataclass(frozen=True, eq=False)
-class Widened(LinearOperator):
+class UpcastDense(LinearOperator):
     """A dense matrix in float64 whose numbers are kept in float32, which they are all taken from.
 
     A block of rows is widened when it is needed, to the last bit what it would be in a copy in float64, which is twice
@@ -32,7 +32,7 @@ class Widened(LinearOperator):
 
     Examples
     --------
-    >>> matrix = Widened(torch.tensor([[1.0, -2.0], [0.5, 4.0]]))
+    >>> matrix = UpcastDense(torch.tensor([[1.0, -2.0], [0.5, 4.0]]))
     >>> matrix.apply(torch.ones(1, 2, dtype=torch.float64))
     tensor([[-1.0000,  4.5000]], dtype=torch.float64)
     """
@@ -49,11 +49,11 @@ class Widened(LinearOperator):
         return self.weight.shape[0]
 
     @property
-    def terms(self) -> int:
+    def row_nnz(self) -> int:
         return self.inputs
 
     @property
-    def transpose_terms(self) -> int:
+    def column_nnz(self) -> int:
         return self.outputs
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
@@ -85,7 +85,7 @@ class Widened(LinearOperator):
         rows = self.weight[index].to(dtype)
         return rows.abs_() if self.of_magnitudes else rows
 
-    def absolute(self) -> Widened:
+    def absolute(self) -> UpcastDense:
         return replace(self, of_magnitudes=True)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LinearOperator:
@@ -97,7 +97,7 @@ class Widened(LinearOperator):
     def is_finite(self) -> bool:
         return all_finite(self.weight)
 
-    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+    def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns = torch.nonzero(self.weight, as_tuple=True)
         values = self.weight[rows, columns].double()
         return rows, columns, values.abs_() if self.of_magnitudes else values
