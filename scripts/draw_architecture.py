@@ -1,7 +1,8 @@
 """Draw the packages of relu_attack and their imports as docs/figures/architecture.svg.
 
-Run ``python scripts/draw_architecture.py`` after a change of what a package imports. An arrow leads from a package to one that it imports; imports that follow from a chain of other arrows are left out.
-Rows follow from the imports (longest path), so that every arrow leads downwards; a circle is an error.
+Run ``python scripts/draw_architecture.py`` after a change of what a package imports. An arrow leads from a package to
+one that it imports; imports that follow from a chain of other arrows are left out. Rows follow from the imports
+(longest path), so that every arrow leads downwards; a circle is an error.
 """
 
 from __future__ import annotations
