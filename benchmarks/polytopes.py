@@ -78,17 +78,17 @@ def random_cases() -> Iterator[Case]:
 def concrete_cases() -> Iterator[Case]:
     """Return the quickstart's question, and nine like it."""
     _, question = load_configuration(QUICKSTART, {})
-    given, (budget, *cheaper) = question.domain.inequalities(), (100.0, *BUDGETS)
-    assert float(given.upper[-1]) == budget, "the last row of the quickstart is the cost"
+    given, (budget, *cheaper) = question.domain.require_linear_rows(), (100.0, *BUDGETS)
+    assert float(given.ub[-1]) == budget, "the last row of the quickstart is the cost"
 
     def case(name: str, limit: float, lower: torch.Tensor, upper: torch.Tensor) -> Case:
-        b = given.upper.clone()
+        b = given.ub.clone()
         b[-1] = limit
         return Case(
-            "concrete", name, question.model, ra.Polytope(given.matrix, b, lower=lower, upper=upper), question.objective
+            "concrete", name, question.model, ra.Polytope(given.A, b, lower=lower, upper=upper), question.objective
         )
 
-    lower, upper = given.lower_bounds, given.upper_bounds
+    lower, upper = given.lower, given.upper
     for limit in (budget, *cheaper):
         yield case(f"budget {limit:g}", limit, lower, upper)
     center = question.domain.project(lower + (upper - lower) / 2)

@@ -4,7 +4,7 @@ from relu_attack._loading import ended_by_interrupts, without_collection
 
 with ended_by_interrupts(), without_collection():
     from relu_attack.api import ReLUOptimizer, bounds, maximize, minimize
-    from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
+    from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LinearConstraints, LInfBall, Polytope
     from relu_attack.errors import (
         DomainError,
         FileFormatError,
@@ -47,6 +47,7 @@ __all__ = [
     "L2Ball",
     "LInfBall",
     "Linear",
+    "LinearConstraints",
     "Margin",
     "MemoryLimitError",
     "ModelError",

@@ -13,7 +13,7 @@ from relu_attack._checks import ArrayLike
 from relu_attack._deadline import Interruption, interruptible
 from relu_attack._memory import named_memory_errors
 from relu_attack.bounds import bound_problem, bound_rows
-from relu_attack.domains import Domain
+from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import ModelError, OptionError
 from relu_attack.model import Model, check_agreement, comparison_points
 from relu_attack.network import lower
@@ -74,8 +74,7 @@ class ReLUOptimizer:
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise OptionError(f"dtype of the walk must be torch.float32 or torch.float64, got {dtype}")
-        if not isinstance(domain, Domain):
-            raise OptionError(f"domain must be a Box, a ball or a Polytope, got {type(domain).__name__}")
+        check_domain(domain)
         if objective is not None and not isinstance(objective, Objective):
             raise OptionError(f"objective must be an Output, a Linear or a Margin, got {type(objective).__name__}")
         if output_constraints is not None and not isinstance(output_constraints, OutputConstraints):

@@ -71,7 +71,7 @@ def answers_in_l1_balls() -> Observed:
         center = torch.randn(4, generator=generator, dtype=torch.float64)
         ball = ra.L1Ball(center, radius=0.3)
         far = torch.randn(16, 4, generator=generator, dtype=torch.float64)
-        for point in torch.cat([ball.project(center + far), ball.support(far)]).tolist():
+        for point in torch.cat([ball.project(center + far), ball.maximizer(far)]).tolist():
             tried += 1
             norm = sum(abs(Fraction(a) - Fraction(c)) for a, c in zip(point, center.tolist(), strict=True))
             beyond = norm - Fraction(float(ball.radius))

@@ -3,13 +3,11 @@
 from relu_attack.bounds._backward import AffineBound
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._combinations import Relaxed, RowCombination, bound_combinations, optimize_combination
-from relu_attack.bounds._concretization import box_support
 from relu_attack.bounds._crown import Range, bound_layers, crown
 from relu_attack.bounds._interval import activation_range, affine_range, interval
 from relu_attack.bounds._lp import lp
 from relu_attack.bounds._lp_tightened import lp_tightened
 from relu_attack.bounds._milp_tightened import milp_tightened
-from relu_attack.bounds._multipliers import Halfspaces
 from relu_attack.bounds._registry import BOUNDS, bound_problem, bound_rows, upper_bound
 from relu_attack.bounds._slopes import SlopeOptimizer
 
@@ -17,7 +15,6 @@ __all__ = [
     "BOUNDS",
     "AffineBound",
     "Bounds",
-    "Halfspaces",
     "Range",
     "Relaxed",
     "RowCombination",
@@ -28,7 +25,6 @@ __all__ = [
     "bound_layers",
     "bound_problem",
     "bound_rows",
-    "box_support",
     "crown",
     "interval",
     "lp",

@@ -10,11 +10,11 @@ from torch import Tensor
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds._backward import AffineBound
 from relu_attack.bounds._bounds import Bounds
-from relu_attack.bounds._concretization import Support, bounding_ends, set_support
+from relu_attack.bounds._concretization import bounding_ends, set_support
 from relu_attack.bounds._crown import KEPT, MEMORY_LIMIT, bound_layers, crown, intersect, lower_and_upper
 from relu_attack.bounds._interval import activation_range, box_turns
 from relu_attack.bounds._slopes import SlopeOptimizer
-from relu_attack.domains import Domain
+from relu_attack.domains import Domain, Support
 from relu_attack.network import Network
 
 # Share of the time that CROWN may take before.

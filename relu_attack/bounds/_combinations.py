@@ -10,9 +10,8 @@ from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds._backward import AffineBound, RelaxedLayer, substitute
-from relu_attack.bounds._concretization import box_support
-from relu_attack.bounds._multipliers import Halfspaces
 from relu_attack.bounds._slopes import Adam, Adjoint, SlopeOptimizer, adjoint, moved_slopes
+from relu_attack.domains import Halfspaces, box_support
 from relu_attack.rounding import tiny, up
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds._backward import AffineBound, RelaxedLayer, substitute
 from relu_attack.bounds._bounds import Bounds
-from relu_attack.bounds._concretization import BoxSupport, Support, bounding_ends, set_support
+from relu_attack.bounds._concretization import bounding_ends, set_support
 from relu_attack.bounds._interval import activation_range, affine_range, box_turns, interval, objective_range
 from relu_attack.bounds._relaxation import relax
 from relu_attack.bounds._slopes import SlopeOptimizer, optimize_slopes
-from relu_attack.domains import Domain
+from relu_attack.domains import Domain, Support
 from relu_attack.network import Network
 from relu_attack.rounding import outward, up
 
@@ -160,7 +160,7 @@ def bound_layers(
         if known is not None:
             found = intersect(found, known[index])
         # Over boxes intervals are exact in the first layer.
-        if substituted and (steps or not isinstance(support, BoxSupport)) and not deadline.passed:
+        if substituted and (steps or not support.of_boxes) and not deadline.passed:
             chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
             found = _bound_units(map_, steps, support, found, chosen, descent, memory_limit, deadline)
         steps.append(RelaxedLayer(map_, relax(layer.slope, *found)))

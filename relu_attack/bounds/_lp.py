@@ -11,7 +11,6 @@ from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._crown import crown
 from relu_attack.bounds._interval import activation_range
 from relu_attack.bounds._triangle_program import CROWN, TriangleRelaxation, has_program
-from relu_attack.domains import L2Ball
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 
@@ -22,8 +21,8 @@ def lp(problem: Problem, *, deadline: Deadline = NEVER) -> Bounds:
     Parameters
     ----------
     problem
-        One set; its objectives are bounded one by one. Programs see the box around an `L2Ball` only, but what `crown`
-        found over the ball itself holds for their units.
+        One set; its objectives are bounded one by one. Programs see the box around a set without linear rows only, but
+        what `crown` found over the set itself holds for their units.
     deadline
         When no program is started any more and the one that runs is stopped. Ends that are not done by then are those
         of `crown`, which stops after its share of the time.
@@ -71,7 +70,7 @@ def lp(problem: Problem, *, deadline: Deadline = NEVER) -> Bounds:
     box = domain.bounding_box()
     ends = activation_range(network.layers[-1], *known.layers[-1]) if known.layers else (box.lower, box.upper)
     size = torch.maximum(*(end.abs().reshape(-1) for end in ends))
-    seen = box if isinstance(domain, L2Ball) else domain
+    seen = domain if domain.is_polyhedral else box
     rows = TriangleRelaxation.of_objective(network, seen, list(known.layers), size, objective, deadline)
     if rows is None:
         return known

@@ -11,7 +11,6 @@ from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._crown import crown, intersect
 from relu_attack.bounds._interval import activation_range, affine_range, objective_range
 from relu_attack.bounds._triangle_program import CROWN, Range, TriangleRelaxation, has_program
-from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 
@@ -43,8 +42,6 @@ def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable:
 
     Raises
     ------
-    DomainError
-        For a set without linear rows, such as an `L2Ball`.
     OptionError
         For a batch of sets.
 
@@ -79,19 +76,19 @@ def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable:
     if deadline.passed:
         return replace(known, method="lp_tightened")
     box = domain.bounding_box()
+    seen = domain if domain.is_polyhedral else box
+    plain = seen.is_box and not seen.one_hot
     lower, upper = (end.reshape(1, -1) for end in (box.lower, box.upper))
     ranges: list[Range] = []
     for index, layer in enumerate(network.layers):
         found = intersect(affine_range(layer.affine, lower, upper), known.layers[index])
-        chosen = torch.full_like(layer.slope, bool(index) or not _is_box(domain), dtype=torch.bool)
+        chosen = torch.full_like(layer.slope, bool(index) or not plain, dtype=torch.bool)
         if only_unstable:
             chosen &= (found[0][0] < 0) & (found[1][0] > 0) & (layer.slope < 1)
         if bool(chosen.any()) and has_program(ranges) and not deadline.passed:
             # What is kept for the objective aside, the layers that are left get equal shares of the time.
             share = deadline.share((1 - _KEPT) / (len(network.layers) - index))
-            rows = TriangleRelaxation.of_units(
-                network, domain, ranges, torch.maximum(lower.abs(), upper.abs())[0], share
-            )
+            rows = TriangleRelaxation.of_units(network, seen, ranges, torch.maximum(lower.abs(), upper.abs())[0], share)
             if rows is not None:
                 found = rows.tighten(found, chosen, share, until_stable=only_unstable)
         ranges.append(found)
@@ -99,12 +96,7 @@ def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable:
     found = intersect(objective_range(network.output, lower, upper, objective), (known.lower, known.upper))
     if has_program(ranges) and not deadline.passed:
         size = torch.maximum(lower.abs(), upper.abs())[0]
-        rows = TriangleRelaxation.of_objective(network, domain, ranges, size, objective, deadline)
+        rows = TriangleRelaxation.of_objective(network, seen, ranges, size, objective, deadline)
         if rows is not None:
             found = rows.tighten(found, torch.ones(len(objective), dtype=torch.bool), deadline, until_stable=False)
     return Bounds(*found, tuple(ranges), method="lp_tightened", sound=True)
-
-
-def _is_box(domain: Domain) -> bool:
-    rows = domain.inequalities()
-    return len(rows.matrix) == 0 and len(rows.equality_matrix) == 0 and not domain.one_hot

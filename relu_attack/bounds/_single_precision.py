@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from relu_attack.domains import Box, Domain
+from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.network import Combined, Dense, Diagonal, LinearOperator, Network, Selection, UpcastDense
-from relu_attack.rounding import box_of
 
 
-def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> tuple[Network, Box, Tensor]:
+def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> tuple[Network, Domain, Tensor]:
     """Return a network, a box and objective rows in float32 whose bounds hold for those in float64.
 
     Weights and rows stay what they are, to the last bit, as those of a float32 model do; the box is rounded outward.
@@ -39,7 +38,7 @@ def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> 
             f"torch.get_float32_matmul_precision() is {torch.get_float32_matmul_precision()!r}; bounds in float32 hold "
             "with 'highest' only, or take float64"
         )
-    if not isinstance(domain, Box):
+    if not domain.is_box:
         raise OptionError(
             f"the domain is a {type(domain).__name__}; bounds in float32 are for boxes; take its box, or float64"
         )
@@ -47,9 +46,7 @@ def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> 
         _check_exact(numbers, place)
     _check_exact(objective, "the objective")
     around = domain.to(device="cpu", dtype=torch.float64).bounding_box()
-    ends = box_of(around.lower, around.upper, torch.float32)
-    lower, upper = (end if domain.batch is None else end.squeeze(1) for end in ends)
-    return network.to(dtype=torch.float32), Box(lower, upper, shape=domain.shape), objective.float()
+    return network.to(dtype=torch.float32), around.to(dtype=torch.float32).bounding_box(), objective.float()
 
 
 def _numbers(network: Network) -> Iterator[tuple[str, Tensor]]:

@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike, as_tensor
+from relu_attack.domains import find_ball
 from relu_attack.errors import DomainError, OptionError
 from relu_attack.result import Status
-from relu_attack.robustness import STEPS, Clip, WorstCase, find_ball, read_options, read_pair, worst_case
+from relu_attack.robustness import STEPS, Clip, WorstCase, read_options, read_pair, worst_case
 
 
 def check_whole(name: str, value: int, least: int) -> None:

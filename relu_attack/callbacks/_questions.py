@@ -14,7 +14,7 @@ from relu_attack.api import ReLUOptimizer
 from relu_attack.bounds import BOUNDS
 from relu_attack.callbacks._batch import Samples
 from relu_attack.callbacks._options import Attack, check_whole, given
-from relu_attack.domains import Domain
+from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
 from relu_attack.result import Status
@@ -66,10 +66,9 @@ class Question(ABC):
         """Raise where the model does not fit; a question that cannot tell beforehand does nothing."""
 
 
-def check_domain(domain: Domain, objective: Objective | None, bounds: str) -> None:
+def check_question(domain: Domain, objective: Objective | None, bounds: str) -> None:
     """Raise `OptionError` unless these are a set, an objective or None, and the name of a method of bounds."""
-    if not isinstance(domain, Domain):
-        raise OptionError(f"domain must be a Box, a ball or a Polytope, got {type(domain).__name__}")
+    check_domain(domain)
     if objective is not None and not isinstance(objective, Objective):
         raise OptionError(f"objective must be an Output, a Linear or a Margin, got {type(objective).__name__}")
     if not isinstance(bounds, str) or bounds not in BOUNDS:
@@ -90,7 +89,7 @@ class OverDomain(Question):
     seed: int
 
     def __post_init__(self) -> None:
-        check_domain(self.domain, self.objective, self.bounds)
+        check_question(self.domain, self.objective, self.bounds)
         find_method(self.method).budget(iterations=self.steps, time_limit=self.time_limit)
         if self.restarts is not None:
             check_whole("restarts", self.restarts, 1)

@@ -13,7 +13,7 @@ from relu_attack.callbacks._lightning import Trainer
 from relu_attack.callbacks._monitor import Monitor
 from relu_attack.callbacks._network import NetworkOf
 from relu_attack.callbacks._options import check_number, check_whole
-from relu_attack.callbacks._questions import check_domain
+from relu_attack.callbacks._questions import check_question
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
@@ -115,7 +115,7 @@ class StopOnBound(Monitor[Envelope]):
         log_key_prefix: str = "envelope",
     ) -> None:
         super().__init__(network=network, every_n_epochs=every_n_epochs, log_key_prefix=log_key_prefix)
-        check_domain(domain, objective, bounds)
+        check_question(domain, objective, bounds)
         limits = [(name, limit) for name, limit in (("above", above), ("below", below)) if limit is not None]
         if not limits:
             raise OptionError("give a limit: above, below or both")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.config import Array, Configuration, RecipeReport, at_limit, reading_step
-from relu_attack.domains import Domain, Polytope
+from relu_attack.domains import Domain
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
 
@@ -146,8 +146,8 @@ def output_lines(
 
 def _limits(domain: Domain) -> tuple[list[float], list[float]]:
     exact = domain.to(device="cpu", dtype=torch.float64)
-    if isinstance(exact, Polytope):
-        rows = exact.inequalities()
-        return rows.lower_bounds.tolist(), rows.upper_bounds.tolist()
+    rows = exact.linear_rows()
+    if rows is not None and not rows.auxiliary:
+        return rows.lower.tolist(), rows.upper.tolist()
     box = exact.bounding_box()
     return box.lower.tolist(), box.upper.tolist()

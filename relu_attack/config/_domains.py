@@ -207,7 +207,7 @@ def _check_divisor(domain: Polytope, constraint: Constraint, number: int) -> Non
     if constraint.ratio is None:
         return
     divisor = torch.as_tensor(constraint.ratio.to)
-    smallest = float(divisor @ domain.support(-divisor))
+    smallest = float(divisor @ domain.maximizer(-divisor))
     if smallest < -domain.tolerance * max(1.0, float(divisor.abs().max())):
         name = constraint.name or f"constraint {number}"
         raise DomainError(f"the divisor of {name} is {smallest:.3g} at a point of the set; it must not be negative")

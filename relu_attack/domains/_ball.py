@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
+from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape
 from relu_attack.domains._box import Box, steps_to_bounds
-from relu_attack.domains._domain import Domain, flatten, read_shape, resolve_shape
+from relu_attack.domains._domain import Domain
 from relu_attack.errors import DomainError
 from relu_attack.rounding import ball_ends, box_of, down, exact_sum_above, gamma, inner_box_of, tiny, up
 
@@ -174,6 +175,13 @@ class ClippedBall(Domain):
         """Say whether the norm of an exact offset is at most an exact radius."""
 
     @abstractmethod
+    def _norm_bound(self, rows: Tensor) -> Tensor:
+        """Return upper bounds of linear functions (..., functions, inputs) over the ball, (..., functions).
+
+        Functions and ball are float64; the clip box may count or not.
+        """
+
+    @abstractmethod
     def _draw(self, count: int, generator: torch.Generator | None) -> Tensor:
         """Return points (..., count, inputs) uniform in the ball of radius 1, in float64, for each set."""
 
@@ -309,7 +317,7 @@ class ClippedBall(Domain):
         offset = self._draw(count, generator).to(self.device) * self.radius.unsqueeze(-1)
         return self.project((self.center_point.double() + offset).to(self.dtype))
 
-    def support(self, direction: Tensor) -> Tensor:
+    def maximizer(self, direction: Tensor) -> Tensor:
         center = self.center_point.double()
         direction = self._check_points(direction).double()
         size = direction.abs().amax(-1, keepdim=True)
@@ -322,6 +330,25 @@ class ClippedBall(Domain):
         step = torch.where((direction == 0).all(-1), torch.inf, step)
         step = torch.minimum(step, steps_to_bounds(points, direction, self.clip_low, self.clip_high))
         return torch.where(self.contains(points), step, 0.0).to(self.dtype)
+
+    @property
+    def inner_bounds(self) -> tuple[Tensor, Tensor]:
+        """Bounds that points keep besides the norm, those of the clip box: each (inputs,) or (P, 1, inputs)."""
+        return self.clip_low, self.clip_high
+
+    def upper_bound(self, coefficients: Tensor) -> Tensor:
+        rows, shape = self._rows_of_sets(coefficients)
+        bound = self.to(device=rows.device, dtype=torch.float64)._norm_bound(rows.double()).reshape(rows.shape[:-1])
+        bound = up(bound if rows.dtype == torch.float64 else bound.to(rows.dtype))
+        return torch.minimum(self._box_bound(rows), bound).reshape(shape)
+
+    def excludes(self, lower: Tensor, upper: Tensor) -> Tensor:
+        center = self.to(device=lower.device, dtype=torch.float64).center_point.reshape(-1)
+        offset = torch.clamp(center, lower, upper) - center
+        # Squares of large numbers overflow. What underflows makes the distance smaller.
+        scale = offset.abs().amax(1, keepdim=True).clamp_min(tiny(offset.dtype))
+        distance = scale[:, 0] * self._norm(offset / scale)
+        return distance * (1 - gamma(2 * (self.inputs + 8), offset.dtype)) > self.radius.to(lower.device)
 
     def bounding_box(self) -> Box:
         lower, upper = self._ends()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, common_dtype, first_index
 from relu_attack.domains import _integrality
-from relu_attack.domains._domain import Domain, Inequalities, flatten, read_shape, resolve_shape, uniform
+from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape, uniform
+from relu_attack.domains._domain import Domain
+from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._steepest import BoxMove, SteepestMove
 from relu_attack.errors import DomainError
 from relu_attack.rounding import box_of, inner_box_of
@@ -170,7 +172,7 @@ class Box(Domain):
         share = uniform(*leading, self.inputs, generator=generator)
         return self.project(torch.lerp(self.lower, self.upper, share.to(self.device, self.dtype)))
 
-    def support(self, direction: Tensor) -> Tensor:
+    def maximizer(self, direction: Tensor) -> Tensor:
         return torch.where(self._check_points(direction) > 0, self.upper, self.lower)
 
     def steepest_move(self, walkers: int) -> SteepestMove:
@@ -181,21 +183,40 @@ class Box(Domain):
         return steps_to_bounds(points, direction, self.lower, self.upper)
 
     @property
+    def is_box(self) -> bool:
+        return True
+
+    @property
     def is_polyhedral(self) -> bool:
         return self.batch is None
 
-    def inequalities(self) -> Inequalities:
+    def linear_rows(self) -> LinearConstraints | None:
         if self.batch is not None:
-            raise DomainError(f"a batch of {self.batch} boxes has no one set of rows; take one box at a time")
-        none, box = self.lower.new_zeros(0, self.inputs), self.bounding_box()
-        return Inequalities(
-            matrix=none,
-            upper=self.lower.new_zeros(0),
-            equality_matrix=none,
-            equality_value=self.lower.new_zeros(0),
-            lower_bounds=box.lower,
-            upper_bounds=box.upper,
-        )
+            return None
+        box, groups = self.to(device="cpu", dtype=torch.float64).bounding_box(), self.groups
+        return LinearConstraints(groups.A, groups.lb, groups.ub, lower=box.lower, upper=box.upper)
+
+    def upper_bound(self, coefficients: Tensor) -> Tensor:
+        if self.one_hot:
+            return super().upper_bound(coefficients)
+        rows, shape = self._rows_of_sets(coefficients)
+        return self._box_bound(rows).reshape(shape)
+
+    def excludes(self, lower: Tensor, upper: Tensor) -> Tensor:
+        low, high = (end.to(lower.device).reshape(-1) for end in self._around())
+        return ((lower > high) | (upper < low)).any(1)
+
+    def join(self, others: Sequence[Domain]) -> Box | None:
+        sets = (self, *others)
+        plain = all(type(one) is Box and one.batch is None and not one.integer for one in sets)
+        if not plain or any(one.shape != self.shape for one in others):
+            return None
+        ends = zip(*((one.lower, one.upper) for one in sets if isinstance(one, Box)), strict=True)
+        return Box(*(torch.stack(end) for end in ends), shape=self.shape)
+
+    def representable(self, point: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+        low, high = representable_ends(self.lower, self.upper, dtype)
+        yield torch.where(low <= high, torch.clamp(point.to(dtype).double(), low, high), point)
 
     def normalized(self) -> tuple[Box, Tensor, Tensor]:
         width = self.upper - self.lower
@@ -257,3 +278,27 @@ def steps_to_bounds(points: Tensor, direction: Tensor, lower: Tensor, upper: Ten
     step = torch.where(direction == 0, torch.inf, (wall - points) / direction).amin(-1)
     inside = ((points >= lower) & (points <= upper)).all(-1)
     return torch.where(inside, step, 0.0)
+
+
+def representable_ends(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the smallest and the largest numbers of `dtype` in ranges of float64, as float64.
+
+    The first is above the second where there is none.
+
+    Examples
+    --------
+    >>> low, high = representable_ends(*torch.tensor([[0.1], [0.5]]).double(), torch.float32)
+    >>> (low.float().tolist(), high.float().tolist()) == (torch.tensor([0.1]).tolist(), [0.5])
+    True
+    """
+    low, high = _neighbors(lower, dtype)[1], _neighbors(upper, dtype)[0]
+    return low, high
+
+
+def _neighbors(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the nearest numbers of `dtype` that are at most, and at least, the float64 `values`; both as float64."""
+    near = values.to(dtype)
+    infinity = torch.full_like(near, torch.inf)
+    below = torch.where(near.double() > values, torch.nextafter(near, -infinity), near)
+    above = torch.where(near.double() < values, torch.nextafter(near, infinity), near)
+    return below.double(), above.double()

@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, check_is
-from relu_attack._deadline import Deadline
-from relu_attack.domains import _integrality
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack.domains import _deprecated, _integrality
+from relu_attack.domains._arrangement import normal
+from relu_attack.domains._halfspaces import Halfspaces
+from relu_attack.domains._linear_constraints import LinearConstraints, sum_to_one
+from relu_attack.domains._row_bounds import RowsInBox
 from relu_attack.domains._steepest import ProjectedMove, SteepestMove
+from relu_attack.domains._support import box_support
 from relu_attack.errors import DomainError
+from relu_attack.rounding import box_of, up
 
 if TYPE_CHECKING:
     from relu_attack.domains._box import Box
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inequalities:
-    """A set as linear rows over its inputs x and, for some sets, auxiliary variables s.
-
-    The set is all x such that, for some s, ``matrix @ (x, s) <= upper``, ``equality_matrix @ (x, s) =
-    equality_value`` and ``lower_bounds <= (x, s) <= upper_bounds``.
-
-    Attributes
-    ----------
-    matrix
-        Shape (rows, inputs + auxiliary).
-    upper
-        Shape (rows,).
-    equality_matrix
-        Shape (equalities, inputs + auxiliary).
-    equality_value
-        Shape (equalities,).
-    lower_bounds, upper_bounds
-        Shape (inputs + auxiliary,); infinite where there is none.
-    auxiliary
-        How many of the columns, the last ones, are auxiliary variables.
-    """
-
-    matrix: Tensor
-    upper: Tensor
-    equality_matrix: Tensor
-    equality_value: Tensor
-    lower_bounds: Tensor
-    upper_bounds: Tensor
-    auxiliary: int = 0
 
 
 class Domain(ABC):
@@ -61,9 +35,13 @@ class Domain(ABC):
     single set ``(inputs,)``, so that each operation is written once. Points ``(points, inputs)`` given to a
     batch are the same points for each set.
 
-    A set has two faces. One contains all its exact points and is for proofs: `bounding_box` and `inequalities`, made
-    from the numbers that the user gave. The other lies inside and is for answers: what `project`, `round`, `sample` and
-    `support` return lies in the set in real arithmetic (but for linear rows, which hold to `tolerance`).
+    A set has two faces. One contains all its exact points and is for proofs: `bounding_box`, `upper_bound`, `excludes`
+    and `linear_rows`, made from the numbers that the user gave. The other lies inside and is for answers: what
+    `project`, `round`, `sample` and `maximizer` return lies in the set in real arithmetic (but for linear rows, which
+    hold to `tolerance`).
+
+    A set of your own is a subclass with the abstract methods; it then works with every method and bound that needs no
+    linear rows. The other methods have defaults that hold for every set, and those that know more replace them.
 
     A point is returned in the dtype of its set: that of the tensors and arrays it is made from, float64 where there are
     only numbers and sequences. Random numbers are drawn on the CPU, so that a seed means the same on each device.
@@ -81,9 +59,28 @@ class Domain(ABC):
     """
 
     shape: tuple[int, ...]
-    batch: int | None
+    batch: int | None = None
     integer: tuple[int, ...] = ()
     one_hot: tuple[tuple[int, ...], ...] = ()
+    _deadline: Deadline = NEVER
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        _deprecated.adapt(cls)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._facts())})"
+
+    def _facts(self) -> Iterator[str]:
+        """Yield what the one line of `repr` says."""
+        yield from ([] if self.batch is None else [f"batch={self.batch}"])
+        yield from (f"inputs={self.inputs}", f"shape={self.shape}", f"dtype={str(self.dtype).removeprefix('torch.')}")
+        if self.device.type != "cpu":
+            yield f"device={str(self.device)!r}"
+        if self.integer:
+            yield f"integer={len(self.integer)}"
+        if self.one_hot:
+            yield f"one_hot={len(self.one_hot)}"
 
     @property
     def inputs(self) -> int:
@@ -111,10 +108,14 @@ class Domain(ABC):
     def within(self, deadline: Deadline) -> Domain:
         """Return the set for a call that ends at a deadline: what takes long in it, such as programs, stops then.
 
-        What it answers holds as before; after the deadline a box is larger, and a projection not the nearest point. By
-        default that is the set itself, where nothing takes long.
+        What it answers holds as before; after the deadline a box is larger, a bound is that of the box, and a
+        projection is not the nearest point. By default that is the set itself where it has no rows: nothing takes long.
         """
-        return self
+        if not self.is_polyhedral and not self.one_hot:
+            return self
+        timed = copy.copy(self)
+        vars(timed)["_deadline"] = deadline
+        return timed
 
     def single(self, index: int) -> Domain:
         """Return set `index` of a batch as a set of its own; a single set is the same for every index."""
@@ -194,8 +195,20 @@ class Domain(ABC):
         """Return random points of the set, shape (count, inputs), or (P, count, inputs) for a batch of sets."""
 
     @abstractmethod
-    def support(self, direction: Tensor) -> Tensor:
+    def maximizer(self, direction: Tensor) -> Tensor:
         """Return a point of the set that maximizes ``direction . x``, for each of (..., inputs)."""
+
+    def approximate_maximizer(self, direction: Tensor) -> Tensor:
+        """Return a point at which ``direction . x`` is about largest, perhaps just outside the set, cheaply.
+
+        Subgradients are taken there; no bound relies on it. By default that is the `maximizer`.
+        """
+        return self.maximizer(direction)
+
+    def support(self, direction: Tensor) -> Tensor:
+        """Return `maximizer`, which is the name of it now; this one goes in the next release."""
+        _deprecated.warn_renamed("support", "maximizer")
+        return self.maximizer(direction)
 
     @abstractmethod
     def max_step(self, points: Tensor, direction: Tensor) -> Tensor:
@@ -204,14 +217,100 @@ class Domain(ABC):
         Infinite where the direction is zero; 0 where the point is outside or the first step leaves.
         """
 
+    def ascend(self, points: Tensor, gradient: Tensor, length: float | Tensor) -> Tensor:
+        """Return where a step of a walk ends: in the set, from its `points` (..., inputs) along a gradient.
+
+        By default the step is ``length * gradient``, and the point is then projected.
+        """
+        return self.project_((points + length * gradient).to(self.dtype))
+
     @property
-    def is_polyhedral(self) -> bool:
-        """Whether `inequalities` returns rows: linear programs over the set, and walks by them, need them."""
+    def is_box(self) -> bool:
+        """Whether the set is its own bounding box (the relaxation: whole numbers and groups aside)."""
         return False
 
-    @abstractmethod
-    def inequalities(self) -> Inequalities:
-        """Return rows that all exact points satisfy; raise `DomainError` for a set that has none or for a batch."""
+    @property
+    def is_polyhedral(self) -> bool:
+        """Whether `linear_rows` returns rows: linear programs over the set, and walks by them, need them."""
+        return self.linear_rows() is not None
+
+    def linear_rows(self) -> LinearConstraints | None:
+        """Return rows that all exact points satisfy and no others, with the equations of the one-hot groups.
+
+        By default None: the set is not polyhedral. None for a batch, too: each of its sets has rows of its own.
+        """
+        return None
+
+    def require_linear_rows(self) -> LinearConstraints:
+        """Return `linear_rows`.
+
+        Raises
+        ------
+        DomainError
+            Where there are none.
+        """
+        rows = self.linear_rows()
+        if rows is None:
+            kind = type(self).__name__
+            raise DomainError(
+                f"{kind} is not polyhedral: it has no linear rows; take a method without linear programs, or its "
+                "bounding_box()"
+                if self.batch is None
+                else f"a batch of {self.batch} sets ({kind}) has no one set of rows; take one at a time, single(i)"
+            )
+        return rows
+
+    def inequalities(self) -> _deprecated.Inequalities:
+        """Return `linear_rows` in the form of earlier releases; this method goes in the next one."""
+        _deprecated.warn_renamed("inequalities()", "linear_rows()")
+        return _deprecated.Inequalities.of(self.require_linear_rows())
+
+    @property
+    def groups(self) -> LinearConstraints:
+        """The equations that the inputs of each one-hot group sum to 1."""
+        return sum_to_one(self.one_hot, self.inputs)
+
+    def upper_bound(self, coefficients: Tensor) -> Tensor:
+        """Return at least ``max coefficients . x`` over all exact points of the set, in real arithmetic.
+
+        By default that is the bound of the `bounding_box`, or of `linear_rows` by weak duality where it is less; points
+        outside of the one-hot groups do not count.
+
+        Parameters
+        ----------
+        coefficients
+            Linear functions, shape (..., inputs), broadcast as points are.
+
+        Returns
+        -------
+        Tensor
+            Shape (...), in the dtype of the coefficients; infinite where nothing is known.
+        """
+        rows, shape = self._rows_of_sets(coefficients)
+        bound = self._box_bound(rows)
+        if self.is_polyhedral or self.one_hot:
+            exact = self.to(device="cpu", dtype=torch.float64)
+            for index, own in enumerate(rows):
+                around = RowsInBox.of(exact.single(index))
+                found = around.upper_bound(own.to("cpu", torch.float64), deadline=self._deadline).to(own.device)
+                found = found if own.dtype == torch.float64 else up(found.to(own.dtype))
+                bound[index] = torch.minimum(bound[index], found)
+        return bound.reshape(shape)
+
+    def excludes(self, lower: Tensor, upper: Tensor) -> Tensor:
+        """Return which boxes surely hold no exact point of this single set, shape (boxes,).
+
+        By default those that `linear_rows` rule out, one by one; none where there are no rows.
+
+        Parameters
+        ----------
+        lower, upper
+            Ends of the boxes, each (boxes, inputs), in float64.
+        """
+        rows = self.linear_rows()
+        if rows is None or rows.auxiliary:
+            return torch.zeros(len(lower), dtype=torch.bool, device=lower.device)
+        return Halfspaces.of(self).to(lower.device).excludes(lower, upper)
 
     @abstractmethod
     def bounding_box(self) -> Box:
@@ -246,7 +345,35 @@ class Domain(ABC):
         """Return extreme points of the set in random directions, shaped as `sample` does."""
         leading = (count,) if self.batch is None else (self.batch, count)
         direction = normal(*leading, self.inputs, generator=generator)
-        return self.support(direction.to(self.device, self.dtype))
+        return self.maximizer(direction.to(self.device, self.dtype))
+
+    def join(self, others: Sequence[Domain]) -> Domain | None:
+        """Return one batch of this single set and others, in order; None where sets of their kinds have no batches."""
+        return None
+
+    def representable(self, point: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+        """Yield points near a `point` (inputs,) of the set, float64, whose entries are numbers of another dtype.
+
+        They may lie outside by a rounding, the first is the best one inside, and the last may keep its precision where
+        the set hardly has such points.
+        """
+        yield point.to(dtype).double()
+        if self.tolerance:  # equations may have no solution in less than float64
+            yield point
+
+    def _rows_of_sets(self, coefficients: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+        """Return linear functions as (sets, functions, inputs), and the shape of their values."""
+        rows = self._check_points(coefficients)
+        if self.batch is None:
+            return rows.reshape(1, -1, self.inputs), tuple(rows.shape[:-1])
+        rows = rows.expand(self.batch, *rows.shape[-2:]) if rows.dim() > 1 else rows.expand(self.batch, 1, -1)
+        return rows, tuple(rows.shape[:-1])
+
+    def _box_bound(self, rows: Tensor) -> Tensor:
+        """Return upper bounds of rows (sets, functions, inputs) over the bounding boxes, shape (sets, functions)."""
+        box = self.bounding_box()
+        lower, upper = (end.to(rows.device).reshape(-1, self.inputs) for end in (box.lower, box.upper))
+        return up(box_support(*box_of(lower, upper, rows.dtype))(rows.clone()))
 
     def _check_index(self, index: int) -> int:
         """Return the index of a set of the batch; raise `DomainError` where there is none."""
@@ -269,68 +396,3 @@ class Domain(ABC):
                 f"give ({sets}, points, {self.inputs})"
             )
         return points
-
-
-def read_shape(shape: Sequence[int], *, name: str) -> tuple[int, ...]:
-    """Return the shape of one input; raise `DomainError` unless it is a sequence of whole numbers from 0."""
-    known = isinstance(shape, tuple | list) and all(isinstance(size, int) and size >= 0 for size in shape)
-    if not known:
-        raise DomainError(f"{name} shape must be whole numbers, such as (3,) or (1, 28, 28), got {shape!r}")
-    return tuple(shape)
-
-
-def resolve_shape(tensor: Tensor, shape: tuple[int, ...] | None, *, name: str) -> tuple[tuple[int, ...], int | None]:
-    """Tell one input's shape from the batch of sets.
-
-    Without `shape`, the last dimension of a 1-D or 2-D tensor, and the last three of a 3-D or 4-D
-    one, are one input; a dimension before them counts the sets.
-
-    Returns
-    -------
-    shape, batch
-        Shape of one input, and the number of sets or None.
-
-    Raises
-    ------
-    DomainError
-        When the tensor fits neither.
-    """
-    dimensions = tuple(tensor.shape)
-    if shape is None:
-        if not 1 <= len(dimensions) <= 4:
-            raise DomainError(f"{name} has shape {dimensions}; give numbers per input, or shape=(...) of one input")
-        shape = dimensions[-1:] if len(dimensions) <= 2 else dimensions[-3:]
-    shape = read_shape(shape, name=name)
-    if math.prod(shape) == 0:
-        raise DomainError(f"{name} has shape {dimensions}: there are no inputs; at least one is needed")
-    if dimensions == shape or dimensions == (math.prod(shape),):
-        return shape, None
-    if dimensions[1:] in (shape, (math.prod(shape),)):
-        if dimensions[0] == 0:
-            raise DomainError(f"{name} is a batch of 0 sets; at least one is needed")
-        return shape, dimensions[0]
-    raise DomainError(f"{name} has shape {dimensions}, which is neither one input {shape} nor a batch of them")
-
-
-def uniform(*size: int, generator: torch.Generator | None) -> Tensor:
-    """Draw float64 numbers in [0, 1), on the device of the generator."""
-    _check_sizes(size)
-    return torch.rand(*size, generator=generator, dtype=torch.float64, device=generator.device if generator else None)
-
-
-def normal(*size: int, generator: torch.Generator | None) -> Tensor:
-    """Draw float64 standard normal numbers, on the device of the generator."""
-    _check_sizes(size)
-    return torch.randn(*size, generator=generator, dtype=torch.float64, device=generator.device if generator else None)
-
-
-def _check_sizes(size: tuple[int, ...]) -> None:
-    wrong = [count for count in size if not isinstance(count, int) or count < 0]
-    if wrong:
-        raise DomainError(f"the number of points must be a whole number from 0, got {wrong[0]!r}")
-
-
-def flatten(tensor: Tensor, shape: tuple[int, ...], batch: int | None) -> Tensor:
-    """Bring a tensor of sets to (inputs,) or (batch, 1, inputs)."""
-    inputs = math.prod(shape)
-    return tensor.reshape(inputs) if batch is None else tensor.reshape(batch, 1, inputs)

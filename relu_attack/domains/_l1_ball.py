@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from relu_attack.domains._arrangement import products, uniform
 from relu_attack.domains._ball import ClippedBall
-from relu_attack.domains._domain import Inequalities, uniform
+from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._root import find_root
 from relu_attack.domains._steepest import L1Move, SteepestMove
-from relu_attack.errors import DomainError
 from relu_attack.rounding import dot_error, up
 
 
@@ -40,7 +41,7 @@ class L1Ball(ClippedBall):
     --------
     >>> import torch
     >>> ball = L1Ball(torch.zeros(3), 1.0, clip=(0.0, 0.75))
-    >>> ball.support(torch.tensor([1.0, 3.0, 2.0]))
+    >>> ball.maximizer(torch.tensor([1.0, 3.0, 2.0]))
     tensor([0.0000, 0.7500, 0.2500])
     """
 
@@ -103,29 +104,49 @@ class L1Ball(ClippedBall):
         sign = torch.sign(uniform(*sets, count, self.inputs, generator=generator) - 0.5)
         return sign * (share / share.sum(-1, keepdim=True))[..., :-1]
 
+    def _norm_bound(self, rows: Tensor) -> Tensor:
+        """Bound functions over ball and box: for any l >= 0, ``c . x <= l radius + max c . x - l |x - center|``.
+
+        The best l is the size of the last coefficient that the radius is spent on, as in a fractional knapsack.
+        """
+        box, center, radius = self.bounding_box(), self.center_point, self.radius.reshape(-1, 1)
+        ends = torch.stack([box.lower, torch.clamp(center, box.lower, box.upper), box.upper])
+        distance, size = (ends - center).abs(), ends.abs().amax(0)
+        left = radius - distance[1].sum(-1).reshape(-1, 1)
+        room = torch.where(rows > 0, ends[2] - ends[1], ends[1] - ends[0])
+        sizes, order = rows.abs().sort(dim=-1, descending=True)
+        spent = room.gather(-1, order).cumsum(-1)
+        price = torch.where(spent >= left.unsqueeze(-1), sizes, 0.0).amax(-1)
+        # What is concave in an input is largest at an end or at the bend.
+        parts = (rows * end - price.unsqueeze(-1) * far for end, far in zip(ends, distance, strict=True))
+        value = functools.reduce(torch.maximum, parts).sum(-1)
+        far = distance.amax(0).sum(-1).reshape(-1, 1)
+        magnitude = products(rows.abs(), size) + price * (far + radius)
+        operands = rows.abs().sum(-1) + size.sum(-1).reshape(-1, 1) + self.inputs * price
+        operands = operands + distance.sum(0).sum(-1).reshape(-1, 1) + radius
+        bound: Tensor = value + price * radius + dot_error(magnitude, self.inputs + 8, operands)
+        return bound
+
     @property
     def is_polyhedral(self) -> bool:
         return self.batch is None
 
-    def inequalities(self) -> Inequalities:
-        if self.batch is not None:
-            raise DomainError(f"a batch of {self.batch} balls has no one set of rows; take one ball at a time")
-        return self._rows
+    def linear_rows(self) -> LinearConstraints | None:
+        """Return rows in x and its distances s: ``x - center <= s``, ``center - x <= s``, ``sum s <= radius``."""
+        return self.to(device="cpu", dtype=torch.float64)._rows if self.batch is None else None
 
     @cached_property
-    def _rows(self) -> Inequalities:
-        center, radius = self.center_point, self.radius.to(self.dtype)
-        identity, none = torch.eye(self.inputs, dtype=self.dtype, device=self.device), center.new_zeros(1, self.inputs)
+    def _rows(self) -> LinearConstraints:
+        center, radius, inputs = self.center_point, self.radius.reshape(1), self.inputs
+        identity, none = torch.eye(inputs, dtype=torch.float64), torch.zeros(inputs, dtype=torch.float64)
         above, below = torch.cat([identity, -identity], 1), torch.cat([-identity, -identity], 1)
-        total = torch.cat([none, torch.ones_like(none)], 1)
-        return Inequalities(
-            matrix=torch.cat([above, below, total]),
-            upper=torch.cat([center, -center, radius.reshape(1)]),
-            equality_matrix=center.new_zeros(0, 2 * self.inputs),
-            equality_value=center.new_zeros(0),
-            lower_bounds=torch.cat([self.clip_low, torch.zeros_like(center)]),
-            upper_bounds=torch.cat([self.clip_high, radius.expand(self.inputs)]),
-            auxiliary=self.inputs,
+        total = torch.cat([none, none + 1])[None]
+        return LinearConstraints(
+            torch.cat([above, below, total]),
+            ub=torch.cat([center, -center, radius]),
+            lower=torch.cat([self.clip_low, none]),
+            upper=torch.cat([self.clip_high, radius.expand(inputs)]),
+            auxiliary=inputs,
         )
 
     def steepest_move(self, walkers: int) -> SteepestMove:

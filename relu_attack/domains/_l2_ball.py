@@ -7,12 +7,11 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from relu_attack.domains._arrangement import normal, products, uniform
 from relu_attack.domains._ball import ClippedBall
-from relu_attack.domains._domain import Inequalities, normal, uniform
 from relu_attack.domains._root import find_root
 from relu_attack.domains._steepest import L2Move, SteepestMove
-from relu_attack.errors import DomainError
-from relu_attack.rounding import dot_error, up
+from relu_attack.rounding import dot_error, tiny, up
 
 
 class L2Ball(ClippedBall):
@@ -39,7 +38,7 @@ class L2Ball(ClippedBall):
     --------
     >>> import torch
     >>> ball = L2Ball(torch.zeros(2, dtype=torch.float64), 1.0, clip=(-1.0, 0.5))
-    >>> ball.support(torch.tensor([1.0, 1.0]))
+    >>> ball.maximizer(torch.tensor([1.0, 1.0]))
     tensor([0.5000, 0.5000], dtype=torch.float64)
     """
 
@@ -96,11 +95,20 @@ class L2Ball(ClippedBall):
         share = uniform(*sets, count, 1, generator=generator) ** (1 / self.inputs)
         return share * direction / self._norm(direction).unsqueeze(-1)
 
-    def inequalities(self) -> Inequalities:
-        raise DomainError("L2Ball is not polyhedral: it has no linear rows; use its bounding_box() or an L1Ball")
-
     def steepest_move(self, walkers: int) -> SteepestMove:
         center, low, high = (
             part.reshape(-1, self.inputs) for part in (self.center_point, self.clip_low, self.clip_high)
         )
         return L2Move(center, low, high, self.radius.reshape(-1).to(self.dtype), walkers)
+
+    def _norm_bound(self, rows: Tensor) -> Tensor:
+        center, radius = self.center_point, self.radius.reshape(-1, 1)
+        # Squares of small numbers underflow.
+        scale = rows.abs().amax(-1, keepdim=True).clamp_min(tiny(rows.dtype))
+        length = scale[..., 0] * torch.linalg.vector_norm(rows / scale, dim=-1)
+        reach = radius * length
+        magnitude = products(rows.abs(), center.abs()) + reach
+        operands = rows.abs().sum(-1) + center.abs().sum(-1).reshape(-1, 1)
+        error = dot_error(magnitude, self.inputs + 8, (operands + radius) * (1 + radius))
+        bound: Tensor = products(rows, center) + reach + error
+        return bound

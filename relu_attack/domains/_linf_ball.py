@@ -67,6 +67,11 @@ class LInfBall(Box):
                 f"at index {int(place[-1])}"
             )
 
+    @property
+    def inner_bounds(self) -> tuple[Tensor, Tensor]:
+        """Bounds that points keep: those of the set itself, each (inputs,) or (P, 1, inputs)."""
+        return self.lower, self.upper
+
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LInfBall:
         return cast(LInfBall, super().to(device=device, dtype=dtype))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 
@@ -12,12 +13,14 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, first_index
-from relu_attack._deadline import NEVER, Deadline
+from relu_attack._deadline import Deadline
 from relu_attack.domains import _integrality
 from relu_attack.domains import _polytope_form as forms
 from relu_attack.domains import _polytope_input as reading
+from relu_attack.domains._arrangement import normal, uniform
 from relu_attack.domains._box import Box, steps_to_bounds
-from relu_attack.domains._domain import Domain, Inequalities, normal, uniform
+from relu_attack.domains._domain import Domain
+from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._polytope_box import enclosing_box
 from relu_attack.domains._polytope_checks import Checks
 from relu_attack.domains._polytope_form import Array
@@ -45,7 +48,8 @@ class Polytope(Domain):
     Parameters
     ----------
     A, b
-        Inequalities: shapes (rows, inputs) and (rows,).
+        Inequalities: shapes (rows, inputs) and (rows,). Or instead of all rows one of `LinearConstraints`, scipy's
+        ``LinearConstraint`` and ``Bounds``, or a list of these, which bring their sides.
     A_eq, b_eq
         Equations: shapes (equations, inputs) and (equations,).
     lower, upper
@@ -88,13 +92,12 @@ class Polytope(Domain):
     """
 
     _identity = ("_given", "shape", "integer", "one_hot")
-    _deadline: Deadline = NEVER
     _source: Polytope | None = None
 
     def __init__(
         self,
-        A: ArrayLike | None = None,
-        b: ArrayLike | None = None,
+        A: reading.Rows = None,
+        b: reading.Rows = None,
         A_eq: ArrayLike | None = None,
         b_eq: ArrayLike | None = None,
         lower: ArrayLike | None = None,
@@ -104,12 +107,11 @@ class Polytope(Domain):
         integer: _integrality.Indices = (),
         one_hot: _integrality.Groups = (),
     ) -> None:
-        inputs = reading.count_inputs(A, A_eq, lower, upper, shape)
+        arguments = reading.Given.of(A, b, A_eq, b_eq, lower, upper)
+        inputs = reading.count_inputs(arguments, shape)
         self.shape, self.batch = (inputs,) if shape is None else tuple(shape), None
         self.integer, self.one_hot = _integrality.read_integrality("Polytope", integer, one_hot, self.shape)
-        self._given, form, names = reading.read_polytope(
-            A, b, A_eq, b_eq, lower, upper, self.integer, self.one_hot, inputs
-        )
+        self._given, form, names = reading.read_polytope(arguments, self.integer, self.one_hot, inputs)
         point = forms.feasible_point(form, names)
         forms.require_bounded(form)
         self._known: np.ndarray | None = None
@@ -145,6 +147,11 @@ class Polytope(Domain):
         """Relative violation up to which a point counts as inside: 1e-9, or 1e-5 for a float32 copy."""
         return 1e-9 if self.dtype == torch.float64 else 1e-5
 
+    def _facts(self) -> Iterator[str]:
+        first, *rest = super()._facts()
+        equations = int(self._given.equation.sum())
+        yield from (first, f"inequalities={len(self._given) - equations}", f"equations={equations}", *rest)
+
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Polytope:
         dtype, device, exact = dtype or self.dtype, device or self.device, self._exact
         copy = object.__new__(Polytope)
@@ -169,7 +176,7 @@ class Polytope(Domain):
         way, by at most the violation that a point of the set may have.
         """
         exact, given = self._exact, self._exact._given
-        low, high = given.lower_bounds.clone(), given.upper_bounds.clone()
+        low, high = given.lower.clone(), given.upper.clone()
         indices, numbers = _integrality.read_fixed("Polytope", index, values, low, self.shape)
         reading.require_within(low[indices], high[indices], indices, numbers, self.tolerance)
         low[indices] = high[indices] = numbers
@@ -182,11 +189,12 @@ class Polytope(Domain):
                 f"a row is broken by {excess:.2g} of its size at least"
             )
         point = torch.as_tensor(nearest)
-        upper = torch.maximum(given.upper, given.matrix @ point)
-        fixed = Polytope(
-            given.matrix, upper, given.equality_matrix, given.equality_matrix @ point, low, high,
-            shape=self.shape, integer=self.integer,
+        sides = given.A @ point
+        loosened = LinearConstraints(
+            given.A, torch.where(given.equation, sides, given.lb),
+            torch.where(given.equation, sides, torch.maximum(given.ub, sides)), lower=low, upper=high,
         )  # fmt: skip
+        fixed = Polytope(loosened, shape=self.shape, integer=self.integer)
         fixed.one_hot = self.one_hot
         return fixed.to(device=self.device, dtype=self.dtype)
 
@@ -321,7 +329,7 @@ class Polytope(Domain):
             points = points + step.unsqueeze(-1) * direction
         return self._pull_inside(points)
 
-    def support(self, direction: Tensor) -> Tensor:
+    def maximizer(self, direction: Tensor) -> Tensor:
         flat = self._check_points(direction).detach().to("cpu", torch.float64).reshape(-1, self.inputs)
         near = forms.Scaled.around(self._form, self._exact._interior.cpu().numpy(), self._scale)
         deadline = self._deadline.share(_SUPPORT_SHARE)
@@ -349,26 +357,21 @@ class Polytope(Domain):
 
     @property
     def is_polyhedral(self) -> bool:
-        return self.batch is None
+        return True
 
-    def inequalities(self) -> Inequalities:
-        given = self._given
-        parts = (given.matrix, given.upper, given.equality_matrix, given.equality_value)
-        matrix, upper, equality_matrix, equality_value = (part.to(self.device, self.dtype) for part in parts)
-        return Inequalities(
-            matrix=matrix, upper=upper, equality_matrix=equality_matrix, equality_value=equality_value,
-            lower_bounds=given.lower_bounds.to(self.device, self.dtype),
-            upper_bounds=given.upper_bounds.to(self.device, self.dtype),
-        )  # fmt: skip
+    def linear_rows(self) -> LinearConstraints:
+        return self._exact._given
+
+    def approximate_maximizer(self, direction: Tensor) -> Tensor:
+        # A linear program for each direction is too much for a hint.
+        return self.bounding_box().maximizer(direction)
 
     def bounding_box(self) -> Box:
         """Return a box that holds all exact points: the smallest, up to what dual bounds of the given rows lose."""
         exact = self._exact
         if exact._box is None:
             given = exact._given
-            parts = (given.matrix, given.upper, given.equality_matrix, given.equality_value)
-            bounds = (given.lower_bounds, given.upper_bounds)
-            rows = forms.PolytopeForm(*(part.numpy() for part in (*parts, *bounds)))
+            rows = reading.form_of(given)
             near = forms.Scaled.around(rows, exact._interior.cpu().numpy(), exact._scale)
             lower, upper, whole = enclosing_box(given, near, deadline=exact._deadline.share(_BOX_SHARE))
             exact._box = Box(lower, upper, shape=self.shape)
@@ -400,16 +403,13 @@ class Polytope(Domain):
         return scaled, factor, offset
 
 
-def _over(given: Inequalities, shift: Tensor, scale: Tensor) -> Inequalities:
+def _over(given: LinearConstraints, shift: Tensor, scale: Tensor) -> LinearConstraints:
     """Return rows over u with ``x = shift + scale u``, to rounding."""
-    return Inequalities(
-        matrix=given.matrix * scale,
-        upper=given.upper - given.matrix @ shift,
-        equality_matrix=given.equality_matrix * scale,
-        equality_value=given.equality_value - given.equality_matrix @ shift,
-        lower_bounds=(given.lower_bounds - shift) / scale,
-        upper_bounds=(given.upper_bounds - shift) / scale,
-    )
+    moved = given.A @ shift
+    return LinearConstraints(
+        given.A * scale, given.lb - moved, given.ub - moved,
+        lower=(given.lower - shift) / scale, upper=(given.upper - shift) / scale,
+    )  # fmt: skip
 
 
 def _largest_share(offset: Tensor, room: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.domains._domain import Inequalities
+from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._polytope_form import Scaled, solve_linear_program
 from relu_attack.errors import SolverError
 from relu_attack.rounding import MatrixProducts, dot_error, down, sum_above, up, weak_duality
@@ -18,7 +18,7 @@ from relu_attack.rounding import MatrixProducts, dot_error, down, sum_above, up,
 _NOISE = 1e-13
 
 
-def enclosing_box(given: Inequalities, near: Scaled, *, deadline: Deadline = NEVER) -> tuple[Tensor, Tensor, bool]:
+def enclosing_box(given: LinearConstraints, near: Scaled, *, deadline: Deadline = NEVER) -> tuple[Tensor, Tensor, bool]:
     """Return ends (inputs,) that hold all exact points of the rows and bounds.
 
     Parameters
@@ -43,12 +43,12 @@ def enclosing_box(given: Inequalities, near: Scaled, *, deadline: Deadline = NEV
         When the multipliers bound an input that has no bound of its own by nothing.
     """
     multipliers, objective, whole = _multipliers(near, given, deadline)
-    lower, upper = given.lower_bounds, given.upper_bounds
+    lower, upper = given.lower, given.upper
     # Better ends make what the multipliers leave of the other inputs cost less.
     for _ in range(2):
         value, share = _bound(objective, multipliers, given, lower, upper)
         value = _without_share(value, share, objective, lower, upper)
-        ends = torch.full((2, given.matrix.shape[1]), torch.inf, dtype=torch.float64)
+        ends = torch.full((2, given.A.shape[1]), torch.inf, dtype=torch.float64)
         side, place = (objective > 0).any(1).long(), objective.abs().argmax(1)
         ends[side, place] = value
         lower, upper = torch.maximum(lower, -ends[0]), torch.minimum(upper, ends[1])
@@ -59,15 +59,15 @@ def enclosing_box(given: Inequalities, near: Scaled, *, deadline: Deadline = NEV
     return torch.minimum(lower, point), torch.maximum(upper, point), whole
 
 
-def _multipliers(near: Scaled, given: Inequalities, deadline: Deadline) -> tuple[Tensor, Tensor, bool]:
+def _multipliers(near: Scaled, given: LinearConstraints, deadline: Deadline) -> tuple[Tensor, Tensor, bool]:
     """Return multipliers (functions, rows) that bound inputs well, and the functions (functions, inputs): +- an input.
 
     A given bound that is attained needs no function. And whether all were found that are needed.
     """
-    inputs, free = len(near.center), given.matrix.shape[0]
+    inputs, rows, free = len(near.center), len(given), int((~given.equation).sum())
     known = np.zeros((2, inputs), dtype=bool)
     found, functions, whole = [], [], True
-    ends = -given.lower_bounds, given.upper_bounds
+    ends = -given.lower, given.upper
     for side, sign in enumerate((-1.0, 1.0)):
         for place in range(inputs):
             if known[side, place] or near.form.low[place] == near.form.high[place]:
@@ -83,7 +83,7 @@ def _multipliers(near: Scaled, given: Inequalities, deadline: Deadline) -> tuple
                 answer = solve_linear_program(near.form, -objective, deadline=deadline if bounded else NEVER)
             except SolverError:
                 whole = whole and math.isinf(deadline.left)
-                found.append(np.zeros(free + len(given.equality_value)))
+                found.append(np.zeros(rows))
                 continue
             row = -answer.duals
             row[:free] = np.maximum(row[:free], 0)
@@ -92,13 +92,13 @@ def _multipliers(near: Scaled, given: Inequalities, deadline: Deadline) -> tuple
             # A point at a given bound proves that bound to be attained: no program is needed for it.
             known[0] |= answer.x <= near.form.low
             known[1] |= answer.x >= near.form.high
-    shape = (len(found), free + len(given.equality_value))
-    rows = torch.as_tensor(np.array(found, dtype=np.float64).reshape(shape))
-    return rows, torch.as_tensor(np.array(functions, dtype=np.float64).reshape(len(functions), inputs)), whole
+    shape = (len(found), rows)
+    multipliers = torch.as_tensor(np.array(found, dtype=np.float64).reshape(shape))
+    return multipliers, torch.as_tensor(np.array(functions, dtype=np.float64).reshape(len(functions), inputs)), whole
 
 
 def _bound(
-    objective: Tensor, multipliers: Tensor, given: Inequalities, lower: Tensor, upper: Tensor
+    objective: Tensor, multipliers: Tensor, given: LinearConstraints, lower: Tensor, upper: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Bound functions over the rows and a box from above, for admitted multipliers.
 
@@ -113,13 +113,11 @@ def _bound(
     Without two bounds an input goes out from the one that there is, or from 0, in a direction of no limit: by at most
     its size and that of the bound, at the rate ``c - y A``, which is known up to its rounding errors.
     """
-    matrix = torch.cat([given.matrix, given.equality_matrix])
-    limit = torch.cat([given.upper, given.equality_value])
-    least = torch.cat([torch.full_like(given.upper, -torch.inf), given.equality_value])
+    matrix = given.A
     no_lower, no_upper = torch.isinf(lower), torch.isinf(upper)
     start = torch.where(no_lower, torch.where(no_upper, 0.0, upper), lower)
     ends = torch.where(no_lower, start, lower), torch.where(no_lower | no_upper, start, upper)
-    value = weak_duality(objective, multipliers, MatrixProducts.of(matrix), (least, limit), ends)
+    value = weak_duality(objective, multipliers, MatrixProducts.of(matrix), (given.lb, given.ub), ends)
     rate, size = objective - multipliers @ matrix, objective.abs() + multipliers.abs() @ matrix.abs()
     operands = multipliers.abs().sum(1, keepdim=True) + matrix.abs().sum(0)
     error = dot_error(size, len(matrix) + 2, operands).masked_fill_(size == 0, 0.0)

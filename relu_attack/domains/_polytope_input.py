@@ -3,63 +3,145 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, as_tensor, first_index
 from relu_attack.domains import _integrality
-from relu_attack.domains._domain import Inequalities, read_shape
+from relu_attack.domains._arrangement import read_shape
+from relu_attack.domains._linear_constraints import LinearConstraints, sum_to_one
 from relu_attack.domains._polytope_form import PolytopeForm, RowNames
 from relu_attack.errors import DomainError
 
+Labels: TypeAlias = list[str]
+# A matrix, or constraints: `LinearConstraints`, scipy's ``LinearConstraint`` or ``Bounds``, or a list of these.
+Rows: TypeAlias = "ArrayLike | LinearConstraints | Sequence[Any] | Any | None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """The rows and bounds of a polytope as arguments; `labels` name the inequalities and the equations in messages."""
+
+    A: ArrayLike | None
+    b: ArrayLike | None
+    A_eq: ArrayLike | None
+    b_eq: ArrayLike | None
+    lower: ArrayLike | None
+    upper: ArrayLike | None
+    labels: tuple[Labels, Labels] | None = None
+
+    @staticmethod
+    def of(
+        A: Rows, b: Rows, A_eq: ArrayLike | None, b_eq: ArrayLike | None, lower: ArrayLike | None,
+        upper: ArrayLike | None,
+    ) -> Given:  # fmt: skip
+        """Return the arguments of a polytope, those that are constraints taken apart."""
+        constraints = [*_constraints(A), *_constraints(b)]
+        if not constraints:
+            return Given(A=A, b=b, A_eq=A_eq, b_eq=b_eq, lower=lower, upper=upper)  # type: ignore[arg-type]
+        arrays = [
+            name
+            for name, value in (("A", A), ("b", b), ("A_eq", A_eq), ("b_eq", b_eq))
+            if value is not None and not _constraints(value)
+        ]
+        if arrays:
+            raise DomainError(
+                f"Polytope has linear constraints, which bring their sides, beside {arrays[0]}; give either of them"
+            )
+        return _taken_apart(constraints, lower, upper)
+
+
+def _constraints(value: object) -> list[LinearConstraints]:
+    """Return the constraints that an argument consists of, none where it is an array."""
+    if isinstance(value, list | tuple):
+        parts = [_constraints(part) for part in value]
+        if not any(parts):
+            return []
+        if not all(parts):
+            raise DomainError("Polytope has linear constraints beside other values in one list; give constraints only")
+        return [one for part in parts for one in part]
+    known = isinstance(value, LinearConstraints) or (hasattr(value, "lb") and hasattr(value, "ub"))
+    return [LinearConstraints.of(value)] if known else []
+
+
+def _taken_apart(constraints: list[LinearConstraints], lower: ArrayLike | None, upper: ArrayLike | None) -> Given:
+    inputs = max(one.inputs for one in constraints)
+    parts: list[list[Tensor]] = [[], [], [], []]
+    labels: tuple[Labels, Labels] = ([], [])
+    bounds = list(read_bounds(lower, upper, inputs))
+    for place, one in enumerate(constraints):
+        name = f"constraint {place} " if len(constraints) > 1 else "constraint "
+        if one.auxiliary:
+            raise DomainError(f"Polytope {name}has auxiliary variables; give rows over the inputs alone")
+        if one.inputs != inputs and (len(one) or one.inputs != 1):  # one pair of numbers bounds every input
+            raise DomainError(f"Polytope {name}has {one.inputs} inputs, but another one has {inputs}")
+        matrix, limit, equation = one.one_sided
+        kinds = (~equation, equation)
+        for side, chosen in enumerate(kinds):
+            parts[2 * side].append(matrix[chosen].reshape(-1, inputs))
+            parts[2 * side + 1].append(limit[chosen])
+        equal = one.equation
+        above, below = ~equal & torch.isfinite(one.ub), ~equal & torch.isfinite(one.lb)
+        for into, index in ((0, above), (0, below), (1, equal)):
+            labels[into].extend(f"{name}row {int(row)}" for row in torch.nonzero(index))
+        bounds = [torch.maximum(bounds[0], one.lower), torch.minimum(bounds[1], one.upper)]
+    A, b, A_eq, b_eq = (torch.cat(part) for part in parts)
+    return Given(A=A, b=b, A_eq=A_eq, b_eq=b_eq, lower=bounds[0], upper=bounds[1], labels=labels)
+
 
 def read_polytope(
-    A: ArrayLike | None,
-    b: ArrayLike | None,
-    A_eq: ArrayLike | None,
-    b_eq: ArrayLike | None,
-    lower: ArrayLike | None,
-    upper: ArrayLike | None,
-    integer: tuple[int, ...],
-    one_hot: tuple[tuple[int, ...], ...],
-    inputs: int,
-) -> tuple[Inequalities, PolytopeForm, RowNames]:
+    given: Given, integer: tuple[int, ...], one_hot: tuple[tuple[int, ...], ...], inputs: int
+) -> tuple[LinearConstraints, PolytopeForm, RowNames]:
     """Check the arguments of a polytope; return its rows as they are given, as rows of norm 1, and their names.
 
+    The first have the order that `LinearConstraints.one_sided` has: inequalities with an upper side, then equations.
     Bounds of integer inputs are whole, and the groups have their equations, in both.
     """
-    matrix, value = read_rows("A", "b", A, b, inputs)
-    equality_matrix, equality_value = read_rows("A_eq", "b_eq", A_eq, b_eq, inputs)
-    low, high = _integrality.whole_bounds("Polytope", *read_bounds(lower, upper, inputs), integer)
+    matrix, value = read_rows("A", "b", given.A, given.b, inputs)
+    equality_matrix, equality_value = read_rows("A_eq", "b_eq", given.A_eq, given.b_eq, inputs)
+    low, high = _integrality.whole_bounds("Polytope", *read_bounds(given.lower, given.upper, inputs), integer)
     _integrality.check_groups("Polytope", low, high, one_hot)
-    groups, ones = _read_groups(one_hot, inputs)
-    rows, values, names = normalize_rows("A", matrix, value, equation=False)
-    equations, equation_values, equation_names = normalize_rows("A_eq", equality_matrix, equality_value, equation=True)
-    given = Inequalities(
-        matrix=matrix, upper=value, equality_matrix=torch.cat([equality_matrix, groups]),
-        equality_value=torch.cat([equality_value, ones]), lower_bounds=low, upper_bounds=high,
+    groups = sum_to_one(one_hot, inputs)
+    labels = given.labels or (
+        [f"A row {row}" for row in range(len(value))],
+        [f"A_eq row {row}" for row in range(len(equality_value))],
+    )
+    rows, values, names = normalize_rows(labels[0], matrix, value, equation=False)
+    equations, equation_values, equation_names = normalize_rows(
+        labels[1], equality_matrix, equality_value, equation=True
+    )
+    sides = torch.cat([equality_value, groups.ub])
+    kept = LinearConstraints(
+        torch.cat([matrix, equality_matrix, groups.A]),
+        torch.cat([torch.full_like(value, -torch.inf), sides]), torch.cat([value, sides]), lower=low, upper=high,
     )  # fmt: skip
-    groups, ones, _ = normalize_rows("one_hot group", groups, ones, equation=True)
+    group_names = [f"one_hot group {number}" for number in range(len(one_hot))]
+    group_rows, ones, _ = normalize_rows(group_names, groups.A, groups.ub, equation=True)
     form = PolytopeForm(
         A=rows.numpy(), b=values.numpy(),
-        E=torch.cat([equations, groups]).numpy(), e=torch.cat([equation_values, ones]).numpy(),
+        E=torch.cat([equations, group_rows]).numpy(), e=torch.cat([equation_values, ones]).numpy(),
         low=low.numpy(), high=high.numpy(),
     )  # fmt: skip
-    return given, form, (names, equation_names + [f"one_hot group {number}" for number in range(len(one_hot))])
+    return kept, form, (names, equation_names + group_names)
 
 
-def count_inputs(
-    A: ArrayLike | None,
-    A_eq: ArrayLike | None,
-    lower: ArrayLike | None,
-    upper: ArrayLike | None,
-    shape: tuple[int, ...] | None,
-) -> int:
+def form_of(given: LinearConstraints) -> PolytopeForm:
+    """Return rows in the order of `read_polytope` as they are, not of norm 1, as a form."""
+    equal = given.equation
+    parts = (given.A[~equal], given.ub[~equal], given.A[equal], given.ub[equal], given.lower, given.upper)
+    return PolytopeForm(*(part.numpy() for part in parts))
+
+
+def count_inputs(given: Given, shape: tuple[int, ...] | None) -> int:
     """Tell the number of inputs from whatever is given."""
     if shape is not None:
         return math.prod(read_shape(shape, name="Polytope"))
-    for name, value, dimensions in (("A", A, 2), ("A_eq", A_eq, 2), ("lower", lower, 1), ("upper", upper, 1)):
+    for name, dimensions in (("A", 2), ("A_eq", 2), ("lower", 1), ("upper", 1)):
+        value = getattr(given, name)
         if value is not None:
             tensor = as_tensor(value, name=f"Polytope {name}", error=DomainError)
             if tensor.dim() == dimensions:
@@ -141,8 +223,8 @@ def larger_size(low: Tensor, high: Tensor) -> Tensor:
     return torch.maximum(*sizes).clamp_min(1)
 
 
-def normalize_rows(name: str, rows: Tensor, values: Tensor, *, equation: bool) -> tuple[Tensor, Tensor, list[str]]:
-    """Scale rows to norm 1, and name them; leave out zero rows that hold, and refuse one that cannot by its name."""
+def normalize_rows(labels: Labels, rows: Tensor, values: Tensor, *, equation: bool) -> tuple[Tensor, Tensor, Labels]:
+    """Scale rows to norm 1; leave out zero rows that hold, and refuse one that cannot by its label."""
     norm = torch.linalg.vector_norm(rows, dim=1)
     zero = norm == 0
     broken = zero & ((values != 0) if equation else (values < 0))
@@ -150,16 +232,7 @@ def normalize_rows(name: str, rows: Tensor, values: Tensor, *, equation: bool) -
         index = int(torch.nonzero(broken)[0])
         relation = "=" if equation else "<="
         raise DomainError(
-            f"Polytope is infeasible: {name} row {index} is all zeros, "
-            f"and 0 {relation} {values[index].item():g} is false"
+            f"Polytope is infeasible: {labels[index]} is all zeros, and 0 {relation} {values[index].item():g} is false"
         )
-    names = [f"{name} row {int(index)}" for index in torch.nonzero(~zero)]
-    return rows[~zero] / norm[~zero, None], values[~zero] / norm[~zero], names
-
-
-def _read_groups(one_hot: tuple[tuple[int, ...], ...], inputs: int) -> tuple[Tensor, Tensor]:
-    """Return the equations that the inputs of each group sum to 1."""
-    rows = torch.zeros(len(one_hot), inputs, dtype=torch.float64)
-    for row, group in zip(rows, one_hot, strict=True):
-        row[list(group)] = 1.0
-    return rows, torch.ones(len(one_hot), dtype=torch.float64)
+    left = [labels[int(index)] for index in torch.nonzero(~zero)]
+    return rows[~zero] / norm[~zero, None], values[~zero] / norm[~zero], left

@@ -173,8 +173,8 @@ def _read_ranges(layers: tuple[Layer, ...], ranges: Ranges) -> list[tuple[Array,
 def add_set(problem: Problem, assembly: Assembly, *, relaxed: bool) -> tuple[Array, Array]:
     """Add the inputs and the rows of the set to a program; return a box that holds the inputs."""
     domain = problem.domain.to(device="cpu", dtype=torch.float64)
-    given, hull = domain.inequalities(), domain.bounding_box()
-    low, high = given.lower_bounds.numpy().copy(), given.upper_bounds.numpy().copy()
+    given, hull = domain.require_linear_rows(), domain.bounding_box()
+    low, high = given.lower.numpy().copy(), given.upper.numpy().copy()
     inputs = domain.inputs
     low[:inputs] = np.maximum(low[:inputs], hull.lower.numpy())
     high[:inputs] = np.minimum(high[:inputs], hull.upper.numpy())
@@ -182,11 +182,5 @@ def add_set(problem: Problem, assembly: Assembly, *, relaxed: bool) -> tuple[Arr
     if not relaxed:
         whole[list(domain.integer)] = True
     assembly.columns.add(low, high, integral=whole)
-    for matrix, lower, upper in (
-        (given.matrix, np.full(len(given.upper), -np.inf), given.upper.numpy()),
-        (given.equality_matrix, given.equality_value.numpy(), given.equality_value.numpy()),
-    ):
-        assembly.rows.add(lower, upper, dense_block(matrix.numpy()))
-    for group in domain.one_hot:
-        assembly.rows.add([1.0], [1.0], (np.zeros(len(group), dtype=np.int64), np.asarray(group), np.ones(len(group))))
+    assembly.rows.add(given.lb.numpy(), given.ub.numpy(), dense_block(given.A.numpy()))
     return low[:inputs], high[:inputs]

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from relu_attack.domains import Inequalities
+from relu_attack.domains import LinearConstraints
 from relu_attack.problem import Problem
 from relu_attack.programs import Program
 
@@ -68,7 +68,7 @@ class Encoding:
         flat = x.detach().to("cpu", torch.float64).reshape(1, self.inputs)
         point = np.zeros(self.program.columns)
         point[: self.inputs] = flat[0].numpy()
-        auxiliary = auxiliary_values(self.problem.domain.inequalities(), flat[0])
+        auxiliary = auxiliary_values(self.problem.domain.require_linear_rows(), flat[0])
         point[self.inputs : self.inputs + len(auxiliary)] = auxiliary
         places = zip(self.activation_columns, self.preactivation_columns, self.binary_columns, strict=True)
         evaluation = network.forward(flat)
@@ -83,13 +83,15 @@ class Encoding:
         return torch.as_tensor(point[: self.inputs].copy(), dtype=torch.float64)
 
 
-def auxiliary_values(rows: Inequalities, x: Tensor) -> NDArray[np.float64]:
+def auxiliary_values(rows: LinearConstraints, x: Tensor) -> NDArray[np.float64]:
     """Return the least auxiliary variables (auxiliary,) that the rows of a set allow beside x (inputs,).
 
     An auxiliary variable of a set stands for a magnitude: rows bound it from below by x, and sums of them above.
     """
-    matrix, count = rows.matrix.double().cpu(), len(x)
+    if rows.auxiliary == 0:
+        return np.zeros(0)
+    count, (matrix, limit, _) = len(x), rows.one_sided
     own = matrix[:, count:]
-    floor = (matrix[:, :count] @ x - rows.upper.double().cpu())[:, None] / torch.where(own < 0, -own, 1.0)
-    least = torch.where(own < 0, floor, -torch.inf).amax(0) if len(matrix) else x.new_zeros(0)
-    return torch.maximum(least, rows.lower_bounds.double().cpu()[count:]).numpy()
+    floor = (matrix[:, :count] @ x - limit)[:, None] / torch.where(own < 0, -own, 1.0)
+    least = torch.where(own < 0, floor, -torch.inf).amax(0)
+    return torch.maximum(least, rows.lower[count:]).numpy()

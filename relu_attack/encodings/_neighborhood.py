@@ -228,7 +228,7 @@ def neighborhood(
     (low, high), (row_lower, row_upper) = assembly.columns.bounds, assembly.rows.sides
     start = np.zeros(columns)
     start[places] = h_start.numpy()
-    auxiliary = auxiliary_values(problem.domain.inequalities(), x)
+    auxiliary = auxiliary_values(problem.domain.require_linear_rows(), x)
     start[network.inputs : network.inputs + len(auxiliary)] = auxiliary
     if len(binaries):
         active = torch.cat([z[0, mask] > 0 for z, mask in zip(z_start, free, strict=True)])

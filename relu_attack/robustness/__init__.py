@@ -8,7 +8,7 @@ from relu_attack.robustness._classifier import Normalization, check_module, eval
 from relu_attack.robustness._digests import model_digest
 from relu_attack.robustness._half import round_into
 from relu_attack.robustness._record import Margins
-from relu_attack.robustness._samples import Clip, find_ball, half_of, read_samples
+from relu_attack.robustness._samples import Clip, half_of, read_samples
 from relu_attack.robustness._scores import ScoredWorstCase
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "WorstCase",
     "check_module",
     "evaluating",
-    "find_ball",
     "half_of",
     "model_digest",
     "read_options",

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import all_finite
-from relu_attack.domains import Domain
+from relu_attack.domains import BALLS, Domain
 from relu_attack.errors import SolverError
 from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.robustness._classifier import Classifier
 from relu_attack.robustness._compositions import Compose, attack_problem
 from relu_attack.robustness._incumbents import SampleIncumbents
-from relu_attack.robustness._samples import BALLS, Sets
+from relu_attack.robustness._samples import Sets
 from relu_attack.solvers import Budget, run_ascent
 
 # Walkers of a sample in one round at most, and numbers in the points of all walkers that walk at once: few enough to

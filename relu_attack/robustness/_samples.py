@@ -11,21 +11,12 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index, warn
-from relu_attack.domains import L1Ball, L2Ball, LInfBall
-from relu_attack.errors import DomainError, ObjectiveError, OptionError
+from relu_attack.domains import Ball, find_ball
+from relu_attack.errors import DomainError, ObjectiveError
 from relu_attack.robustness._half import HALVES, round_into
 
-Ball: TypeAlias = "type[LInfBall] | type[L2Ball] | type[L1Ball]"
-BALLS: dict[str, Ball] = {"linf": LInfBall, "l2": L2Ball, "l1": L1Ball}
 Clip: TypeAlias = "tuple[ArrayLike, ArrayLike]"
 Classes: TypeAlias = "int | Sequence[int] | Sequence[Sequence[int]] | Tensor"
-
-
-def find_ball(norm: str) -> Ball:
-    """Return the ball of a norm; raise `OptionError` with the list of norms if there is none."""
-    if not isinstance(norm, str) or norm not in BALLS:
-        raise OptionError(f"norm is {norm!r}; it must be one of {', '.join(BALLS)}")
-    return BALLS[norm]
 
 
 def read_samples(x: ArrayLike) -> Tensor:
@@ -131,7 +122,7 @@ class Sets:
     """
 
     norm: str
-    domain: LInfBall | L2Ball | L1Ball
+    domain: Ball
     half: torch.dtype | None = None
 
     @staticmethod
@@ -165,14 +156,12 @@ class Sets:
     @property
     def low(self) -> Tensor:
         """Lower bounds, (samples, inputs): of the set for the maximum norm, of the clip box for other norms."""
-        ball = self.domain
-        return (ball.lower if isinstance(ball, LInfBall) else ball.clip_low)[:, 0]
+        return self.domain.inner_bounds[0][:, 0]
 
     @property
     def high(self) -> Tensor:
         """Upper bounds, as `low`."""
-        ball = self.domain
-        return (ball.upper if isinstance(ball, LInfBall) else ball.clip_high)[:, 0]
+        return self.domain.inner_bounds[1][:, 0]
 
     @property
     def widths(self) -> Tensor:

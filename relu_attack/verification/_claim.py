@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.domains import Box, Domain
+from relu_attack.domains import Domain, LinearConstraints
 from relu_attack.specification import Clause
 
 _PULLS = (0.0, *(10.0**-power for power in range(9, 0, -1)))
@@ -56,8 +56,11 @@ class Claim:
         inner = self.inner
         if not bool(torch.isfinite(x).all()) or float(inner.integrality(x)) != 0:
             return False
-        # A set with a tolerance is a polytope.
-        inside = _meets_rows(inner, x) if inner.tolerance else float(inner.violation(x)) == 0
+        rows = inner.linear_rows() if inner.tolerance else None
+        if rows is None or rows.auxiliary:
+            inside = float(inner.violation(x)) == 0
+        else:
+            inside = _meets(rows, x) and bool(inner.contains(x))
         return inside and (self.inner_rows is None or self.inner_rows.holds(x))
 
     def place(self, x: Tensor, dtype: torch.dtype) -> Tensor | None:
@@ -77,43 +80,13 @@ class Claim:
 
     def _rounded(self, x: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
         near = self.inner.round(self.inner.project(x))
-        if isinstance(self.inner, Box):
-            low, high = representable(self.inner.lower, self.inner.upper, dtype)
-            rounded = torch.clamp(near.to(dtype).double(), low, high)
-            yield torch.where(low <= high, rounded, near)
-        else:
-            yield near.to(dtype).double()
-            if self.inner.tolerance:  # equations may have no solution in less than float64
-                yield near
+        yield from self.inner.representable(near, dtype)
 
 
-def representable(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the smallest and the largest numbers of `dtype` in ranges of float64, as float64.
-
-    The first is above the second where there is none.
-
-    Examples
-    --------
-    >>> low, high = representable(*torch.tensor([[0.1], [0.5]]).double(), torch.float32)
-    >>> (low.float().tolist(), high.float().tolist()) == (torch.tensor([0.1]).tolist(), [0.5])
-    True
-    """
-    low, high = _neighbors(lower, dtype)[1], _neighbors(upper, dtype)[0]
-    return low, high
-
-
-def _neighbors(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the nearest numbers of `dtype` that are at most, and at least, the float64 `values`; both as float64."""
-    near = values.to(dtype)
-    infinity = torch.full_like(near, torch.inf)
-    below = torch.where(near.double() > values, torch.nextafter(near, -infinity), near)
-    above = torch.where(near.double() < values, torch.nextafter(near, infinity), near)
-    return below.double(), above.double()
-
-
-def _meets_rows(domain: Domain, x: Tensor) -> bool:
-    rows = domain.inequalities()
-    if bool((x < rows.lower_bounds).any()) or bool((x > rows.upper_bounds).any()):
+def _meets(rows: LinearConstraints, x: Tensor) -> bool:
+    """Say whether an input satisfies bounds and inequalities exactly."""
+    if bool((x < rows.lower).any()) or bool((x > rows.upper).any()):
         return False
-    exact = Clause(rows.matrix, rows.upper, torch.zeros(len(rows.upper), dtype=torch.bool))
-    return exact.holds(x) and bool(domain.contains(x))
+    matrix, limit, equation = rows.one_sided
+    free = ~equation
+    return Clause(matrix[free], limit[free], torch.zeros(int(free.sum()), dtype=torch.bool)).holds(x)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from relu_attack._checks import ArrayLike, as_tensor, check_is, first_index, whole_number
 from relu_attack._deadline import Interruption, interruptible
 from relu_attack._memory import memory_limit_of, named_memory_errors
-from relu_attack.domains import Domain
+from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import DomainError, ModelError, ObjectiveError, OptionError
 from relu_attack.model import Model, check_agreement, comparison_points
 from relu_attack.network import lower as lower_module
@@ -214,8 +214,7 @@ def make_budget(time_limit: float, memory_limit: float | None, began: float, int
 
 def read_original(model: nn.Module | Original, domain: Domain) -> Original:
     """Return the model with its chain; check that it fits the set."""
-    if not isinstance(domain, Domain):
-        raise OptionError(f"domain must be a Box, a ball or a Polytope, got {type(domain).__name__}")
+    check_domain(domain)
     if domain.batch is not None:
         raise DomainError(
             f"one set can be verified at a time, got a batch of {domain.batch}; give domain.single(index)"

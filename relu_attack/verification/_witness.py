@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.domains import Box, Domain
+from relu_attack.domains import Domain
 from relu_attack.errors import SolverError
 from relu_attack.network import Network, with_constraint_violations
 from relu_attack.problem import Problem
@@ -105,13 +105,12 @@ def walk(network: Network, claims: Sequence[Claim], *, budget: Budget, seed: int
 
 
 def _batches(claims: Sequence[Claim]) -> list[tuple[Domain, Sequence[Claim]]]:
-    """Return claims in order, in groups over one set or over a batch of boxes, one for each claim."""
+    """Return claims in order, in groups over one set or over a batch of them, one for each claim."""
     batches: list[tuple[Domain, list[Claim]]] = []
     for claim in claims:
         if batches and len(batches[-1][1]) < _BATCH:
             domain, group = batches[-1]
-            plain = all(type(other) is Box and not other.integer for other in (domain, claim.domain))
-            if plain or domain is claim.domain:
+            if domain is claim.domain or domain.join([claim.domain]) is not None:
                 group.append(claim)
                 continue
         batches.append((claim.domain, [claim]))
@@ -119,12 +118,8 @@ def _batches(claims: Sequence[Claim]) -> list[tuple[Domain, Sequence[Claim]]]:
 
 
 def _joined(claims: Sequence[Claim]) -> Domain:
-    domains = [claim.domain for claim in claims]
-    boxes = [domain for domain in domains if isinstance(domain, Box)]
-    if all(domain is domains[0] for domain in domains) or len(boxes) < len(domains):
-        return domains[0]
-    lower, upper = (torch.stack(bounds) for bounds in zip(*((box.lower, box.upper) for box in boxes), strict=True))
-    return Box(lower, upper, shape=domains[0].shape)
+    first, *others = (claim.domain for claim in claims)
+    return first if all(other is first for other in others) else first.join(others) or first
 
 
 def _problem(network: Network, domain: Domain, claims: Sequence[Claim]) -> Problem:

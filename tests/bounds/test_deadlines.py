@@ -44,12 +44,12 @@ def test_after_the_deadline_no_row_is_substituted_back(method: str, monkeypatch:
         raise AssertionError("begun after the deadline")
 
     for module, name in (
-        ("_crown", "substitute"),
-        ("_slopes", "adjoint"),
-        ("_triangle_program", "encode"),
-        ("_concretization", "encode"),
+        ("bounds._crown", "substitute"),
+        ("bounds._slopes", "adjoint"),
+        ("bounds._triangle_program", "encode"),
+        ("domains._row_bounds", "PreparedProgram"),
     ):
-        monkeypatch.setattr(sys.modules[f"relu_attack.bounds.{module}"], name, refuse)
+        monkeypatch.setattr(sys.modules[f"relu_attack.{module}"], name, refuse)
     for domain in (boxes(1).single(0), boxes(3), simplex()):
         known = bound_rows(NETWORK, domain, ROWS, "interval")
         late = bound_rows(NETWORK, domain, ROWS, method, deadline=Deadline.after(-1.0))

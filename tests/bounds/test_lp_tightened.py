@@ -188,6 +188,12 @@ def test_a_batch_is_taken_one_set_at_a_time() -> None:
     assert low.shape == high.shape == (2, 2)
 
 
-def test_a_ball_without_rows_is_refused() -> None:
-    with pytest.raises(ra.DomainError, match="not polyhedral"):
-        ra.bounds(random_network(2, 3, 1, seed=0), ra.L2Ball(torch.zeros(2), 1.0), "lp_tightened")
+def test_programs_over_a_ball_without_rows_see_its_box_and_keep_what_crown_knows_of_the_ball() -> None:
+    model, ball = random_network(2, 3, 1, seed=0), ra.L2Ball(torch.zeros(2, dtype=torch.float64), 1.0)
+    lower, upper = ra.bounds(model, ball, "lp_tightened")
+    for known in (ra.bounds(model, ball, "crown"), ra.bounds(model, ball.bounding_box(), "lp_tightened")):
+        assert bool((known[0] <= lower).all())
+        assert bool((upper <= known[1]).all())
+    points = ball.sample(500, generator=torch.Generator().manual_seed(0))
+    values = model(points.to(next(model.parameters()).dtype)).detach()
+    assert float(lower) <= float(values.min()) <= float(values.max()) <= float(upper)

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from relu_attack import Box, L1Ball, Polytope
 from relu_attack.bounds._concretization import set_support
-from relu_attack.bounds._polytope_concretization import MOST_ROWS, PolytopeRows, interior_point
 from relu_attack.domains import Domain
+from relu_attack.domains._interior_point import interior_point
+from relu_attack.domains._row_bounds import MOST_ROWS, RowsInBox
 from tests import exact
 
 seeds = st.integers(0, 2**31 - 1)
@@ -36,7 +37,7 @@ def dot(one: Tensor, other: Tensor) -> Fraction:
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(seed=seeds, scale=st.integers(-12, 12))
 def test_any_multipliers_give_a_bound_in_exact_arithmetic(seed: int, scale: int) -> None:
-    rows = PolytopeRows.of(random_polytope(4, 3, seed, equations=1))
+    rows = RowsInBox.of(random_polytope(4, 3, seed, equations=1))
     objective = draw(2, 4, seed=seed) * 10.0**scale
     # Multipliers that nearly cancel the objective leave nothing but rounding.
     multipliers = draw(2, 4, seed=seed + 1) * 10.0 ** (scale + seed % 5)
@@ -67,7 +68,7 @@ POLYTOPES = {
 @pytest.mark.parametrize("name", POLYTOPES)
 def test_they_are_as_good_as_the_vertices(name: str) -> None:
     domain: Domain = POLYTOPES[name].to(dtype=torch.float64)
-    rows = PolytopeRows.of(domain)
+    rows = RowsInBox.of(domain)
     objective = draw(12, domain.inputs, seed=4)
     objective[0] = 0.0
     objective[1] = rows.matrix[0]
@@ -75,7 +76,7 @@ def test_they_are_as_good_as_the_vertices(name: str) -> None:
         rows.matrix[~rows.equation], rows.limit[~rows.equation], rows.matrix[rows.equation], rows.limit[rows.equation],
         lower=rows.lower, upper=rows.upper,
     )  # fmt: skip
-    values = (objective * single.support(objective)).sum(1)
+    values = (objective * single.maximizer(objective)).sum(1)
     size = objective.abs() @ torch.maximum(rows.lower.abs(), rows.upper.abs()) + 1e-9
     excess = (set_support(domain)(objective[None].clone())[0] - values) / size
     assert bool((excess >= -1e-8).all())
@@ -83,7 +84,7 @@ def test_they_are_as_good_as_the_vertices(name: str) -> None:
 
 
 def test_few_steps_do_for_many_functions_of_any_size() -> None:
-    rows = PolytopeRows.of(random_polytope(20, 8, 0, equations=1))
+    rows = RowsInBox.of(random_polytope(20, 8, 0, equations=1))
     sizes = 10.0 ** torch.arange(-150, 150, dtype=torch.float64)
     _, close = rows.multipliers(draw(300, 20, seed=1) * sizes[:, None])
     assert bool(close.all())
@@ -102,7 +103,7 @@ def test_multipliers_of_inequalities_are_never_negative() -> None:
 def test_an_l1_ball_is_bounded_by_the_value_of_its_best_point(clip: tuple[float, float] | None) -> None:
     ball = L1Ball(0.3 * draw(6, seed=3), 1.8, clip=clip)
     objective = torch.cat([draw(40, 6, seed=0), draw(20, 6, seed=1).round()])[None]
-    values = (objective * ball.support(objective)).sum(-1)
+    values = (objective * ball.maximizer(objective)).sum(-1)
     excess = set_support(ball)(objective.clone()) - values
     assert bool((excess >= -1e-12).all())
     assert bool((excess <= 1e-9).all())

@@ -68,10 +68,10 @@ def test_constraints_in_words_become_rows(folder: Path) -> None:
         load(folder, {**NAMED, "domain": {**section, "constraints": [], "A": None, "b": None}})
     domain = load(folder, {**NAMED, "domain": section})[1].domain
     assert isinstance(domain, Polytope)
-    rows = domain.inequalities()
-    assert rows.matrix.tolist() == [[1, 1, 1], [1, 1, 0], [-1, -1, 0], [0.5, -0.5, 0], [-0.75, 0.25, 0]]
-    assert rows.upper.tolist() == [2.5, 1.5, -0.5, 0, 0]
-    assert rows.equality_matrix.tolist() == [[0, 0, 2]]
+    rows = domain.linear_rows()
+    assert rows.A.tolist() == [[1, 1, 1], [1, 1, 0], [-1, -1, 0], [0.5, -0.5, 0], [-0.75, 0.25, 0], [0, 0, 2]]
+    assert rows.ub[:-1].tolist() == [2.5, 1.5, -0.5, 0, 0]
+    assert rows.equation.tolist() == [False] * 5 + [True]
     points = domain.sample(50, generator=torch.Generator().manual_seed(0))
     share = points[:, 0] / points[:, :2].sum(1)
     assert bool(((share >= 0.25 - 1e-9) & (share <= 0.5 + 1e-9)).all())
@@ -126,7 +126,7 @@ def test_overrides_replace_values_and_make_sections(folder: Path) -> None:
     overrides = {"domain.constraints.0.upper": 0.5, "method": "ppga", "options.learning_rate": 0.1, "seed": 3}
     content = {**NAMED, "domain": {**POLYTOPE, "constraints": constraints}, "seed": 1}
     configuration, question = load(folder, content, overrides)
-    assert question.domain.inequalities().upper.tolist() == [0.5]
+    assert question.domain.linear_rows().ub.tolist() == [0.5]
     assert configuration.arguments() == {"method": "ppga", "seed": 3, "learning_rate": 0.1}
 
 

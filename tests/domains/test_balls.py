@@ -53,7 +53,7 @@ def test_a_ball_of_radius_zero_is_its_center(ball: type) -> None:
     one = ball(center, 0.0, clip=(0.0, 1.0))
     assert torch.equal(one.project(torch.randn(5, 2)), center.expand(5, 2))
     assert torch.equal(one.sample(3), center.expand(3, 2))
-    assert torch.equal(one.support(torch.ones(2)), center)
+    assert torch.equal(one.maximizer(torch.ones(2)), center)
     assert (one.violation(torch.tensor([0.3, 0.8])) > 0).all()
 
 
@@ -79,7 +79,7 @@ def test_a_euclidean_ball_projects_by_scaling() -> None:
     assert ball.max_step(torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 0.0])) == 2
     assert ball.violation(torch.tensor([3.0, 0.0])) == 2
     with pytest.raises(DomainError, match="not polyhedral"):
-        ball.inequalities()
+        ball.require_linear_rows()
 
 
 def test_an_l1_ball_projects_by_a_soft_threshold() -> None:
@@ -91,13 +91,14 @@ def test_an_l1_ball_has_rows_over_the_inputs_and_their_sizes() -> None:
     from scipy.optimize import linprog
 
     ball = L1Ball(torch.tensor([0.0, 0.5, 0.0]).double(), 1.0, clip=(-0.25, 0.75))
-    rows = ball.inequalities()
+    rows = ball.linear_rows()
+    assert rows is not None
     direction = torch.tensor([3.0, 2.0, -1.0]).double()
     answer = linprog(
         torch.cat([-direction, torch.zeros(rows.auxiliary)]).numpy(),
-        A_ub=rows.matrix.numpy(), b_ub=rows.upper.numpy(),
-        bounds=torch.stack([rows.lower_bounds, rows.upper_bounds], 1).numpy(),
+        A_ub=rows.A.numpy(), b_ub=rows.ub.numpy(),
+        bounds=torch.stack([rows.lower, rows.upper], 1).numpy(),
     )  # fmt: skip
-    assert -answer.fun == pytest.approx(float(direction @ ball.support(direction)))
-    with pytest.raises(DomainError, match="take one ball at a time"):
-        L1Ball(torch.zeros(2, 3), 1.0).inequalities()
+    assert -answer.fun == pytest.approx(float(direction @ ball.maximizer(direction)))
+    with pytest.raises(DomainError, match="a batch of 2 sets"):
+        L1Ball(torch.zeros(2, 3), 1.0).require_linear_rows()

@@ -77,11 +77,14 @@ def test_max_step_reaches_the_first_wall() -> None:
 
 
 def test_rows_of_a_box_are_its_bounds() -> None:
-    rows = Box(torch.zeros(2), torch.ones(2)).inequalities()
-    assert rows.matrix.shape == (0, 2)
-    assert rows.upper_bounds.tolist() == [1, 1]
-    with pytest.raises(DomainError, match="take one box at a time"):
-        Box(torch.zeros(3, 2), torch.ones(3, 2)).inequalities()
+    rows = Box(torch.zeros(2), torch.ones(2)).linear_rows()
+    assert rows is not None
+    assert rows.A.shape == (0, 2)
+    assert rows.upper.tolist() == [1, 1]
+    batch = Box(torch.zeros(3, 2), torch.ones(3, 2))
+    assert batch.linear_rows() is None
+    with pytest.raises(DomainError, match="a batch of 3 sets"):
+        batch.require_linear_rows()
 
 
 def test_a_fixed_input_has_scale_one() -> None:

@@ -56,9 +56,10 @@ def test_a_mask_of_the_shape_names_the_integer_inputs_and_groups_join_them(kind:
 
 @both
 def test_bounds_of_integer_inputs_are_rounded_inward(kind: type[Box]) -> None:
-    rows = kind(lower=[0.2, 0.2], upper=[2.9, 2.9], integer=[0]).inequalities()
-    assert rows.lower_bounds.tolist() == pytest.approx([1, 0.2])
-    assert rows.upper_bounds.tolist() == pytest.approx([2, 2.9])
+    rows = kind(lower=[0.2, 0.2], upper=[2.9, 2.9], integer=[0]).linear_rows()
+    assert rows is not None
+    assert rows.lower.tolist() == pytest.approx([1, 0.2])
+    assert rows.upper.tolist() == pytest.approx([2, 2.9])
 
 
 def test_integrality_survives_copies_and_not_the_walking_coordinates() -> None:
@@ -148,9 +149,9 @@ def test_a_row_of_zeros_does_not_shift_the_numbers_of_the_rows_in_a_message() ->
 
 def test_a_group_of_a_polytope_is_an_equation_of_the_set_itself() -> None:
     polytope = Polytope(lower=0.0, upper=[1.0, 1.0, 1.0, 9.0], one_hot=[[0, 2, 1]])
-    rows = polytope.inequalities()
-    assert rows.equality_matrix.tolist() == [[1, 1, 1, 0]]
-    assert rows.equality_value.tolist() == [1]
+    rows = polytope.linear_rows()
+    assert rows.A.tolist() == [[1, 1, 1, 0]]
+    assert rows.lb.tolist() == rows.ub.tolist() == [1]
     assert torch.allclose(polytope.sample(5)[:, :3].sum(-1), torch.ones(5).double())
 
 

@@ -55,7 +55,7 @@ def test_rows_alone_may_bound_the_set() -> None:
     assert torch.allclose(box.lower, torch.zeros(2).double(), atol=1e-9)
     assert torch.allclose(box.upper, torch.ones(2).double(), atol=1e-9)
     assert torch.allclose(triangle.project(torch.tensor([[2.0, 2.0]])), torch.tensor([[0.5, 0.5]]).double())
-    assert torch.allclose(triangle.support(torch.tensor([2.0, 1.0])), torch.tensor([1.0, 0.0]).double())
+    assert torch.allclose(triangle.maximizer(torch.tensor([2.0, 1.0])), torch.tensor([1.0, 0.0]).double())
     assert triangle.max_step(torch.tensor([0.25, 0.25]), torch.tensor([1.0, 1.0])) == pytest.approx(0.25)
 
 
@@ -65,7 +65,7 @@ def test_the_bounding_box_never_loses_a_point() -> None:
     polytope = Polytope(rows, torch.ones(30))
     box, corners = polytope.bounding_box(), polytope.corners(50, generator=generator)
     assert (box.violation(corners) == 0).all()
-    ends = polytope.support(torch.eye(4))
+    ends = polytope.maximizer(torch.eye(4))
     assert torch.allclose(ends.diagonal(), box.upper, atol=1e-9)
 
 
@@ -83,7 +83,7 @@ def test_a_single_point_is_a_polytope() -> None:
     expected = torch.tensor([2.0, 1.0]).double()
     assert torch.allclose(point.project(torch.randn(4, 2)), expected, atol=1e-12)
     assert torch.allclose(point.sample(3), expected, atol=1e-12)
-    assert torch.allclose(point.support(torch.ones(2)), expected, atol=1e-12)
+    assert torch.allclose(point.maximizer(torch.ones(2)), expected, atol=1e-12)
     assert point.normalized()[1].tolist() == [1, 1]
 
 
@@ -103,7 +103,7 @@ def test_dependent_rows_and_a_vertex_of_many_rows_are_no_trouble() -> None:
     points = 5 * torch.randn(200, 3, generator=generator, dtype=torch.float64)
     nearest = cone.project(points)
     assert (cone.violation(nearest) <= 1e-12).all()
-    best = cone.support(points - nearest)
+    best = cone.maximizer(points - nearest)
     assert ((points - nearest) * (best - nearest)).sum(-1).max() <= 1e-8
 
 
@@ -118,11 +118,11 @@ def test_a_copy_in_float32_walks_and_the_way_back_is_exact() -> None:
 
 
 def test_the_rows_are_given_back_as_they_came() -> None:
-    rows = Polytope([[2.0, 2.0]], [3.0], [[1.0, -1.0]], [0.0], lower=0.0, upper=1.0).inequalities()
-    assert rows.matrix.tolist() == [[2, 2]]
-    assert rows.upper.tolist() == [3]
-    assert rows.equality_matrix.tolist() == [[1, -1]]
-    assert rows.lower_bounds.tolist() == [0, 0]
+    rows = Polytope([[2.0, 2.0]], [3.0], [[1.0, -1.0]], [0.0], lower=0.0, upper=1.0).linear_rows()
+    assert rows.A.tolist() == [[2, 2], [1, -1]]
+    assert rows.lb.tolist() == [-torch.inf, 0]
+    assert rows.ub.tolist() == [3, 0]
+    assert rows.lower.tolist() == [0, 0]
 
 
 def test_samples_spread_over_the_set() -> None:

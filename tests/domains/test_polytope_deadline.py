@@ -38,7 +38,8 @@ def test_late_a_box_is_that_of_the_given_bounds_and_points_lie_in_the_set() -> N
     assert torch.equal(box.lower, torch.zeros(5, dtype=torch.float64))
     assert torch.equal(box.upper, torch.ones(5, dtype=torch.float64))
     generator = torch.Generator().manual_seed(2)
-    for found in (late.project(points()), late.support(points()), late.sample(20, generator=generator), late.center()):
+    sampled = late.sample(20, generator=generator)
+    for found in (late.project(points()), late.maximizer(points()), sampled, late.center()):
         assert bool(whole.contains(found).all())
     scaled, scale, shift = late.normalized()
     assert bool(whole.contains(shift + scale * scaled.project(points()), tolerance=1e-9).all())

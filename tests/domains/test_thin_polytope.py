@@ -33,7 +33,7 @@ def test_an_input_of_small_width_keeps_it_beside_a_large_one() -> None:
     box, scaled = polytope.bounding_box(), polytope.normalized()[0]
     assert (box.lower.tolist(), box.upper.tolist()) == ([1.9e6, 0.0], [2.1e6, 1e-4])
     assert torch.allclose(scaled.bounding_box().upper, torch.ones(2).double(), rtol=1e-6)
-    assert polytope.support(numbers(0, 1))[1] == pytest.approx(1e-4, rel=1e-6)
+    assert polytope.maximizer(numbers(0, 1))[1] == pytest.approx(1e-4, rel=1e-6)
     spread = polytope.sample(200, generator=torch.Generator().manual_seed(0)).std(0)
     assert spread[1] > 1e-5
     # Little for the pressure is much for the fraction.
@@ -116,7 +116,7 @@ def test_a_sliver_between_rows_hands_out_points_that_hold_them_in_its_own_scale(
     high = [160.76575645380294, 95.50343640462998, -0.029074118798389392]
     polytope = Polytope(matrix, limit, lower=low, upper=high)
     far = torch.randn(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for point in [*polytope.project(polytope.center() + 1e-3 * far).tolist(), *polytope.support(far).tolist()]:
+    for point in [*polytope.project(polytope.center() + 1e-3 * far).tolist(), *polytope.maximizer(far).tolist()]:
         x = [Fraction(value) for value in point]
         for row, value in zip(matrix, limit, strict=True):
             excess = sum(Fraction(c) * v for c, v in zip(row, x, strict=True)) - Fraction(value)

@@ -93,7 +93,7 @@ def bounding_box(drawn: Drawn, dtype: torch.dtype) -> Iterator[Fault]:
 WAYS: dict[str, Callable[[ra.Domain, Tensor, torch.Generator], Tensor]] = {
     "sample": lambda domain, far, generator: domain.sample(4, generator=generator),
     "project": lambda domain, far, generator: domain.project(domain.center().reshape(-1, domain.inputs) + far),
-    "support": lambda domain, far, generator: domain.support(far),
+    "support": lambda domain, far, generator: domain.maximizer(far),
     "corners": lambda domain, far, generator: domain.corners(4, generator=generator),
 }
 """How a set hands out points."""

@@ -10,11 +10,11 @@ from relu_attack import Box, LInfBall
 from relu_attack.bounds import bound_rows
 from relu_attack.bounds._alpha_crown import alpha_crown
 from relu_attack.bounds._backward import AffineBound, RelaxedLayer, substitute
-from relu_attack.bounds._concretization import box_support
 from relu_attack.bounds._crown import bound_layers, crown
 from relu_attack.bounds._interval import activation_range
 from relu_attack.bounds._slopes import SlopeOptimizer, adjoint
 from relu_attack.domains import Domain
+from relu_attack.domains._support import box_support
 from relu_attack.network import Network, lower
 from tests import exact
 from tests.laws.test_bounds import assert_contains, canceling_network, random_box

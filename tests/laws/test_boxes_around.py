@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
 from relu_attack.domains._ball import ClippedBall
 from relu_attack.errors import DomainError
+from relu_attack.rounding import down, up
 
 Rows = list[tuple[list[Fraction], Fraction]]
 seeds = st.integers(0, 2**31 - 1)
@@ -32,12 +33,25 @@ def holds(ball: type, offset: list[Fraction], radius: Fraction) -> bool:
     return sum(map(abs, offset)) <= radius if ball is L1Ball else sum(x * x for x in offset) <= radius * radius
 
 
-def require_around(domain: Domain, point: list[Fraction]) -> None:
-    """Require that a point lies in the bounding box of a set, and of its copies in both dtypes."""
-    for dtype in (torch.float32, torch.float64):
-        box = domain.to(dtype=dtype).bounding_box()
-        for number, low, high in zip(point, fractions(box.lower), fractions(box.upper), strict=True):
-            assert low <= number <= high
+def require_around(domain: Domain, *points: list[Fraction]) -> None:
+    """Require that exact points are within what a set, and its copies in both dtypes, say for proofs.
+
+    They lie in the bounding box, no linear function is above its upper bound there, and no box with one is excluded.
+    """
+    if not points:
+        return
+    near = torch.tensor([[float(number) for number in point] for point in points], dtype=torch.float64)
+    rows = torch.randn(3, domain.inputs, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = torch.cat([rows / near[0].abs().clamp_min(1e-3), torch.ones_like(rows[:1])])
+    for dtype, coefficients in ((torch.float32, rows), (torch.float64, rows), (torch.float64, rows.float())):
+        copy = domain.to(dtype=dtype)
+        low, high = (fractions(end) for end in (copy.bounding_box().lower, copy.bounding_box().upper))
+        bounds = fractions(copy.upper_bound(coefficients))
+        for point in points:
+            assert all(a <= number <= b for number, a, b in zip(point, low, high, strict=True))
+            for row, bound in zip(coefficients, bounds, strict=True):
+                assert sum(c * x for c, x in zip(fractions(row), point, strict=True)) <= bound
+        assert not bool(copy.excludes(down(near), up(near)).any())
 
 
 def draw_ball(kind: type, source: random.Random) -> tuple[ClippedBall | LInfBall, Fraction, list[list[Fraction]]]:
@@ -86,8 +100,7 @@ def test_no_exact_point_of_a_ball_is_outside_its_box(kind: type, seed: int) -> N
         ball, radius, numbers = draw_ball(kind, random.Random(seed))
     except DomainError:  # no number of the dtype is in it
         return
-    for point in extreme_points(kind, radius, numbers):
-        require_around(ball, point)
+    require_around(ball, *extreme_points(kind, radius, numbers))
 
 
 @pytest.mark.parametrize("kind", BALLS)
@@ -105,7 +118,7 @@ def test_answers_of_a_ball_are_within_the_radius_exactly(kind: type, seed: int) 
     answers = [
         ball.project((ball.center_point.double() + size * direction).to(ball.dtype)),
         ball.project((ball.center_point.double() + 1e-17 * direction).to(ball.dtype)),
-        ball.support(direction), ball.sample(6, generator=generator), ball.center()[None],
+        ball.maximizer(direction), ball.sample(6, generator=generator), ball.center()[None],
     ]  # fmt: skip
     for answer in torch.cat(answers).double():
         exact = fractions(answer)
@@ -184,8 +197,7 @@ def test_no_vertex_of_a_polytope_is_outside_its_box(seed: int) -> None:
     ]
     equations = [(list(map(Fraction, row)), Fraction(value)) for row, value in zip(equal, values, strict=True)]
     corners = list(vertices(inequalities, equations, inputs))
-    for corner in corners:
-        require_around(polytope, corner)
+    require_around(polytope, *corners)
     # The box is tight, too: relative to the width that the bounds give each input.
     box = polytope.bounding_box()
     for place in range(inputs if corners else 0):
@@ -194,3 +206,21 @@ def test_no_vertex_of_a_polytope_is_outside_its_box(seed: int) -> None:
             Fraction(box.upper[place].item()) - max(corner[place] for corner in corners),
         )
         assert loose <= 1e-6 * scale[place]
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+@given(seed=seeds)
+@some
+def test_no_function_is_larger_on_the_surface_of_a_ball_than_its_bound(norm: str, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    center, rows = torch.randn(2, 5, generator=generator, dtype=torch.float64) * 10.0 ** (seed % 13 - 6)
+    radius = float(torch.rand((), generator=generator, dtype=torch.float64)) + 1e-3
+    bound = (L2Ball if norm == "l2" else L1Ball)(center, radius).upper_bound(rows)
+    beyond = Fraction(float(bound)) - sum(c * x for c, x in zip(fractions(rows), fractions(center), strict=True))
+    size = fractions(rows)
+    # The largest value is that at the center and the radius times the dual norm.
+    if norm == "l1":
+        assert beyond >= Fraction(radius) * max(map(abs, size))
+    else:
+        assert beyond >= 0
+        assert beyond**2 >= Fraction(radius) ** 2 * sum(c * c for c in size)

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from relu_attack import Box, L1Ball, L2Ball, LInfBall, Polytope
 from relu_attack.bounds import Bounds, bound_rows, crown, interval
 from relu_attack.bounds._alpha_crown import alpha_crown
-from relu_attack.bounds._concretization import box_support, set_support
+from relu_attack.bounds._concretization import set_support
 from relu_attack.bounds._crown import bound_layers
 from relu_attack.bounds._relaxation import relax
 from relu_attack.domains import Domain
+from relu_attack.domains._support import box_support
 from relu_attack.network import lower
 from tests import exact
 from tests.laws.test_bounds import assert_contains, canceling_network, random_box
@@ -101,7 +102,7 @@ def test_no_point_of_a_set_leaves_its_bounds(domain: Domain) -> None:
     bounds = crown(chain, domain, rows)
     points = domain.to(dtype=torch.float64).sample(500, generator=torch.Generator().manual_seed(0))
     gradients = torch.randn(500, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    evaluation = chain.forward(torch.cat([points, domain.to(dtype=torch.float64).support(gradients)]))
+    evaluation = chain.forward(torch.cat([points, domain.to(dtype=torch.float64).maximizer(gradients)]))
     for (low, high), values in zip(
         [*bounds.layers, (bounds.lower, bounds.upper)], [*evaluation.preactivations, evaluation.outputs], strict=True
     ):
@@ -121,7 +122,7 @@ def test_the_set_itself_bounds_better_than_its_box(domain: Domain) -> None:
 def test_the_support_function_is_that_of_the_set(domain: Domain) -> None:
     exactly = domain.to(dtype=torch.float64)
     rows = torch.randn(1, 20, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    values = (rows * exactly.support(rows)).sum(-1)
+    values = (rows * exactly.maximizer(rows)).sum(-1)
     ours = set_support(domain)(rows)
     assert bool((ours >= values - 1e-9).all())
     if not isinstance(domain, L2Ball):

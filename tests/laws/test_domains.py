@@ -1,6 +1,7 @@
 """Laws that hold for every set of inputs."""
 
 import itertools
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_no_point_of_the_set_is_ahead_of_the_projection(name: str, seed: int) ->
     nearest = domain.project(points)
     away = points - nearest
     # x is nearest to p exactly if (p - x) . z <= (p - x) . x for all z in the set.
-    farthest = domain.support(away)
+    farthest = domain.maximizer(away)
     assert (away * (farthest - nearest)).sum(-1).max() <= 1e-8
 
 
@@ -122,21 +123,22 @@ def test_projection_and_support_agree_with_cvxpy(name: str, seed: int) -> None:
             ),
         ]
     else:
-        given_rows = domain.inequalities()
+        given_rows = domain.require_linear_rows()
         s = cvxpy.hstack([x, cvxpy.Variable(given_rows.auxiliary)]) if given_rows.auxiliary else x
-        low, high = given_rows.lower_bounds.numpy(), given_rows.upper_bounds.numpy()
+        low, high = given_rows.lower.numpy(), given_rows.upper.numpy()
         finite_low, finite_high = np.flatnonzero(np.isfinite(low)), np.flatnonzero(np.isfinite(high))
         rows = [s[finite_low] >= low[finite_low], s[finite_high] <= high[finite_high]]
-        if len(given_rows.matrix):
-            rows.append(given_rows.matrix.numpy() @ s <= given_rows.upper.numpy())
-        if len(given_rows.equality_matrix):
-            rows.append(given_rows.equality_matrix.numpy() @ s == given_rows.equality_value.numpy())
+        matrix, limit, equation = (part.numpy() for part in given_rows.one_sided)
+        if (~equation).any():
+            rows.append(matrix[~equation] @ s <= limit[~equation])
+        if equation.any():
+            rows.append(matrix[equation] @ s == limit[equation])
     tight = {"solver": "CLARABEL", "tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9}
     distance = cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(x - point.numpy())), rows).solve(**tight)
     nearest = domain.project(point)
     assert float((nearest - point).square().sum()) == pytest.approx(distance, abs=1e-6)
     best = cvxpy.Problem(cvxpy.Maximize(direction.numpy() @ x), rows).solve(**tight)
-    assert float(direction @ domain.support(direction)) == pytest.approx(best, abs=1e-6)
+    assert float(direction @ domain.maximizer(direction)) == pytest.approx(best, abs=1e-6)
 
 
 @every_set
@@ -157,7 +159,7 @@ def test_projection_is_one_lipschitz(name: str, dtype: torch.dtype, seed: int) -
 def test_support_is_a_maximizer_inside_the_set(name: str, dtype: torch.dtype, seed: int) -> None:
     domain, rng = _case(name, seed, dtype)
     direction = _points(domain, rng)
-    best = domain.support(direction)
+    best = domain.maximizer(direction)
     assert best.shape == direction.shape
     assert (domain.violation(best) <= domain.tolerance).all()
     value = (direction * best).sum(-1, keepdim=True)
@@ -175,7 +177,7 @@ def test_support_is_a_maximizer_inside_the_set(name: str, dtype: torch.dtype, se
 def test_max_step_is_the_last_step_inside(name: str, dtype: torch.dtype, seed: int) -> None:
     domain, rng = _case(name, seed, dtype)
     points = domain.sample(6, generator=torch.Generator().manual_seed(seed % 1000))
-    direction = domain.support(_points(domain, rng)) - points
+    direction = domain.maximizer(_points(domain, rng)) - points
     step = domain.max_step(points, direction)
     moving = torch.isfinite(step)
     assert (step >= 0).all()
@@ -213,7 +215,7 @@ def test_the_bounding_box_is_the_smallest(name: str, seed: int) -> None:
     box, axes = domain.bounding_box(), torch.eye(domain.inputs, dtype=torch.float64)
     axes = axes if domain.batch is None else axes.expand(domain.batch, -1, -1)
     for sign, bound in ((1, box.upper), (-1, box.lower)):
-        end = domain.support(sign * axes).diagonal(dim1=-2, dim2=-1)
+        end = domain.maximizer(sign * axes).diagonal(dim1=-2, dim2=-1)
         bound = bound if domain.batch is None else bound.squeeze(1)
         assert torch.allclose(end, bound, rtol=0, atol=1e-9)
 
@@ -261,7 +263,7 @@ def test_a_batch_gives_what_its_sets_give_alone(name: str, seed: int) -> None:
         bounds = (clip[0][i], clip[1][i])
         alone = Box(*bounds) if kind is None else kind(center[i], radius, clip=bounds)
         assert torch.allclose(sets.project(points)[i], alone.project(points[i]), atol=1e-12)
-        assert torch.allclose(sets.support(direction)[i], alone.support(direction[i]), atol=1e-12)
+        assert torch.allclose(sets.maximizer(direction)[i], alone.maximizer(direction[i]), atol=1e-12)
         inside = sets.project(points)
         assert torch.allclose(sets.max_step(inside, direction)[i], alone.max_step(inside[i], direction[i]), atol=1e-9)
 
@@ -335,3 +337,59 @@ def test_held_inputs_stay_and_the_rest_of_the_set_is_that_of_the_whole(name: str
     assert domain.contains(points).all()
     assert held.contains(point).all()
     assert torch.equal(held.round(points), points)
+
+
+@every_set
+@both_dtypes
+@given(seed=seeds)
+@few
+def test_upper_bounds_are_those_of_the_best_points(name: str, dtype: torch.dtype, seed: int) -> None:
+    domain, rng = _case(name, seed, dtype)
+    rows = _points(domain, rng).double()
+    before = rows.clone()
+    bound = domain.upper_bound(rows)
+    assert torch.equal(rows, before)
+    assert bound.shape == rows.shape[:-1]
+    best = (rows * domain.to(dtype=torch.float64).maximizer(rows)).sum(-1)
+    slack = 1e-7 * (1 + rows.abs().sum(-1)) if dtype == torch.float64 else 1e-4 * (1 + rows.abs().sum(-1))
+    assert bool((best <= bound + 1e-12).all())
+    if name != "l2":  # the smaller of ball and clip box, not that of both
+        assert bool((bound <= best + slack).all())
+    if domain.batch is not None:
+        for index in range(domain.batch):
+            assert torch.allclose(domain.single(index).upper_bound(rows[index]), bound[index], rtol=1e-12, atol=1e-12)
+
+
+@every_set
+@given(seed=seeds)
+@few
+def test_an_excluded_box_holds_no_point_and_a_far_one_is_excluded(name: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    domain = MAKERS[name](rng, torch.float64, None)
+    points = domain.sample(8, generator=torch.Generator().manual_seed(seed % 1000))
+    width = torch.tensor(rng.uniform(0, 0.5, size=points.shape))
+    assert not bool(domain.excludes(points - width, points + width).any())
+    if name != "polytope" or domain.linear_rows().A.shape[0]:  # type: ignore[union-attr]
+        box = domain.bounding_box()
+        far = box.upper + 1e3 * (1 + box.upper.abs())
+        found = bool(domain.excludes(far[None], far[None] + 1).any())
+        assert found or name == "polytope"
+
+
+@every_set
+@given(seed=seeds)
+@few
+def test_a_set_says_what_it_is_in_one_short_line_and_survives_pickling(name: str, seed: int) -> None:
+    domain, rng = _case(name, seed, torch.float32)
+    line = repr(domain)
+    assert line.startswith(f"{type(domain).__name__}(")
+    assert f"inputs={domain.inputs}" in line
+    assert "dtype=float32" in line
+    assert "\n" not in line
+    assert len(line) < 120
+    domain.upper_bound(_points(domain, rng))
+    again = pickle.loads(pickle.dumps(domain))
+    points = _points(domain, rng)
+    assert torch.equal(again.project(points), domain.project(points))
+    assert torch.equal(again.bounding_box().lower, domain.bounding_box().lower)
+    assert repr(again) == line

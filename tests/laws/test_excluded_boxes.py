@@ -10,17 +10,13 @@ from torch import Tensor
 
 import relu_attack as ra
 from relu_attack.domains import Domain
-from relu_attack.solvers.branch_and_bound._nodes import Boxes
-from relu_attack.solvers.branch_and_bound._search import _outside
 
 some = settings(max_examples=60, deadline=None, derandomize=True)
 seeds, scales = st.integers(0, 2**31 - 1), st.integers(-160, 160)
 
 
 def is_excluded(domain: Domain, x: Tensor) -> bool:
-    excluded = _outside(domain.to(device="cpu", dtype=torch.float64))
-    assert excluded is not None
-    return bool(excluded(Boxes.root(x, x)))
+    return bool(domain.excludes(x[None], x[None]))
 
 
 def rounded_up(value: Fraction) -> float:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from relu_attack import Box
 from relu_attack.bounds._backward import AffineBound
 from relu_attack.bounds._combinations import Relaxed, RowCombination, bound_combinations, optimize_combination
-from relu_attack.bounds._concretization import box_support
 from relu_attack.bounds._crown import bound_layers
 from relu_attack.bounds._interval import activation_range, affine_range
-from relu_attack.bounds._multipliers import Halfspaces
 from relu_attack.bounds._slopes import SlopeOptimizer
+from relu_attack.domains._halfspaces import Halfspaces
+from relu_attack.domains._support import box_support
 from relu_attack.network import Affine, lower
 from relu_attack.network.operators import Dense
 from relu_attack.solvers.branch_and_bound._decide import decide

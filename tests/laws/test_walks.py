@@ -207,9 +207,10 @@ def test_an_answer_lies_in_its_polytope_to_a_billionth(method: str, seed: int) -
         method, iterations=steps(method, 25), restarts=walkers(method), seed=seed
     )
     assert float(result.violation) <= 1e-9
-    rows = polytope.inequalities()
-    assert bool((rows.matrix @ result.x - rows.upper <= 1e-8).all())
-    assert bool(((rows.equality_matrix @ result.x - rows.equality_value).abs() <= 1e-8).all())
+    rows = polytope.linear_rows()
+    sides = rows.A @ result.x
+    assert bool((sides - rows.ub <= 1e-8).all())
+    assert bool((rows.lb - sides <= 1e-8).all())
 
 
 @pytest.mark.parametrize(("method", "kind"), METHODS_ON)

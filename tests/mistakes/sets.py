@@ -62,7 +62,7 @@ def sets() -> Iterator[tuple[str, Call]]:
     yield "Box: points are a list", lambda: BOX.project([0.0, 0.0, 0.0])  # type: ignore[arg-type]
     yield "Box: points are a word", lambda: BOX.contains("x")  # type: ignore[arg-type]
     yield "Box: points are None", lambda: BOX.violation(None)  # type: ignore[arg-type]
-    yield "Box: a direction of another width", lambda: BOX.support(torch.zeros(7))
+    yield "Box: a direction of another width", lambda: BOX.maximizer(torch.zeros(7))
     yield "Box: as many points as a word", lambda: BOX.sample("3")  # type: ignore[arg-type]
     yield "Box: fewer points than none", lambda: BOX.sample(-1)
     yield "Box: sparse", lambda: ra.Box(torch.zeros(3).to_sparse(), 1.0)

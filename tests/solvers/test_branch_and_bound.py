@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from relu_attack import Box, L1Ball, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
-from relu_attack.bounds._multipliers import Halfspaces
 from relu_attack.bounds._slopes import SlopeOptimizer
+from relu_attack.domains._halfspaces import Halfspaces
 from relu_attack.errors import OptionError
 from relu_attack.network import lower
 from relu_attack.solvers.branch_and_bound._decide import decide

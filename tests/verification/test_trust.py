@@ -10,12 +10,12 @@ from torch import Tensor
 
 from relu_attack import Box, OutputConstraints, Polytope, Specification, Verdict, Verification
 from relu_attack.domains import Domain
+from relu_attack.domains._box import representable_ends
 from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.solvers.branch_and_bound._decide import Decision
 from relu_attack.solvers.core._budget import Budget
 from relu_attack.verification import Claim, Original, _verifier, _witness, verify_claims
-from relu_attack.verification._claim import representable
 from relu_attack.verification._verify import read_original
 from tests.problems import box, network
 
@@ -226,7 +226,7 @@ def test_what_is_placed_has_numbers_of_the_model_inside_the_range() -> None:
 def test_representable_ends(dtype: torch.dtype) -> None:
     lower = torch.tensor([0.1, -0.1, 0.5, 0.1], dtype=torch.float64)
     upper = torch.tensor([0.3, 0.3, 0.5, 0.1], dtype=torch.float64)
-    low, high = representable(lower, upper, dtype)
+    low, high = representable_ends(lower, upper, dtype)
     assert bool((low >= lower).all())
     assert bool((high <= upper).all())
     assert torch.equal(low.to(dtype).double(), low)

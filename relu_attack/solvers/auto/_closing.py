@@ -8,7 +8,6 @@ import torch
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import bound_rows, upper_bound
-from relu_attack.domains import Box
 from relu_attack.problem import Problem
 from relu_attack.solvers.branch_and_bound import MOST_INPUTS, choices
 from relu_attack.solvers.core import Incumbents
@@ -46,7 +45,7 @@ def refine_bounds(
         twice its `seconds`.
     """
     problem, timed = incumbents.problem, seconds is not None
-    if not isinstance(problem.domain, Box) and problem.domain.inputs > _SET_INPUTS:
+    if not problem.domain.is_box and problem.domain.inputs > _SET_INPUTS:
         return
     rows = problem.network.units * problem.problems / 2
     expected = rows * (per_point if timed else problem.network.multiply_adds)

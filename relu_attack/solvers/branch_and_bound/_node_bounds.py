@@ -8,7 +8,6 @@ from torch import Tensor
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import (
     AffineBound,
-    Halfspaces,
     Relaxed,
     RowCombination,
     SlopeOptimizer,
@@ -16,9 +15,9 @@ from relu_attack.bounds import (
     affine_range,
     bound_combinations,
     bound_layers,
-    box_support,
     optimize_combination,
 )
+from relu_attack.domains import Halfspaces, box_support
 from relu_attack.network import Network
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._nodes import Boxes

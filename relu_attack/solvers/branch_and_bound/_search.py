@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.bounds import Halfspaces, Range, SlopeOptimizer, crown
-from relu_attack.domains import Box, Domain, L1Ball, L2Ball, Polytope
+from relu_attack.bounds import Range, SlopeOptimizer, crown
+from relu_attack.domains import Domain, Halfspaces
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
-from relu_attack.rounding import enclose_affine, gamma, midpoint_radius, tiny
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._node_bounds import bound_boxes
 from relu_attack.solvers.branch_and_bound._node_queue import Queue
@@ -54,7 +52,7 @@ class BoxSearch:
     network
         The chain in float64.
     domain
-        One set. Its bounding box is split; boxes that one of its rows or its ball rules out are dropped.
+        One set. Its bounding box is split; boxes that it `excludes` are dropped.
     rows
         What points are worth.
     closes
@@ -104,7 +102,6 @@ class BoxSearch:
         self._next = _NEXT_SIDES if self._units else _NEXT_FACES if len(self._halfspaces) else _NEXT
         self._integer = torch.zeros(domain.inputs, dtype=torch.bool)
         self._integer[list(domain.integer)] = True
-        self._outside = _outside(self._domain)
         self._dear = len(self._halfspaces) > 0 and bool(self._integer.any())
         self._open, self._closed = Queue(), -float("inf")
         self.x, self.value, self.regions = self._domain.center().reshape(-1), -float("inf"), 0
@@ -120,7 +117,7 @@ class BoxSearch:
         box = self._domain.bounding_box()
         lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
         lower, upper = torch.where(self._integer, lower.ceil(), lower), torch.where(self._integer, upper.floor(), upper)
-        if isinstance(self._domain, Box) or choices(self._domain) > MOST_INPUTS:
+        if self._domain.is_box or choices(self._domain) > MOST_INPUTS:
             return Boxes.root(lower, upper)
         # Ranges over the set itself, which boxes alone would not give back; with many inputs they would take too long.
         return Boxes.root(lower, upper, crown(self._network, self._domain, self._rows.matrix, deadline=deadline).layers)
@@ -143,8 +140,9 @@ class BoxSearch:
     def step(self) -> None:
         """Split a batch of boxes and bound the halves."""
         halves = Boxes.join(self._open.take(self._batch).split(self._integer)).choose(self._domain.one_hot)
-        if self._outside is not None:
-            halves = halves.select(~self._outside(halves))
+        excluded = self._domain.excludes(halves.lower, halves.upper)
+        if bool(excluded.any()):
+            halves = halves.select(~excluded)
         if len(halves):
             self._settle(self._bound(halves, self._next, self._deadline))
 
@@ -209,33 +207,3 @@ def _work(network: Network, ranges: Sequence[Range]) -> int:
         total += 2 * int(((low < 0) & (high > 0)).sum()) * below
         below += layer.affine.operator.outputs * layer.affine.operator.row_nnz
     return total + below
-
-
-def _outside(domain: Domain) -> Callable[[Boxes], Tensor] | None:
-    """Return what tells which boxes (boxes,) have no point of the set; None where every box has one."""
-    if isinstance(domain, Polytope):
-        rows = domain.inequalities()
-        matrix = torch.cat([rows.matrix, rows.equality_matrix, -rows.equality_matrix])
-        limit = torch.cat([rows.upper, rows.equality_value, -rows.equality_value])
-        return partial(_beyond_a_row, matrix, limit)
-    if isinstance(domain, L1Ball | L2Ball):
-        norm = 1.0 if isinstance(domain, L1Ball) else 2.0
-        return partial(_beyond_the_ball, domain.center_point.reshape(-1), float(domain.radius), norm)
-    return None
-
-
-def _beyond_a_row(matrix: Tensor, limit: Tensor, boxes: Boxes) -> Tensor:
-    center, radius = midpoint_radius(boxes.lower, boxes.upper)
-    size, absolute = center.abs() + radius, matrix.abs().T
-    operands = size.sum(1, keepdim=True)
-    least, _ = enclose_affine(center @ matrix.T, radius @ absolute, size @ absolute, matrix.shape[1], operands)
-    return (least > limit).any(1)
-
-
-def _beyond_the_ball(center: Tensor, radius: float, norm: float, boxes: Boxes) -> Tensor:
-    offset = torch.clamp(center, boxes.lower, boxes.upper) - center
-    # Squares of large numbers overflow. What underflows makes the distance smaller.
-    scale = offset.abs().amax(1, keepdim=True).clamp_min(tiny(offset.dtype))
-    distance = scale[:, 0] * torch.linalg.vector_norm(offset / scale, ord=norm, dim=1)
-    outside: Tensor = distance * (1 - gamma(2 * (len(center) + 8), offset.dtype)) > radius
-    return outside

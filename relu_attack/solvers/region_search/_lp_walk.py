@@ -124,7 +124,7 @@ class Climber:
         if key in self._seen:
             return None
         self._seen.add(key)
-        self.problem.domain.inequalities()  # of some sets the rows alone take long
+        self.problem.domain.require_linear_rows()  # of some sets the rows alone take long
         if self.left() <= 0:
             return None
         hood = neighborhood(self.problem, x, pattern)

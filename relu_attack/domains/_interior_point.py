@@ -1,4 +1,4 @@
-"""The largest values of linear functions over a polytope, from above: many functions at once, by weak duality."""
+"""Multipliers of many linear programs over one box and the same rows, all at once, by an interior-point method."""
 
 from __future__ import annotations
 
@@ -8,69 +8,15 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.bounds._backward import times
-from relu_attack.bounds._multipliers import Halfspaces
-from relu_attack.domains import Domain, Polytope
 
 # Steps of the interior-point method; it takes 8 to 20.
 _STEPS = 40
 # Share of the way to the nearest side that a step goes.
 _SHARE = 0.99
 # The distance between a bound and the value of a point, and that of a point from the rows, which count as none.
-_GAP, _RESIDUAL = 1e-9, 1e-9
+GAP, _RESIDUAL = 1e-9, 1e-9
 # What is added to the matrix of the equations, whose rows have length 1, where equations nearly depend on each other.
 _RIDGE = 1e-13
-# With more rows than this the systems of equations are as dear as programs.
-MOST_ROWS = 40
-
-
-@dataclass(frozen=True, eq=False)
-class PolytopeRows(Halfspaces):
-    """A polytope within a box: rows, of which the last are equations.
-
-    Attributes
-    ----------
-    matrix, limit, equation
-        As in `Halfspaces`.
-    lower, upper
-        A finite box that holds the polytope, (inputs,).
-    """
-
-    lower: Tensor
-    upper: Tensor
-
-    @staticmethod
-    def of(domain: Domain) -> PolytopeRows:
-        """Return the rows of one set, those of its one-hot groups among the equations."""
-        rows, box = domain.inequalities(), domain.bounding_box()
-        # A polytope has them among its own.
-        one_hot = () if isinstance(domain, Polytope) else domain.one_hot
-        groups = rows.matrix.new_zeros(len(one_hot), domain.inputs)
-        for row, group in zip(groups, one_hot, strict=True):
-            row[list(group)] = 1.0
-        matrix = torch.cat([rows.matrix, rows.equality_matrix, groups])
-        limit = torch.cat([rows.upper, rows.equality_value, groups.new_ones(len(groups))])
-        equation = torch.arange(len(limit)) >= len(rows.upper)
-        return PolytopeRows(matrix, limit, equation, box.lower.reshape(-1), box.upper.reshape(-1))
-
-    @property
-    def box(self) -> tuple[Tensor, Tensor]:
-        """Ends of the box."""
-        return self.lower, self.upper
-
-    def multipliers(self, objective: Tensor, *, deadline: Deadline = NEVER) -> tuple[Tensor, Tensor]:
-        """Return multipliers for `bound`, (functions, rows), and for which functions no others would do better.
-
-        After the deadline they are the best of that moment.
-        """
-        width = self.upper - self.lower
-        matrix, scaled = self.matrix * width, objective * width
-        length, scale = torch.linalg.vector_norm(matrix, dim=1), scaled.abs().amax(1, keepdim=True)
-        length, scale = torch.where(length > 0, length, 1.0), torch.where(scale > 0, scale, 1.0)
-        value = (self.limit - self.matrix @ self.lower) / length
-        equations = int(self.equation.sum())
-        found, gap = interior_point(matrix / length[:, None], value, equations, scaled / scale, deadline=deadline)
-        return found * scale / length, gap <= 10 * _GAP
 
 
 def interior_point(
@@ -119,7 +65,7 @@ def interior_point(
         bound = torch.fmin(bound, above)
         near = (state.residual.abs() <= _RESIDUAL).all(1)
         reached = torch.where(near, torch.fmax(reached, (objective * state.low).sum(1)), reached)
-        if deadline.passed or bool((bound - reached <= _GAP).all()):
+        if deadline.passed or bool((bound - reached <= GAP).all()):
             break
         state = state.step()
     return best, bound - reached
@@ -173,7 +119,7 @@ class _State:
             """Solve Newton's equations for given changes of the products of distances and multipliers."""
             gradient, rest = dual + to_low / self.low - to_high / self.high, residual.clone()
             rest[:, :free] -= to_room / slack
-            rows = torch.cholesky_solve((times(weighted, gradient) - rest)[..., None], factor)[..., 0]
+            rows = torch.cholesky_solve(((weighted @ gradient[..., None])[..., 0] - rest)[..., None], factor)[..., 0]
             point = (gradient - rows @ self.matrix) / weight
             room = residual[:, :free] - (point @ self.matrix.T)[:, :free]
             below, above = (to_low - self.below * point) / self.low, (to_high + self.above * point) / self.high

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from relu_attack.domains import Domain, Polytope
-from relu_attack.rounding import MatrixProducts, weak_duality
+from relu_attack.rounding import MatrixProducts, enclose_affine, midpoint_radius, weak_duality
+
+if TYPE_CHECKING:
+    from relu_attack.domains._domain import Domain
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +34,15 @@ class Halfspaces:
 
     @staticmethod
     def of(domain: Domain) -> Halfspaces:
-        """Return the rows of one `Polytope`, and that one-hot groups of other sets sum to 1, float64."""
-        if not isinstance(domain, Polytope):
-            ones = torch.ones(len(domain.one_hot), dtype=torch.float64)
-            matrix = ones.new_zeros(len(ones), domain.inputs)
-            for row, group in zip(matrix, domain.one_hot, strict=True):
-                row[list(group)] = 1.0
-            return Halfspaces(matrix, ones, torch.ones_like(ones, dtype=torch.bool))
-        rows = domain.inequalities()
-        matrix = torch.cat([rows.matrix, rows.equality_matrix]).to("cpu", torch.float64)
-        limit = torch.cat([rows.upper, rows.equality_value]).to("cpu", torch.float64)
-        return Halfspaces(matrix, limit, torch.arange(len(limit)) >= len(rows.upper))
+        """Return the rows of one set in its inputs alone, float64; none where rows need auxiliary variables."""
+        rows = domain.linear_rows()
+        if rows is None or rows.auxiliary:
+            rows = domain.groups
+        return Halfspaces(*rows.one_sided)
+
+    def to(self, device: torch.device) -> Halfspaces:
+        """Return the rows on another device."""
+        return Halfspaces(self.matrix.to(device), self.limit.to(device), self.equation.to(device))
 
     def __len__(self) -> int:
         return len(self.limit)
@@ -69,3 +70,13 @@ class Halfspaces:
         """
         low = torch.where(self.equation, self.limit, -torch.inf)
         return weak_duality(objective, multipliers, MatrixProducts.of(self.matrix), (low, self.limit), box)
+
+    def excludes(self, lower: Tensor, upper: Tensor) -> Tensor:
+        """Return which boxes, with ends (boxes, inputs), surely hold no point that satisfies the rows, (boxes,)."""
+        center, radius = midpoint_radius(lower, upper)
+        size, absolute = center.abs() + radius, self.matrix.abs().T
+        operands = size.sum(1, keepdim=True)
+        least, most = enclose_affine(
+            center @ self.matrix.T, radius @ absolute, size @ absolute, self.matrix.shape[1], operands
+        )
+        return ((least > self.limit) | (self.equation & (most < self.limit))).any(1)

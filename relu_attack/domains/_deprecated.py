@@ -1,0 +1,68 @@
+"""Names of the release before: what `Domain` and its subclasses were written with, kept for one release."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from relu_attack.domains._linear_constraints import LinearConstraints
+
+if TYPE_CHECKING:
+    from relu_attack.domains._domain import Domain
+
+
+def warn_renamed(old: str, new: str, *, level: int = 3) -> None:
+    """Warn that a name is about to go."""
+    warnings.warn(f"{old} is deprecated: it is called {new} now", DeprecationWarning, stacklevel=level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inequalities:
+    """Rows ``matrix @ x <= upper`` and ``equality_matrix @ x = equality_value``: `LinearConstraints` before."""
+
+    matrix: Tensor
+    upper: Tensor
+    equality_matrix: Tensor
+    equality_value: Tensor
+    lower_bounds: Tensor
+    upper_bounds: Tensor
+    auxiliary: int = 0
+
+    @staticmethod
+    def of(rows: LinearConstraints) -> Inequalities:
+        """Return the rows in this form."""
+        matrix, limit, equation = rows.one_sided
+        return Inequalities(
+            matrix=matrix[~equation], upper=limit[~equation],
+            equality_matrix=matrix[equation], equality_value=limit[equation],
+            lower_bounds=rows.lower, upper_bounds=rows.upper, auxiliary=rows.auxiliary,
+        )  # fmt: skip
+
+    def rows(self) -> LinearConstraints:
+        """Return the rows as `LinearConstraints`."""
+        return LinearConstraints(
+            torch.cat([self.matrix, self.equality_matrix]),
+            torch.cat([torch.full_like(self.upper, -torch.inf), self.equality_value]),
+            torch.cat([self.upper, self.equality_value]),
+            lower=self.lower_bounds, upper=self.upper_bounds, auxiliary=self.auxiliary,
+        )  # fmt: skip
+
+
+def adapt(kind: type[Domain]) -> None:
+    """Give a subclass that defines methods by their old names the new ones."""
+    own: dict[str, Any] = dict(vars(kind))
+    if "support" in own and "maximizer" not in own:
+        warn_renamed(f"{kind.__name__}.support", "maximizer", level=4)
+        setattr(kind, "maximizer", own["support"])  # noqa: B010
+    if "inequalities" in own and "linear_rows" not in own:
+        warn_renamed(f"{kind.__name__}.inequalities", "linear_rows", level=4)
+        if "is_polyhedral" in own:
+            setattr(kind, "linear_rows", _linear_rows)  # noqa: B010
+
+
+def _linear_rows(self: Domain) -> LinearConstraints | None:
+    return self.inequalities().rows() if self.is_polyhedral else None
