@@ -11,7 +11,7 @@ from _two_input import BOX, two_input_model
 from matplotlib.lines import Line2D
 
 from relu_attack.network import lower
-from relu_attack.plots._regions import arrange, draw_boundaries, draw_contours, draw_directions
+from relu_attack.plots import arrange, draw_boundaries, draw_contours, draw_directions
 
 LAYERS = (
     {"color": INK, "linewidth": 1.4, "linestyle": "-"},

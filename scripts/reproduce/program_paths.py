@@ -22,7 +22,7 @@ from matplotlib.patches import Patch
 
 import relu_attack as ra
 from relu_attack.network import lower
-from relu_attack.plots._regions import Arrangement, Array, arrange, draw_boundaries, draw_contours
+from relu_attack.plots import Arrangement, arrange, draw_boundaries, draw_contours
 
 STEP = 0.02
 EDGES = {"color": INK, "linewidth": 0.5, "alpha": 0.35}
@@ -46,7 +46,7 @@ PANELS = (
 )
 
 
-def walk(panel: Panel) -> Array:
+def walk(panel: Panel) -> np.ndarray:
     """Return the path up to its first maximum, shape (points, 2)."""
     optimizer = ra.ReLUOptimizer(two_input_model(), BOX)
     result = optimizer.maximize(
@@ -69,7 +69,7 @@ def walk(panel: Panel) -> Array:
     return path.numpy()[kept]
 
 
-def draw_panel(axes: Axes, panel: Panel, arrangement: Arrangement, values: Array, path: Array) -> None:
+def draw_panel(axes: Axes, panel: Panel, arrangement: Arrangement, values: np.ndarray, path: np.ndarray) -> None:
     draw_contours(axes, arrangement, levels=14, cmap=PALE)
     draw_boundaries(axes, arrangement, styles=(EDGES, EDGES), labels=False)
     axes.plot(*path.T, color=INK, linewidth=1.2, marker="o", markersize=4, zorder=4, clip_on=False)

@@ -23,7 +23,7 @@ from matplotlib.patches import Patch
 
 import relu_attack as ra
 from relu_attack.network import lower
-from relu_attack.plots._regions import Arrangement, Array, arrange, draw_boundaries, draw_contours
+from relu_attack.plots import Arrangement, arrange, draw_boundaries, draw_contours
 
 SEED = 0
 STEP = 0.02
@@ -50,7 +50,7 @@ PANELS = (
 )
 
 
-def walk(panel: Panel) -> tuple[Array, Array]:
+def walk(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     """Return the path, shape (steps, 2), and which of its moves are perturbations, known by their length."""
     optimizer = ra.ReLUOptimizer(two_input_model(), BOX)
     result = optimizer.maximize(
@@ -73,7 +73,9 @@ def walk(panel: Panel) -> tuple[Array, Array]:
     return path, jumps
 
 
-def draw_panel(axes: Axes, panel: Panel, arrangement: Arrangement, values: Array, path: Array, jumps: Array) -> None:
+def draw_panel(
+    axes: Axes, panel: Panel, arrangement: Arrangement, values: np.ndarray, path: np.ndarray, jumps: np.ndarray
+) -> None:
     draw_contours(axes, arrangement, levels=14, cmap=PALE)
     draw_boundaries(axes, arrangement, styles=(EDGES, EDGES), labels=False)
     for start, end, jump in zip(path[:-1], path[1:], jumps, strict=True):

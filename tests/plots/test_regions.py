@@ -15,7 +15,7 @@ from torch import nn
 import relu_attack as ra
 from relu_attack.errors import OptionError
 from relu_attack.network import Network, dense_chain, lower
-from relu_attack.plots._regions import Arrangement, arrange
+from relu_attack.plots import Arrangement, arrange
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "reproduce"
 BOX = ra.Box(torch.tensor([-1.0, 0.5], dtype=torch.float64), torch.tensor([2.0, 1.5], dtype=torch.float64))
