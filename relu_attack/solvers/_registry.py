@@ -11,7 +11,7 @@ from relu_attack.result import Result
 from relu_attack.solvers.ascent import PerturbationOptions, PPGALROptions, WalkOptions, gradient_walk, ppga, ppga_lr
 from relu_attack.solvers.auto import AutoOptions, auto
 from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, branch_and_bound
-from relu_attack.solvers.core import Method, Settings, conclude
+from relu_attack.solvers.core import Method, Settings, check_result
 from relu_attack.solvers.milp import MILPOptions, milp
 from relu_attack.solvers.region_search import LPWalkOptions, MILPWalkOptions, lp_walk, milp_walk
 
@@ -58,4 +58,4 @@ def optimize(problem: Problem, name: str, options: Any, settings: Settings) -> R
         able = [known for known, other in METHODS.items() if other.paths in kinds]
         raise OptionError(f"{name} records no path here; record_path works with {', '.join(able)}")
     problem = replace(problem, domain=problem.domain.within(settings.budget.deadline))
-    return conclude(problem, name, settings, method.solve(problem, options, settings))
+    return check_result(problem, name, settings, method.solve(problem, options, settings))

@@ -11,7 +11,7 @@ from relu_attack import Box, Output, OutputConstraints, Result, SolverError, Sta
 from relu_attack.network import lower
 from relu_attack.problem import Problem
 from relu_attack.solvers.core._budget import Budget
-from relu_attack.solvers.core._check import conclude
+from relu_attack.solvers.core._check import check_result
 from relu_attack.solvers.core._incumbents import Incumbents, gains, rank
 from relu_attack.solvers.core._settings import Answer, Settings
 from tests.problems import network
@@ -138,11 +138,11 @@ def test_turns_are_taken_while_a_problem_is_open_and_the_budget_lasts() -> None:
                 best.bound(index, 2.0, certified=True)
             yield
 
-    answer = best.take_turns([walk(0, 3), walk(1, 1000)], Budget(iterations=10))
+    answer = best.run_round_robin([walk(0, 3), walk(1, 1000)], Budget(iterations=10))
     assert turns == [3, 7]
     assert (answer.status, answer.iterations) == (Status.ITERATION_LIMIT, 10)
     best = incumbents()
-    assert best.take_turns([walk(0, turns[0] + 1)], Budget(iterations=10)).status is Status.FEASIBLE
+    assert best.run_round_robin([walk(0, turns[0] + 1)], Budget(iterations=10)).status is Status.FEASIBLE
 
 
 def test_a_problem_without_an_offer_has_the_center_of_its_set() -> None:
@@ -169,7 +169,7 @@ def concluded(
         evaluations=1,
         trace=Trace(torch.zeros(1), torch.zeros(1), torch.zeros(1, len(candidates))),
     )
-    return conclude(asked, "name", settings_of(sign), answer)
+    return check_result(asked, "name", settings_of(sign), answer)
 
 
 def test_the_best_feasible_candidate_is_the_answer() -> None:

@@ -18,7 +18,7 @@ from relu_attack.output_constraints import OutputConstraints
 from relu_attack.problem import Problem
 from relu_attack.result import Result, Status
 from relu_attack.solvers.core._budget import Budget
-from relu_attack.solvers.core._check import conclude
+from relu_attack.solvers.core._check import check_result
 from relu_attack.solvers.core._settings import Settings
 from relu_attack.solvers.milp._method import MILPOptions, milp
 from tests.problems import PROBLEMS, KnownProblem, random_network
@@ -64,7 +64,7 @@ def run(
         device=torch.device("cpu"),
         dtype=torch.float64,
     )
-    return conclude(problem, "milp", settings, milp(problem, options, settings, **parts))
+    return check_result(problem, "milp", settings, milp(problem, options, settings, **parts))
 
 
 def from_point(*point: float) -> Any:

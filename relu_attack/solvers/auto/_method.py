@@ -27,7 +27,7 @@ from relu_attack.solvers.auto._exact_methods import EXACT
 from relu_attack.solvers.auto._exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
 from relu_attack.solvers.auto._exchange import Exchange
 from relu_attack.solvers.core import Answer, Incumbents, Settings
-from relu_attack.solvers.region_search import Climber, LPWalkOptions
+from relu_attack.solvers.region_search import LocalSearch, LPWalkOptions
 
 MakeClimb = Callable[[Problem, Callable[[], float]], Callable[[Tensor], Tensor]]
 """Given a single problem and the seconds left, returns what climbs from an input (inputs,) to a local maximum."""
@@ -50,7 +50,7 @@ _COLLAPSE, _RENEWABLE = 0.05, 0.2
 
 def climber(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor], Tensor]:
     """Return the climb of LP Walk on a single problem, while seconds are left."""
-    return Climber(problem, LPWalkOptions(), left, lambda x: None).climb
+    return LocalSearch(problem, LPWalkOptions(), left, lambda x: None).climb
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""What every method shares: the budget, the settings, the incumbents, the trace, and the check of the answer."""
+"""Parts common to all methods: budget, settings, incumbents, trace, and the check of the answer."""
 
 from relu_attack.solvers.core._budget import Budget
-from relu_attack.solvers.core._check import choose, conclude
+from relu_attack.solvers.core._check import check_result, choose
 from relu_attack.solvers.core._incumbents import Incumbents, gains, rank
 from relu_attack.solvers.core._recorder import Recorder
 from relu_attack.solvers.core._settings import Answer, Interrupted, Method, Settings, Starts
@@ -15,8 +15,8 @@ __all__ = [
     "Recorder",
     "Settings",
     "Starts",
+    "check_result",
     "choose",
-    "conclude",
     "gains",
     "rank",
 ]

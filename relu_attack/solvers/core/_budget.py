@@ -1,4 +1,4 @@
-"""What a search may spend."""
+"""Budget of a search: limits of time, iterations and memory."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from relu_attack.result import Status
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a search may spend; at least one of the two limits is given.
+    """Limits of a search; at least one of `iterations` and `time_limit` is given.
 
     Attributes
     ----------
     iterations
-        Steps: of each walker, or programs solved.
+        Maximum number of steps: of each walker, or programs.
     time_limit
         Seconds from `began`; none by default.
     began
-        Reading of ``time.perf_counter()`` from which the time counts.
+        Value of ``time.perf_counter()`` at the start of the call.
     interruption
-        What ends the search before that.
+        Set by Ctrl-C or SIGTERM, which end the search early.
     memory_limit
-        Bytes that a part of the search may take at a time.
+        Bytes that one step of the search may allocate.
     """
 
     iterations: int | None = None
@@ -47,26 +47,26 @@ class Budget:
 
     @property
     def deadline(self) -> Deadline:
-        """When the time is up, or the search is interrupted."""
+        """The end of the time limit, or the interruption if it comes first."""
         limit = math.inf if self.time_limit is None else self.time_limit
         return Deadline(self.began + limit, self.interruption, self.memory_limit)
 
     def elapsed(self) -> float:
-        """Return the seconds since the beginning."""
+        """Return the seconds since `began`."""
         return time.perf_counter() - self.began
 
     def left(self) -> float:
-        """Return the seconds that are left, infinite without a time limit, never below 0, and 0 once interrupted."""
+        """Return the remaining seconds: at least 0, 0 after an interruption, infinite without a time limit."""
         return self.deadline.left
 
     def share_left(self, iterations: int) -> float:
-        """Return the share of the budget that is left after that many steps, by the limit that is nearer."""
+        """Return the remaining share of the budget after `iterations` steps, by the limit that is nearer."""
         steps = 0.0 if self.iterations is None else iterations / self.iterations
         time = 0.0 if self.time_limit is None else self.elapsed() / self.time_limit
         return max(1.0 - max(steps, time), 0.0)
 
     def part(self, *, seconds: float | None = None, iterations: int | None = None) -> Budget:
-        """Return a budget for a part of the search: so many seconds from now, at most what is left, or steps."""
+        """Return a budget for a part of the search: seconds from now, at most the remaining time, or iterations."""
         now = self.elapsed()
         limits = [self.time_limit, None if seconds is None else now + seconds]
         given = [limit for limit in limits if limit is not None]
@@ -74,7 +74,7 @@ class Budget:
         return replace(self, iterations=iterations, time_limit=limit)
 
     def spent(self, iterations: int) -> Status | None:
-        """Return why to stop after that many steps, or None."""
+        """Return the reason to stop after `iterations` steps, or None."""
         if self.interruption.happened:
             return Status.INTERRUPTED
         if self.iterations is not None and iterations >= self.iterations:

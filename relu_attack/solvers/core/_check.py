@@ -1,4 +1,4 @@
-"""From a method's answer to a checked result."""
+"""Validation of a method's output, and construction of the `Result`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from relu_attack.solvers.core._incumbents import rank
 from relu_attack.solvers.core._settings import Answer, Settings
 
 
-def conclude(problem: Problem, name: str, settings: Settings, answer: Answer) -> Result:
-    """Choose the best of an answer's candidates, evaluate it by the user's model, measure violations, name the status.
+def check_result(problem: Problem, name: str, settings: Settings, answer: Answer) -> Result:
+    """Choose the best candidate, evaluate it by the user's model, measure violations and set the status.
 
-    Candidates, output constraints and the status go by the chain in float64, which stands for real arithmetic as bounds
-    do. The value is the forward pass of the model itself, and the bound never on the wrong side of it.
+    Candidates, output constraints and the status are evaluated on the chain in float64, as bounds are. The value is a
+    forward pass of the model itself, and the bound is never on the wrong side of it.
     """
     # Tensors made under inference mode could not be used in a caller's autograd graph.
     with torch.inference_mode(False), torch.no_grad():
@@ -61,7 +61,7 @@ def conclude(problem: Problem, name: str, settings: Settings, answer: Answer) ->
 
 
 def choose(problem: Problem, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the best candidate of each problem by the chain, feasible ones first.
+    """Return the best candidate of each problem on the chain, feasible ones first.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The best feasible point of each problem, for the methods that go on one point at a time."""
+"""Incumbents: the best feasible point and bound of each problem."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from relu_attack.solvers.core._settings import Answer, Interrupted, Settings
 
 
 class Incumbents:
-    """Keeps points, bounds, trace and progress of a search; every value is a float64 forward pass.
+    """Best points, bounds, trace and progress of a search; every value is a float64 forward pass.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ class Incumbents:
     settings
         Budget, sense and progress.
     upper
-        Certified upper bounds to begin with, float64, shape (problems,).
+        Initial certified upper bounds, float64, shape (problems,).
     unit
-        What is counted as a step.
+        Name of a step in the progress bar.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Incumbents:
     upper, certified
         Best upper bounds, and where they hold in real arithmetic, shape (problems,).
     found_by
-        Who offered `x`, one name a problem.
+        Part of the search that offered `x`, one name a problem.
     """
 
     def __init__(self, problem: Problem, settings: Settings, upper: Tensor, *, unit: str) -> None:
@@ -61,7 +61,7 @@ class Incumbents:
         return self._singles[index]
 
     def offer(self, index: int, points: Tensor, found_by: str) -> bool:
-        """Bring `points` (points, inputs) into the set of problem `index`, keep the best, tell if it is new."""
+        """Project `points` (points, inputs) onto the set of problem `index`; return whether there is a new incumbent."""
         problem = self._singles[index]
         domain = problem.domain
         inside = domain.round(domain.project(points.to(domain.device, domain.dtype)))
@@ -76,7 +76,7 @@ class Incumbents:
         return True
 
     def offer_each(self, points: Tensor, found_by: str, *, chosen: Tensor | None = None) -> None:
-        """Do as `offer` does for all problems at once, or the `chosen` ones (problems,), with points of each or of all.
+        """Offer points to all problems at once, or to the `chosen` ones (problems,).
 
         Points have the shape (problems or 1, points, inputs).
         """
@@ -99,7 +99,7 @@ class Incumbents:
 
     @contextmanager
     def keeping(self, index: int, found_by: str) -> Iterator[None]:
-        """Keep what a part of the search on problem `index` had found when Ctrl-C ends it there."""
+        """Offer the point of a part of the search on problem `index` that Ctrl-C interrupts."""
         try:
             yield
         except Interrupted as interrupted:
@@ -107,11 +107,10 @@ class Incumbents:
             raise
 
     def bound(self, index: int, upper: float, *, certified: bool) -> None:
-        """Take an upper bound of problem `index` over if it is better.
+        """Update the upper bound of problem `index` if the new one is better.
 
-        A certified bound that closes the gap is better than a solver's word, whichever is lower.
-        That nothing is feasible is not taken over beside a point that is, be it only to the tolerance of constraints:
-        it would make any such point an optimum.
+        A certified bound that closes the gap is preferred to an uncertified one, whichever is lower. An infeasibility
+        proof is ignored if some point is feasible within tolerance, which the proof would make an optimum.
         """
         if upper == -torch.inf and self.is_feasible(index):
             return
@@ -125,15 +124,15 @@ class Incumbents:
             self.upper[index], self.certified[index] = upper, certified
 
     def has_point(self, index: int) -> bool:
-        """Tell whether any point was offered to problem `index`."""
+        """Return whether a point was offered to problem `index`."""
         return float(self.violation[index]) < torch.inf
 
     def is_feasible(self, index: int) -> bool:
-        """Tell whether the best point of problem `index` satisfies the output constraints."""
+        """Return whether the incumbent of problem `index` satisfies the output constraints."""
         return float(self.violation[index]) <= TOLERANCE
 
     def is_closed(self, index: int, gap: float) -> bool:
-        """Tell whether value and bound of problem `index` meet to a relative gap, or nothing is feasible."""
+        """Return whether the relative gap of problem `index` is at most `gap`, or the problem is proven infeasible."""
         return self._closes(index, self.upper[index], gap)
 
     def _closes(self, index: int, upper: Tensor, gap: float) -> bool:
@@ -143,18 +142,18 @@ class Incumbents:
         return bool(upper <= value) or float(relative_gap(value, upper, self.problem.scale[index])) <= gap
 
     def visit(self, x: Tensor) -> None:
-        """Keep a point (inputs,) that the walk of a single problem is at, when the path is asked for."""
+        """Append a point (inputs,) to the path of a single problem, if paths are recorded."""
         if self._path is not None:
             self._path.append(x.detach().to("cpu", torch.float64).clone())
 
     def step(self, count: int = 1) -> None:
-        """Count steps, and write the trace where a record is due."""
+        """Count steps, and extend the trace when a record is due."""
         self.steps += count
         if self._recorder.due:
             self._recorder.record(self.steps, self._shown())
 
-    def take_turns(self, walks: Sequence[Iterator[None]], budget: Budget) -> Answer:
-        """Advance the walks of all problems, one turn each, until the budget is spent or no problem is open."""
+    def run_round_robin(self, walks: Sequence[Iterator[None]], budget: Budget) -> Answer:
+        """Advance the searches of all problems in turn until the budget is spent or every gap is closed."""
         status = Status.FEASIBLE
         try:
             while True:
@@ -173,7 +172,7 @@ class Incumbents:
         return self.answer(status, self.steps)
 
     def answer(self, status: Status, evaluations: int) -> Answer:
-        """Return the answer of the search; a problem to which no point was offered has the center of its set."""
+        """Return the answer of the search; a problem without a point gets the center of its set."""
         missing = torch.isinf(self.violation)
         if bool(missing.any()):
             self.offer_each(self.problem.domain.center().reshape(-1, 1, self.x.shape[1]), "center", chosen=missing)
@@ -195,7 +194,7 @@ class Incumbents:
 
 
 def gains(problem: Problem, one: Tensor, other: Tensor, tolerance: float) -> bool:
-    """Tell whether input `one` (inputs,) of a single problem beats `other` by more than a relative tolerance."""
+    """Return whether input `one` (inputs,) of a single problem beats `other` by more than a relative tolerance."""
     values, violations = (entry[0] for entry in problem.evaluate(torch.stack([one, other])[None]))
     values[1] += tolerance * values[1].abs()
     order = rank(values, violations)
@@ -203,7 +202,7 @@ def gains(problem: Problem, one: Tensor, other: Tensor, tolerance: float) -> boo
 
 
 def rank(values: Tensor, violations: Tensor) -> Tensor:
-    """Return numbers that order points feasible first: those that break a constraint by violation, others by value.
+    """Rank points: infeasible ones by violation, then feasible ones by value.
 
     Parameters
     ----------
@@ -213,7 +212,7 @@ def rank(values: Tensor, violations: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        The place of each point among the points, best last, shape (..., points); equal points share a place.
+        Rank of each point, the best highest, shape (..., points); equal points share a rank.
     """
     breaks = torch.where(violations <= TOLERANCE, 0.0, violations)
     # Compared pairwise: a value and a violation share no scale on which one number could hold both.

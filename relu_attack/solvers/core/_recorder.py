@@ -1,4 +1,4 @@
-"""What a search writes down while it runs: the trace of best values, and a progress bar."""
+"""Recording of a search: the trace of best values, and a progress bar."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SECONDS_BETWEEN_RECORDS = 0.02
 
 
 class Recorder:
-    """Writes trace and progress bar of one search.
+    """Trace and progress bar of one search.
 
     Parameters
     ----------
     budget
-        What the bar measures progress against: steps, or seconds.
+        Limit that the bar shows: iterations, or seconds.
     upper
         Upper bound of each problem, float64, shape (problems,); the bar shows the gap to it.
     sign
@@ -28,7 +28,7 @@ class Recorder:
     progress
         Whether to show the bar.
     unit
-        What is counted.
+        Name of a step.
     """
 
     def __init__(self, budget: Budget, upper: Tensor, *, sign: float, progress: bool, unit: str = "steps") -> None:
@@ -44,7 +44,7 @@ class Recorder:
         return not self._rows or self._budget.elapsed() - self._rows[-1][0] >= _SECONDS_BETWEEN_RECORDS
 
     def record(self, iterations: int, values: Tensor, *, last: bool = False) -> None:
-        """Write the best value of each problem, shape (problems,), down, with the steps done so far."""
+        """Record the best value of each problem, shape (problems,), after `iterations` steps."""
         elapsed = self._budget.elapsed()
         self._rows.append((elapsed, iterations, self._sign * values.to("cpu", torch.float64)))
         if self._bar is None:
@@ -59,7 +59,7 @@ class Recorder:
             self._bar.close()
 
     def trace(self) -> Trace:
-        """Return what was written down."""
+        """Return the trace."""
         seconds, iterations, values = zip(*self._rows, strict=True)
         return Trace(torch.tensor(seconds, dtype=torch.float64), torch.tensor(iterations), torch.stack(values))
 

@@ -1,4 +1,4 @@
-"""What a method is: a function from a problem to an unchecked answer, the class of its options, its usual budget."""
+"""Interface of a method: its settings, its unchecked answer, and its description in the registry."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from relu_attack.problem import Problem
 from relu_attack.result import Status, Trace
 from relu_attack.solvers.core._budget import Budget
 
-# Share of the time that the bound of a call may take.
+# Maximum share of the time limit for the initial bound.
 _BOUND_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every method is told, beside its own options; `ReLUOptimizer.maximize` says what each means."""
+    """Settings common to all methods; `ReLUOptimizer.maximize` documents each of them."""
 
     budget: Budget
     restarts: int
@@ -46,31 +46,31 @@ class Settings:
             raise OptionError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}")
 
     def upper_bound(self, problem: Problem) -> Tensor:
-        """Return certified upper bounds (problems,) by the method asked for, in half of the time at most."""
+        """Return certified upper bounds (problems,) by the method `bound`, within half of the time limit."""
         return upper_bound(problem, self.bound, deadline=self.budget.deadline.share(_BOUND_SHARE))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answer:
-    """What a method hands back, before it is checked.
+    """Output of a method, not yet validated.
 
     Attributes
     ----------
     candidates
-        Points of the user's set, in its coordinates and dtype, shape (problems, candidates, inputs); the best is
-        taken by a float64 forward pass.
+        Points of the user's set, in its coordinates and dtype, shape (problems, candidates, inputs); a float64
+        forward pass chooses the best.
     upper
-        No input is better, float64, shape (problems,); minus infinity where none is feasible.
+        Upper bounds, float64, shape (problems,); minus infinity where no input is feasible.
     certified
-        Where `upper` holds in real arithmetic, boolean, shape (problems,); elsewhere it is a solver's word.
+        Where `upper` holds in real arithmetic, boolean, shape (problems,); elsewhere a solver reported it.
     status
         Why the search ended.
     iterations, evaluations
-        Steps done, and points at which the network was evaluated.
+        Number of steps, and of evaluations of the network.
     trace
-        Best value against time.
+        Best value over time.
     path
-        Shape (steps, problems, walkers, inputs), when it was asked for.
+        Shape (steps, problems, walkers, inputs), if recorded.
     found_by
         Which part of the method found the best point, one entry a problem.
     """
@@ -87,7 +87,7 @@ class Answer:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in a part of a search on a single problem, with the best input (inputs,) that it had found.
+    """Ctrl-C in a part of a search on a single problem, with its best input (inputs,) so far.
 
     Parameters
     ----------
@@ -102,27 +102,27 @@ class Interrupted(KeyboardInterrupt):
 
 Solve = Callable[[Problem, Any, Settings], Answer]
 Starts = Callable[[Problem, Settings], Iterator[Tensor]]
-"""Yields inputs (inputs,) of a single problem to begin from, float64, without end."""
+"""Generator of initial points (inputs,) of a single problem, float64, without end."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method.
+    """A method of the registry.
 
     Attributes
     ----------
     solve
-        Searches.
+        The search.
     options
         The class of its options, a frozen dataclass with a default for each.
     iterations, time_limit
-        The budget of a call that gives none.
+        Default budget.
     counts
-        Whether iterations limit the method; where they do not, its time limit stands unless the call gives one.
+        Whether `iterations` limits the method; if not, the default time limit applies as well.
     restarts
-        Walkers of a call that gives no number.
+        Default number of walkers.
     paths
-        Of which problems it can record the path: ``"all"``, ``"single"`` or ``"none"``.
+        Which problems path recording supports: ``"all"``, ``"single"`` or ``"none"``.
     """
 
     solve: Solve
@@ -142,7 +142,7 @@ class Method:
         interruption: Interruption | None = None,
         memory_limit: float | None = None,
     ) -> Budget:
-        """Return the budget of a call that `began`, by default now, and that an interruption ends."""
+        """Return the budget of a call that `began` at that time (default: now), with defaults filled in."""
         if iterations is None and time_limit is None:
             iterations, time_limit = self.iterations, self.time_limit
         elif time_limit is None and not self.counts:

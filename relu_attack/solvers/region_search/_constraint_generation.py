@@ -1,4 +1,4 @@
-"""Solving the neighbourhood of an input: walls are found one after the other, since few of them matter."""
+"""Constraint generation for the program of a neighbourhood: facets are added lazily, since few of them are active."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from relu_attack.programs import FEASIBILITY, PreparedProgram, Program, Solution
 
 Array = NDArray[np.float64]
 
-# Relative distance beyond a wall that counts as broken, and walls that are added at a time.
+# Relative distance beyond a facet that counts as a violation.
 _TOLERANCE = 1e-9
-_WALLS = 50
-_FIRST_WALLS = 20
+# Facets that a round adds at most: the most violated ones; and those, nearest to the input, of the first program.
+_MAX_FACETS_PER_ROUND = 50
+_INITIAL_FACETS = 20
 
-# Presolve gains nothing on a linear program of few rows that grows from its last basis; and heuristics look for points
-# where there is a good one to begin with.
+# Presolve gains nothing on a linear program of few rows that is re-solved from its last basis. Heuristics gain nothing
+# where a good point is known from the start.
 _LINEAR: dict[str, object] = {"presolve": "off"}
 _MIXED_INTEGER: dict[str, object] = {"mip_heuristic_effort": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
 class LocalOptimum:
-    """The best point of a neighbourhood, as a solver says; a forward pass tells its value.
+    """The best point of a neighbourhood as the solver reports it; its value is a forward pass.
 
     Attributes
     ----------
     point
         Shape (columns,).
     units
-        The units whose walls were needed, counted over all layers.
+        Units whose facets are in the last program, counted over all layers.
     matrix
-        Their walls, rows of norm 1 over the columns of the program, shape (units, columns).
+        Their facets, rows of norm 1 over the columns of the program, shape (units, columns).
     multipliers
-        The multiplier of each wall, at least 0: the gain a unit of distance beyond it; 0 in a mixed-integer program.
+        Multiplier of each facet, at least 0: the gain per unit of distance beyond it; 0 in a mixed-integer program.
     """
 
     point: Array
@@ -58,30 +59,30 @@ def solve_neighborhood(
     hood
         The neighbourhood.
     solver
-        As `programs.solve` takes it; ``"HIGHS"`` goes on from its last basis when walls are added.
+        As `programs.solve` takes it; ``"HIGHS"`` continues from its last basis after facets are added.
     time_limit
         Seconds; may be infinite.
     known
-        Units whose walls mattered nearby: the first guess.
+        Units whose facets were active nearby; they are part of the first program.
 
     Returns
     -------
     LocalOptimum or None
-        None where the solver failed or ran out of time: there is no answer then, and none is made up.
+        None where the solver failed or reached the time limit.
     """
     deadline = time.perf_counter() + time_limit
     program = hood.program
     relaxed = replace(program, integral=np.zeros(program.columns, dtype=bool))
-    guess = sorted({*known, *hood.nearest(_FIRST_WALLS).tolist()})
-    walls = _Walls(hood, np.array(guess, dtype=np.int64))
-    answer = _generate(walls, relaxed, solver, deadline)
+    guess = sorted({*known, *hood.nearest(_INITIAL_FACETS).tolist()})
+    facets = _Facets(hood, np.array(guess, dtype=np.int64))
+    answer = _generate(facets, relaxed, solver, deadline)
     if answer is None or not program.is_mixed_integer:
         return answer
-    return _generate(walls, program, solver, deadline)
+    return _generate(facets, program, solver, deadline)
 
 
-class _Walls:
-    """The walls that are in the program."""
+class _Facets:
+    """The facets in the program."""
 
     def __init__(self, hood: Neighborhood, units: NDArray[np.int64]) -> None:
         self.hood, self.units = hood, units
@@ -94,11 +95,11 @@ class _Walls:
         return matrix, upper
 
 
-def _generate(walls: _Walls, program: Program, solver: str, deadline: float) -> LocalOptimum | None:
-    """Solve, add the walls that the solution breaks, and repeat until it breaks none."""
-    hood = walls.hood
+def _generate(facets: _Facets, program: Program, solver: str, deadline: float) -> LocalOptimum | None:
+    """Solve, add the violated facets, and repeat until the solution violates none."""
+    hood = facets.hood
     current = _Current(program, solver, hood.start)
-    current.add(walls.matrix, walls.upper)
+    current.add(facets.matrix, facets.upper)
     while True:
         left = deadline - time.perf_counter()
         if left <= 0:
@@ -106,17 +107,17 @@ def _generate(walls: _Walls, program: Program, solver: str, deadline: float) -> 
         report = current.solve(None if math.isinf(left) else left)
         if report is None or report.x is None:
             return None
-        broken = hood.broken(report.x, tolerance=_TOLERANCE, limit=_WALLS)
-        # A wall that is in the program is broken by the solver's tolerance only.
-        new = np.setdiff1d(broken, walls.units)
+        broken = hood.broken(report.x, tolerance=_TOLERANCE, limit=_MAX_FACETS_PER_ROUND)
+        # Facets in the program are violated by no more than the solver's tolerance.
+        new = np.setdiff1d(broken, facets.units)
         if len(new) == 0:
-            duals = np.zeros(len(walls.units)) if report.duals is None else report.duals[program.rows :]
-            return LocalOptimum(report.x, walls.units, walls.matrix, np.maximum(duals, 0.0))
-        current.add(*walls.grow(new))
+            duals = np.zeros(len(facets.units)) if report.duals is None else report.duals[program.rows :]
+            return LocalOptimum(report.x, facets.units, facets.matrix, np.maximum(duals, 0.0))
+        current.add(*facets.grow(new))
 
 
 class _Current:
-    """The program as it grows, in HiGHS or anew for each solve."""
+    """The growing program, kept in HiGHS or passed to the solver as a whole each time."""
 
     def __init__(self, program: Program, solver: str, start: Array) -> None:
         self._solver, self._start = solver, start
@@ -139,7 +140,7 @@ class _Current:
         )
 
     def solve(self, time_limit: float | None) -> SolverReport | None:
-        """Return what the solver says if it says that it is done or, for a mixed-integer program, has a point."""
+        """Return the report of a solve that is optimal or, for a mixed-integer program, has a point; else None."""
         if self._prepared is not None:
             start = self._start if self._prepared.program.is_mixed_integer else None
             report = self._prepared.report(time_limit=time_limit, warm_start=start, gap=FEASIBILITY)

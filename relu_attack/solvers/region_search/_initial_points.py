@@ -1,4 +1,4 @@
-"""Where the walks over programs begin: random points, or the relaxation with units held to their other side."""
+"""Initial points of the searches over linear regions: random, final points of a gradient walk, or from relaxations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from relu_attack.solvers.core import Interrupted, Settings, Starts
 
 
 def random_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
-    """Yield the user's points, then points of the kind that `settings.starts` names, without end."""
+    """Yield the user's points, then points of the kind `settings.starts`, without end."""
     scaled = ScaledProblem.create(
         problem, restarts=settings.restarts, device=torch.device("cpu"), dtype=torch.float64, normalized=True
     )
@@ -32,17 +32,17 @@ def random_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
     while True:
         batch = starting_points(scaled, kind=settings.starts, x0=x0, generator=generator, seed=seed)
         points = scaled.to_user(batch[None])[0].to("cpu", torch.float64)
-        # The user's points come first; of the others a mixture, in no order.
+        # The user's points come first, in their order; the others are shuffled, so that kinds alternate.
         order = torch.arange(len(points)) if x0 is not None else torch.randperm(len(points), generator=generator)
         yield from points[order]
         x0, seed = None, seed + 1
 
 
 def relaxation_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
-    """Yield the solution of the relaxation, then those with one unit held to the other side, then random points.
+    """Yield the optimum of the relaxation, then those with one unit fixed to its other side, then random points.
 
-    Units are drawn in proportion to ``|z_relaxation - z|``, how far the relaxation's preactivation is from that of its
-    input. Source: Relax-and-Walk, arXiv 2401.03451; how a unit is held, by its range, is our reading.
+    Units are drawn in proportion to ``|z_relaxation - z|``, the distance of the relaxation's preactivation from the
+    network's at the same input. Source: Relax-and-Walk, arXiv 2401.03451; fixing a unit by its range is our reading.
     """
     with suppress(DoesNotFitError):
         yield from _relaxed_starts(problem, settings)
@@ -50,7 +50,7 @@ def relaxation_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
 
 
 def _relaxed_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
-    """Yield the solutions of the relaxations; raise `DoesNotFitError` where there is no time for another one."""
+    """Yield the solutions of the relaxations; raise `DoesNotFitError` when no time is left for another."""
     deadline = settings.budget.deadline
     bounds = bound_rows(problem.network, problem.domain, problem.objective, "interval", deadline=deadline)
     deadline.require()
@@ -70,11 +70,11 @@ def _relaxed_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
         while bool((discrepancy > 0).any()):
             unit = int(torch.multinomial(discrepancy, 1, generator=generator))
             discrepancy[unit] = 0.0
-            sides = _held(ranges, unit, active=not bool(active[unit]))
-            held = encode(problem, sides, relaxed=True, deadline=deadline)
-            point = _solved(held.program, deadline)
+            sides = _fixed(ranges, unit, active=not bool(active[unit]))
+            restricted = encode(problem, sides, relaxed=True, deadline=deadline)
+            point = _solved(restricted.program, deadline)
             if point is not None:
-                yield held.input(point)
+                yield restricted.input(point)
 
 
 def _solved(program: Program, deadline: Deadline) -> NDArray[np.float64] | None:
@@ -83,8 +83,8 @@ def _solved(program: Program, deadline: Deadline) -> NDArray[np.float64] | None:
     return solve(program, time_limit=None if math.isinf(left) else left).x
 
 
-def _held(ranges: Ranges, unit: int, *, active: bool) -> Ranges:
-    """Return ranges in which one unit, counted over all layers, cannot be on the other side."""
+def _fixed(ranges: Ranges, unit: int, *, active: bool) -> Ranges:
+    """Return ranges with one unit, counted over all layers, fixed to one side."""
     sizes = [len(lower) for lower, _ in ranges]
     lower, upper = (torch.cat([side[index] for side in ranges]) for index in range(2))
     if active:
@@ -95,7 +95,7 @@ def _held(ranges: Ranges, unit: int, *, active: bool) -> Ranges:
 
 
 def _walked_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
-    """Yield the ends of a gradient walk in a tenth of the time that is left, or 200 steps, then random points."""
+    """Yield the final points of a gradient walk (a tenth of the remaining time, or 200 steps), then random points."""
     left = settings.budget.left()
     part = settings.budget.part(seconds=left / 10) if math.isfinite(left) else settings.budget.part(iterations=200)
     own = replace(settings, budget=part, progress=False, record_path=False)
@@ -111,4 +111,4 @@ SOURCES: dict[str, Starts] = {
     "gradient_walk": _walked_starts,
     "relaxation": relaxation_starts,
 }
-"""Where the walks over programs begin, by name."""
+"""Sources of initial points, by name."""

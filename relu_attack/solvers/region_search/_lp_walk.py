@@ -1,4 +1,4 @@
-"""LP Walk: from linear region to linear region, each left at its best point."""
+"""LP Walk: local search over linear regions, each solved by a linear program."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.solvers.core import Answer, Incumbents, Settings, Starts, gains, rank
 from relu_attack.solvers.region_search._constraint_generation import LocalOptimum, solve_neighborhood
-from relu_attack.solvers.region_search._round_robin import walk_in_turns
+from relu_attack.solvers.region_search._round_robin import run_round_robin
 
-# Shares of the way to the set's end at which the edges that leave a region are tried.
+# Step lengths along the edges that leave a region, relative to the largest width of the set.
 _PROBES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
@@ -30,12 +30,12 @@ class LPWalkOptions:
     Attributes
     ----------
     source
-        Where walks begin: ``"random"`` (as `starts` says), ``"gradient_walk"`` (the ends of a gradient walk) or
-        ``"relaxation"`` (the relaxation of the whole problem, with units held to their other side).
+        Source of initial points: ``"random"`` (of the kind of `starts`), ``"gradient_walk"`` (the final points of a
+        gradient walk) or ``"relaxation"`` (optima of the relaxed problem, with single units fixed to their other side).
     tolerance
-        Relative gain below which a linear program counts as no gain.
+        Relative gain below which a step does not count as an improvement.
     flips
-        Most walls of a region whose other side is solved before its best point counts as a local maximum.
+        Maximum number of neighbouring regions that are solved before a point counts as a local maximum.
     solver
         As `programs.solve` takes it.
     """
@@ -53,23 +53,23 @@ class LPWalkOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class _Stand:
-    """The best point of a region, its pattern, and the program that found it."""
+class _Vertex:
+    """The best point of a region, its activation pattern, and the solution of its program."""
 
     x: Tensor
     pattern: list[Tensor]
     optimum: LocalOptimum
 
     @property
-    def holding(self) -> list[int]:
-        """Units whose walls hold the walk back, those that cost most first."""
+    def active_constraints(self) -> list[int]:
+        """Units whose facets have a positive multiplier, the largest first."""
         order = np.argsort(-self.optimum.multipliers, kind="stable")
         return [int(self.optimum.units[place]) for place in order if self.optimum.multipliers[place] > 0]
 
 
 @dataclass(eq=False)
-class Climber:
-    """Climbs from region to region on one problem, and remembers the activation patterns that it has solved.
+class LocalSearch:
+    """Local search over the linear regions of one problem; each activation pattern is solved once.
 
     Attributes
     ----------
@@ -78,9 +78,9 @@ class Climber:
     options
         Options of LP Walk.
     left
-        Returns the seconds that are left.
+        Returns the remaining seconds.
     on_program
-        Called after each program with the input (inputs,) that it gave.
+        Called after each program with its optimal input (inputs,).
     """
 
     problem: Problem
@@ -92,39 +92,39 @@ class Climber:
     def climb(self, x: Tensor) -> Tensor:
         """Return a local maximum (inputs,) above x (inputs,), float64, or the best point when the time runs out.
 
-        From the best point of a region the walk goes on along the edges that cross one wall each, where one of them
-        gains; else to the other side of one wall after the other, by their multipliers. A wall whose multiplier is 0
-        holds nothing back. A walk that comes to a region that was solved before ends.
+        From the best point of a region the search follows the edges that cross one facet each, where one of them
+        gains. Otherwise it crosses active boundaries in order of decreasing multiplier; boundaries with zero multiplier
+        are skipped. It ends at a region that was solved before.
         """
         x = self._inside(x[None])[0]
-        stand = self._solve(x, self._pattern(x), ())
-        while stand is not None and self.left() > 0:
-            x = stand.x
-            probe = self._best_probe(stand)
+        vertex = self._solve(x, self._pattern(x), ())
+        while vertex is not None and self.left() > 0:
+            x = vertex.x
+            probe = self._best_probe(vertex)
             if probe is not None:
                 x = probe
-                stand = self._solve(probe, self._pattern(probe), stand.holding)
+                vertex = self._solve(probe, self._pattern(probe), vertex.active_constraints)
             else:
-                stand = self._cross(stand)
-        return x if stand is None else stand.x
+                vertex = self._cross(vertex)
+        return x if vertex is None else vertex.x
 
-    def _cross(self, stand: _Stand) -> _Stand | None:
-        """Try the other side of each wall that holds the walk back; return the first one that gains."""
-        for unit in stand.holding[: self.options.flips]:
+    def _cross(self, vertex: _Vertex) -> _Vertex | None:
+        """Solve the regions behind the active boundaries in order; return the first optimum that gains."""
+        for unit in vertex.active_constraints[: self.options.flips]:
             if self.left() <= 0:
                 return None
-            other = self._solve(stand.x, self._flipped(stand.pattern, unit), stand.holding)
-            if other is not None and self._is_better(other.x, stand.x):
+            other = self._solve(vertex.x, self._flipped(vertex.pattern, unit), vertex.active_constraints)
+            if other is not None and self._is_better(other.x, vertex.x):
                 return other
         return None
 
-    def _solve(self, x: Tensor, pattern: list[Tensor], known: Sequence[int]) -> _Stand | None:
-        """Go from x to the best point of the region of a pattern; None if it was solved before or cannot be solved."""
+    def _solve(self, x: Tensor, pattern: list[Tensor], known: Sequence[int]) -> _Vertex | None:
+        """Maximize over the region of a pattern from x; None if it was solved before or cannot be solved."""
         key = hashlib.sha1(torch.cat(pattern).numpy().tobytes()).digest() if pattern else b""
         if key in self._seen:
             return None
         self._seen.add(key)
-        self.problem.domain.require_linear_rows()  # of some sets the rows alone take long
+        self.problem.domain.require_linear_rows()  # for some sets this takes long
         if self.left() <= 0:
             return None
         hood = neighborhood(self.problem, x, pattern)
@@ -135,15 +135,15 @@ class Climber:
             return None
         best = self._inside(torch.as_tensor(optimum.point[None, : self.problem.network.inputs].copy()))[0]
         self.on_program(best)
-        return _Stand(best if self._is_better(best, x) else x, pattern, optimum)
+        return _Vertex(best if self._is_better(best, x) else x, pattern, optimum)
 
-    def _best_probe(self, stand: _Stand) -> Tensor | None:
-        """Try the edges from a vertex of a region that each cross one of its walls; return a point that gains."""
-        inputs, x = self.problem.network.inputs, stand.x
-        tight = stand.optimum.multipliers > 0
+    def _best_probe(self, vertex: _Vertex) -> Tensor | None:
+        """Evaluate points on the edges from a vertex that each cross one facet; return the best one if it gains."""
+        inputs, x = self.problem.network.inputs, vertex.x
+        tight = vertex.optimum.multipliers > 0
         if not tight.any():
             return None
-        rows = torch.as_tensor(stand.optimum.matrix[tight][:, :inputs])
+        rows = torch.as_tensor(vertex.optimum.matrix[tight][:, :inputs])
         box = self.problem.domain.bounding_box()
         lower, upper = box.lower.double().cpu(), box.upper.double().cpu()
         free = (x > lower) & (x < upper)
@@ -173,20 +173,20 @@ class Climber:
 
 
 def lp_walk(problem: Problem, options: LPWalkOptions, settings: Settings) -> Answer:
-    """Walk over linear regions from one start after the other, until the budget is spent.
+    """Search over linear regions from one initial point after the other, until the budget is spent.
 
     Source: Tong, Cai, Serra, Optimization over Trained Neural Networks: Taking a Relaxing Walk, arXiv 2401.03451. Steps
-    are linear programs. What is ours: walls are generated as they are needed; at the best point of a region the edges
-    of the vertex are tried before the neighbouring regions are.
+    are linear programs. Additions of this package: facets are generated as they are needed; at the best point of a
+    region the edges of the vertex are tried before the neighbouring regions.
     """
     walk = partial(_walk, options=options)
-    return walk_in_turns(problem, settings, walk, source=options.source)
+    return run_round_robin(problem, settings, walk, source=options.source)
 
 
 def _walk(
     incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: LPWalkOptions
 ) -> Iterator[None]:
-    """Climb on problem `index` from one start after the other, one a turn."""
+    """Search on problem `index` from one initial point per turn."""
     budget, problem = settings.budget, incumbents.single(index)
 
     def left() -> float:
@@ -197,19 +197,19 @@ def _walk(
         incumbents.visit(x)
         incumbents.step()
 
-    climber = Climber(problem, options, left, count)
+    climber = LocalSearch(problem, options, left, count)
     for start in starts(problem, settings):
         incumbents.offer(index, start[None], options.source)
         incumbents.visit(start)
         before = incumbents.steps
         climber.climb(start)
-        # A start in a region that was solved counts as a step, or steps might never end.
+        # An initial point in a solved region counts as a step; otherwise an iteration limit might never be reached.
         if incumbents.steps == before and left() > 0:
             incumbents.step()
         yield
 
 
 def climb(problem: Problem, x: Tensor, seconds: float) -> Tensor:
-    """Return the local maximum (inputs,) above an input of a single problem, or the best point after some seconds."""
+    """Return the local maximum (inputs,) above an input of a single problem, or the best point within `seconds`."""
     deadline = time.perf_counter() + seconds
-    return Climber(problem, LPWalkOptions(), lambda: deadline - time.perf_counter(), lambda x: None).climb(x)
+    return LocalSearch(problem, LPWalkOptions(), lambda: deadline - time.perf_counter(), lambda x: None).climb(x)

@@ -1,4 +1,4 @@
-"""MILP Walk: each step is the best point of all linear regions nearby, by a small mixed-integer program."""
+"""MILP Walk: local search whose steps are small mixed-integer programs over all nearby linear regions."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.solvers.core import Answer, Incumbents, Settings, Starts, gains
 from relu_attack.solvers.region_search._constraint_generation import solve_neighborhood
-from relu_attack.solvers.region_search._round_robin import walk_in_turns
+from relu_attack.solvers.region_search._round_robin import run_round_robin
 
-# A step well below its time frees more units the next time, one beyond it fewer.
+# Factors on the number of free units after a step that took less than `_QUICK` of its time, or more than all of it.
 _GROWTH, _SHRINK, _QUICK = 1.5, 0.5, 0.3
-# Share of the time in which the ranges of the units, hence the big-M, are tightened.
+# Share of the time for tightening the ranges of the units, from which the big-M constants follow.
 _TIGHTENING = 0.1
 
 
@@ -33,15 +33,15 @@ class MILPWalkOptions:
     Attributes
     ----------
     source
-        Where walks begin, as in `LPWalkOptions`.
+        Source of initial points, as in `LPWalkOptions`.
     free
-        How many units, those nearest to zero, the first step leaves free.
+        Number of units that the first step leaves free: those with preactivations nearest to zero.
     step_time
-        Seconds that a step may take; the number of free units adapts to it.
+        Time limit of a step in seconds, to which the number of free units adapts.
     tolerance
-        Relative gain below which a step counts as no gain.
+        Relative gain below which a step does not count as an improvement.
     solver
-        As `programs.solve` takes it; it must hold columns to whole numbers.
+        As `programs.solve` takes it; it must support integer columns.
     """
 
     source: str = "random"
@@ -60,20 +60,20 @@ class MILPWalkOptions:
 
 
 def milp_walk(problem: Problem, options: MILPWalkOptions, settings: Settings) -> Answer:
-    """Walk by mixed-integer programs over the units near zero from one start after the other.
+    """Search by mixed-integer programs over the units near zero, from one initial point after the other.
 
     Source: Perakis, Tsiourvas, Optimizing Objective Functions from Trained ReLU Neural Networks via Sampling, arXiv
-    2205.14189: units with ``|z| <= delta`` are free, the others keep their side. Here delta is given by how many units
-    it frees, and follows the time of the steps.
+    2205.14189: units with ``|z| <= delta`` are free, the others fixed. Here delta follows from the number of free
+    units, which adapts to the time of the steps.
     """
     walk = partial(_walk, options=options)
-    return walk_in_turns(problem, settings, walk, source=options.source)
+    return run_round_robin(problem, settings, walk, source=options.source)
 
 
 def _walk(
     incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: MILPWalkOptions
 ) -> Iterator[None]:
-    """Take one step on problem `index` a turn, from one start after the other."""
+    """Take one step on problem `index` per turn, from one initial point after the other."""
     problem, budget = incumbents.single(index), settings.budget
     bounds = lp_tightened(problem, deadline=budget.deadline.share(_TIGHTENING))
     incumbents.bound(index, float(bounds.upper), certified=True)

@@ -1,4 +1,4 @@
-"""What the walks over programs share: one walk a problem, from one start after the other, in turns."""
+"""Round-robin over the problems of a batch: one local search per problem, one step of each in turn."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from relu_attack.solvers.core import Answer, Incumbents, Settings, Starts
 from relu_attack.solvers.region_search._initial_points import SOURCES
 
 Walk = Callable[[Incumbents, int, Settings, Starts], Iterator[None]]
-"""Walks on one problem of the incumbents, given its index, settings and starts; yields after each turn."""
+"""A search on one problem, given its index, settings and initial points; it yields after each turn."""
 
 
-def walk_in_turns(problem: Problem, settings: Settings, walk: Walk, *, source: str) -> Answer:
-    """Walk on each problem from the starts of a source, one turn after the other, within the budget of all.
+def run_round_robin(problem: Problem, settings: Settings, walk: Walk, *, source: str) -> Answer:
+    """Search on each problem from the initial points of a source, in turn, within one budget.
 
     Raises
     ------
@@ -26,6 +26,6 @@ def walk_in_turns(problem: Problem, settings: Settings, walk: Walk, *, source: s
         raise OptionError(f"source is {source!r}; it must be one of {', '.join(SOURCES)}")
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="programs")
     each = enumerate(settings_for_each(problem, settings))
-    return incumbents.take_turns(
+    return incumbents.run_round_robin(
         [walk(incumbents, index, own, SOURCES[source]) for index, own in each], settings.budget
     )
