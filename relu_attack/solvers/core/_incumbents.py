@@ -61,7 +61,7 @@ class Incumbents:
         return self._singles[index]
 
     def offer(self, index: int, points: Tensor, found_by: str) -> bool:
-        """Project `points` (points, inputs) onto the set of problem `index`; return whether there is a new incumbent."""
+        """Project `points` (points, inputs) onto the set of problem `index`; return whether the incumbent changed."""
         problem = self._singles[index]
         domain = problem.domain
         inside = domain.round(domain.project(points.to(domain.device, domain.dtype)))
