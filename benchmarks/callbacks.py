@@ -89,8 +89,8 @@ class ByAutograd(lightning.Callback):  # type: ignore[misc]
 VARIANTS: dict[str, Callable[[], list[Any]]] = {
     "none": list,
     f"WorstCaseMonitor(radius, samples={SAMPLES})": lambda: [WorstCaseMonitor(radius=RADIUS, samples=SAMPLES)],
-    "WorstCaseMonitor(domain, method='ppga_lr', steps=100)": lambda: [
-        WorstCaseMonitor(domain=BOX, objective=ra.Margin(1, 0), method="ppga_lr", steps=100)
+    "WorstCaseMonitor(domain, method='ppga_lr', iterations=100)": lambda: [
+        WorstCaseMonitor(domain=BOX, objective=ra.Margin(1, 0), method="ppga_lr", iterations=100)
     ],
     f"CertifiedAccuracyMonitor(radius, samples={SAMPLES})": lambda: [
         CertifiedAccuracyMonitor(radius=RADIUS, samples=SAMPLES)
@@ -98,7 +98,7 @@ VARIANTS: dict[str, Callable[[], list[Any]]] = {
     "StopOnBound(domain)": lambda: [StopOnBound(domain=BOX, below=-1e6)],
     "AdversarialTraining(radius)": lambda: [AdversarialTraining(radius=RADIUS)],
     "the same by autograd, 4 steps": lambda: [ByAutograd(4)],
-    "AdversarialTraining(radius, steps=10)": lambda: [AdversarialTraining(radius=RADIUS, steps=10)],
+    "AdversarialTraining(radius, iterations=10)": lambda: [AdversarialTraining(radius=RADIUS, iterations=10)],
     "the same by autograd, 10 steps": lambda: [ByAutograd(10)],
 }
 

@@ -87,11 +87,11 @@ def measure_ours(
     radius: float,
     round_: int,
     *,
-    until_broken: bool = False,
+    stop_at_success: bool = False,
     **budget: float,
 ) -> Figures:
     busy = time.process_time()
-    worst = ra.worst_case(model, x, label, radius, until_broken=until_broken, seed=round_, **budget)
+    worst = ra.worst_case(model, x, label, radius, stop_at_success=stop_at_success, seed=round_, **budget)
     busy = time.process_time() - busy
     found = margins(model, worst.x, label)
     assert bool(((worst.x.double() - x.double()).abs() <= radius).all())
@@ -114,16 +114,16 @@ def compare(networks: list[str], folder: Path, rounds: int, path: Path) -> None:
         for radius in RADII[network]:
             for peer in peers:  # what is made at a first call is in nobody's time
                 measure_peer(peer, model, x[:4], label[:4], radius, 0)
-            measure_ours(kept, x[:4], label[:4], radius, 0, steps=2, restarts=1)
+            measure_ours(kept, x[:4], label[:4], radius, 0, iterations=2, restarts=1)
             taken: dict[tuple[str, int], list[tuple[Figures, ...]]] = defaultdict(list)
             for round_ in range(rounds):
                 for peer in peers:
                     theirs = measure_peer(peer, model, x, label, radius, round_)
                     timed = measure_ours(kept, x, label, radius, round_, time_limit=theirs["seconds"])
                     broken = measure_ours(
-                        kept, x, label, radius, round_, time_limit=theirs["seconds"], until_broken=True
+                        kept, x, label, radius, round_, time_limit=theirs["seconds"], stop_at_success=True
                     )
-                    stepped = measure_ours(kept, x, label, radius, round_, steps=peer.steps, restarts=1)
+                    stepped = measure_ours(kept, x, label, radius, round_, iterations=peer.steps, restarts=1)
                     taken[peer.name, peer.steps].append((theirs, timed, broken, stepped))
             for (name, steps), figures in taken.items():
                 row: dict[str, object] = {"network": network, "radius": radius, "peer": name, "steps": steps}
@@ -145,7 +145,7 @@ def certify(networks: list[str], folder: Path, path: Path) -> None:
         model = make_model(network, folder)
         x, label = (part[: CERTIFIED[network]] for part in make_samples(network, model))
         for radius in RADII[network]:
-            worst = ra.worst_case(model, x, label, radius, certify=True, until_broken=False)
+            worst = ra.worst_case(model, x, label, radius, certify=True, stop_at_success=False)
             assert worst.certified_margin is not None
             attacked = worst.margin
             for peer in available():

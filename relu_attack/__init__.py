@@ -3,9 +3,10 @@
 from relu_attack._loading import ended_by_interrupts, without_collection
 
 with ended_by_interrupts(), without_collection():
-    from relu_attack.api import ReLUOptimizer, bounds, maximize, minimize
+    from relu_attack.api import ReLUOptimizer, maximize, minimize, output_bounds
     from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LinearConstraints, LInfBall, Polytope
     from relu_attack.errors import (
+        ArgumentError,
         DomainError,
         FileFormatError,
         MemoryLimitError,
@@ -13,6 +14,8 @@ with ended_by_interrupts(), without_collection():
         ObjectiveError,
         OptionError,
         ReLUAttackError,
+        ReLUAttackWarning,
+        RenamedWarning,
         SolverError,
         UnsupportedModuleError,
     )
@@ -32,22 +35,32 @@ with ended_by_interrupts(), without_collection():
     from relu_attack.output_constraints import OutputConstraints
     from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
     from relu_attack.robustness import RobustAccuracy, ScoredWorstCase, WorstCase, robust_accuracy, worst_case
+    from relu_attack.solvers import MILP, PPGA, PPGALR, Auto, BranchAndBound, GradientWalk, LPWalk, MILPWalk
     from relu_attack.specification import Specification
     from relu_attack.verification import check_bounds, verify
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "MILP",
+    "PPGA",
+    "PPGALR",
+    "ArgumentError",
+    "Auto",
     "Box",
+    "BranchAndBound",
     "CheckedBounds",
     "Domain",
     "DomainError",
     "FileFormatError",
+    "GradientWalk",
     "L1Ball",
     "L2Ball",
     "LInfBall",
+    "LPWalk",
     "Linear",
     "LinearConstraints",
+    "MILPWalk",
     "Margin",
     "MemoryLimitError",
     "ModelError",
@@ -58,7 +71,9 @@ __all__ = [
     "OutputConstraints",
     "Polytope",
     "ReLUAttackError",
+    "ReLUAttackWarning",
     "ReLUOptimizer",
+    "RenamedWarning",
     "Result",
     "RobustAccuracy",
     "ScoredWorstCase",
@@ -70,7 +85,6 @@ __all__ = [
     "Verdict",
     "Verification",
     "WorstCase",
-    "bounds",
     "check_bounds",
     "load_accuracies",
     "load_model",
@@ -78,6 +92,7 @@ __all__ = [
     "load_worst_case",
     "maximize",
     "minimize",
+    "output_bounds",
     "register_layer",
     "robust_accuracy",
     "save_accuracies",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack.errors import ReLUAttackError
+from relu_attack.errors import ReLUAttackError, ReLUAttackWarning
 
 _PACKAGE = str(Path(__file__).parent)
 ArrayLike: TypeAlias = "Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]] | float | int"
@@ -103,9 +103,9 @@ def first_index(mask: Tensor) -> str:
     return str(index[0]) if len(index) == 1 else str(tuple(index))
 
 
-def warn(message: str) -> None:
+def warn(message: str, category: type[ReLUAttackWarning] = ReLUAttackWarning) -> None:
     """Warn the user at the line of their own code that called the package, however deep inside it is noticed."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

@@ -15,10 +15,12 @@ from types import ModuleType
 
 import torch
 
+from relu_attack.errors import ReLUAttackWarning
+
 MISSING_OPERATOR = "operator torchvision::nms does not exist"
 
 
-class TorchvisionWarning(RuntimeWarning):
+class TorchvisionWarning(ReLUAttackWarning, RuntimeWarning):
     """The compiled operators of torchvision are missing; the rest of it works."""
 
 

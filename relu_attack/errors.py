@@ -1,4 +1,4 @@
-"""The named errors of the package.
+"""The named errors and warnings of the package.
 
 Every message is one line that says what was wrong, where, and what would be right.
 """
@@ -16,16 +16,20 @@ class ModelError(ReLUAttackError):
     """The model cannot be used as given: weights that are not finite, a wrong shape, training mode."""
 
 
-class DomainError(ReLUAttackError):
+class DomainError(ReLUAttackError, ValueError):
     """The set of inputs is empty, unbounded, malformed or does not fit the model."""
 
 
-class ObjectiveError(ReLUAttackError):
+class ObjectiveError(ReLUAttackError, ValueError):
     """The objective does not fit the outputs of the model."""
 
 
 class OptionError(ReLUAttackError, ValueError):
     """An option of a method or a call has an impossible value."""
+
+
+class ArgumentError(OptionError, TypeError):
+    """A call was given an argument of a name that it does not have."""
 
 
 class SolverError(ReLUAttackError):
@@ -38,3 +42,11 @@ class FileFormatError(ReLUAttackError):
 
 class MemoryLimitError(ReLUAttackError, MemoryError):
     """What was asked for does not fit into the memory that there is, or that the call may take."""
+
+
+class ReLUAttackWarning(UserWarning):
+    """Base of every warning of the package: the call goes on, and its answer holds."""
+
+
+class RenamedWarning(ReLUAttackWarning, DeprecationWarning):
+    """A public name has a new one; the old one goes with the next release."""

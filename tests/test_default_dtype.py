@@ -72,7 +72,7 @@ def answers(dtype: torch.dtype) -> list[torch.Tensor]:
     verdict = ra.verify(net, sets()["box"], ra.Specification.require([0.1, 0.3], 0.7), seed=0)
     x, label = torch.tensor([[0.1, 0.2, 0.3]], dtype=torch.float32), torch.tensor([0])
     for norm in ("linf", "l2", "l1"):
-        worst = ra.worst_case(net, x, label, 0.1, norm=norm, steps=3, restarts=2, certify=True)
+        worst = ra.worst_case(net, x, label, 0.1, norm=norm, iterations=3, restarts=2, certify=True)
         found += [worst.x, worst.margin]
     return [*found, torch.tensor(verdict.verdict.value == "verified")]
 

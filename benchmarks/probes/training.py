@@ -86,7 +86,7 @@ def a_monitor_under_weight_averaging() -> Observed:
     others = []
     for first in (False, True):
         box = ra.Box(torch.full((4,), 0.5), torch.full((4,), 0.5))
-        monitor = WorstCaseMonitor(domain=box, steps=1, method="ppga_lr")
+        monitor = WorstCaseMonitor(domain=box, iterations=1, method="ppga_lr")
         average = _lightning().callbacks.EMAWeightAveraging(decay=0.9)
         _, trainer = _fit([average, monitor] if first else [monitor, average], epochs=2)
         seen = trainer.callback_metrics

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 
 from relu_attack._deadline import NEVER, Deadline
+from relu_attack._names import one_of
 from relu_attack.bounds._alpha_crown import alpha_crown
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._concretization import bounding_ends
@@ -115,8 +116,7 @@ def bound_rows(
     OptionError
         For an unknown method, and for what cannot be bounded in float32.
     """
-    if method not in BOUNDS:
-        raise OptionError(f"bound method is {method!r}; it must be one of {', '.join(BOUNDS)}")
+    one_of(method, BOUNDS, name="bound method")
     if dtype == torch.float64:
         return BOUNDS[method](network, domain, objective, deadline=deadline)
     if dtype != torch.float32 or method not in IN_FLOAT32:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from relu_attack._checks import ArrayLike
+from relu_attack._names import checked_names
 from relu_attack.callbacks._batch import Keys, Place
 from relu_attack.callbacks._lightning import Callback, LightningModule, Trainer
 from relu_attack.callbacks._monitor import check_prefix
 from relu_attack.callbacks._network import NetworkOf, check_network, find_network
-from relu_attack.callbacks._options import Attack, check_number, check_whole
+from relu_attack.callbacks._options import AttackOptions, check_number, check_whole
 from relu_attack.errors import OptionError
-from relu_attack.robustness import Clip
+from relu_attack.robustness import AttackArguments, Clip
 
 
 class AdversarialTraining(Callback):
@@ -37,7 +38,7 @@ class AdversarialTraining(Callback):
         The radius of epoch e, from 0, is ``radius * min(1, (e + 1) / (warmup_epochs + 1))``.
     norm, clip, normalize
         As in `worst_case`.
-    method, restarts, steps
+    method, restarts, iterations
         As in `worst_case`; one walker of 4 steps by default.
     seed
         Of the first batch; each later one adds 1.
@@ -61,32 +62,33 @@ class AdversarialTraining(Callback):
     [0.025, 0.05, 0.075, 0.1, 0.1]
     """
 
+    @checked_names(steps="iterations")
     def __init__(
         self,
         *,
         radius: float,
         share: float = 0.5,
         warmup_epochs: int = 0,
-        norm: str = "linf",
-        clip: Clip | None = (0.0, 1.0),
-        normalize: tuple[ArrayLike, ArrayLike] | None = None,
-        method: str = "steepest_ascent",
+        norm: str = AttackArguments.norm,
+        clip: Clip | None = AttackArguments.clip,
+        normalize: tuple[ArrayLike, ArrayLike] | None = AttackArguments.normalize,
+        method: str = AttackArguments.method,
         restarts: int = 1,
-        steps: int = 4,
-        seed: int = 0,
+        iterations: int = 4,
+        seed: int = AttackArguments.seed,
         network: NetworkOf = "model",
         keys: Keys = (0, 1),
         log_key_prefix: str = "adversarial",
     ) -> None:
         super().__init__()
-        self._attack = Attack(
+        self._attack = AttackOptions(
             radius=radius,
             norm=norm,
             clip=clip,
             normalize=normalize,
             method=method,
             restarts=restarts,
-            steps=steps,
+            iterations=iterations,
             time_limit=None,
             seed=seed,
         )

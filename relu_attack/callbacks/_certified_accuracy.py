@@ -5,12 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
+from relu_attack._names import checked_names
 from relu_attack.callbacks._batch import Keys, Place, Samples
 from relu_attack.callbacks._lightning import Trainer
 from relu_attack.callbacks._monitor import Monitor
 from relu_attack.callbacks._network import NetworkOf
-from relu_attack.callbacks._options import Attack
-from relu_attack.robustness import Clip, RobustAccuracy, robust_accuracy
+from relu_attack.callbacks._options import AttackOptions
+from relu_attack.robustness import AttackArguments, Clip, RobustAccuracy, robust_accuracy
 
 
 class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
@@ -29,7 +30,7 @@ class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
     samples
         A pair (x, label), x of shape (samples, \\*shape), or how many to take from the first batches of the validation
         data, all where there are fewer. They stay the same for the whole training.
-    norm, clip, normalize, method, restarts, steps, time_limit, seed
+    norm, clip, normalize, method, restarts, iterations, time_limit, seed
         As in `worst_case`.
     network, keys, every_n_epochs
         As in `WorstCaseMonitor`.
@@ -58,19 +59,20 @@ class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
 
     names = ("clean", "attacked", "certified")
 
+    @checked_names(steps="iterations")
     def __init__(
         self,
         *,
         radius: float,
         samples: int | tuple[Tensor, Tensor] = 64,
-        norm: str = "linf",
-        clip: Clip | None = (0.0, 1.0),
-        normalize: tuple[ArrayLike, ArrayLike] | None = None,
-        method: str = "steepest_ascent",
-        restarts: int | None = None,
-        steps: int | None = None,
-        time_limit: float | None = None,
-        seed: int = 0,
+        norm: str = AttackArguments.norm,
+        clip: Clip | None = AttackArguments.clip,
+        normalize: tuple[ArrayLike, ArrayLike] | None = AttackArguments.normalize,
+        method: str = AttackArguments.method,
+        restarts: int | None = AttackArguments.restarts,
+        iterations: int | None = None,
+        time_limit: float | None = AttackArguments.time_limit,
+        seed: int = AttackArguments.seed,
         network: NetworkOf = "model",
         keys: Keys = (0, 1),
         every_n_epochs: int = 1,
@@ -79,14 +81,14 @@ class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
         source = Samples(samples, Place(keys))
         super().__init__(network=network, every_n_epochs=every_n_epochs, log_key_prefix=log_key_prefix, samples=source)
         self._source = source
-        self._attack = Attack(
+        self._attack = AttackOptions(
             radius=radius,
             norm=norm,
             clip=clip,
             normalize=normalize,
             method=method,
             restarts=restarts,
-            steps=steps,
+            iterations=iterations,
             time_limit=time_limit,
             seed=seed,
         )

@@ -12,7 +12,7 @@ from relu_attack._checks import ArrayLike, as_tensor
 from relu_attack.domains import find_ball
 from relu_attack.errors import DomainError, OptionError
 from relu_attack.result import Status
-from relu_attack.robustness import STEPS, Clip, WorstCase, read_options, read_pair, worst_case
+from relu_attack.robustness import AttackArguments, Clip, WorstCase, read_options, read_pair, worst_case
 
 
 def check_whole(name: str, value: int, least: int) -> None:
@@ -33,7 +33,7 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Attack:
+class AttackOptions:
     """How a callback calls `worst_case`, which says what each option means."""
 
     radius: float
@@ -42,7 +42,7 @@ class Attack:
     normalize: tuple[ArrayLike, ArrayLike] | None
     method: str
     restarts: int | None
-    steps: int | None
+    iterations: int | None
     time_limit: float | None
     seed: int
 
@@ -54,18 +54,18 @@ class Attack:
         _check_clip(self.clip)
         if self.normalize is not None:
             read_pair(self.normalize)
-        steps = STEPS if self.steps is None else self.steps
-        read_options(self.method, self.restarts, steps, self.time_limit, self.seed)
+        iterations = AttackArguments.iterations if self.iterations is None else self.iterations
+        read_options(self.method, self.restarts, iterations, self.time_limit, self.seed)
 
     def options(self) -> dict[str, Any]:
         """Return all but the radius as keyword arguments of `worst_case`."""
         fixed = {"norm": self.norm, "clip": self.clip, "method": self.method, "seed": self.seed}
-        limits = given(restarts=self.restarts, steps=self.steps, time_limit=self.time_limit)
+        limits = given(restarts=self.restarts, iterations=self.iterations, time_limit=self.time_limit)
         return {**fixed, **limits, **given(normalize=self.normalize)}
 
     def __call__(self, model: nn.Module, x: Tensor, label: Tensor, **changes: Any) -> WorstCase:
         """Search the worst margin of every sample; a Ctrl-C during the search is raised again, to end the training."""
-        arguments = {"radius": self.radius, "until_broken": False, **self.options(), **changes}
+        arguments = {"radius": self.radius, "stop_at_success": False, **self.options(), **changes}
         worst = worst_case(model, x, label, **arguments)
         if worst.status is Status.INTERRUPTED:
             raise KeyboardInterrupt

@@ -13,7 +13,7 @@ from relu_attack.callbacks._lightning import Trainer
 from relu_attack.callbacks._monitor import Monitor
 from relu_attack.callbacks._network import NetworkOf
 from relu_attack.callbacks._options import check_number, check_whole
-from relu_attack.callbacks._questions import check_question
+from relu_attack.callbacks._targets import check_question
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective

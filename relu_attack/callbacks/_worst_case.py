@@ -7,22 +7,24 @@ from typing import Any
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
+from relu_attack._names import checked_names, one_of
 from relu_attack.callbacks._batch import Keys, Place, Samples
 from relu_attack.callbacks._images import log_images
 from relu_attack.callbacks._lightning import Trainer
 from relu_attack.callbacks._monitor import Monitor
 from relu_attack.callbacks._network import NetworkOf
-from relu_attack.callbacks._options import Attack, check_whole
-from relu_attack.callbacks._questions import Answer, NearSamples, OverDomain, Question
+from relu_attack.callbacks._options import AttackOptions, check_whole
+from relu_attack.callbacks._targets import MonitorTarget, NearSamples, OverDomain, WorstInputs
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
-from relu_attack.robustness import Clip
+from relu_attack.robustness import AttackArguments, Clip
+from relu_attack.solvers import SearchArguments
 
 REDUCTIONS = ("max", "mean")
 
 
-class WorstCaseMonitor(Monitor[Answer]):
+class WorstCaseMonitor(Monitor[WorstInputs]):
     """Log the worst case of the network while it is trained: the value found, a certified bound, and the gap.
 
     Give either a `domain`, and the value is the largest objective over it; or a `radius`, and it is the margin by which
@@ -51,7 +53,7 @@ class WorstCaseMonitor(Monitor[Answer]):
     method
         One of `ReLUOptimizer.maximize`, ``"auto"`` by default; for a `radius` one of `worst_case`,
         ``"steepest_ascent"`` by default.
-    restarts, steps, time_limit
+    restarts, iterations, time_limit
         Walkers, steps of each of them (`iterations` of `maximize`), and seconds for each search. Over a domain the time
         is one second where neither steps nor a time are given; near samples there are 10 walkers of 40 steps each.
         What the time ends depends on the machine; to repeat a training to the last digit, give steps.
@@ -78,7 +80,7 @@ class WorstCaseMonitor(Monitor[Answer]):
     ----------
     worst_inputs : Tensor or None
         The inputs of the last search, on the CPU, shape (problems or samples, \\*shape of one input).
-    answer : Answer or None
+    answer : WorstInputs or None
         The last search as a whole: `x`, and `value` and `bound` of each problem or sample.
 
     Raises
@@ -93,13 +95,14 @@ class WorstCaseMonitor(Monitor[Answer]):
     >>> import relu_attack as ra
     >>> from relu_attack.callbacks import WorstCaseMonitor
     >>> box = ra.Box(-1.0, 1.0, shape=(4,))
-    >>> monitor = WorstCaseMonitor(domain=box, objective=ra.Output(0), method="ppga_lr", steps=100)
+    >>> monitor = WorstCaseMonitor(domain=box, objective=ra.Output(0), method="ppga_lr", iterations=100)
     >>> monitor.state_key  # and beside it, for example, EarlyStopping("worst_case/value")
     "WorstCaseMonitor{'log_key_prefix': 'worst_case'}"
     """
 
     names = ("value", "bound", "gap")
 
+    @checked_names(steps="iterations")
     def __init__(
         self,
         *,
@@ -107,17 +110,17 @@ class WorstCaseMonitor(Monitor[Answer]):
         objective: Objective | None = None,
         radius: float | None = None,
         samples: int | tuple[Tensor, Tensor] | None = None,
-        norm: str = "linf",
-        clip: Clip | None = (0.0, 1.0),
-        normalize: tuple[ArrayLike, ArrayLike] | None = None,
+        norm: str = AttackArguments.norm,
+        clip: Clip | None = AttackArguments.clip,
+        normalize: tuple[ArrayLike, ArrayLike] | None = AttackArguments.normalize,
         method: str | None = None,
-        restarts: int | None = None,
-        steps: int | None = None,
-        time_limit: float | None = None,
+        restarts: int | None = AttackArguments.restarts,
+        iterations: int | None = None,
+        time_limit: float | None = AttackArguments.time_limit,
         bounds: str = "crown",
         reduction: str = "max",
         images: int = 8,
-        seed: int = 0,
+        seed: int = AttackArguments.seed,
         network: NetworkOf = "model",
         keys: Keys = (0, 1),
         every_n_epochs: int = 1,
@@ -125,20 +128,19 @@ class WorstCaseMonitor(Monitor[Answer]):
     ) -> None:
         if (domain is None) == (radius is None):
             raise OptionError("give either a domain, to search as a whole, or a radius, to search near samples")
-        if reduction not in REDUCTIONS:
-            raise OptionError(f"reduction is {reduction!r}; it must be one of {', '.join(REDUCTIONS)}")
+        one_of(reduction, REDUCTIONS, name="reduction")
         check_whole("images", images, 0)
-        self._question: Question
+        self._target: MonitorTarget
         source: Samples | None = None
         if domain is not None:
             if samples is not None:
                 raise OptionError("samples go with a radius, not with a domain")
-            self._question = OverDomain(
+            self._target = OverDomain(
                 domain=domain,
                 objective=objective,
-                method="auto" if method is None else method,
+                method=SearchArguments.method if method is None else method,
                 restarts=restarts,
-                steps=steps,
+                iterations=iterations,
                 time_limit=time_limit,
                 bounds=bounds,
                 seed=seed,
@@ -147,24 +149,24 @@ class WorstCaseMonitor(Monitor[Answer]):
             assert radius is not None
             if objective is not None or bounds != "crown":
                 raise OptionError("objective and bounds go with a domain; with a radius margins are bounded by CROWN")
-            attack = Attack(
+            attack = AttackOptions(
                 radius=radius,
                 norm=norm,
                 clip=clip,
                 normalize=normalize,
-                method="steepest_ascent" if method is None else method,
+                method=AttackArguments.method if method is None else method,
                 restarts=restarts,
-                steps=steps,
+                iterations=iterations,
                 time_limit=time_limit,
                 seed=seed,
             )
             source = Samples(64 if samples is None else samples, Place(keys))
-            self._question = NearSamples(attack=attack, samples=source)
+            self._target = NearSamples(attack=attack, samples=source)
         super().__init__(network=network, every_n_epochs=every_n_epochs, log_key_prefix=log_key_prefix, samples=source)
         self.reduction = reduction
         self.images = images
         self.worst_inputs: Tensor | None = None
-        self.answer: Answer | None = None
+        self.answer: WorstInputs | None = None
         self._searches = 0
 
     def state_dict(self) -> dict[str, Any]:
@@ -176,12 +178,12 @@ class WorstCaseMonitor(Monitor[Answer]):
         self._searches, self.worst_inputs = state_dict["searches"], state_dict["worst_inputs"]
 
     def _check(self, model: nn.Module) -> None:
-        self._question.check(model)
+        self._target.check(model)
 
-    def _look(self, model: nn.Module) -> Answer:
-        return self._question.ask(model, x0=self.worst_inputs, turn=self._searches)
+    def _look(self, model: nn.Module) -> WorstInputs:
+        return self._target.ask(model, x0=self.worst_inputs, turn=self._searches)
 
-    def _take(self, answer: Answer, trainer: Trainer) -> dict[str, float]:
+    def _take(self, answer: WorstInputs, trainer: Trainer) -> dict[str, float]:
         self._searches += 1
         self.answer, self.worst_inputs = answer, answer.x
         if trainer.is_global_zero:

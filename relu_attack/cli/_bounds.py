@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relu_attack._files import write_files
+from relu_attack._names import one_of
 from relu_attack.bounds import BOUNDS
 from relu_attack.cli._messages import plain_messages
 from relu_attack.cli._optimize import AsJson, Change, Config
@@ -81,8 +82,7 @@ def bounds(
 
 def _checked(names: list[str]) -> list[str]:
     for place, name in enumerate(names):
-        if name not in BOUNDS:
-            raise OptionError(f"--method is {name!r}; it must be one of {', '.join(BOUNDS)}")
+        one_of(name, BOUNDS, name="--method")
         if name in names[:place]:
             raise OptionError(f"--method {name} is given twice; once is enough")
     return names

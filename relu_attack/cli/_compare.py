@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from relu_attack._names import suggest
 from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, say
 from relu_attack.cli._optimize import AsJson, Change, Config, Progress, Seed
 from relu_attack.cli._question import load_question, read_changes
@@ -69,7 +70,7 @@ def _read_names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     for place, name in enumerate(names):
         if name not in METHODS:
-            message = f"{name!r} is no method; they are {', '.join(METHODS)}"
+            message = f"{name!r} is no method; {suggest(name, METHODS)}"
             raise typer.BadParameter(message, param_hint="--methods")
         if name in names[:place]:
             raise typer.BadParameter(f"{name!r} is given twice", param_hint="--methods")

@@ -8,8 +8,10 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
+from relu_attack._checks import ArrayLike
+from relu_attack._names import checked_names
 from relu_attack.errors import OptionError
-from relu_attack.robustness import KeptModel, worst_case
+from relu_attack.robustness import AttackArguments, Classes, Clip, KeptModel, worst_case
 
 
 class FoolboxAttack:
@@ -22,8 +24,10 @@ class FoolboxAttack:
     ----------
     norm
         ``"linf"``, ``"l2"`` or ``"l1"``.
-    options
-        Further arguments of `worst_case`, such as ``steps``, ``restarts`` or ``normalize``.
+    clip, targets, method, restarts, time_limit, seed, stop_at_success, normalize
+        As in `worst_case`.
+    steps
+        Points that each walker visits: `iterations` of `worst_case`, by the name that it has in Foolbox.
 
     Examples
     --------
@@ -39,9 +43,33 @@ class FoolboxAttack:
             [ True, False]]))
     """
 
-    def __init__(self, norm: str = "linf", **options: Any) -> None:
+    @checked_names(until_broken="stop_at_success")
+    def __init__(
+        self,
+        norm: str = AttackArguments.norm,
+        *,
+        clip: Clip | None = AttackArguments.clip,
+        targets: Classes | str = AttackArguments.targets,
+        method: str = AttackArguments.method,
+        restarts: int | None = AttackArguments.restarts,
+        steps: int = AttackArguments.iterations,
+        time_limit: float | None = AttackArguments.time_limit,
+        seed: int = AttackArguments.seed,
+        stop_at_success: bool = AttackArguments.stop_at_success,
+        normalize: tuple[ArrayLike, ArrayLike] | None = AttackArguments.normalize,
+    ) -> None:
         self.norm = norm
-        self._options = dict(options)
+        self._options: dict[str, Any] = {
+            "clip": clip,
+            "targets": targets,
+            "method": method,
+            "restarts": restarts,
+            "iterations": steps,
+            "time_limit": time_limit,
+            "seed": seed,
+            "stop_at_success": stop_at_success,
+            "normalize": normalize,
+        }
 
     @overload
     def __call__(

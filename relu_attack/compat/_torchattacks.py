@@ -8,7 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_attack.robustness import KeptModel, Normalization, check_module, half_of, round_into, worst_case
+from relu_attack._names import checked_names
+from relu_attack.robustness import (
+    AttackArguments,
+    Classes,
+    Clip,
+    KeptModel,
+    Normalization,
+    check_module,
+    half_of,
+    round_into,
+    worst_case,
+)
 
 _ROUNDING = 1e-5
 
@@ -24,8 +35,10 @@ class Attack:
         The radius, by default as in torchattacks.
     norm
         ``"Linf"``, ``"L2"`` or ``"L1"``, in upper or lower case.
-    options
-        Further arguments of `worst_case`, such as ``steps``, ``restarts`` or ``until_broken``.
+    clip, targets, method, restarts, time_limit, seed, stop_at_success
+        As in `worst_case`.
+    steps
+        Points that each walker visits: `iterations` of `worst_case`, by the name that it has in torchattacks.
 
     Raises
     ------
@@ -45,11 +58,35 @@ class Attack:
     (torch.Size([3, 1, 2, 2]), True)
     """
 
-    def __init__(self, model: nn.Module, eps: float = 8 / 255, *, norm: str = "Linf", **options: Any) -> None:
+    @checked_names(until_broken="stop_at_success")
+    def __init__(
+        self,
+        model: nn.Module,
+        eps: float = 8 / 255,
+        *,
+        norm: str = "Linf",
+        clip: Clip | None = AttackArguments.clip,
+        targets: Classes | str = AttackArguments.targets,
+        method: str = AttackArguments.method,
+        restarts: int | None = AttackArguments.restarts,
+        steps: int = AttackArguments.iterations,
+        time_limit: float | None = AttackArguments.time_limit,
+        seed: int = AttackArguments.seed,
+        stop_at_success: bool = AttackArguments.stop_at_success,
+    ) -> None:
         check_module(model)
         self.model, self.eps, self.norm = model, eps, norm
         self._kept: KeptModel | None = None
-        self._options = dict(options)
+        self._options: dict[str, Any] = {
+            "clip": clip,
+            "targets": targets,
+            "method": method,
+            "restarts": restarts,
+            "iterations": steps,
+            "time_limit": time_limit,
+            "seed": seed,
+            "stop_at_success": stop_at_success,
+        }
         self._normalize: tuple[Sequence[float], Sequence[float]] | None = None
 
     def set_normalization_used(self, mean: Sequence[float], std: Sequence[float]) -> None:

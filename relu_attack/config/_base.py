@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
+from relu_attack._names import suggest
 from relu_attack.errors import FileFormatError
 
 _SHOWN_CHARACTERS = 80
@@ -92,17 +92,10 @@ def problems_of(error: ValidationError) -> list[str]:
     return [f"{'.'.join(map(str, found['loc'])) or 'the file'}: {found['msg']}" for found in error.errors()]
 
 
-def suggest(word: object, known: Iterable[str]) -> str:
-    """Say what the user may have meant, for the end of a message."""
-    names = [str(name)[:_SHOWN_CHARACTERS] for name in known]
-    close = difflib.get_close_matches(str(word), names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
-
-
 def context_of(info: ValidationInfo) -> Context:
     """Return the context of a validation."""
     if not isinstance(info.context, Context):
-        raise TypeError("sections are validated with a Context; use load_config")
+        raise TypeError("sections are validated with a Context; use load_configuration")
     return info.context
 
 

@@ -13,9 +13,10 @@ from pydantic_core import InitErrorDetails
 from torch import nn
 
 from relu_attack._limits import COUNT, RESTARTS, SEED, THREADS
+from relu_attack._names import suggest
 from relu_attack.api import ReLUOptimizer
 from relu_attack.bounds import BOUNDS
-from relu_attack.config._base import Real, Section, Whole, problem, read_names, suggest
+from relu_attack.config._base import Real, Section, Whole, problem, read_names
 from relu_attack.config._domains import BallSection, DomainSection, PolytopeSection
 from relu_attack.config._numbers import Numbers
 from relu_attack.config._outputs import OutputConstraint, join

@@ -20,7 +20,8 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from relu_attack._limits import VALUE_ENTRIES
-from relu_attack.config._base import Real, Section, Whole, context_of, problem, read_index, shown, suggest
+from relu_attack._names import suggest
+from relu_attack.config._base import Real, Section, Whole, context_of, problem, read_index, shown
 from relu_attack.config._constraints import Constraint
 from relu_attack.config._numbers import Array, Numbers
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope

@@ -11,7 +11,8 @@ from pydantic import Field, PlainValidator, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails
 
 from relu_attack._limits import COUNT
-from relu_attack.config._base import InputFile, Real, Section, Whole, context_of, problem, shown, suggest
+from relu_attack._names import suggest
+from relu_attack.config._base import InputFile, Real, Section, Whole, context_of, problem, shown
 from relu_attack.errors import FileFormatError
 from relu_attack.io import check_archive, read_rows
 

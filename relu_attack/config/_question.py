@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_vali
 from torch import nn
 from typing_extensions import Self
 
-from relu_attack.config._base import InputFile, OutputFile, Section, context_of, read_index, shown, suggest
+from relu_attack._names import suggest
+from relu_attack.config._base import InputFile, OutputFile, Section, context_of, read_index, shown
 from relu_attack.config._numbers import Numbers
 from relu_attack.errors import FileFormatError
 from relu_attack.io import load_factory, load_model, read_rows

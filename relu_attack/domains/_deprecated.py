@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.domains._linear_constraints import LinearConstraints
+from relu_attack.errors import RenamedWarning
 
 if TYPE_CHECKING:
     from relu_attack.domains._domain import Domain
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def warn_renamed(old: str, new: str, *, level: int = 3) -> None:
     """Warn that a name is about to go."""
-    warnings.warn(f"{old} is deprecated: it is called {new} now", DeprecationWarning, stacklevel=level)
+    warnings.warn(f"{old} is deprecated: it is called {new} now", RenamedWarning, stacklevel=level)
 
 
 @dataclass(frozen=True, kw_only=True)

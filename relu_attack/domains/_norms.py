@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from relu_attack._names import one_of
 from relu_attack.domains._l1_ball import L1Ball
 from relu_attack.domains._l2_ball import L2Ball
 from relu_attack.domains._linf_ball import LInfBall
-from relu_attack.errors import OptionError
 
 Ball: TypeAlias = LInfBall | L2Ball | L1Ball
 
@@ -16,6 +16,5 @@ BALLS: dict[str, type[Ball]] = {"linf": LInfBall, "l2": L2Ball, "l1": L1Ball}
 
 def find_ball(norm: str) -> type[Ball]:
     """Return the ball of a norm; raise `OptionError` with the list of norms if there is none."""
-    if not isinstance(norm, str) or norm not in BALLS:
-        raise OptionError(f"norm is {norm!r}; it must be one of {', '.join(BALLS)}")
+    one_of(norm, BALLS, name="norm")
     return BALLS[norm]

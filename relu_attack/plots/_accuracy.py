@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from relu_attack._names import one_of
 from relu_attack.errors import OptionError
 from relu_attack.io import Accuracies, check_accuracies
 
@@ -59,8 +60,8 @@ def plot_accuracy(accuracies: Accuracies, *, norm: str | None = None, title: str
     from matplotlib.figure import Figure
 
     accuracies = _in_order(accuracies)
-    if norm is not None and norm not in NORMS:
-        raise OptionError(f"norm is {norm!r}; it must be one of {', '.join(NORMS)}")
+    if norm is not None:
+        one_of(norm, NORMS, name="norm")
     radii, found = [radius for radius, _ in accuracies], [accuracy for _, accuracy in accuracies]
     figure = Figure(figsize=(7.0, 4.4), layout="constrained")
     axes = figure.subplots()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relu_attack._names import one_of
 from relu_attack.errors import OptionError
 from relu_attack.programs._program import Program
 from relu_attack.programs._solution import SolutionStatus
@@ -48,8 +49,7 @@ def installed_solvers() -> tuple[str, ...]:
 def cvxpy_backend(name: str) -> Backend:
     """Return the solver that cvxpy knows as `name`; raise `OptionError` when it has none of this name."""
     installed = installed_solvers()
-    if name not in installed:
-        raise OptionError(f"solver is {name!r}; it must be one of {', '.join(installed)}")
+    one_of(name, installed, name="solver")
 
     def solve(
         program: Program,

@@ -2,17 +2,19 @@
 
 from relu_attack.robustness._accuracy import RobustAccuracy, robust_accuracy, summarize
 from relu_attack.robustness._answer import WorstCase
-from relu_attack.robustness._attack import STEPS, read_options, worst_case
+from relu_attack.robustness._arguments import AttackArguments, read_options
+from relu_attack.robustness._attack import worst_case
 from relu_attack.robustness._cached_model import KeptModel
 from relu_attack.robustness._classifier import Normalization, check_module, evaluating, read_pair
 from relu_attack.robustness._digests import model_digest
 from relu_attack.robustness._half import round_into
 from relu_attack.robustness._record import Margins
-from relu_attack.robustness._samples import Clip, half_of, read_samples
+from relu_attack.robustness._samples import Classes, Clip, half_of, read_samples
 from relu_attack.robustness._scores import ScoredWorstCase
 
 __all__ = [
-    "STEPS",
+    "AttackArguments",
+    "Classes",
     "Clip",
     "KeptModel",
     "Margins",

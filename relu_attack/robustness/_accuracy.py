@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_attack._checks import check_is
+from relu_attack._checks import ArrayLike, check_is
 from relu_attack._deadline import interruptible
 from relu_attack._digest import Contents, Digests
+from relu_attack._names import checked_names
 from relu_attack._progress import progress_bar
 from relu_attack.errors import ModelError, OptionError
 from relu_attack.result import Status
+from relu_attack.robustness._arguments import AttackArguments
 from relu_attack.robustness._attack import worst_case
 from relu_attack.robustness._cached_model import KeptModel
 from relu_attack.robustness._digests import digests_of, joined, model_digest
 from relu_attack.robustness._record import Margins, Record
-
-DEFAULTS = {
-    name: option.default
-    for name, option in inspect.signature(worst_case).parameters.items()
-    if option.default is not inspect.Parameter.empty
-}
+from relu_attack.robustness._samples import Classes, Clip
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +63,7 @@ class RobustAccuracy:
         return f"clean {self.clean:.1%}, attacked {self.attacked:.1%}{certified} of {self.samples} samples{part}"
 
 
+@checked_names(**AttackArguments.OLD_NAMES)
 def robust_accuracy(
     model: nn.Module,
     loader: Iterable[tuple[Tensor, Tensor]],
@@ -75,7 +72,17 @@ def robust_accuracy(
     certify: bool = True,
     resume: str | Path | None = None,
     progress: bool = True,
-    **options: Any,
+    norm: str = AttackArguments.norm,
+    clip: Clip | None = AttackArguments.clip,
+    targets: Classes | str = AttackArguments.targets,
+    method: str = AttackArguments.method,
+    restarts: int | None = AttackArguments.restarts,
+    iterations: int = AttackArguments.iterations,
+    time_limit: float | None = AttackArguments.time_limit,
+    seed: int = AttackArguments.seed,
+    x0: ArrayLike | None = AttackArguments.x0,
+    stop_at_success: bool = AttackArguments.stop_at_success,
+    normalize: tuple[ArrayLike, ArrayLike] | None = AttackArguments.normalize,
 ) -> RobustAccuracy:
     """Measure the accuracy of a classifier when each sample may be moved within a ball.
 
@@ -94,8 +101,8 @@ def robust_accuracy(
         A call with the same file goes on after them.
     progress
         Whether to show a bar with the accuracies so far.
-    options
-        Further arguments of `worst_case`, such as ``norm``, ``steps`` or a ``time_limit`` for each batch.
+    norm, clip, targets, method, restarts, iterations, time_limit, seed, x0, stop_at_success, normalize
+        As in `worst_case`, for each batch.
 
     Returns
     -------
@@ -128,7 +135,20 @@ def robust_accuracy(
     check_is(loader, Iterable, name="loader", wanted=wanted, error=OptionError)
     kept = KeptModel(model)
     weights, name = Contents.of(*kept.model.parameters()).copy(), model_digest(kept)
-    settings = {**DEFAULTS, **options, "radius": float(radius), "certify": certify}
+    options: dict[str, Any] = {
+        "norm": norm,
+        "clip": clip,
+        "targets": targets,
+        "method": method,
+        "restarts": restarts,
+        "iterations": iterations,
+        "time_limit": time_limit,
+        "seed": seed,
+        "x0": x0,
+        "stop_at_success": stop_at_success,
+        "normalize": normalize,
+    }
+    settings = {**options, "radius": float(radius), "certify": certify}
     record = Record.open(resume, name, settings)
     done: list[Margins] = []
     parts: list[Digests] = []

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from relu_attack._checks import ArrayLike
 from relu_attack._deadline import interruptible
 from relu_attack._memory import memory_limit_of, named_memory_errors
-from relu_attack.errors import OptionError
+from relu_attack._names import checked_names
 from relu_attack.robustness._answer import WorstCase
+from relu_attack.robustness._arguments import AttackArguments, read_options
 from relu_attack.robustness._attack_search import AttackSearch
 from relu_attack.robustness._cached_model import KeptModel, read_classifier
 from relu_attack.robustness._classifier import evaluating
@@ -29,29 +30,27 @@ from relu_attack.robustness._samples import (
     read_targets,
 )
 from relu_attack.robustness._survivors import RESTARTS, attack_and_certify
-from relu_attack.solvers import Budget
-
-STEPS = 40
 
 
+@checked_names(label="labels", **AttackArguments.OLD_NAMES)
 def worst_case(
     model: nn.Module,
     x: ArrayLike,
-    label: Classes,
+    labels: Classes,
     radius: ArrayLike,
     *,
-    norm: str = "linf",
-    clip: Clip | None = (0.0, 1.0),
-    targets: Classes | str = "all",
-    method: str = "steepest_ascent",
-    restarts: int | None = None,
-    steps: int = STEPS,
-    time_limit: float | None = None,
-    seed: int = 0,
-    x0: ArrayLike | None = None,
-    until_broken: bool = True,
+    norm: str = AttackArguments.norm,
+    clip: Clip | None = AttackArguments.clip,
+    targets: Classes | str = AttackArguments.targets,
+    method: str = AttackArguments.method,
+    restarts: int | None = AttackArguments.restarts,
+    iterations: int = AttackArguments.iterations,
+    time_limit: float | None = AttackArguments.time_limit,
+    seed: int = AttackArguments.seed,
+    x0: ArrayLike | None = AttackArguments.x0,
+    stop_at_success: bool = AttackArguments.stop_at_success,
     certify: bool = False,
-    normalize: tuple[ArrayLike, ArrayLike] | None = None,
+    normalize: tuple[ArrayLike, ArrayLike] | None = AttackArguments.normalize,
 ) -> WorstCase:
     """Search, for each sample of a batch, the input near it on which a classifier does worst.
 
@@ -62,7 +61,7 @@ def worst_case(
         It is read at each call; in a `relu_attack.robustness.KeptModel` only when it has changed.
     x
         Samples, shape (samples, \\*shape of one), such as images in [0, 1].
-    label
+    labels
         The right class of each, shape (samples,), or one for all.
     radius
         How far an input may be from its sample: one number, or one a sample. With 0 the sample itself is the answer.
@@ -77,8 +76,9 @@ def worst_case(
         ``"steepest_ascent"``, or one of the walks of `maximize`: ``"gradient_walk"``, ``"ppga"``, ``"ppga_lr"``.
     restarts
         Walkers for each sample, 10 by default; with a `time_limit`, as many as there is time.
-    steps
-        Points that each of them visits; where there are others, the first does a quarter and the second half of them.
+    iterations
+        Points that each of them visits, 40 by default; where there are others, the first does a quarter and the second
+        half of them.
     time_limit
         Seconds, the certificate and the reading of the model counted; no limit by default. Samples that no walker is
         sent out for by then have the margin of the sample itself, and those without a certificate that of intervals.
@@ -88,13 +88,13 @@ def worst_case(
     x0
         A point for each sample, in the shape of `x`, that is looked at before anything is searched, such as the answer
         for an earlier state of the model; those outside their set are projected, with a warning.
-    until_broken
+    stop_at_success
         Whether a sample leaves the batch as soon as it is broken, or proven safe, so that the others have the time.
         False searches the worst margin of every sample.
     certify
         Whether to bound the margins from above: by CROWN where no walker broke the sample, by intervals where one did;
-        by CROWN for all with ``until_broken=False``. With a `time_limit`, walkers have half of it before, 10 for each
-        sample, and what is left afterwards.
+        by CROWN for all with ``stop_at_success=False``. With a `time_limit`, walkers have half of it before, 10 for
+        each sample, and what is left afterwards.
     normalize
         Pair (mean, std), numbers or one a channel, where the model takes ``(x - mean) / std``. `x`, `radius` and `clip`
         are in the scale before that.
@@ -125,12 +125,12 @@ def worst_case(
     >>> import relu_attack as ra
     >>> model = nn.Sequential(nn.Linear(2, 2, bias=False))
     >>> _ = nn.init.eye_(model[0].weight)
-    >>> x, label = torch.tensor([[0.75, 0.25], [1.0, 0.0]]), torch.tensor([0, 0])
-    >>> worst = ra.worst_case(model, x, label, radius=0.375, certify=True)
+    >>> x, labels = torch.tensor([[0.75, 0.25], [1.0, 0.0]]), torch.tensor([0, 0])
+    >>> worst = ra.worst_case(model, x, labels, radius=0.375, certify=True)
     >>> worst.success, worst.x[0], worst.certified_margin < 0
     (tensor([ True, False]), tensor([0.3750, 0.6250]), tensor([False,  True]))
     """
-    budget = read_options(method, restarts, steps, time_limit, seed)
+    budget = read_options(method, restarts, iterations, time_limit, seed)
     if restarts is None and time_limit is None:
         restarts = RESTARTS
     # Tensors made under a caller's inference mode could not be used outside it.
@@ -145,25 +145,25 @@ def worst_case(
         samples = read_samples(x)
         sets = read_sets(samples, radius, norm, clip, half=half_of(x))
         classifier = read_classifier(model, samples, normalize, anew=certify, sets=sets.domain)
-        labels = read_labels(label, len(samples), classifier.classes, samples.device)
+        classes = read_labels(labels, len(samples), classifier.classes, samples.device)
         logits = classifier.logits(sets.project(sets.center))
-        worst = SampleIncumbents.at_samples(sets, labels, logits)
+        worst = SampleIncumbents.at_samples(sets, classes, logits)
         clean_margin = worst.margin.clone()
         if x0 is not None:
             points = read_points(x0, sets)
-            worst.offer(torch.arange(len(samples), device=samples.device), points, classifier.logits(points), labels)
+            worst.offer(torch.arange(len(samples), device=samples.device), points, classifier.logits(points), classes)
         dtype = torch.promote_types(samples.dtype, classifier.dtype)
         search = AttackSearch(
             classifier=classifier,
             sets=sets,
-            label=labels,
-            chosen=read_targets(targets, labels, logits),
+            label=classes,
+            chosen=read_targets(targets, classes, logits),
             network=classifier.walking(dtype if dtype == torch.float64 else torch.float32),
             compose=ASCENTS[method],
             restarts=restarts,
-            steps=steps,
+            steps=iterations,
             seed=seed,
-            until_broken=until_broken,
+            stop_at_success=stop_at_success,
             budget=budget,
         )
         certified: Tensor | None = None
@@ -171,7 +171,7 @@ def worst_case(
             status, evaluations, certified = attack_and_certify(search, worst, classifier.network)
         else:
             waiting = sets.radius > 0
-            status, evaluations = search.run(worst, waiting & (worst.margin <= 0) if until_broken else waiting)
+            status, evaluations = search.run(worst, waiting & (worst.margin <= 0) if stop_at_success else waiting)
         if certify or not isinstance(model, KeptModel):  # a kept chain may be of the model as it was
             classifier.model.check(worst.x, worst.logits, where="at the worst inputs found", chain=search.network)
         settings = {"radius": radius, "norm": norm, "clip": clip, "normalize": normalize}
@@ -185,17 +185,5 @@ def worst_case(
             status=status,
             evaluations=evaluations,
             runtime=budget.elapsed(),
-            digests=digests_of(model_digest(model), samples, labels, settings) if certify else None,
+            digests=digests_of(model_digest(model), samples, classes, settings) if certify else None,
         )
-
-
-def read_options(method: str, restarts: int | None, steps: int, time_limit: float | None, seed: int) -> Budget:
-    """Check options of `worst_case`, and return what it may spend; raise `OptionError` for one that cannot be used."""
-    if not isinstance(method, str) or method not in ASCENTS:
-        raise OptionError(f"method is {method!r}; it must be one of {', '.join(ASCENTS)}")
-    for name, value, least in (("restarts", restarts, 1), ("steps", steps, 1), ("seed", seed, 0)):
-        if value is None and name == "restarts":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**62:
-            raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    return Budget(iterations=1, time_limit=time_limit)

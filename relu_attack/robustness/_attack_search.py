@@ -49,7 +49,7 @@ class AttackSearch:
         Points that each of them visits, but for the first two.
     seed
         Of all that is drawn.
-    until_broken
+    stop_at_success
         Whether samples leave once they are broken.
     budget
         The time.
@@ -64,7 +64,7 @@ class AttackSearch:
     restarts: int | None
     steps: int
     seed: int
-    until_broken: bool
+    stop_at_success: bool
     budget: Budget
 
     def run(self, worst: SampleIncumbents, waiting: Tensor) -> tuple[Status, int]:
@@ -105,7 +105,7 @@ class AttackSearch:
                     budget = self._part(steps, None if first else left)
                     done, reserve = self._walk(part, walkers, offsets, steps, worst, budget)
                     evaluations += len(part) * len(walkers) * done
-                if self.until_broken:
+                if self.stop_at_success:
                     waiting = waiting & (worst.margin <= 0)
         except KeyboardInterrupt:
             return Status.INTERRUPTED, evaluations

@@ -10,14 +10,14 @@ from torch import Tensor
 from relu_attack.network import Network
 from relu_attack.robustness._samples import Sets
 from relu_attack.solvers import (
+    PPGA,
+    PPGALR,
     Ascent,
     AscentProblem,
-    PerturbationOptions,
-    PPGALROptions,
+    GradientWalk,
     RandomRestart,
     SteepestStep,
     TargetedMargin,
-    WalkOptions,
     compose,
 )
 
@@ -29,7 +29,7 @@ def _steepest_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Ge
     return Ascent(problem, starts, SteepestStep(steps), RandomRestart(), generator, window=steps)
 
 
-def _walk(options: WalkOptions) -> Compose:
+def _walk(options: GradientWalk) -> Compose:
     def composed(problem: AscentProblem, starts: Tensor, generator: torch.Generator, steps: int) -> Ascent:
         return compose(problem, starts, options, generator)
 
@@ -38,10 +38,10 @@ def _walk(options: WalkOptions) -> Compose:
 
 ASCENTS: dict[str, Compose] = {
     "steepest_ascent": _steepest_ascent,
-    "gradient_walk": _walk(WalkOptions()),
-    "ppga": _walk(PerturbationOptions()),
+    "gradient_walk": _walk(GradientWalk()),
+    "ppga": _walk(PPGA()),
     # An attack has some tens of steps: walkers are looked at twice as often as in a long search.
-    "ppga_lr": _walk(PPGALROptions(window=5)),
+    "ppga_lr": _walk(PPGALR(window=5)),
 }
 
 

@@ -18,6 +18,7 @@ from relu_attack._files import as_path, read_text, write_files
 from relu_attack._limits import JSON_BYTES
 from relu_attack._plain import read_json
 from relu_attack.errors import FileFormatError, OptionError
+from relu_attack.robustness._arguments import AttackArguments
 
 _FORMAT = "relu_attack robust accuracy 2"
 _FIELDS = ("clean", "worst", "certified")
@@ -82,6 +83,7 @@ class Record:
         try:
             content = read_json(read_text(file, most=JSON_BYTES), file)
             known, batches = dict(content["question"]), content["batches"]
+            known = {AttackArguments.OLD_NAMES.get(name, name): value for name, value in known.items()}
             if content["format"] != _FORMAT or not all(_is_batch(batch) for batch in batches):
                 raise ValueError
         except (FileFormatError, ValueError, KeyError, TypeError, OverflowError):

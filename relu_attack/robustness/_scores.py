@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike, check_is
+from relu_attack._names import checked_names
 from relu_attack.errors import OptionError
 from relu_attack.robustness._answer import WorstCase
 from relu_attack.robustness._cached_model import read_classifier
@@ -39,10 +40,11 @@ class ScoredWorstCase:
     worst_scores: Tensor
 
     @staticmethod
+    @checked_names(label="labels")
     def of(
         model: nn.Module,
         x: ArrayLike,
-        label: Classes,
+        labels: Classes,
         worst: WorstCase,
         *,
         normalize: tuple[ArrayLike, ArrayLike] | None = None,
@@ -51,7 +53,7 @@ class ScoredWorstCase:
 
         Parameters
         ----------
-        model, x, label, normalize
+        model, x, labels, normalize
             As `worst_case` was given.
         worst
             What it returned.
@@ -89,12 +91,12 @@ class ScoredWorstCase:
                     "they must be the same"
                 )
             classifier = read_classifier(model, samples, normalize, anew=False)
-            labels = read_labels(label, len(samples), classifier.classes, samples.device)
+            classes = read_labels(labels, len(samples), classifier.classes, samples.device)
             clean, moved = classifier.logits(samples), classifier.logits(worst.x)
         rounding = torch.finfo(classifier.dtype).eps ** 0.5 * (1 + float(moved.abs().max()))
-        if bool(((class_margins(moved, labels).amax(1) - worst.margin).abs() > rounding).any()):
+        if bool(((class_margins(moved, classes).amax(1) - worst.margin).abs() > rounding).any()):
             raise OptionError(
                 "the worst cases are of another model, other labels or another normalization: "
                 "their margins differ from those of the scores; give what worst_case was given"
             )
-        return ScoredWorstCase(samples, labels, worst, clean, moved)
+        return ScoredWorstCase(samples, classes, worst, clean, moved)

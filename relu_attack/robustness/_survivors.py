@@ -54,7 +54,7 @@ def attack_and_certify(search: AttackSearch, worst: SampleIncumbents, network: N
         budget=budget.part(seconds=_ATTACK * budget.left()) if limited else budget,
     )
     status, evaluations = first.run(worst, _undecided(search, worst, certified))
-    asked = worst.margin <= 0 if search.until_broken else torch.ones_like(worst.margin, dtype=torch.bool)
+    asked = worst.margin <= 0 if search.stop_at_success else torch.ones_like(worst.margin, dtype=torch.bool)
     index = torch.nonzero(asked)[:, 0]
     if len(index) and not deadline.passed:
         bounds = certified_margins(network, sets.at(index), label[index], deadline=deadline)
@@ -74,4 +74,4 @@ def attack_and_certify(search: AttackSearch, worst: SampleIncumbents, network: N
 def _undecided(search: AttackSearch, worst: SampleIncumbents, certified: Tensor) -> Tensor:
     """Return for which samples there is something to search, boolean, shape (samples,)."""
     waiting = search.sets.radius > 0
-    return waiting & (worst.margin <= 0) & (certified >= 0) if search.until_broken else waiting
+    return waiting & (worst.margin <= 0) & (certified >= 0) if search.stop_at_success else waiting

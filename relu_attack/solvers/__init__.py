@@ -1,46 +1,58 @@
 """Methods: how a problem is searched, bounded and solved, and the registry of them by name."""
 
-from relu_attack.solvers._registry import METHODS, find_method, make_options, optimize
+from relu_attack.solvers._registry import METHODS, find_method, make_options
+from relu_attack.solvers._search import SearchArguments, SearchCall
 from relu_attack.solvers.ascent import (
+    PPGA,
+    PPGALR,
     STARTS,
     Ascent,
     AscentProblem,
-    PerturbationOptions,
-    PPGALROptions,
+    GradientWalk,
     RandomRestart,
     SteepestStep,
     TargetedMargin,
-    WalkOptions,
     annealed_ascent,
     compose,
     ppga_lr,
     run_ascent,
 )
-from relu_attack.solvers.branch_and_bound import Decision, decide
-from relu_attack.solvers.core import Answer, Budget, Method, Settings
+from relu_attack.solvers.auto import Auto
+from relu_attack.solvers.branch_and_bound import BranchAndBound, Decision, decide
+from relu_attack.solvers.core import Answer, Budget, Method, MethodOptions, Option, Settings
+from relu_attack.solvers.milp import MILP
+from relu_attack.solvers.region_search import LPWalk, MILPWalk
 
 __all__ = [
     "METHODS",
+    "MILP",
+    "PPGA",
+    "PPGALR",
     "STARTS",
     "Answer",
     "Ascent",
     "AscentProblem",
+    "Auto",
+    "BranchAndBound",
     "Budget",
     "Decision",
+    "GradientWalk",
+    "LPWalk",
+    "MILPWalk",
     "Method",
-    "PPGALROptions",
-    "PerturbationOptions",
+    "MethodOptions",
+    "Option",
     "RandomRestart",
+    "SearchArguments",
+    "SearchCall",
     "Settings",
     "SteepestStep",
     "TargetedMargin",
-    "WalkOptions",
     "annealed_ascent",
     "compose",
     "decide",
     "find_method",
     "make_options",
-    "optimize",
     "ppga_lr",
     "run_ascent",
 ]

@@ -1,45 +1,85 @@
-"""The methods by name, and what a call of one of them does."""
+"""The methods by name, and the options of a call of one of them."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
-from relu_attack.errors import OptionError
-from relu_attack.problem import Problem
-from relu_attack.result import Result
-from relu_attack.solvers.ascent import PerturbationOptions, PPGALROptions, WalkOptions, gradient_walk, ppga, ppga_lr
-from relu_attack.solvers.auto import AutoOptions, auto
-from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, branch_and_bound
-from relu_attack.solvers.core import Method, Settings, check_result
-from relu_attack.solvers.milp import MILPOptions, milp
-from relu_attack.solvers.region_search import LPWalkOptions, MILPWalkOptions, lp_walk, milp_walk
+from relu_attack._names import nearest, one_of
+from relu_attack.errors import ArgumentError, OptionError
+from relu_attack.solvers.ascent import PPGA, PPGALR, GradientWalk, gradient_walk, ppga, ppga_lr
+from relu_attack.solvers.auto import Auto, auto
+from relu_attack.solvers.branch_and_bound import BranchAndBound, branch_and_bound
+from relu_attack.solvers.core import Method, MethodOptions
+from relu_attack.solvers.milp import MILP, milp
+from relu_attack.solvers.region_search import LPWalk, MILPWalk, lp_walk, milp_walk
 
 METHODS: dict[str, Method] = {
-    "auto": Method(auto, AutoOptions, time_limit=10.0, restarts=32, paths="none"),
-    "gradient_walk": Method(gradient_walk, WalkOptions, iterations=1000),
-    "ppga": Method(ppga, PerturbationOptions, iterations=1000),
-    "ppga_lr": Method(ppga_lr, PPGALROptions, iterations=1000),
-    "lp_walk": Method(lp_walk, LPWalkOptions, time_limit=10.0, paths="single"),
-    "milp_walk": Method(milp_walk, MILPWalkOptions, time_limit=10.0, paths="single"),
-    "milp": Method(milp, MILPOptions, time_limit=60.0, counts=False, paths="none"),
-    "branch_and_bound": Method(branch_and_bound, BranchAndBoundOptions, time_limit=60.0, paths="none"),
+    "auto": Method(auto, Auto, time_limit=10.0, restarts=32, paths="none"),
+    "gradient_walk": Method(gradient_walk, GradientWalk, iterations=1000),
+    "ppga": Method(ppga, PPGA, iterations=1000),
+    "ppga_lr": Method(ppga_lr, PPGALR, iterations=1000),
+    "lp_walk": Method(lp_walk, LPWalk, time_limit=10.0, paths="single"),
+    "milp_walk": Method(milp_walk, MILPWalk, time_limit=10.0, paths="single"),
+    "milp": Method(milp, MILP, time_limit=60.0, counts=False, paths="none"),
+    "branch_and_bound": Method(branch_and_bound, BranchAndBound, time_limit=60.0, paths="none"),
 }
 
 
-def find_method(name: str) -> Method:
-    """Return the method of that name; raise `OptionError` with the list of names if there is none."""
-    if not isinstance(name, str) or name not in METHODS:
-        raise OptionError(f"method is {name!r}; it must be one of {', '.join(METHODS)}")
-    return METHODS[name]
+def find_method(method: str | MethodOptions) -> Method:
+    """Return a method that is given by its name or its options; raise `OptionError` if there is none."""
+    return METHODS[name_of_method(method)]
 
 
-def make_options(name: str, options: dict[str, Any]) -> Any:
+def name_of_method(method: str | MethodOptions) -> str:
+    """Return the name of a method that is given by it or by its options; raise `OptionError` if there is none."""
+    if isinstance(method, type) and any(method is known.options for known in METHODS.values()):
+        raise OptionError(f"method is the class {method.__name__}; give its options, {method.__name__}()")
+    for name, known in METHODS.items():
+        if type(method) is known.options:
+            return name
+    one_of(method, METHODS, name="method")
+    return str(method)
+
+
+def check_names(call: str, method: str, options: Iterable[str], arguments: Iterable[str] = ()) -> None:
+    """Raise unless a method has all of the options.
+
+    Parameters
+    ----------
+    call
+        What the user called, for the message.
+    method
+        The method.
+    options
+        Names that are no arguments of the call.
+    arguments
+        The arguments of the call, which a name may be a misspelling of.
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown name; it says which argument or option comes nearest, or which methods have the option.
+    """
+    known = _options_of(method)
+    for key in options:
+        if key in known:
+            continue
+        able = [name for name in METHODS if key in _options_of(name)]
+        close = nearest(key, [*arguments, *known])
+        if able:
+            raise ArgumentError(f"{method} has no option {key!r}; {', '.join(able)} {'have' if able[1:] else 'has'} it")
+        if close is not None:
+            raise ArgumentError(f"{call} has no argument {key!r}; did you mean {close!r}?")
+        raise ArgumentError(f"{method} has no option {key!r}; it has {', '.join(sorted(known))}")
+
+
+def make_options(name: str, options: Mapping[str, Any]) -> Any:
     """Build the options of a method; raise `OptionError` for one that it does not have or cannot take."""
-    known = {entry.name: entry.default for entry in fields(find_method(name).options)}
+    check_names(name, name, options)
+    known = _options_of(name)
     for key, value in options.items():
-        if key not in known:
-            raise OptionError(f"{name} has no option {key!r}; it has {', '.join(sorted(known))}")
         if isinstance(known[key], str):
             if not isinstance(value, str):
                 raise OptionError(f"{key} must be a word, got {value!r}")
@@ -50,12 +90,5 @@ def make_options(name: str, options: dict[str, Any]) -> Any:
     return find_method(name).options(**options)
 
 
-def optimize(problem: Problem, name: str, options: Any, settings: Settings) -> Result:
-    """Run the method of that name on a problem and check its answer."""
-    method = find_method(name)
-    kinds = ("all", "single") if problem.problems == 1 else ("all",)
-    if settings.record_path and method.paths not in kinds:
-        able = [known for known, other in METHODS.items() if other.paths in kinds]
-        raise OptionError(f"{name} records no path here; record_path works with {', '.join(able)}")
-    problem = replace(problem, domain=problem.domain.within(settings.budget.deadline))
-    return check_result(problem, name, settings, method.solve(problem, options, settings))
+def _options_of(name: str) -> dict[str, Any]:
+    return {entry.name: entry.default for entry in fields(find_method(name).options)}

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike, as_tensor, check_is, first_index, whole_number
-from relu_attack._deadline import Interruption, interruptible
+from relu_attack._deadline import NEVER, Deadline, Interruption, interruptible
 from relu_attack._memory import memory_limit_of, named_memory_errors
+from relu_attack._names import checked_names
 from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import DomainError, ModelError, ObjectiveError, OptionError
 from relu_attack.model import Model, check_agreement, comparison_points
@@ -28,6 +29,7 @@ TIME_LIMIT = 60.0
 """Seconds of a call that gives none."""
 
 
+@checked_names()
 def verify(
     model: nn.Module | Original,
     domain: Domain,
@@ -90,7 +92,7 @@ def verify(
         budget = make_budget(time_limit, memory_limit, began, interruption)
         whole_number(seed, name="seed", least=0, error=OptionError)
         domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
-        original = read_original(model, domain)
+        original = read_original(model, domain, deadline=budget.deadline)
         wanted = "a Specification, such as Specification.require(A, b)"
         check_is(specification, Specification, name="specification", wanted=wanted, error=ObjectiveError)
         if specification.outputs != original.network.outputs:
@@ -132,6 +134,7 @@ def verify_claims(
         return _answer(original, findings, shape, budget)
 
 
+@checked_names()
 def check_bounds(
     model: nn.Module | Original,
     domain: Domain,
@@ -184,7 +187,7 @@ def check_bounds(
         budget = make_budget(time_limit, memory_limit, began, interruption)
         whole_number(seed, name="seed", least=0, error=OptionError)
         domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
-        original = read_original(model, domain)
+        original = read_original(model, domain, deadline=budget.deadline)
         outputs = original.network.outputs
         exact = domain.to(device="cpu", dtype=torch.float64)
         claimed = _read_bounds(lower, "lower", outputs), _read_bounds(upper, "upper", outputs)
@@ -212,8 +215,8 @@ def make_budget(time_limit: float, memory_limit: float | None, began: float, int
     return Budget(time_limit=time_limit, began=began, interruption=interruption, memory_limit=memory)
 
 
-def read_original(model: nn.Module | Original, domain: Domain) -> Original:
-    """Return the model with its chain; check that it fits the set."""
+def read_original(model: nn.Module | Original, domain: Domain, *, deadline: Deadline = NEVER) -> Original:
+    """Return the model with its chain; check that it fits the set, in a quarter of the time of the call at most."""
     check_domain(domain)
     if domain.batch is not None:
         raise DomainError(
@@ -227,7 +230,7 @@ def read_original(model: nn.Module | Original, domain: Domain) -> Original:
         raise ModelError(f"model must be an nn.Module or an OnnxModel, got {type(model).__name__}")
     lowering = lower_module(model, domain.shape)
     own = Model.of(model, lowering.network)
-    check_agreement(own, lowering, comparison_points(lowering.network, domain))
+    check_agreement(own, lowering, comparison_points(lowering.network, domain, deadline=deadline))
     return Module.of(own)
 
 

@@ -13,7 +13,7 @@ from relu_attack.errors import SolverError
 from relu_attack.network import Network, with_constraint_violations
 from relu_attack.problem import Problem
 from relu_attack.result import Status
-from relu_attack.solvers import Budget, PPGALROptions, Settings, ppga_lr
+from relu_attack.solvers import PPGALR, Budget, Settings, ppga_lr
 from relu_attack.verification._claim import Claim
 from relu_attack.verification._reference_model import Original
 
@@ -94,7 +94,7 @@ def walk(network: Network, claims: Sequence[Claim], *, budget: Budget, seed: int
             dtype=torch.float32,
         )
         try:
-            answer = ppga_lr(problem, PPGALROptions(), settings)
+            answer = ppga_lr(problem, PPGALR(), settings)
         except SolverError:  # values overflow float32; the search that follows computes in float64
             found.extend(claim.domain.center()[None] for claim in group)
             continue

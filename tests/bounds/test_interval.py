@@ -35,7 +35,7 @@ def test_a_leaky_unit_keeps_its_slope_below_zero() -> None:
     for layer in (model[0], model[2]):
         nn.init.ones_(layer.weight)
         nn.init.zeros_(layer.bias)
-    low, high = ra.bounds(model, ra.Box(-8.0, 2.0, shape=(1,)))
+    low, high = ra.output_bounds(model, ra.Box(-8.0, 2.0, shape=(1,)))
     assert (float(low), float(high)) == pytest.approx((-2.0, 2.0), rel=1e-12)
 
 
@@ -56,10 +56,10 @@ def test_the_objective_is_folded_before_it_is_bounded() -> None:
 def test_a_batch_of_boxes_gets_the_ranges_of_its_boxes() -> None:
     model = random_network(3, 6, 2, seed=1)
     corners = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
-    low, high = ra.bounds(model, ra.Box(corners, corners + 1))
+    low, high = ra.output_bounds(model, ra.Box(corners, corners + 1))
     assert low.shape == high.shape == (4, 2)
     for row in range(4):
-        alone = ra.bounds(model, ra.Box(corners[row], corners[row] + 1))
+        alone = ra.output_bounds(model, ra.Box(corners[row], corners[row] + 1))
         torch.testing.assert_close(torch.stack([low[row], high[row]]), torch.stack(alone), rtol=1e-12, atol=1e-12)
 
 
@@ -79,7 +79,7 @@ def test_bounds_of_the_optimizer_are_numbers_for_one_problem_and_vectors_for_a_b
     model, box = random_network(3, 6, 2, seed=1), ra.Box(0.0, 1.0, shape=(3,))
     assert ra.ReLUOptimizer(model, box).bounds()[0].shape == ()
     assert ra.ReLUOptimizer(model, box, Output([0, 1, 0])).bounds()[1].shape == (3,)
-    assert ra.bounds(model, box)[0].shape == (2,)
+    assert ra.output_bounds(model, box)[0].shape == (2,)
 
 
 def test_constants_that_cancel_are_bounded_for_what_they_are() -> None:
@@ -98,4 +98,4 @@ def test_where_float64_overflows_nothing_is_claimed() -> None:
 
 def test_an_unknown_method_is_named_with_the_known_ones() -> None:
     with pytest.raises(ra.OptionError, match="bound method is 'magic'; it must be one of interval"):
-        ra.bounds(random_network(2, 1, seed=0), ra.Box(0.0, 1.0, shape=(2,)), "magic")
+        ra.output_bounds(random_network(2, 1, seed=0), ra.Box(0.0, 1.0, shape=(2,)), "magic")

@@ -152,7 +152,7 @@ def test_a_batch_is_taken_one_set_at_a_time() -> None:
         np.testing.assert_allclose([float(end[index]) for end in together], [float(alone.lower), float(alone.upper)])
     with pytest.raises(ra.OptionError, match=r"batch of 2 sets; take one at a time, problem.single\(i\)"):
         lp(problem)
-    low, high = ra.bounds(model, ra.Box(corners, corners + 1), "lp")
+    low, high = ra.output_bounds(model, ra.Box(corners, corners + 1), "lp")
     assert low.shape == high.shape == (2, 2)
 
 

@@ -184,14 +184,14 @@ def test_a_batch_is_taken_one_set_at_a_time() -> None:
         assert float(together[1][index]) == pytest.approx(float(alone.upper), rel=1e-9)
     with pytest.raises(ra.OptionError, match=r"batch of 2 sets; take one at a time, problem.single\(i\)"):
         lp_tightened(problem)
-    low, high = ra.bounds(model, ra.Box(corners, corners + 1), "lp_tightened")
+    low, high = ra.output_bounds(model, ra.Box(corners, corners + 1), "lp_tightened")
     assert low.shape == high.shape == (2, 2)
 
 
 def test_programs_over_a_ball_without_rows_see_its_box_and_keep_what_crown_knows_of_the_ball() -> None:
     model, ball = random_network(2, 3, 1, seed=0), ra.L2Ball(torch.zeros(2, dtype=torch.float64), 1.0)
-    lower, upper = ra.bounds(model, ball, "lp_tightened")
-    for known in (ra.bounds(model, ball, "crown"), ra.bounds(model, ball.bounding_box(), "lp_tightened")):
+    lower, upper = ra.output_bounds(model, ball, "lp_tightened")
+    for known in (ra.output_bounds(model, ball, "crown"), ra.output_bounds(model, ball.bounding_box(), "lp_tightened")):
         assert bool((known[0] <= lower).all())
         assert bool((upper <= known[1]).all())
     points = ball.sample(500, generator=torch.Generator().manual_seed(0))

@@ -31,12 +31,12 @@ class Watched(Classifier):
 
 def test_the_share_of_the_batch_is_what_worst_case_finds_and_the_rest_is_left() -> None:
     net, train = Watched(), batches(24)
-    fit = trainer(AdversarialTraining(radius=0.1, share=0.25, steps=4), max_epochs=1)
+    fit = trainer(AdversarialTraining(radius=0.1, share=0.25, iterations=4), max_epochs=1)
     fit.fit(net, load(train))
     for turn, ((x, label), (moved, known), weights) in enumerate(zip(train, net.seen, net.before, strict=True)):
         model = Classifier().model
         model.load_state_dict(weights)
-        worst = ra.worst_case(model, x[:3], label[:3], 0.1, restarts=1, steps=4, until_broken=False, seed=turn)
+        worst = ra.worst_case(model, x[:3], label[:3], 0.1, restarts=1, iterations=4, stop_at_success=False, seed=turn)
         assert torch.equal(moved[:3], worst.x)
         assert not torch.equal(moved[:3], x[:3])
         assert torch.equal(moved[3:], x[3:])
@@ -58,7 +58,7 @@ def test_a_network_that_works_in_place_on_its_input_learns_from_moved_samples_wi
 
     net, train = Normalizing(), batches(24)
     net.model.insert(0, InPlace())
-    trainer(AdversarialTraining(radius=0.05, share=1.0, steps=3), max_epochs=1).fit(net, load(train))
+    trainer(AdversarialTraining(radius=0.05, share=1.0, iterations=3), max_epochs=1).fit(net, load(train))
     for (x, _), (moved, _) in zip(batches(24), net.seen, strict=True):
         assert float((moved - x).abs().max()) <= 0.05 + 1e-7
         assert float(moved.min()) >= 0
@@ -73,7 +73,7 @@ def test_data_of_the_user_are_the_same_afterwards(kind: Any) -> None:
     train = [pack(*batch) for batch in batches(24)]
     keys: Any = ("image", "digit") if kind is dict else (0, 1)
     net = Watched()
-    trainer(AdversarialTraining(radius=0.1, share=1.0, steps=2, keys=keys)).fit(net, load(train))
+    trainer(AdversarialTraining(radius=0.1, share=1.0, iterations=2, keys=keys)).fit(net, load(train))
     for batch, (x, label) in zip(train, batches(24), strict=True):
         found = tuple(batch.values()) if kind is dict else batch
         assert torch.equal(found[0], x)
@@ -88,13 +88,13 @@ def test_data_of_the_user_are_the_same_when_a_step_fails() -> None:
 
     train = batches(12)
     with pytest.raises(RuntimeError, match="on fire"):
-        trainer(AdversarialTraining(radius=0.1, share=1.0, steps=2)).fit(Broken(), load(train))
+        trainer(AdversarialTraining(radius=0.1, share=1.0, iterations=2)).fit(Broken(), load(train))
     assert torch.equal(train[0][0], batches(12)[0][0])
 
 
 def test_batches_of_a_data_loader_are_moved_within_the_radius_of_the_epoch() -> None:
     net, (x, _) = Watched(), data(24)
-    callback = AdversarialTraining(radius=0.1, share=1.0, warmup_epochs=1, steps=3, log_key_prefix="pgd")
+    callback = AdversarialTraining(radius=0.1, share=1.0, warmup_epochs=1, iterations=3, log_key_prefix="pgd")
     fit = trainer(callback)
     fit.fit(net, collated(24))
     clean = [*x.split(12), *x.split(12)]
@@ -107,7 +107,7 @@ def test_batches_of_a_data_loader_are_moved_within_the_radius_of_the_epoch() -> 
 def test_the_same_seeds_give_the_same_weights_and_the_random_numbers_of_torch_are_left_alone() -> None:
     def train(seed: int) -> tuple[dict[str, Tensor], Tensor]:
         net = Classifier()
-        trainer(AdversarialTraining(radius=0.1, steps=3, seed=seed)).fit(net, collated(shuffle=True))
+        trainer(AdversarialTraining(radius=0.1, iterations=3, seed=seed)).fit(net, collated(shuffle=True))
         return net.state_dict(), torch.get_rng_state()
 
     (first, state), (second, _), (other, other_state) = train(0), train(0), train(1)
@@ -118,11 +118,11 @@ def test_the_same_seeds_give_the_same_weights_and_the_random_numbers_of_torch_ar
 
 def test_a_resumed_training_goes_on_with_its_seeds(tmp_path: Path) -> None:
     whole, half, resumed = (Watched(dropout=0.0) for _ in range(3))  # nothing is drawn but by the callback
-    trainer(AdversarialTraining(radius=0.1, steps=3), max_epochs=4).fit(whole, load(batches()))
-    first = trainer(AdversarialTraining(radius=0.1, steps=3), max_epochs=2)
+    trainer(AdversarialTraining(radius=0.1, iterations=3), max_epochs=4).fit(whole, load(batches()))
+    first = trainer(AdversarialTraining(radius=0.1, iterations=3), max_epochs=2)
     first.fit(half, load(batches()))
     first.save_checkpoint(tmp_path / "half.ckpt")
-    callback = AdversarialTraining(radius=0.1, steps=3)
+    callback = AdversarialTraining(radius=0.1, iterations=3)
     trainer(callback, max_epochs=4).fit(resumed, load(batches()), ckpt_path=tmp_path / "half.ckpt")
     assert callback.state_dict() == {"batches": 16}
     assert len(resumed.seen) == 8
@@ -136,7 +136,7 @@ def test_it_makes_a_network_more_robust() -> None:
         x, label = data(48, seed=5)
         return int(ra.worst_case(net.model, x, label, 0.05).success.sum())
 
-    assert broken(AdversarialTraining(radius=0.05, share=1.0, steps=5)) < broken()
+    assert broken(AdversarialTraining(radius=0.05, share=1.0, iterations=5)) < broken()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_it_makes_a_network_more_robust() -> None:
         ({"radius": 0.1, "share": "half"}, "share must be a finite number"),
         ({"radius": 0.1, "warmup_epochs": -1}, "warmup_epochs must be a whole number of at least 0"),
         ({"radius": -0.1}, "radius must be above 0"),
-        ({"radius": 0.1, "steps": 0}, "steps must be a whole number of at least 1"),
+        ({"radius": 0.1, "iterations": 0}, "iterations must be a whole number of at least 1"),
         ({"radius": 0.1, "method": "auto"}, "method is 'auto'"),
         ({"radius": 0.1, "network": 3}, "network must be the name"),
         ({"radius": 0.1, "log_key_prefix": None}, "log_key_prefix must be a word"),

@@ -11,11 +11,11 @@ from tests.callbacks.support import Classifier, Log, batches, load, network_with
 
 def test_shares_are_those_of_robust_accuracy_on_the_first_samples() -> None:
     log, validation = Log(), batches(24, seed=2)
-    monitor = CertifiedAccuracyMonitor(radius=0.02, samples=12, restarts=2, steps=5)
+    monitor = CertifiedAccuracyMonitor(radius=0.02, samples=12, restarts=2, iterations=5)
     trainer(monitor, log, max_epochs=3).fit(Classifier(), load(batches()), load(validation))
     for metrics, weights in zip(log.metrics, log.weights, strict=True):
         net = network_with(weights)
-        direct = ra.robust_accuracy(net, validation[:1], 0.02, restarts=2, steps=5, progress=False)
+        direct = ra.robust_accuracy(net, validation[:1], 0.02, restarts=2, iterations=5, progress=False)
         found = tuple(metrics[f"accuracy/{name}"] for name in ("certified", "attacked", "clean"))
         assert found == (direct.certified, direct.attacked, direct.clean)
         assert found[0] <= found[1] <= found[2]
@@ -25,7 +25,7 @@ def test_shares_are_those_of_robust_accuracy_on_the_first_samples() -> None:
 
 def test_it_looks_at_every_nth_epoch() -> None:
     log = Log()
-    monitor = CertifiedAccuracyMonitor(radius=0.02, samples=4, steps=2, every_n_epochs=2, log_key_prefix="safe")
+    monitor = CertifiedAccuracyMonitor(radius=0.02, samples=4, iterations=2, every_n_epochs=2, log_key_prefix="safe")
     trainer(monitor, log).fit(Classifier(), load(batches()), load(batches(24)))
     assert ["safe/certified" in metrics for metrics in log.metrics] == [False, True]
 
@@ -42,7 +42,7 @@ def test_labels_that_are_no_classes_are_one_error() -> None:
     [
         ({"radius": 0}, "radius must be above 0"),
         ({"radius": 0.1, "samples": "all"}, "samples must be a pair"),
-        ({"radius": 0.1, "steps": 1.5}, "steps must be a whole number"),
+        ({"radius": 0.1, "iterations": 1.5}, "iterations must be a whole number"),
         ({"radius": 0.1, "every_n_epochs": True}, "every_n_epochs must be a whole number"),
     ],
 )

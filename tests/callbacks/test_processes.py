@@ -47,9 +47,9 @@ class Report(Callback):
 def test_both_processes_log_the_same_and_stop_together(tmp_path: Path) -> None:
     if torch.cuda.is_initialized():
         pytest.skip("a process that has used CUDA cannot fork")
-    monitor = WorstCaseMonitor(domain=BOX, method="ppga_lr", restarts=4, steps=10)
+    monitor = WorstCaseMonitor(domain=BOX, method="ppga_lr", restarts=4, iterations=10)
     callbacks = [
-        AdversarialTraining(radius=0.1, steps=2),
+        AdversarialTraining(radius=0.1, iterations=2),
         monitor,
         StopOnBound(domain=BOX, below=1e6, patience=1),
         Report(tmp_path, monitor),

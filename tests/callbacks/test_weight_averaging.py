@@ -60,7 +60,7 @@ def ordered(last: bool, monitor: Callback, average: Callback) -> list[Callback]:
 class TestWeightsThatAreAveraged:
     def test_monitors_look_at_those_of_validation(self, average: Any, last: bool) -> None:
         log = Log()
-        monitor = WorstCaseMonitor(domain=HERE, objective=ra.Output(0), method="ppga_lr", steps=1, restarts=1)
+        monitor = WorstCaseMonitor(domain=HERE, objective=ra.Output(0), method="ppga_lr", iterations=1, restarts=1)
         trainer(*ordered(last, monitor, average()), log).fit(Seen(), load(batches(24)), load(batches(12)))
         for metrics in log.metrics:
             assert metrics["worst_case/value"] == pytest.approx(metrics["at_point"], abs=1e-5)
@@ -72,7 +72,7 @@ class TestWeightsThatAreAveraged:
             trainer(*both).fit(net, load(batches(24)), load(batches(12)))
             return net.state_dict()
 
-        monitor = CertifiedAccuracyMonitor(radius=0.02, samples=3, steps=2, restarts=1)
+        monitor = CertifiedAccuracyMonitor(radius=0.02, samples=3, iterations=2, restarts=1)
         bare, looked = train(), train(monitor)
         assert all(torch.equal(bare[name], looked[name]) for name in bare)
 
@@ -145,9 +145,9 @@ def test_a_restored_checkpoint_is_not_certified_by_what_came_after_it(tmp_path: 
 
 
 def test_answers_name_the_weights_that_they_are_of() -> None:
-    worst = WorstCaseMonitor(domain=HERE, method="ppga_lr", steps=1)
-    near = WorstCaseMonitor(radius=0.1, samples=3, steps=2, log_key_prefix="near")
-    accuracy = CertifiedAccuracyMonitor(radius=0.02, samples=3, steps=2, restarts=1)
+    worst = WorstCaseMonitor(domain=HERE, method="ppga_lr", iterations=1)
+    near = WorstCaseMonitor(radius=0.1, samples=3, iterations=2, log_key_prefix="near")
+    accuracy = CertifiedAccuracyMonitor(radius=0.02, samples=3, iterations=2, restarts=1)
     net = Seen()
     trainer(worst, near, accuracy).fit(net, load(batches(24)), load(batches(12)))
     for answer in (worst.answer, near.answer, accuracy.accuracy):
@@ -158,7 +158,7 @@ def test_answers_name_the_weights_that_they_are_of() -> None:
 
 class TestCallbacksThatGoByTheNumbers:
     def run(self, *others: Callback, epochs: int = 4, **options: Any) -> Trainer:
-        monitor = WorstCaseMonitor(radius=0.05, samples=3, steps=2, restarts=1, every_n_epochs=2)
+        monitor = WorstCaseMonitor(radius=0.05, samples=3, iterations=2, restarts=1, every_n_epochs=2)
         run = trainer(monitor, *others, max_epochs=epochs, **options)
         run.fit(Classifier(), load(batches(24)), load(batches(12)))
         return run
@@ -166,7 +166,7 @@ class TestCallbacksThatGoByTheNumbers:
     @pytest.mark.parametrize("first", [True, False])
     def test_early_stopping_waits_for_the_first_number(self, first: bool) -> None:
         stop = callbacks.EarlyStopping("worst_case/value", patience=3)
-        monitor = WorstCaseMonitor(radius=0.05, samples=3, steps=2, restarts=1, every_n_epochs=2)
+        monitor = WorstCaseMonitor(radius=0.05, samples=3, iterations=2, restarts=1, every_n_epochs=2)
         run = trainer(*([stop, monitor] if first else [monitor, stop]), max_epochs=4)
         run.fit(Classifier(), load(batches(24)), load(batches(12)))
         assert run.current_epoch == 4
@@ -184,7 +184,7 @@ class TestCallbacksThatGoByTheNumbers:
 
     def test_early_stopping_waits_in_a_resumed_training(self, tmp_path: Path) -> None:
         def both() -> list[Callback]:
-            monitor = WorstCaseMonitor(radius=0.05, samples=3, steps=2, restarts=1, every_n_epochs=2)
+            monitor = WorstCaseMonitor(radius=0.05, samples=3, iterations=2, restarts=1, every_n_epochs=2)
             return [monitor, callbacks.EarlyStopping("worst_case/value", patience=9)]
 
         run = trainer(*both(), max_epochs=2)

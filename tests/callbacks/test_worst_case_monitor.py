@@ -14,13 +14,13 @@ import relu_attack as ra
 from relu_attack._torchvision import import_lightning
 from relu_attack.callbacks import CertifiedAccuracyMonitor, StopOnBound, WorstCaseMonitor
 from relu_attack.callbacks._images import log_images
-from relu_attack.callbacks._questions import Answer
+from relu_attack.callbacks._targets import WorstInputs
 from tests.callbacks.support import Classifier, Log, batches, collated, data, load, network_with, same, trainer
 
 lightning = import_lightning()
 BOX = ra.Box(0.0, 1.0, shape=(1, 4, 4))
 OBJECTIVE = ra.Margin(1, 0)
-SEARCH: dict[str, Any] = {"method": "ppga_lr", "restarts": 4, "steps": 20}
+SEARCH: dict[str, Any] = {"method": "ppga_lr", "restarts": 4, "iterations": 20}
 
 
 def over_box(**options: Any) -> WorstCaseMonitor:
@@ -28,7 +28,7 @@ def over_box(**options: Any) -> WorstCaseMonitor:
 
 
 def near_samples(**options: Any) -> WorstCaseMonitor:
-    return WorstCaseMonitor(**{"radius": 0.1, "restarts": 2, "steps": 5, **options})
+    return WorstCaseMonitor(**{"radius": 0.1, "restarts": 2, "iterations": 5, **options})
 
 
 def test_it_is_a_callback_of_lightning() -> None:
@@ -56,7 +56,7 @@ def test_near_samples_it_logs_margins_of_the_first_validation_data(reduction: st
     log, validation = Log(), batches(36, seed=2)
     trainer(near_samples(samples=20, reduction=reduction), log).fit(Classifier(), load(batches()), load(validation))
     x, label = (torch.cat(parts)[:20] for parts in zip(*validation, strict=True))
-    arguments: dict[str, Any] = {"restarts": 2, "steps": 5, "certify": True, "until_broken": False}
+    arguments: dict[str, Any] = {"restarts": 2, "iterations": 5, "certify": True, "stop_at_success": False}
     worst = ra.worst_case(network_with(log.weights[0]), x, label, 0.1, **arguments)
     assert worst.certified_margin is not None
     value, bound = (getattr(part, reduction)().item() for part in (worst.margin, worst.certified_margin))
@@ -69,8 +69,8 @@ def test_near_samples_it_logs_margins_of_the_first_validation_data(reduction: st
 def test_given_samples_are_taken_as_they_are_and_all_of_fewer_than_asked_for() -> None:
     given, first = near_samples(samples=data(24)), near_samples(samples=1000, log_key_prefix="first")
     trainer(given, first).fit(Classifier(), load(batches()), load(batches(24)))
-    assert isinstance(given.answer, Answer)
-    assert isinstance(first.answer, Answer)
+    assert isinstance(given.answer, WorstInputs)
+    assert isinstance(first.answer, WorstInputs)
     assert torch.equal(given.answer.value, first.answer.value)
 
 
@@ -91,7 +91,7 @@ def test_training_is_the_same_to_the_last_bit_with_all_monitors_and_without() ->
         assert net.training
         return net.state_dict()
 
-    monitors = [over_box(), near_samples(log_key_prefix="near"), CertifiedAccuracyMonitor(radius=0.1, steps=3)]
+    monitors = [over_box(), near_samples(log_key_prefix="near"), CertifiedAccuracyMonitor(radius=0.1, iterations=3)]
     assert same(train(), train(*monitors, StopOnBound(domain=BOX, below=-100.0)))
 
 
@@ -160,11 +160,11 @@ def test_nothing_is_done_while_sanity_checking_or_in_a_fast_dev_run() -> None:
     class Count(WorstCaseMonitor):
         looks = 0
 
-        def _look(self, model: nn.Module) -> Answer:
+        def _look(self, model: nn.Module) -> WorstInputs:
             type(self).looks += 1
             return super()._look(model)
 
-    monitor = Count(radius=0.1, samples=30, steps=2, restarts=1)
+    monitor = Count(radius=0.1, samples=30, iterations=2, restarts=1)
     trainer(monitor, num_sanity_val_steps=2, max_epochs=1).fit(Classifier(), load(batches()), load(batches(24)))
     assert Count.looks == 1
     assert len(monitor._samples.get()[0]) == 24, "samples of the sanity check would be there twice"  # type: ignore[union-attr]
@@ -230,7 +230,7 @@ def test_ctrl_c_during_a_search_over_a_set_ends_the_training() -> None:
     timer = threading.Timer(0.2, _thread.interrupt_main)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        over_box(steps=None, time_limit=60.0)._look(Classifier().model.eval())
+        over_box(iterations=None, time_limit=60.0)._look(Classifier().model.eval())
     timer.join()
 
 
@@ -253,7 +253,7 @@ def test_ctrl_c_during_a_search_near_samples_ends_the_training(make: Any) -> Non
 
 def test_a_mean_of_bounds_is_rounded_up() -> None:
     third = torch.tensor([0.1, 0.2, 0.4], dtype=torch.float64)
-    value, bound = Answer(torch.zeros(3, 1), third, third).reduced("mean")
+    value, bound = WorstInputs(torch.zeros(3, 1), third, third).reduced("mean")
     assert value < bound < value + 1e-15
 
 
@@ -299,7 +299,7 @@ def test_a_training_without_validation_is_refused() -> None:
         ({"domain": BOX, "objective": 0}, ra.OptionError, "objective must be an Output"),
         ({"domain": BOX, "method": "pgd"}, ra.OptionError, "method is 'pgd'"),
         ({"domain": BOX, "bounds": "tight"}, ra.OptionError, "bounds is 'tight'"),
-        ({"domain": BOX, "steps": 0}, ra.OptionError, "iterations must be a whole number of at least 1, got 0"),
+        ({"domain": BOX, "iterations": 0}, ra.OptionError, "iterations must be a whole number of at least 1, got 0"),
         ({"domain": BOX, "time_limit": -1.0}, ra.OptionError, "time_limit must be a positive number"),
         ({"domain": BOX, "restarts": 0}, ra.OptionError, "restarts must be a whole number of at least 1, got 0"),
         ({"domain": BOX, "seed": -1}, ra.OptionError, "seed must be a whole number of at least 0, got -1"),

@@ -57,7 +57,7 @@ def test_outputs_and_the_objective_have_the_bounds_of_the_library(folder: Path, 
         ("balance", "kg"),
     ]
     model, box = load_model(folder / "model.safetensors"), ra.Box(0.0, 1.0, shape=(3,))
-    outputs = ra.bounds(model, box, method)
+    outputs = ra.output_bounds(model, box, method)
     asked = ra.ReLUOptimizer(model, box, ra.Linear(torch.tensor([1.0, -2.0]))).bounds(method)
     for end, ours, theirs in zip(("lower", "upper"), outputs, asked, strict=True):
         truth = [*ours.tolist(), float(theirs)]
@@ -111,7 +111,8 @@ def test_each_set_of_a_batch_has_its_rows(folder: Path) -> None:
     file = write(folder, domain={"kind": "box", "lower": [[0, 0, 0], [-1, 0, 0]], "upper": 1})
     ranges = bounded(file, "--method", "crown")["methods"][0]["ranges"]
     assert [row["set"] for row in ranges] == [0, 0, 0, 1, 1, 1]
-    low, _ = ra.bounds(load_model(folder / "model.safetensors"), ra.Box(torch.tensor([-1.0, 0, 0]), 1.0), "crown")
+    box = ra.Box(torch.tensor([-1.0, 0, 0]), 1.0)
+    low, _ = ra.output_bounds(load_model(folder / "model.safetensors"), box, "crown")
     assert [row["lower"] for row in ranges[3:5]] == pytest.approx(low.tolist(), rel=1e-9)
     done = call(file)
     assert "of each set" in done.stdout

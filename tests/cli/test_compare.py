@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from relu_attack import Box, bounds
+from relu_attack import Box, output_bounds
 from relu_attack.cli import app
 from relu_attack.cli._compare import Row, _best
 from relu_attack.io import load_model, save_model
@@ -119,7 +119,7 @@ def test_options_of_the_file_are_those_of_its_method_alone(folder: Path) -> None
 
 def test_violations_have_columns_where_there_are_output_constraints_or_whole_inputs(folder: Path) -> None:
     # Each holds somewhere, so that intervals refute neither; both hold nowhere.
-    lower, upper = bounds(load_model(folder / "model.safetensors"), Box(0.0, 1.0, shape=(3,)))
+    lower, upper = output_bounds(load_model(folder / "model.safetensors"), Box(0.0, 1.0, shape=(3,)))
     middle = float(lower[1] + upper[1]) / 2
     never = [{"expression": [1], "upper": middle}, {"expression": [1], "lower": middle + 0.01}]
     domain = BOX | {"integer": [0]}

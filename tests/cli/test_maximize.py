@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner, Result
 
-from relu_attack import Box, bounds
+from relu_attack import Box, output_bounds
 from relu_attack.cli import app
 from relu_attack.io import load_model, save_model
 from relu_attack.io._results import load_result
@@ -207,7 +207,7 @@ def test_a_question_without_an_answer_is_answered_so(
     folder: Path, method: str, words: str, names: list[str] | None
 ) -> None:
     # Each holds somewhere, so that intervals refute neither; both hold nowhere.
-    lower, upper = bounds(load_model(folder / "model.safetensors"), Box(0.0, 1.0, shape=(3,)))
+    lower, upper = output_bounds(load_model(folder / "model.safetensors"), Box(0.0, 1.0, shape=(3,)))
     middle = float(lower[1] + upper[1]) / 2
     never = [{"expression": [1], "upper": middle}, {"expression": [1], "lower": middle + 0.01}]
     file = write(folder, inputs=names, method=method, output_constraints=never)

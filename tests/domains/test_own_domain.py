@@ -171,13 +171,13 @@ def test_a_method_by_programs_names_what_the_set_lacks(method: str) -> None:
 @pytest.mark.parametrize("method", BOUNDS)
 def test_every_bound_holds_on_samples(kind: type[Ellipsoid], method: str) -> None:
     model, domain = network(), ellipsoid(kind)
-    lower, upper = ra.bounds(model, domain, method)
+    lower, upper = ra.output_bounds(model, domain, method)
     with torch.no_grad():
         values = model(domain.sample(3000, generator=torch.Generator().manual_seed(2)))
     assert bool((values.amin(0) >= lower).all())
     assert bool((values.amax(0) <= upper).all())
     if method in ("crown", "lp"):
-        box_lower, box_upper = ra.bounds(model, domain.bounding_box(), method)
+        box_lower, box_upper = ra.output_bounds(model, domain.bounding_box(), method)
         assert bool((lower >= box_lower - 1e-9).all())
         assert bool((upper <= box_upper + 1e-9).all())
 
@@ -185,7 +185,7 @@ def test_every_bound_holds_on_samples(kind: type[Ellipsoid], method: str) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_claim_is_verified_or_falsified_by_a_witness_of_the_set(kind: type[Ellipsoid]) -> None:
     model, domain = network(), ellipsoid(kind)
-    _, upper = ra.bounds(model, domain, "crown")
+    _, upper = ra.output_bounds(model, domain, "crown")
     assert (
         ra.verify(model, domain, ra.Specification.require([1.0, 0.0], float(upper[0]) + 0.1)).verdict
         is ra.Verdict.VERIFIED

@@ -29,7 +29,8 @@ def accuracies(*, certify: bool = True) -> Accuracies:
     batch = [(found.x, found.label)]
     radii = (0.0, 0.1, 0.3)
     return [
-        (radius, ra.robust_accuracy(MODEL, batch, radius, certify=certify, steps=5, progress=False)) for radius in radii
+        (radius, ra.robust_accuracy(MODEL, batch, radius, certify=certify, iterations=5, progress=False))
+        for radius in radii
     ]
 
 

@@ -111,9 +111,9 @@ def optimizers() -> Iterator[tuple[str, Call]]:
     yield "bounds: a method that there is not", lambda: ra.ReLUOptimizer(NET, BOX).bounds("crowm")
     yield "bounds: None", lambda: ra.ReLUOptimizer(NET, BOX).bounds(None)  # type: ignore[arg-type]
     yield "bounds: half", lambda: ra.ReLUOptimizer(NET, BOX).bounds("crown", dtype=torch.float16)
-    yield "ra.bounds: a method that there is not", lambda: ra.bounds(NET, BOX, "exact")
-    yield "ra.bounds: no domain", lambda: ra.bounds(NET, 3)  # type: ignore[arg-type]
-    yield "ra.bounds: no model", lambda: ra.bounds(3, BOX)  # type: ignore[arg-type]
+    yield "ra.output_bounds: a method that there is not", lambda: ra.output_bounds(NET, BOX, "exact")
+    yield "ra.output_bounds: no domain", lambda: ra.output_bounds(NET, 3)  # type: ignore[arg-type]
+    yield "ra.output_bounds: no model", lambda: ra.output_bounds(3, BOX)  # type: ignore[arg-type]
     yield "method that there is not", lambda: maximize(NET, BOX, method="ppga-lr")
     yield "method is None", lambda: maximize(NET, BOX, method=None)
     yield "method is a list", lambda: maximize(NET, BOX, method=["ppga"])

@@ -60,9 +60,9 @@ class Other(nn.Module):
 NET = network()
 QUICK: dict[str, Any] = {"method": "ppga_lr", "iterations": 2, "restarts": 1}
 FOUND = ra.maximize(NET, BOX, **QUICK)
-WORST = ra.worst_case(NET, X, LABEL, 0.1, steps=2, restarts=1)
+WORST = ra.worst_case(NET, X, LABEL, 0.1, iterations=2, restarts=1)
 SCORED = ra.ScoredWorstCase.of(NET, X, LABEL, WORST)
-ACCURACY = ra.robust_accuracy(NET, [(X, LABEL)], 0.1, steps=2, restarts=1, progress=False)
+ACCURACY = ra.robust_accuracy(NET, [(X, LABEL)], 0.1, iterations=2, restarts=1, progress=False)
 
 
 def maximize(*arguments: Any, **options: Any) -> object:
@@ -74,12 +74,12 @@ def optimizer(**options: Any) -> object:
 
 
 def worst(**options: Any) -> object:
-    given = {"model": NET, "x": X, "label": LABEL, "radius": 0.1, "steps": 2, "restarts": 1, **options}
+    given = {"model": NET, "x": X, "labels": LABEL, "radius": 0.1, "iterations": 2, "restarts": 1, **options}
     return ra.worst_case(**given)
 
 
 def accuracy(model: Any = NET, loader: Any = ((X, LABEL),), radius: Any = 0.1, **options: Any) -> object:
-    return ra.robust_accuracy(model, loader, radius, **{"steps": 2, "restarts": 1, "progress": False, **options})
+    return ra.robust_accuracy(model, loader, radius, **{"iterations": 2, "restarts": 1, "progress": False, **options})
 
 
 def polytope(**options: Any) -> object:

@@ -26,7 +26,7 @@ def trainings() -> Iterator[tuple[str, Call]]:
             "normalize is a number": {"normalize": 0.5},
             "method that there is not": {"method": "pgd"},
             "restarts 0": {"restarts": 0},
-            "steps is a fraction": {"steps": 1.5},
+            "iterations is a fraction": {"iterations": 1.5},
             "seed is a word": {"seed": "zero"},
             "network is a number": {"network": 3},
             "network is empty": {"network": ""},

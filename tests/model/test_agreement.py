@@ -30,7 +30,7 @@ def answers(model: nn.Module) -> Iterator[Callable[[], object]]:
     """Ask for everything that a model is asked for."""
     x, label = torch.full((2, 4), 0.5), torch.tensor([0, 1])
     yield lambda: ra.ReLUOptimizer(model, BOX)
-    yield lambda: ra.bounds(model, BOX)
+    yield lambda: ra.output_bounds(model, BOX)
     yield lambda: ra.maximize(model, BOX, method="ppga_lr", iterations=2)
     yield lambda: ra.verify(model, BOX, ra.Specification.require([1.0, 0.0, 0.0], 1e6))
     yield lambda: ra.worst_case(model, x, label, 0.5, certify=True)

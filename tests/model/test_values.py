@@ -113,7 +113,7 @@ def test_worst_cases_of_a_model_that_works_in_place_lie_in_their_sets(norm: str,
     models = [nn.Sequential(first, net) for first in (modules.OutOfPlace(), modules.InPlace())]
     label = own(models[0], x.clone(), torch.float32).argmax(1)
     found = [
-        ra.worst_case(model, x, label, 0.1, norm=norm, method=method, until_broken=False, certify=True)
+        ra.worst_case(model, x, label, 0.1, norm=norm, method=method, stop_at_success=False, certify=True)
         for model in models
     ]
     assert torch.equal(found[0].x, found[1].x)

@@ -54,7 +54,7 @@ def test_a_walk_rises_over_the_middle_of_the_ball_and_its_value_is_the_model_s(
 def test_worst_case_rises_over_the_sample_and_its_margin_is_the_model_s(model: nn.Sequential, image: Tensor) -> None:
     with torch.no_grad():
         label = model(image[None]).argmax(1)
-    worst = ra.worst_case(model, image[None], label, RADIUS, steps=8, restarts=2, until_broken=False)
+    worst = ra.worst_case(model, image[None], label, RADIUS, iterations=8, restarts=2, stop_at_success=False)
     assert float(worst.margin) > float(worst.clean_margin)
     with torch.no_grad():
         logits = model(worst.x)[0].double()
@@ -111,5 +111,5 @@ def test_values_gradients_and_bounds_are_those_of_a_copy_in_float64(
     torch.testing.assert_close(found.upper, wanted.upper, rtol=0, atol=1e-13)
     box = ra.Box(0.0, 1.0, shape=(5,))
     for method in ("crown", "alpha_crown", "lp"):
-        _, upper = ra.bounds(pair[0], box, method)
+        _, upper = ra.output_bounds(pair[0], box, method)
         assert bool((upper >= copies.forward(x).outputs.amax(0)).all())

@@ -95,7 +95,7 @@ def test_a_registered_layer_works_with_each_method(method: str) -> None:
 @pytest.mark.parametrize("method", ["interval", "crown", "alpha_crown", "lp"])
 def test_a_registered_layer_works_with_each_bound(method: str) -> None:
     register_layer(Abs, lower_abs)
-    lower_bound, upper_bound = ra.bounds(mirrored(), BOX, method=method)
+    lower_bound, upper_bound = ra.output_bounds(mirrored(), BOX, method=method)
     assert float(lower_bound) <= 0.0
     assert float(upper_bound) >= 3.0
 

@@ -31,13 +31,13 @@ def test_attack_takes_and_returns_normalized_images_where_it_is_told_so() -> Non
     shift, scale = torch.tensor(mean).view(-1, 1, 1), torch.tensor(std).view(-1, 1, 1)
     normalized = (x - shift) / scale
     labels = net(normalized).argmax(1)
-    attack = Attack(net, eps=0.05, until_broken=False)
+    attack = Attack(net, eps=0.05, stop_at_success=False)
     attack.set_normalization_used(mean=mean, std=std)
     moved = attack(normalized, labels)
     pixels = moved * scale + shift
     assert bool(((pixels - x).abs() <= 0.05 + 1e-6).all())
     assert bool(((pixels >= -1e-6) & (pixels <= 1 + 1e-6)).all())
-    worst = ra.worst_case(net, x, labels, 0.05, normalize=(mean, std), until_broken=False)
+    worst = ra.worst_case(net, x, labels, 0.05, normalize=(mean, std), stop_at_success=False)
     assert torch.allclose(pixels, worst.x, atol=1e-2)
     own = net(moved).gather(1, labels[:, None])
     margin = (net(moved).scatter(1, labels[:, None], -torch.inf) - own).amax(1)

@@ -67,7 +67,7 @@ def test_answers_are_half_numbers_of_their_sets_and_margins_those_of_the_model(
     model = classifier(dtype if own else torch.float32)
     x = torch.rand(5, 3, 2, 2, generator=torch.Generator().manual_seed(1)).clamp(0.125, 0.625).to(dtype)
     label = model(x.to(model[1].weight.dtype)).argmax(1)
-    worst = ra.worst_case(model, x, label, 0.1, norm=norm, clip=clip, until_broken=False, steps=5, restarts=2)
+    worst = ra.worst_case(model, x, label, 0.1, norm=norm, clip=clip, stop_at_success=False, iterations=5, restarts=2)
     assert (worst.x.dtype, worst.x.shape) == (dtype, x.shape)
     logits = model(worst.x.to(model[1].weight.dtype)).double()
     own_logit = logits.gather(1, label[:, None])
@@ -82,13 +82,13 @@ def test_answers_are_half_numbers_of_their_sets_and_margins_those_of_the_model(
 
 def test_arrays_of_half_numbers_are_answered_in_them() -> None:
     x = torch.rand(2, 12).half()
-    worst = ra.worst_case(classifier(torch.float32), x.numpy(), [0, 1], 0.1, steps=2, restarts=1)
+    worst = ra.worst_case(classifier(torch.float32), x.numpy(), [0, 1], 0.1, iterations=2, restarts=1)
     assert worst.x.dtype == torch.float16
 
 
 def test_half_samples_outside_the_clip_box_are_answered_within_it() -> None:
     x = torch.full((1, 12), 1.05).half()
-    worst = ra.worst_case(classifier(torch.float32), x, [0], 0.1, steps=3, restarts=1)
+    worst = ra.worst_case(classifier(torch.float32), x, [0], 0.1, iterations=3, restarts=1)
     assert bool((worst.x <= 1).all())
     assert bool(((worst.x.double() - x.double()).abs() <= 0.1).all())
 

@@ -45,7 +45,7 @@ def classifier() -> nn.Sequential:
 
 
 def worst(model: nn.Module, x: Tensor = X, **options: object) -> ra.WorstCase:
-    arguments = {"radius": 0.2, "steps": 10, "restarts": 2, "until_broken": False} | options
+    arguments = {"radius": 0.2, "iterations": 10, "restarts": 2, "stop_at_success": False} | options
     return ra.worst_case(model, x, LABEL[: len(x)], **arguments)  # type: ignore[arg-type]
 
 

@@ -45,7 +45,9 @@ def test_certified_attacked_and_clean_are_in_order_and_come_from_the_margins() -
 
 
 def test_options_are_those_of_worst_case() -> None:
-    found = ra.robust_accuracy(model(), batches(), 0.02, certify=False, norm="l2", steps=5, restarts=2, progress=False)
+    found = ra.robust_accuracy(
+        model(), batches(), 0.02, certify=False, norm="l2", iterations=5, restarts=2, progress=False
+    )
     assert found.certified is None
     with pytest.raises(TypeError, match="momentum"):
         ra.robust_accuracy(model(), batches(), 0.02, momentum=0.9, progress=False)
@@ -102,7 +104,7 @@ def test_a_record_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_bar_shows_the_accuracies(capsys: pytest.CaptureFixture[str]) -> None:
-    ra.robust_accuracy(model(), batches(), 0.02, steps=4, restarts=1)
+    ra.robust_accuracy(model(), batches(), 0.02, iterations=4, restarts=1)
     shown = capsys.readouterr().err
     assert "robust accuracy" in shown
     assert "attacked" in shown
@@ -136,7 +138,7 @@ def test_a_record_of_a_model_that_reads_something_else_is_refused(
     change: Callable[[Shifted], object], tmp_path: Path
 ) -> None:
     record, net = tmp_path / "record.json", Shifted()
-    options = {"steps": 2, "restarts": 1, "resume": record, "progress": False}
+    options = {"iterations": 2, "restarts": 1, "resume": record, "progress": False}
     ra.robust_accuracy(net, batches(), 0.02, **options)
     assert ra.robust_accuracy(Shifted(), batches(), 0.02, **options).complete
     change(net)
@@ -148,7 +150,7 @@ def test_a_record_of_a_model_that_reads_something_else_is_refused(
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ({"steps": 2}, {"steps": 3}),
+        ({"iterations": 2}, {"steps": 3}),
         ({"certify": False}, {"certify": True}),
         ({}, {"norm": "l2"}),
         ({"clip": (torch.zeros(5), 1.0)}, {"clip": (torch.full((5,), -1.0), 1.0)}),
@@ -184,7 +186,7 @@ def test_weights_that_move_between_batches_are_one_error() -> None:
 
 
 def test_accuracies_name_what_they_are_of() -> None:
-    options = {"steps": 2, "restarts": 1, "progress": False}
+    options = {"iterations": 2, "restarts": 1, "progress": False}
     found = ra.robust_accuracy(model(), batches(), 0.02, **options).digests
     assert found is not None
     assert found == ra.robust_accuracy(KeptModel(model()), batches(), 0.02, **options).digests

@@ -84,15 +84,15 @@ def test_after_the_deadline_nothing_is_bounded_by_crown_and_no_walker_begins(mon
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_nothing_is_certified_that_can_be_broken(norm: str) -> None:
-    worst, certified = find(norm, steps=1, restarts=1)
-    thorough = ra.worst_case(model(), *samples(), RADII[norm], norm=norm, restarts=30, until_broken=False)
+    worst, certified = find(norm, iterations=1, restarts=1)
+    thorough = ra.worst_case(model(), *samples(), RADII[norm], norm=norm, restarts=30, stop_at_success=False)
     assert bool((certified >= thorough.margin).all())
     assert not bool((worst.certified_margin[thorough.success] < 0).any())  # type: ignore[index]
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_where_the_worst_is_wanted_every_margin_is_bounded_by_crown(norm: str) -> None:
-    _, certified = find(norm, until_broken=False)
+    _, certified = find(norm, stop_at_success=False)
     assert bool((certified <= bounds(norm, "crown")).all())
 
 
@@ -112,5 +112,5 @@ def test_a_time_limit_leaves_time_for_the_certificate_and_for_what_is_undecided(
 
 def test_a_time_that_is_up_at_once_leaves_bounds_that_hold() -> None:
     _, certified = find("linf", time_limit=1e-9)
-    thorough = ra.worst_case(model(), *samples(), 0.1, restarts=30, until_broken=False)
+    thorough = ra.worst_case(model(), *samples(), 0.1, restarts=30, stop_at_success=False)
     assert bool((certified >= thorough.margin).all())

@@ -10,12 +10,12 @@ from relu_attack import Box, Output
 from relu_attack.network import lower
 from relu_attack.problem import Problem
 from relu_attack.solvers.ascent import (
+    PPGA,
+    PPGALR,
     AnnealedStep,
     Ascent,
     Crossover,
     PatternPerturbation,
-    PerturbationOptions,
-    PPGALROptions,
     ScaledProblem,
     annealed_ascent,
     compose,
@@ -86,7 +86,7 @@ def test_long_first_steps_pass_over_a_narrow_top_that_stops_a_walk_of_short_ones
     hats = network(([[1.0]] * 6, [-corner for corner in corners]), ([slopes], [0.0]))
     problem = prepared(hats, Box(0.0, 1.0, shape=(1,)))
     starts = torch.linspace(0.01, 0.09, WALKERS, dtype=torch.float64)[:, None]
-    short = PPGALROptions(step=0.01, longest_step=0.02)
+    short = PPGALR(step=0.01, longest_step=0.02)
     climbing = compose(problem, starts, short, torch.Generator().manual_seed(0))
     annealed = annealing(problem, starts)
     for walk in (climbing, annealed):
@@ -165,7 +165,7 @@ def test_children_lie_between_their_parents_of_one_problem_and_every_second_walk
     model = random_network(2, 4, 1, seed=0)
     boxes = Box(torch.zeros(2, 2), torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
     problem = prepared(model, boxes, restarts=8)
-    sender, alone = Crossover(PerturbationOptions()), PatternPerturbation(PerturbationOptions())
+    sender, alone = Crossover(PPGA()), PatternPerturbation(PPGA())
     for policy in (sender, alone):
         policy.begin(problem, torch.Generator().manual_seed(0))
     # The best points of each problem lie on a line of its own: x = y in the first, y = 1/2 in the second.

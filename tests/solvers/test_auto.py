@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from relu_attack import Box, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
 from relu_attack.solvers import METHODS
 from relu_attack.solvers.ascent import (
+    PPGA,
     AnnealedStep,
     Ascent,
     AscentProblem,
     Crossover,
-    PerturbationOptions,
-    WalkOptions,
+    GradientWalk,
     compose,
 )
 from relu_attack.solvers.auto._closing import exact_methods
-from relu_attack.solvers.auto._method import AutoOptions, auto
+from relu_attack.solvers.auto._method import Auto, auto
 from relu_attack.solvers.core._budget import Budget
 from relu_attack.solvers.core._settings import Settings
 from tests.problems import random_network
@@ -65,7 +65,7 @@ def test_a_small_problem_is_closed_at_once_whatever_the_time_limit(
     # Every look at the clock takes a tenth of a millisecond.
     readings = itertools.count(0.0, 1e-4)
     monkeypatch.setattr(time, "perf_counter", lambda: next(readings))
-    answer = METHODS["auto"].solve(problem, AutoOptions(), settings_of(Budget(time_limit=limit, began=0.0)))
+    answer = METHODS["auto"].solve(problem, Auto(), settings_of(Budget(time_limit=limit, began=0.0)))
     assert bool(answer.certified)
     value = float(problem.evaluate(answer.candidates)[0])
     assert value <= float(answer.upper) <= value + 1e-6 * abs(value)
@@ -120,14 +120,14 @@ def test_walkers_that_agree_begin_anew_while_it_pays(domain: Any, iterations: in
     made: list[Counting] = []
 
     def make_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator) -> Counting:
-        made.append(Counting(problem, starts, AnnealedStep(), Crossover(PerturbationOptions()), generator, window=10))
+        made.append(Counting(problem, starts, AnnealedStep(), Crossover(PPGA()), generator, window=10))
         return made[-1]
 
     problem = ReLUOptimizer(random_network(20, 20, 1, seed=5), domain).problem
     settings = settings_of(Budget(iterations=iterations))
     auto(
         problem,
-        AutoOptions(),
+        Auto(),
         settings,
         make_ascent=make_ascent,
         make_climb=lambda problem, left: lambda x: x,
@@ -138,13 +138,11 @@ def test_walkers_that_agree_begin_anew_while_it_pays(domain: Any, iterations: in
 
 def test_a_problem_that_a_climb_closes_is_left_alone() -> None:
     def make_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator) -> Ascent:
-        return compose(problem, starts, WalkOptions(learning_rate=1e-30), generator)
+        return compose(problem, starts, GradientWalk(learning_rate=1e-30), generator)
 
     problem = ReLUOptimizer(nn.Sequential(nn.Flatten()), Box(0.0, 3.0, shape=(1,), integer=[0])).problem
     settings = replace(settings_of(Budget(time_limit=100.0, iterations=5)), starts="center")
-    answer = auto(
-        problem, AutoOptions(), settings, make_ascent=make_ascent, make_climb=lambda *_: lambda x: x + 3.0, exact={}
-    )
+    answer = auto(problem, Auto(), settings, make_ascent=make_ascent, make_climb=lambda *_: lambda x: x + 3.0, exact={})
     assert answer.found_by == ("lp_walk",)
 
 

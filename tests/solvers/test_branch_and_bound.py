@@ -210,7 +210,7 @@ def test_that_no_input_satisfies_the_constraints_is_proven(split: str) -> None:
 
 
 def test_a_split_that_there_is_not_is_named() -> None:
-    with pytest.raises(OptionError, match="split must be one of auto, inputs, units, got 'neurons'"):
+    with pytest.raises(OptionError, match="split is 'neurons'; it must be one of auto, inputs, units"):
         ReLUOptimizer(random_network(2, 4, 1, seed=0), SQUARE).maximize("branch_and_bound", split="neurons")
 
 

@@ -20,10 +20,10 @@ from relu_attack.result import Result, Status
 from relu_attack.solvers.core._budget import Budget
 from relu_attack.solvers.core._check import check_result
 from relu_attack.solvers.core._settings import Settings
-from relu_attack.solvers.milp._method import MILPOptions, milp
+from relu_attack.solvers.milp._method import MILP, milp
 from tests.problems import PROBLEMS, KnownProblem, random_network
 
-DEFAULTS = MILPOptions()
+DEFAULTS = MILP()
 POLYHEDRAL = [known for known in PROBLEMS if not isinstance(known.domain, L2Ball)]
 
 
@@ -47,7 +47,7 @@ def hard_problem() -> Problem:
 
 def run(
     problem: Problem,
-    options: MILPOptions = DEFAULTS,
+    options: MILP = DEFAULTS,
     *,
     time_limit: float = 600.0,
     **parts: Any,
@@ -124,7 +124,7 @@ def test_the_walk_has_its_part_of_the_time() -> None:
         seen.append(settings)
         return problem.domain.center()
 
-    run(problem_of(PROBLEMS[0]), MILPOptions(walk_share=0.1), time_limit=60.0, walk=walk)
+    run(problem_of(PROBLEMS[0]), MILP(walk_share=0.1), time_limit=60.0, walk=walk)
     assert 0 < seen[0].budget.left() <= 6.0
 
 
@@ -145,7 +145,7 @@ def test_polish_is_used_only_where_it_is_better() -> None:
     constant = make_problem(random_network(10, 40, 40, 1, seed=1), Box(0.0, 1.0, shape=(10,)))
     better = constant.domain.sample(300, generator=torch.Generator().manual_seed(1))
     best = better[constant.value(better[None])[0].argmax()]
-    result = run(constant, MILPOptions(tightening_share=0.0), time_limit=0.5, polish=lambda *_: best)
+    result = run(constant, MILP(tightening_share=0.0), time_limit=0.5, polish=lambda *_: best)
     assert float(result.value) >= constant.value(best[None, None]).item()
 
 
@@ -156,7 +156,7 @@ def test_ctrl_c_returns_the_incumbent() -> None:
         signal.raise_signal(signal.SIGINT)
 
     for share in (0.0, 0.9):  # in the exact program, and in those that tighten the ranges
-        result = run(problem, MILPOptions(tightening_share=share), stop=press)
+        result = run(problem, MILP(tightening_share=share), stop=press)
         assert result.status is Status.INTERRUPTED
         assert_checked(problem, result)
 
@@ -212,7 +212,7 @@ def test_a_bound_that_the_walk_beats_is_not_believed(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(module, "solve", lying)
     known = named("random network 0")
-    result = run(problem_of(known), MILPOptions(cut_rounds=0))
+    result = run(problem_of(known), MILP(cut_rounds=0))
     assert bool(result.certified)
     assert float(result.bound) >= known.maximum
 
@@ -240,7 +240,7 @@ def test_options_are_checked() -> None:
         ({"cut_rounds": 1.5}, "cut_rounds must be a whole number"),
     ):
         with pytest.raises(OptionError, match=message):
-            MILPOptions(**options)  # type: ignore[arg-type]
+            MILP(**options)  # type: ignore[arg-type]
 
 
 def test_a_polytope_with_equations() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from relu_attack import Box, OptionError, ReLUOptimizer, SolverError
+from relu_attack import PPGALR, Box, OptionError, ReLUOptimizer, SolverError
 from relu_attack.solvers import METHODS, make_options
 from tests.problems import GRADIENT_WALKS, network, random_network
 
@@ -63,11 +63,12 @@ def optimizer() -> ReLUOptimizer:
         ({"trim": 1.0}, r"trim in \(0, 1\)"),
         ({"overshoot": -0.1}, "overshoot at least 0"),
         ({"overshoot": INFINITY}, "overshoot at least 0, .* finite"),
-        ({"iteration": 10}, "ppga_lr has no option 'iteration'; it has growth, learning_rate,"),
-        (
-            {"method": "ppga", "trim": 0.5},
-            "ppga has no option 'trim'; it has learning_rate, radius, radius_growth, step,",
-        ),
+        ({"iteration": 10}, "maximize has no argument 'iteration'; did you mean 'iterations'?"),
+        ({"method": "ppga", "trim": 0.5}, "ppga has no option 'trim'; ppga_lr has it"),
+        ({"growht": 3.0}, "maximize has no argument 'growht'; did you mean 'growth'?"),
+        ({"colour": 3.0}, "ppga_lr has no option 'colour'; it has growth, learning_rate,"),
+        ({"method": PPGALR(), "step": 0.5}, r"step is given beside the options .*; give it within PPGALR"),
+        ({"method": PPGALR}, r"method is the class PPGALR.*; give its options, PPGALR"),
     ],
 )
 def test_what_cannot_be_used_is_named(arguments: dict[str, Any], message: str) -> None:
@@ -102,7 +103,7 @@ def test_an_option_that_is_none_by_default_may_be_given_as_none(method: str) -> 
         ("auto", "rounds", 0, "rounds must be a whole number of at least 1, got 0"),
         ("auto", "exact_units", 2.5, "exact_units must be a whole number of at least 0, got 2.5"),
         ("auto", "program_share", NAN, r"program_share must be in \[0, 1\], got nan"),
-        ("auto", "learning_rate", 0.1, "auto has no option 'learning_rate'; it has bound_share, exact_dimension,"),
+        ("auto", "learning_rate", 0.1, "auto has no option 'learning_rate'; gradient_walk, ppga, ppga_lr have it"),
     ],
 )
 def test_options_of_programs_that_cannot_be_used_are_named(method: str, option: str, value: Any, message: str) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from relu_attack import Box, Output
 from relu_attack.network import dense_chain, lower
 from relu_attack.problem import Problem
-from relu_attack.solvers.ascent import GaussianPerturbation, PatternPerturbation, PerturbationOptions, ScaledProblem
+from relu_attack.solvers.ascent import PPGA, GaussianPerturbation, PatternPerturbation, ScaledProblem
 from tests.problems import random_network
 
 WALKERS, INPUTS = 64, 100
@@ -25,7 +25,7 @@ def wide() -> ScaledProblem:
 
 
 def perturbation(kind: type[GaussianPerturbation], problem: ScaledProblem) -> GaussianPerturbation:
-    policy = kind(PerturbationOptions())
+    policy = kind(PPGA())
     policy.begin(problem, torch.Generator().manual_seed(0))
     return policy
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from relu_attack import Box, Output
 from relu_attack.network import lower
 from relu_attack.problem import Problem
-from relu_attack.solvers.ascent import GaussianPerturbation, PerturbationOptions, ScaledProblem
+from relu_attack.solvers.ascent import PPGA, GaussianPerturbation, ScaledProblem
 from tests.problems import random_network
 
 ALL = torch.ones(3, dtype=torch.bool)
@@ -20,7 +20,7 @@ def prepared() -> ScaledProblem:
 
 
 def perturbation(*, radius: float, growth: float = 1.5) -> GaussianPerturbation:
-    options = PerturbationOptions(radius=radius, radius_growth=growth)
+    options = PPGA(radius=radius, radius_growth=growth)
     policy = GaussianPerturbation(options)
     policy.begin(prepared(), torch.Generator().manual_seed(0))
     return policy

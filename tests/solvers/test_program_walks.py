@@ -13,7 +13,7 @@ from relu_attack import Box, ReLUOptimizer
 from relu_attack.network import lower
 from relu_attack.objectives import Output
 from relu_attack.problem import Problem
-from relu_attack.solvers.region_search._lp_walk import LocalSearch, LPWalkOptions
+from relu_attack.solvers.region_search._lp_walk import LocalSearch, LPWalk
 from tests.problems import network, random_network
 
 few = settings(max_examples=5, deadline=None, derandomize=True)
@@ -30,7 +30,7 @@ def value(problem: Problem, x: Tensor) -> float:
 
 
 def climber(problem: Problem, visited: list[Tensor], **options: float | str) -> LocalSearch:
-    return LocalSearch(problem, LPWalkOptions(**options), lambda: math.inf, visited.append)
+    return LocalSearch(problem, LPWalk(**options), lambda: math.inf, visited.append)
 
 
 @few
@@ -76,7 +76,7 @@ def test_without_time_the_climb_ends_where_it_began(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(sys.modules["relu_attack.solvers.region_search._lp_walk"], "neighborhood", refuse)
     start = torch.tensor([0.3, 0.6], dtype=torch.float64)
-    still = LocalSearch(square_problem(3), LPWalkOptions(), lambda: 0.0, lambda x: None)
+    still = LocalSearch(square_problem(3), LPWalk(), lambda: 0.0, lambda x: None)
     assert torch.equal(still.climb(start), start)
 
 

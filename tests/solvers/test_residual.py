@@ -51,7 +51,7 @@ def test_worst_cases_of_a_small_resnet() -> None:
     model, x = small_resnet(), torch.cat([image(seed) for seed in range(4)])
     with torch.no_grad():
         label = model(x).argmax(1)
-    found = ra.worst_case(model, x, label, radius=0.05, clip=(0, 1), certify=True, steps=10, restarts=2)
+    found = ra.worst_case(model, x, label, radius=0.05, clip=(0, 1), certify=True, iterations=10, restarts=2)
     with torch.no_grad():
         logits = model(found.x)
     own = logits.gather(1, label[:, None])
@@ -62,7 +62,7 @@ def test_worst_cases_of_a_small_resnet() -> None:
 
 def test_a_residual_claim_is_proven_and_a_false_one_is_refuted() -> None:
     model, ball = small_resnet(), ra.LInfBall(image()[0], 0.01, clip=(0, 1))
-    bounds = ra.bounds(model, ball, method="crown")
+    bounds = ra.output_bounds(model, ball, method="crown")
     high, low = float(bounds[1].flatten()[0]), float(bounds[0].flatten()[0])
     proven = ra.verify(model, ball, ra.Specification.require([1.0, 0.0, 0.0], high + 1e-3))
     refuted = ra.verify(model, ball, ra.Specification.require([1.0, 0.0, 0.0], low - 1e-3))

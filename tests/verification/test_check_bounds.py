@@ -35,7 +35,7 @@ def test_bounds_that_hold_together() -> None:
 
 
 def test_the_bounds_of_this_package_are_never_falsified() -> None:
-    lower, upper = ra.bounds(MODEL, SEGMENT)
+    lower, upper = ra.output_bounds(MODEL, SEGMENT)
     checked = ra.check_bounds(MODEL, SEGMENT, lower, upper, time_limit=5.0)
     assert all(answer.witness is None for answer in (*checked.lower, *checked.upper))
 

@@ -7,7 +7,7 @@ from relu_attack.solvers.ascent._ascent import Ascent
 from relu_attack.solvers.ascent._driver import Outcome, run_ascent
 from relu_attack.solvers.ascent._initial_points import STARTS, settings_for_each, starting_points
 from relu_attack.solvers.ascent._methods import annealed_ascent, compose, first_point, gradient_walk, ppga, ppga_lr
-from relu_attack.solvers.ascent._options import PerturbationOptions, PPGALROptions, WalkOptions
+from relu_attack.solvers.ascent._options import PPGA, PPGALR, GradientWalk
 from relu_attack.solvers.ascent._problem import AscentProblem, ScaledProblem
 from relu_attack.solvers.ascent._restarts import (
     Crossover,
@@ -21,6 +21,8 @@ from relu_attack.solvers.ascent._step_rules import FixedStep, SteepestStep, Step
 from relu_attack.solvers.ascent._target import Target, TargetedMargin
 
 __all__ = [
+    "PPGA",
+    "PPGALR",
     "STARTS",
     "AdaptiveStep",
     "AnnealedStep",
@@ -29,11 +31,10 @@ __all__ = [
     "Crossover",
     "FixedStep",
     "GaussianPerturbation",
+    "GradientWalk",
     "MakeAscent",
     "Outcome",
-    "PPGALROptions",
     "PatternPerturbation",
-    "PerturbationOptions",
     "RandomRestart",
     "RestartPolicy",
     "ScaledProblem",
@@ -41,7 +42,6 @@ __all__ = [
     "StepRule",
     "Target",
     "TargetedMargin",
-    "WalkOptions",
     "affordable",
     "annealed_ascent",
     "compose",

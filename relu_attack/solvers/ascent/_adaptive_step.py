@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.network import Evaluation, boundary_times
-from relu_attack.solvers.ascent._options import PPGALROptions
+from relu_attack.solvers.ascent._options import PPGALR
 from relu_attack.solvers.ascent._step_rules import StepRule
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class AdaptiveStep(StepRule):
 
     needs_preactivations = True
 
-    def __init__(self, options: PPGALROptions) -> None:
+    def __init__(self, options: PPGALR) -> None:
         self._options = options
 
     def begin(self, ascent: Ascent) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, as_tensor, warn
+from relu_attack._names import one_of
 from relu_attack.errors import DomainError, OptionError
 from relu_attack.problem import Problem
 from relu_attack.solvers.ascent._problem import ScaledProblem
@@ -104,8 +105,7 @@ def starting_points(
     OptionError, DomainError
         For an unknown kind, or points that do not fit.
     """
-    if kind not in STARTS:
-        raise OptionError(f"starts is {kind!r}; it must be one of {', '.join(STARTS)}")
+    one_of(kind, STARTS, name="starts")
     problems, restarts, domain = scaled.problems, scaled.restarts, scaled.domain
     starts = scaled.by_problem(scaled.sample(generator)).clone()
     if scaled.problem.domain.integer:

@@ -10,7 +10,7 @@ from relu_attack.result import Status
 from relu_attack.solvers.ascent._adaptive_step import AdaptiveStep
 from relu_attack.solvers.ascent._annealed_step import AnnealedStep
 from relu_attack.solvers.ascent._ascent import Ascent
-from relu_attack.solvers.ascent._options import PerturbationOptions, PPGALROptions, WalkOptions
+from relu_attack.solvers.ascent._options import PPGA, PPGALR, GradientWalk
 from relu_attack.solvers.ascent._problem import AscentProblem
 from relu_attack.solvers.ascent._restarts import Crossover, GaussianPerturbation, RandomRestart, RestartPolicy
 from relu_attack.solvers.ascent._search import search
@@ -18,7 +18,7 @@ from relu_attack.solvers.ascent._step_rules import FixedStep, StepRule
 from relu_attack.solvers.core import Answer, Interrupted, Settings, choose
 
 
-def gradient_walk(problem: Problem, options: WalkOptions, settings: Settings) -> Answer:
+def gradient_walk(problem: Problem, options: GradientWalk, settings: Settings) -> Answer:
     """Gradient Walk: ``x <- P_X(x + gamma g)``, from a new random start whenever a walker stalls.
 
     Source: Tong, Zhu, Serra, Burer, Optimization over Trained Neural Networks: Going Large with Gradient-Based
@@ -27,7 +27,7 @@ def gradient_walk(problem: Problem, options: WalkOptions, settings: Settings) ->
     return _search(problem, options, settings)
 
 
-def ppga(problem: Problem, options: PerturbationOptions, settings: Settings) -> Answer:
+def ppga(problem: Problem, options: PPGA, settings: Settings) -> Answer:
     """PPGA, perturbed projected gradient ascent: Gradient Walk in which a walker that stalls is perturbed.
 
     It goes on from ``P_X(x_best + rho w u)``, u Gaussian, w the widths of the set; rho grows while the walker falls
@@ -36,23 +36,23 @@ def ppga(problem: Problem, options: PerturbationOptions, settings: Settings) -> 
     return _search(problem, options, settings)
 
 
-def ppga_lr(problem: Problem, options: PPGALROptions, settings: Settings) -> Answer:
+def ppga_lr(problem: Problem, options: PPGALR, settings: Settings) -> Answer:
     """PPGA_LR: PPGA with a linear-region valve and a step length for each walker, see `AdaptiveStep`."""
     return _search(problem, options, settings)
 
 
-def _search(problem: Problem, options: WalkOptions, settings: Settings) -> Answer:
+def _search(problem: Problem, options: GradientWalk, settings: Settings) -> Answer:
     def make_ascent(scaled: AscentProblem, starts: Tensor, generator: torch.Generator) -> Ascent:
         return compose(scaled, starts, options, generator)
 
     return search(problem, settings, make_ascent, normalized=options.learning_rate is None)
 
 
-def compose(problem: AscentProblem, starts: Tensor, options: WalkOptions, generator: torch.Generator) -> Ascent:
+def compose(problem: AscentProblem, starts: Tensor, options: GradientWalk, generator: torch.Generator) -> Ascent:
     """Compose the walk that options (of `gradient_walk`, `ppga` or `ppga_lr`) are of."""
-    rule: StepRule = AdaptiveStep(options) if isinstance(options, PPGALROptions) else FixedStep(options)
+    rule: StepRule = AdaptiveStep(options) if isinstance(options, PPGALR) else FixedStep(options)
     policy: RestartPolicy = RandomRestart()
-    if isinstance(options, PerturbationOptions):
+    if isinstance(options, PPGA):
         policy = GaussianPerturbation(options)
     window, tolerance = options.window, options.tolerance
     return Ascent(problem, starts, rule, policy, generator, window=window, tolerance=tolerance)
@@ -60,7 +60,7 @@ def compose(problem: AscentProblem, starts: Tensor, options: WalkOptions, genera
 
 def annealed_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator) -> Ascent:
     """Compose annealed steps with crossover: the ascent of `auto`, strong on deep networks."""
-    options = PerturbationOptions()
+    options = PPGA()
     policy = Crossover(options)
     return Ascent(problem, starts, AnnealedStep(), policy, generator, window=options.window)
 
@@ -73,7 +73,7 @@ def first_point(problem: Problem, settings: Settings) -> Tensor:
     Interrupted
         With that input, on Ctrl-C.
     """
-    answer = ppga_lr(problem, PPGALROptions(), settings)
+    answer = ppga_lr(problem, PPGALR(), settings)
     x = choose(problem, answer.candidates)[0].flatten()
     if answer.status is Status.INTERRUPTED:
         raise Interrupted(x)

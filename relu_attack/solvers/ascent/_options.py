@@ -8,7 +8,7 @@ from relu_attack.errors import OptionError
 
 
 @dataclass(frozen=True, kw_only=True)
-class WalkOptions:
+class GradientWalk:
     """Options of every gradient walk.
 
     Attributes
@@ -41,7 +41,7 @@ class WalkOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerturbationOptions(WalkOptions):
+class PPGA(GradientWalk):
     """Options of the walks that perturb stalled walkers.
 
     Attributes
@@ -64,7 +64,7 @@ class PerturbationOptions(WalkOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPGALROptions(PerturbationOptions):
+class PPGALR(PPGA):
     """Options of PPGA_LR; step lengths are relative, as `step` is.
 
     Attributes

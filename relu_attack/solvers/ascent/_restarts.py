@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from relu_attack.solvers.ascent._options import PerturbationOptions
+from relu_attack.solvers.ascent._options import PPGA
 from relu_attack.solvers.ascent._problem import AscentProblem
 
 # Share of the ended excursions that are restarted along a perturbed pattern; the others, at a perturbed input.
@@ -58,7 +58,7 @@ class GaussianPerturbation(RestartPolicy):
         Radius of the perturbation and its growth.
     """
 
-    def __init__(self, options: PerturbationOptions) -> None:
+    def __init__(self, options: PPGA) -> None:
         self._radius, self._growth = options.radius, options.radius_growth
 
     def begin(self, problem: AscentProblem, generator: torch.Generator) -> None:

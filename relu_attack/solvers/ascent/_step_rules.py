@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.network import Evaluation
-from relu_attack.solvers.ascent._options import WalkOptions
+from relu_attack.solvers.ascent._options import GradientWalk
 
 if TYPE_CHECKING:
     from relu_attack.solvers.ascent._ascent import Ascent
@@ -53,7 +53,7 @@ class FixedStep(StepRule):
         Step length or learning rate.
     """
 
-    def __init__(self, options: WalkOptions) -> None:
+    def __init__(self, options: GradientWalk) -> None:
         self._options = options
 
     def move(self, evaluation: Evaluation, gradient: Tensor, out: Tensor) -> None:

@@ -1,6 +1,6 @@
 """`auto`: ascent, linear programs, bounds and exact methods in turn."""
 
 from relu_attack.solvers.auto._exact_turns import Exact, ExactMethod, Restarted
-from relu_attack.solvers.auto._method import AutoOptions, auto
+from relu_attack.solvers.auto._method import Auto, auto
 
-__all__ = ["AutoOptions", "Exact", "ExactMethod", "Restarted", "auto"]
+__all__ = ["Auto", "Exact", "ExactMethod", "Restarted", "auto"]

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from relu_attack.problem import Problem
 from relu_attack.solvers.auto._exact_turns import Exact, ExactMethod, Restarted
-from relu_attack.solvers.branch_and_bound import BranchAndBoundOptions, Branching
+from relu_attack.solvers.branch_and_bound import BranchAndBound, Branching
 from relu_attack.solvers.core import Answer, Incumbents, Settings
-from relu_attack.solvers.milp import MILPOptions, milp
+from relu_attack.solvers.milp import MILP, milp
 
 
 def _branching(incumbents: Incumbents, index: int, settings: Settings) -> Exact:
-    return Branching(incumbents, index, BranchAndBoundOptions(), deadline=settings.budget.deadline)
+    return Branching(incumbents, index, BranchAndBound(), deadline=settings.budget.deadline)
 
 
 def _programming(incumbents: Incumbents, index: int, settings: Settings) -> Exact:
@@ -23,7 +23,7 @@ def _programming(incumbents: Incumbents, index: int, settings: Settings) -> Exac
 
 
 def _from_point(problem: Problem, x: Tensor, settings: Settings) -> Answer:
-    return milp(problem, MILPOptions(), settings, walk=lambda problem, settings: x)
+    return milp(problem, MILP(), settings, walk=lambda problem, settings: x)
 
 
 EXACT: Mapping[str, ExactMethod] = MappingProxyType(

@@ -27,7 +27,7 @@ from relu_attack.solvers.auto._exact_methods import EXACT
 from relu_attack.solvers.auto._exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
 from relu_attack.solvers.auto._exchange import Exchange
 from relu_attack.solvers.core import Answer, Incumbents, Settings
-from relu_attack.solvers.region_search import LocalSearch, LPWalkOptions
+from relu_attack.solvers.region_search import LocalSearch, LPWalk
 
 MakeClimb = Callable[[Problem, Callable[[], float]], Callable[[Tensor], Tensor]]
 """Given a single problem and the seconds left, returns what climbs from an input (inputs,) to a local maximum."""
@@ -50,11 +50,11 @@ _COLLAPSE, _RENEWABLE = 0.05, 0.2
 
 def climber(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor], Tensor]:
     """Return the climb of LP Walk on a single problem, while seconds are left."""
-    return LocalSearch(problem, LPWalkOptions(), left, lambda x: None).climb
+    return LocalSearch(problem, LPWalk(), left, lambda x: None).climb
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoOptions:
+class Auto:
     """Options of auto.
 
     Attributes
@@ -94,7 +94,7 @@ class AutoOptions:
 
 def auto(
     problem: Problem,
-    options: AutoOptions,
+    options: Auto,
     settings: Settings,
     *,
     make_ascent: MakeAscent = annealed_ascent,
@@ -126,7 +126,7 @@ def auto(
 @dataclass(eq=False)
 class _Search:
     incumbents: Incumbents
-    options: AutoOptions
+    options: Auto
     settings: Settings
     ascent: Ascent
     scaled: ScaledProblem
@@ -143,9 +143,7 @@ class _Search:
     gained_at: int = 0
 
     @staticmethod
-    def create(
-        incumbents: Incumbents, options: AutoOptions, settings: Settings, make_ascent: MakeAscent
-    ) -> _Search | None:
+    def create(incumbents: Incumbents, options: Auto, settings: Settings, make_ascent: MakeAscent) -> _Search | None:
         """Make the walkers; None where the time is too short for one step of one of each problem."""
         wanted = ScaledProblem.create(
             incumbents.problem,

@@ -1,7 +1,7 @@
 """Branch and bound: nodes that are boxes of inputs or sides of units, and their bounds."""
 
 from relu_attack.solvers.branch_and_bound._decide import Decision, decide
-from relu_attack.solvers.branch_and_bound._method import BranchAndBoundOptions, Branching, branch_and_bound
+from relu_attack.solvers.branch_and_bound._method import BranchAndBound, Branching, branch_and_bound
 from relu_attack.solvers.branch_and_bound._search import MOST_INPUTS, choices
 
-__all__ = ["MOST_INPUTS", "BranchAndBoundOptions", "Branching", "Decision", "branch_and_bound", "choices", "decide"]
+__all__ = ["MOST_INPUTS", "BranchAndBound", "Branching", "Decision", "branch_and_bound", "choices", "decide"]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
+from relu_attack._names import one_of
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status, gap_unit
@@ -32,7 +33,7 @@ Polish = Callable[[Problem, Tensor, float], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BranchAndBoundOptions:
+class BranchAndBound:
     """Options of branch and bound.
 
     Attributes
@@ -60,8 +61,7 @@ class BranchAndBoundOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise OptionError(f"{name} must be a whole number of at least 1, got {value!r}")
-        if self.split not in SPLITS:
-            raise OptionError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
+        one_of(self.split, SPLITS, name="split")
         if not 0 <= self.walk_share <= 1:
             raise OptionError(f"walk_share must be in [0, 1], got {self.walk_share}")
         if not 0 <= self.gap < math.inf:
@@ -70,7 +70,7 @@ class BranchAndBoundOptions:
 
 def branch_and_bound(
     problem: Problem,
-    options: BranchAndBoundOptions,
+    options: BranchAndBound,
     settings: Settings,
     *,
     walk: Walk | None = first_point,
@@ -132,7 +132,7 @@ def _close_to(value: float, *, gap: float, scale: Tensor) -> float:
 def _solve(
     incumbents: Incumbents,
     index: int,
-    options: BranchAndBoundOptions,
+    options: BranchAndBound,
     settings: Settings,
     budget: Budget,
     walk: Walk | None,
@@ -173,7 +173,7 @@ class Branching:
     """
 
     def __init__(
-        self, incumbents: Incumbents, index: int, options: BranchAndBoundOptions, *, deadline: Deadline = NEVER
+        self, incumbents: Incumbents, index: int, options: BranchAndBound, *, deadline: Deadline = NEVER
     ) -> None:
         self._incumbents, self._index, self._gap = incumbents, index, _AIM * options.gap
         problem = incumbents.single(index)

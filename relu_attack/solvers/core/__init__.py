@@ -4,7 +4,15 @@ from relu_attack.solvers.core._budget import Budget
 from relu_attack.solvers.core._check import check_result, choose
 from relu_attack.solvers.core._incumbents import Incumbents, gains, rank
 from relu_attack.solvers.core._recorder import Recorder
-from relu_attack.solvers.core._settings import Answer, Interrupted, Method, Settings, Starts
+from relu_attack.solvers.core._settings import (
+    Answer,
+    Interrupted,
+    Method,
+    MethodOptions,
+    Option,
+    Settings,
+    Starts,
+)
 
 __all__ = [
     "Answer",
@@ -12,6 +20,8 @@ __all__ = [
     "Incumbents",
     "Interrupted",
     "Method",
+    "MethodOptions",
+    "Option",
     "Recorder",
     "Settings",
     "Starts",

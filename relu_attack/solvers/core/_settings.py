@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -99,6 +99,15 @@ class Interrupted(KeyboardInterrupt):
         super().__init__()
         self.x = x
 
+
+class MethodOptions(Protocol):
+    """Options of a method: an instance of a frozen dataclass with a default for each, such as ``PPGALR(step=0.05)``."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Option: TypeAlias = "float | str | None"
+"""What an option of a method may be."""
 
 Solve = Callable[[Problem, Any, Settings], Answer]
 Starts = Callable[[Problem, Settings], Iterator[Tensor]]

@@ -1,5 +1,5 @@
 """The exact mixed-integer program of a network over a set."""
 
-from relu_attack.solvers.milp._method import MILPOptions, milp
+from relu_attack.solvers.milp._method import MILP, milp
 
-__all__ = ["MILPOptions", "milp"]
+__all__ = ["MILP", "milp"]

@@ -37,7 +37,7 @@ Polish = Callable[[Problem, Tensor, float], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MILPOptions:
+class MILP:
     """Options of the exact program.
 
     Attributes
@@ -82,7 +82,7 @@ class MILPOptions:
 
 def milp(
     problem: Problem,
-    options: MILPOptions,
+    options: MILP,
     settings: Settings,
     *,
     walk: Walk | None = first_point,
@@ -147,7 +147,7 @@ def milp(
 @dataclass(frozen=True, eq=False)
 class _Search:
     incumbents: Incumbents
-    options: MILPOptions
+    options: MILP
     settings: Sequence[Settings]
     walk: Walk | None
     polish: Polish | None

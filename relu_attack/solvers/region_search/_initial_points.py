@@ -18,7 +18,7 @@ from relu_attack.encodings import Ranges, encode
 from relu_attack.problem import Problem
 from relu_attack.programs import Program, solve
 from relu_attack.result import Status
-from relu_attack.solvers.ascent import PPGALROptions, ScaledProblem, ppga_lr, starting_points
+from relu_attack.solvers.ascent import PPGALR, ScaledProblem, ppga_lr, starting_points
 from relu_attack.solvers.core import Interrupted, Settings, Starts
 
 
@@ -99,7 +99,7 @@ def _walked_starts(problem: Problem, settings: Settings) -> Iterator[Tensor]:
     left = settings.budget.left()
     part = settings.budget.part(seconds=left / 10) if math.isfinite(left) else settings.budget.part(iterations=200)
     own = replace(settings, budget=part, progress=False, record_path=False)
-    answer = ppga_lr(problem, PPGALROptions(), own)
+    answer = ppga_lr(problem, PPGALR(), own)
     if answer.status is Status.INTERRUPTED:
         raise Interrupted(answer.candidates[0, 0])
     yield from answer.candidates[0].to("cpu", torch.float64).clone()

@@ -24,7 +24,7 @@ _PROBES = (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LPWalkOptions:
+class LPWalk:
     """Options of LP Walk.
 
     Attributes
@@ -84,7 +84,7 @@ class LocalSearch:
     """
 
     problem: Problem
-    options: LPWalkOptions
+    options: LPWalk
     left: Callable[[], float]
     on_program: Callable[[Tensor], object]
     _seen: set[bytes] = field(default_factory=set)
@@ -172,7 +172,7 @@ class LocalSearch:
         return list(flat.split([len(side) for side in pattern]))
 
 
-def lp_walk(problem: Problem, options: LPWalkOptions, settings: Settings) -> Answer:
+def lp_walk(problem: Problem, options: LPWalk, settings: Settings) -> Answer:
     """Search over linear regions from one initial point after the other, until the budget is spent.
 
     Source: Tong, Cai, Serra, Optimization over Trained Neural Networks: Taking a Relaxing Walk, arXiv 2401.03451. Steps
@@ -183,9 +183,7 @@ def lp_walk(problem: Problem, options: LPWalkOptions, settings: Settings) -> Ans
     return run_round_robin(problem, settings, walk, source=options.source)
 
 
-def _walk(
-    incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: LPWalkOptions
-) -> Iterator[None]:
+def _walk(incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: LPWalk) -> Iterator[None]:
     """Search on problem `index` from one initial point per turn."""
     budget, problem = settings.budget, incumbents.single(index)
 
@@ -212,4 +210,4 @@ def _walk(
 def climb(problem: Problem, x: Tensor, seconds: float) -> Tensor:
     """Return the local maximum (inputs,) above an input of a single problem, or the best point within `seconds`."""
     deadline = time.perf_counter() + seconds
-    return LocalSearch(problem, LPWalkOptions(), lambda: deadline - time.perf_counter(), lambda x: None).climb(x)
+    return LocalSearch(problem, LPWalk(), lambda: deadline - time.perf_counter(), lambda x: None).climb(x)

@@ -27,13 +27,13 @@ _TIGHTENING = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class MILPWalkOptions:
+class MILPWalk:
     """Options of MILP Walk.
 
     Attributes
     ----------
     source
-        Source of initial points, as in `LPWalkOptions`.
+        Source of initial points, as in `LPWalk`.
     free
         Number of units that the first step leaves free: those with preactivations nearest to zero.
     step_time
@@ -59,7 +59,7 @@ class MILPWalkOptions:
             raise OptionError(f"tolerance must be in [0, 1), got {self.tolerance}")
 
 
-def milp_walk(problem: Problem, options: MILPWalkOptions, settings: Settings) -> Answer:
+def milp_walk(problem: Problem, options: MILPWalk, settings: Settings) -> Answer:
     """Search by mixed-integer programs over the units near zero, from one initial point after the other.
 
     Source: Perakis, Tsiourvas, Optimizing Objective Functions from Trained ReLU Neural Networks via Sampling, arXiv
@@ -71,7 +71,7 @@ def milp_walk(problem: Problem, options: MILPWalkOptions, settings: Settings) ->
 
 
 def _walk(
-    incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: MILPWalkOptions
+    incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: MILPWalk
 ) -> Iterator[None]:
     """Take one step on problem `index` per turn, from one initial point after the other."""
     problem, budget = incumbents.single(index), settings.budget

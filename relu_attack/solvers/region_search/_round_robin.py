@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from relu_attack.errors import OptionError
+from relu_attack._names import one_of
 from relu_attack.problem import Problem
 from relu_attack.solvers.ascent import settings_for_each
 from relu_attack.solvers.core import Answer, Incumbents, Settings, Starts
@@ -22,8 +22,7 @@ def run_round_robin(problem: Problem, settings: Settings, walk: Walk, *, source:
     OptionError
         When `source` is none of `SOURCES`.
     """
-    if source not in SOURCES:
-        raise OptionError(f"source is {source!r}; it must be one of {', '.join(SOURCES)}")
+    one_of(source, SOURCES, name="source")
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="programs")
     each = enumerate(settings_for_each(problem, settings))
     return incumbents.run_round_robin(

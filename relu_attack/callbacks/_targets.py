@@ -1,4 +1,4 @@
-"""The two questions of `WorstCaseMonitor`: over one set, or near each of some samples."""
+"""The two targets of `WorstCaseMonitor`: over one set, or near each of some samples."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._digest import Digests, digest
+from relu_attack._names import one_of
 from relu_attack.api import ReLUOptimizer
 from relu_attack.bounds import BOUNDS
 from relu_attack.callbacks._batch import Samples
-from relu_attack.callbacks._options import Attack, check_whole, given
+from relu_attack.callbacks._options import AttackOptions, check_whole, given
 from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
 from relu_attack.result import Status
 from relu_attack.robustness import model_digest
-from relu_attack.solvers import find_method
+from relu_attack.solvers import MethodOptions, find_method
 
 SECONDS = 1.0
 """Time for a search over a set that is given neither steps nor a time limit."""
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class WorstInputs:
     """The worst inputs found and what is known of them.
 
     Attributes
@@ -55,15 +56,15 @@ class Answer:
         return value, math.nextafter(math.nextafter(bound, math.inf), math.inf)
 
 
-class Question(ABC):
+class MonitorTarget(ABC):
     """What is searched."""
 
     @abstractmethod
-    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> Answer:
+    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> WorstInputs:
         """Search from the inputs of the last answer, with the seed of this turn."""
 
     def check(self, model: nn.Module) -> None:  # noqa: B027
-        """Raise where the model does not fit; a question that cannot tell beforehand does nothing."""
+        """Raise where the model does not fit; a target for which that is not known beforehand does nothing."""
 
 
 def check_question(domain: Domain, objective: Objective | None, bounds: str) -> None:
@@ -71,26 +72,25 @@ def check_question(domain: Domain, objective: Objective | None, bounds: str) -> 
     check_domain(domain)
     if objective is not None and not isinstance(objective, Objective):
         raise OptionError(f"objective must be an Output, a Linear or a Margin, got {type(objective).__name__}")
-    if not isinstance(bounds, str) or bounds not in BOUNDS:
-        raise OptionError(f"bounds is {bounds!r}; it must be one of {', '.join(BOUNDS)}")
+    one_of(bounds, BOUNDS, name="bounds")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OverDomain(Question):
+class OverDomain(MonitorTarget):
     """The input of a set with the largest objective, by `ReLUOptimizer.maximize`."""
 
     domain: Domain
     objective: Objective | None
-    method: str
+    method: str | MethodOptions
     restarts: int | None
-    steps: int | None
+    iterations: int | None
     time_limit: float | None
     bounds: str
     seed: int
 
     def __post_init__(self) -> None:
         check_question(self.domain, self.objective, self.bounds)
-        find_method(self.method).budget(iterations=self.steps, time_limit=self.time_limit)
+        find_method(self.method).budget(iterations=self.iterations, time_limit=self.time_limit)
         if self.restarts is not None:
             check_whole("restarts", self.restarts, 1)
         check_whole("seed", self.seed, 0)
@@ -98,10 +98,10 @@ class OverDomain(Question):
     def check(self, model: nn.Module) -> None:
         ReLUOptimizer(model, self.domain, self.objective)
 
-    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> Answer:
+    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> WorstInputs:
         optimizer = ReLUOptimizer(model, self.domain, self.objective)
-        time_limit = SECONDS if self.steps is None and self.time_limit is None else self.time_limit
-        limits = given(restarts=self.restarts, iterations=self.steps, time_limit=time_limit)
+        time_limit = SECONDS if self.iterations is None and self.time_limit is None else self.time_limit
+        limits = given(restarts=self.restarts, iterations=self.iterations, time_limit=time_limit)
         result = optimizer.maximize(self.method, seed=self.seed + turn, x0=x0, bound=self.bounds, **limits)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
@@ -110,18 +110,18 @@ class OverDomain(Question):
             bound = torch.where(result.certified, bound, optimizer.bounds(self.bounds)[1])
         x = result.x if result.value.dim() else result.x[None]
         digests = Digests(model_digest(model), digest(self.domain), digest(self.objective))
-        return Answer(x.cpu(), result.value.reshape(-1).cpu(), bound.reshape(-1).cpu(), digests)
+        return WorstInputs(x.cpu(), result.value.reshape(-1).cpu(), bound.reshape(-1).cpu(), digests)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NearSamples(Question):
+class NearSamples(MonitorTarget):
     """The input near each sample with the largest margin of a wrong class, by `worst_case`."""
 
-    attack: Attack
+    attack: AttackOptions
     samples: Samples
 
-    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> Answer:
+    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> WorstInputs:
         x, label = self.samples.get()
         worst = replace(self.attack, seed=self.attack.seed + turn)(model, x, label, x0=x0, certify=True)
         assert worst.certified_margin is not None
-        return Answer(worst.x.cpu(), worst.margin.cpu(), worst.certified_margin.cpu(), worst.digests)
+        return WorstInputs(worst.x.cpu(), worst.margin.cpu(), worst.certified_margin.cpu(), worst.digests)

@@ -1,0 +1,105 @@
+"""Names of arguments, options and methods: unknown ones are answered with the nearest, old ones are translated."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from relu_attack._checks import warn
+from relu_attack.errors import ArgumentError, OptionError, ReLUAttackError, RenamedWarning
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SHOWN_CHARACTERS = 80
+"""Of a name in a message."""
+
+
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """Return the known name that a word comes closest to, or None where none is close."""
+    names = [str(name)[:_SHOWN_CHARACTERS] for name in known]
+    close = difflib.get_close_matches(str(word), names, n=1)
+    return close[0] if close else None
+
+
+def suggest(word: object, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name.
+
+    Examples
+    --------
+    >>> suggest("tim_limit", ["time_limit", "seed"])
+    "did you mean 'time_limit'?"
+    >>> suggest("colour", ["time_limit", "seed"])
+    'known are time_limit, seed'
+    """
+    names = [str(name)[:_SHOWN_CHARACTERS] for name in known]
+    close = nearest(word, names)
+    return f"did you mean {close!r}?" if close else f"known are {', '.join(names)}"
+
+
+def one_of(value: object, known: Iterable[str], *, name: str, error: type[ReLUAttackError] = OptionError) -> None:
+    """Raise `error` unless a value is one of the known words; the message lists them, and names the nearest."""
+    words = list(known)
+    if isinstance(value, str) and value in words:
+        return
+    close = nearest(value, words) if isinstance(value, str) else None
+    meant = f"; did you mean {close!r}?" if close else ""
+    raise error(f"{name} is {value!r}; it must be one of {', '.join(words)}{meant}")
+
+
+def checked_names(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a public call so that an unknown keyword is answered with the nearest, and an old one is translated.
+
+    Parameters
+    ----------
+    renamed
+        The present name for each old one, which is taken with a `RenamedWarning` for one release.
+
+    Raises
+    ------
+    ArgumentError
+        By the call, for an unknown keyword, or for one that is given by its old and by its present name.
+
+    Examples
+    --------
+    >>> @checked_names()
+    ... def wait(*, time_limit: float = 1.0) -> float:
+    ...     return time_limit
+    >>> wait(tim_limit=2.0)
+    Traceback (most recent call last):
+    relu_attack.errors.ArgumentError: wait has no argument 'tim_limit'; did you mean 'time_limit'?
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        called = function.__qualname__.removesuffix(".__init__")
+        known = [name for name in inspect.signature(function).parameters if name != "self"]
+
+        @functools.wraps(function)
+        def call(*arguments: P.args, **keywords: P.kwargs) -> R:
+            if keywords.keys() <= frozenset(known):
+                return function(*arguments, **keywords)
+            present: Any = _translate(keywords, called, known, renamed)
+            return function(*arguments, **present)
+
+        return call
+
+    return decorate
+
+
+def _translate(
+    keywords: Mapping[str, object], called: str, known: list[str], renamed: Mapping[str, str]
+) -> dict[str, object]:
+    present: dict[str, object] = {}
+    for key, value in keywords.items():
+        name = renamed.get(key, key)
+        if name not in known:
+            raise ArgumentError(f"{called} has no argument {key!r}; {suggest(key, known)}")
+        if name in present or (name != key and name in keywords):
+            raise ArgumentError(f"{called} was given {name!r} twice: {key!r} is its old name")
+        if name != key:
+            warn(f"{key!r} of {called} is called {name!r} now", RenamedWarning)
+        present[name] = value
+    return present

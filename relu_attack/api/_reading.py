@@ -1,0 +1,103 @@
+"""A problem from a model, a set and an objective: checks of the parts, and of the model against its chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from relu_attack._deadline import NEVER, Deadline
+from relu_attack.domains import Domain, check_domain
+from relu_attack.errors import ModelError, OptionError
+from relu_attack.model import Model, check_agreement, comparison_points
+from relu_attack.network import Lowering, lower
+from relu_attack.objectives import Objective, Output
+from relu_attack.output_constraints import OutputConstraints
+from relu_attack.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class ReadProblem:
+    """A problem, and where it is searched.
+
+    Attributes
+    ----------
+    problem
+        The problem, in float64.
+    lowering
+        The chain of the model, with a note for each of its modules.
+    device, dtype
+        Of the walk.
+    """
+
+    problem: Problem
+    lowering: Lowering
+    device: torch.device
+    dtype: torch.dtype
+
+
+def read_problem(
+    model: nn.Module,
+    domain: Domain,
+    objective: Objective | None,
+    output_constraints: OutputConstraints | None,
+    *,
+    device: torch.device | str | None,
+    dtype: torch.dtype,
+    deadline: Deadline = NEVER,
+) -> ReadProblem:
+    """Lower a model, compare it with its chain at points of the set, and check that the parts fit.
+
+    Parameters
+    ----------
+    model, domain, objective, output_constraints, device, dtype
+        As `ReLUOptimizer` takes them.
+    deadline
+        End of the call; the comparison has a quarter of the time until then.
+    """
+    if dtype not in (torch.float32, torch.float64):
+        raise OptionError(f"dtype of the walk must be torch.float32 or torch.float64, got {dtype}")
+    check_domain(domain)
+    _check_objective(objective)
+    if output_constraints is not None and not isinstance(output_constraints, OutputConstraints):
+        raise OptionError(f"output_constraints must be OutputConstraints, got {type(output_constraints).__name__}")
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+    where = _device_of(model) if device is None else _read_device(device)
+    # Tensors made under a caller's inference mode could not be used outside it.
+    with torch.inference_mode(False), torch.no_grad():
+        lowering = lower(model, domain.shape)
+        network = lowering.network
+        own = Model.of(model, network)
+        check_agreement(own, lowering, comparison_points(network, domain, deadline=deadline))
+        problem = Problem.create(network, domain, objective or Output(0), output_constraints, model=own.snapshot())
+    return ReadProblem(problem, lowering, where, dtype)
+
+
+def _check_objective(objective: object) -> None:
+    if objective is not None and not isinstance(objective, Objective):
+        meant = f"; did you mean method={objective!r}?" if isinstance(objective, str) else ""
+        kind = type(objective).__name__
+        raise OptionError(f"objective must be an Output, a Linear or a Margin, got {kind}{meant}")
+
+
+def _read_device(device: torch.device | str) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except Exception:  # torch raises what its build for the device does: RuntimeError, AssertionError, ...
+        known = ", ".join(_devices())
+        raise OptionError(f"device is {device!r}; it must be a device of torch that is here: {known}") from None
+    if found.type == "meta":
+        raise OptionError("device is 'meta', which holds no numbers; use 'cpu' or another one")
+    return found
+
+
+def _devices() -> list[str]:
+    return ["'cpu'", *(f"'cuda:{number}'" for number in range(torch.cuda.device_count()))]
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device

@@ -1,0 +1,138 @@
+"""One search, from its arguments to its result; arguments are checked before the model is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+
+import torch
+
+from relu_attack._checks import ArrayLike
+from relu_attack._deadline import Deadline, Interruption
+from relu_attack._names import one_of
+from relu_attack.bounds import BOUNDS
+from relu_attack.errors import ArgumentError, OptionError
+from relu_attack.problem import Problem
+from relu_attack.result import Result
+from relu_attack.solvers._registry import METHODS, check_names, find_method, make_options, name_of_method
+from relu_attack.solvers.ascent import STARTS
+from relu_attack.solvers.core import Budget, Method, MethodOptions, Option, Settings, check_result
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchArguments:
+    """Arguments of a search, which `ReLUOptimizer.maximize` describes; this is where their defaults are.
+
+    Attributes
+    ----------
+    minimize
+        Whether the smallest objective is searched.
+    options
+        Options of the method by name.
+    """
+
+    minimize: bool = False
+    method: str | MethodOptions = "auto"
+    restarts: int | None = None
+    iterations: int | None = None
+    time_limit: float | None = None
+    memory_limit: float | None = None
+    seed: int = 0
+    x0: ArrayLike | None = None
+    starts: str = "mixed"
+    bound: str = "interval"
+    progress: bool = False
+    record_path: bool = False
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+    def begin(self, interruption: Interruption, *, began: float, beside: Iterable[str] = ()) -> SearchCall:
+        """Check the arguments, and return the search that they ask for.
+
+        Parameters
+        ----------
+        interruption
+            What ends the search early.
+        began
+            Reading of ``time.perf_counter()`` from which its time counts.
+        beside
+            Further arguments of the call, which a name may be a misspelling of.
+
+        Raises
+        ------
+        OptionError
+            For an unknown method, an unknown name or an impossible value.
+        """
+        name = name_of_method(self.method)
+        method = find_method(name)
+        own = [entry.name for entry in fields(self) if entry.name not in ("minimize", "options")]
+        check_names("minimize" if self.minimize else "maximize", name, self.options, [*own, *beside])
+        if isinstance(self.method, str):
+            options = make_options(name, self.options)
+        elif self.options:
+            first, given = next(iter(self.options)), type(self.method).__name__
+            raise ArgumentError(f"{first} is given beside the options of the method; give it within {given}(...)")
+        else:
+            options = self.method
+        one_of(self.bound, BOUNDS, name="bound method")
+        one_of(self.starts, STARTS, name="starts")
+        budget = method.budget(
+            iterations=self.iterations,
+            time_limit=self.time_limit,
+            began=began,
+            interruption=interruption,
+            memory_limit=self.memory_limit,
+        )
+        return SearchCall(name=name, method=method, options=options, budget=budget, arguments=self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchCall:
+    """A search that has begun.
+
+    Attributes
+    ----------
+    name, method, options
+        The method and its options.
+    budget
+        What the search may spend.
+    arguments
+        The other arguments.
+    """
+
+    name: str
+    method: Method
+    options: MethodOptions
+    budget: Budget
+    arguments: SearchArguments
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the search ends."""
+        return self.budget.deadline
+
+    def run(self, problem: Problem, *, device: torch.device, dtype: torch.dtype) -> Result:
+        """Search for the best input of a problem, and check the answer."""
+        given = self.arguments
+        settings = Settings(
+            budget=self.budget,
+            restarts=self.method.restarts if given.restarts is None else given.restarts,
+            seed=given.seed,
+            x0=given.x0,
+            starts=given.starts,
+            bound=given.bound,
+            progress=given.progress,
+            record_path=given.record_path,
+            device=device,
+            dtype=dtype,
+            sign=-1.0 if given.minimize else 1.0,
+        )
+        self._check_path(problem)
+        asked = problem.negated() if given.minimize else problem
+        asked = replace(asked, domain=asked.domain.within(self.deadline))
+        return check_result(asked, self.name, settings, self.method.solve(asked, self.options, settings))
+
+    def _check_path(self, problem: Problem) -> None:
+        kinds = ("all", "single") if problem.problems == 1 else ("all",)
+        if self.arguments.record_path and self.method.paths not in kinds:
+            able = [known for known, other in METHODS.items() if other.paths in kinds]
+            raise OptionError(f"{self.name} records no path here; record_path works with {', '.join(able)}")
