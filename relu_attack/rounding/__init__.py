@@ -9,13 +9,14 @@ multiply-add whose operands are x, y, z
 
 a result that is flushed loses less than t, x or y read as zero less than t |y| or t |x|, z less than t.
 
-`_numbers` has single roundings, `_sums` sums of products, `_ends` the ends of sets in machine numbers, `_duality` the
-one proof by multipliers.
+`_numbers` has single roundings, `_sums` sums of products, `_ends` the ends of sets in machine numbers, `_fractions`
+rational numbers in float64, `_duality` weak duality.
 """
 
 from relu_attack.rounding._duality import MatrixProducts, weak_duality
 from relu_attack.rounding._ends import ball_ends, box_of, exact_sum_above, inner_ball_ends, inner_box_of
-from relu_attack.rounding._numbers import compound, down, gamma, outward, tiny, to_double, up
+from relu_attack.rounding._fractions import fraction_down, fraction_near, fraction_up
+from relu_attack.rounding._numbers import compound, down, gamma, neighbors, outward, tiny, to_double, up
 from relu_attack.rounding._sums import dot_error, enclose_affine, midpoint_radius, sum_above
 
 __all__ = [
@@ -27,10 +28,14 @@ __all__ = [
     "down",
     "enclose_affine",
     "exact_sum_above",
+    "fraction_down",
+    "fraction_near",
+    "fraction_up",
     "gamma",
     "inner_ball_ends",
     "inner_box_of",
     "midpoint_radius",
+    "neighbors",
     "outward",
     "sum_above",
     "tiny",

@@ -112,6 +112,26 @@ def outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     return down(lower), up(upper)
 
 
+def neighbors(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the nearest numbers of a dtype that are at most, and at least, float64 values; both as float64.
+
+    Notes
+    -----
+    A conversion rounds to nearest, so what it is off by is less than the distance to the neighbor on the other side.
+
+    Examples
+    --------
+    >>> below, above = neighbors(torch.tensor([0.1, 0.5]).double() + 1e-12, torch.float32)
+    >>> below.tolist() == torch.tensor([0.1, 0.5]).tolist(), bool((above > below).all())
+    (True, True)
+    """
+    near = values.to(dtype)
+    infinity = torch.full_like(near, torch.inf)
+    below = torch.where(near.double() > values, torch.nextafter(near, -infinity), near)
+    above = torch.where(near.double() < values, torch.nextafter(near, infinity), near)
+    return below.double(), above.double()
+
+
 def compound(*relative: float) -> float:
     """Return a relative error that covers several after one another: ``(1 + a) (1 + b) ... - 1``, rounded up.
 

@@ -15,7 +15,7 @@ from relu_attack.bounds import bound_rows
 from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.result import Status, Verdict
-from relu_attack.rounding import up
+from relu_attack.rounding import tiny, up
 from relu_attack.solvers import Budget, Decision
 from relu_attack.specification import Clause
 from relu_attack.verification._claim import Claim
@@ -217,10 +217,9 @@ def _raised(upper: float, clause: Clause, offset: Tensor) -> float:
     lowered = clause.upper - offset
     if not bool(lowered.any()):
         return upper
-    most = math.nextafter(float(lowered.amax()), math.inf)
-    return math.nextafter(upper + most, math.inf)
+    return float(up(upper + up(lowered.amax())))
 
 
 def _scale(clause: Clause) -> float:
     norm: Tensor = torch.linalg.vector_norm(clause.matrix, dim=1)
-    return max(float(norm.amax()), float(clause.upper.abs().amax()), torch.finfo(torch.float64).tiny)
+    return max(float(norm.amax()), float(clause.upper.abs().amax()), tiny(torch.float64))

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
 from relu_attack.errors import FileFormatError
 from relu_attack.io import Case, Polyhedron, Property, parse_vnnlib, read_vnnlib
-from relu_attack.io.vnnlib._rounding import round_down, round_up
 from tests.io.formulas import DECIMAL, DYADIC, INPUTS, OUTPUTS, Drawn, properties
 
 HEAD = "(declare-const X_0 Real)(declare-const Y_0 Real)(declare-const Y_1 Real)\n"
@@ -66,18 +64,6 @@ def test_decimals_are_rounded_to_the_safe_side(drawn: Drawn) -> None:
             assert any(outward(case, x, y) for case in found.cases)
         if not expected and not any(case.snapped for case in found.cases):
             assert not found.violated_by(row(x), row(y))
-
-
-@given(st.fractions(), st.integers(-1100, 1100))
-@settings(max_examples=150, deadline=None, derandomize=True)
-def test_rounding_encloses_a_number_tightly(number: Fraction, exponent: int) -> None:
-    number *= Fraction(2) ** exponent
-    low, high = round_down(number), round_up(number)
-    if math.isinf(low) or math.isinf(high):
-        assert abs(number) > Fraction(math.nextafter(math.inf, 0))
-    else:
-        assert Fraction(low) <= number <= Fraction(high)
-        assert high == low or (high == math.nextafter(low, math.inf) and Fraction(low) < number < Fraction(high))
 
 
 def test_decimal_bounds_are_kept_from_both_sides() -> None:

@@ -19,10 +19,13 @@ from relu_attack.rounding import (
     dot_error,
     down,
     enclose_affine,
+    fraction_down,
+    fraction_up,
     gamma,
     inner_ball_ends,
     inner_box_of,
     midpoint_radius,
+    neighbors,
     outward,
     sum_above,
     tiny,
@@ -307,3 +310,29 @@ def test_ends_that_are_exact_stay() -> None:
     for ends in (ball_ends, inner_ball_ends):
         lower, upper = ends(center, radius, torch.float32)
         assert (lower.tolist(), upper.tolist()) == ([-0.75, 0.0, 2.0], [1.25, 2.0, 4.0])
+
+
+@given(st.fractions(), st.integers(-1100, 1100))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_a_fraction_is_enclosed_tightly(number: Fraction, exponent: int) -> None:
+    number *= Fraction(2) ** exponent
+    low, high = fraction_down(number), fraction_up(number)
+    if math.isinf(low) or math.isinf(high):
+        assert abs(number) > Fraction(math.nextafter(math.inf, 0))
+    else:
+        assert Fraction(low) <= number <= Fraction(high)
+        assert high == low or (high == math.nextafter(low, math.inf) and Fraction(low) < number < Fraction(high))
+
+
+@some
+@given(seed=seeds)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_neighbors_enclose_a_number_tightly(seed: int, dtype: torch.dtype) -> None:
+    values = numbers(seed, 8, torch.float64).clamp(-1e38, 1e38)
+    below, above = neighbors(values, dtype)
+    assert bool((below <= values).all())
+    assert bool((values <= above).all())
+    assert torch.equal(below.to(dtype).double(), below)
+    assert torch.equal(above.to(dtype).double(), above)
+    following = torch.nextafter(below.to(dtype), torch.full_like(below, torch.inf).to(dtype)).double()
+    assert torch.equal(above, torch.where(below == values, below, following))

@@ -26,7 +26,7 @@ from relu_attack.io.vnnlib._formulas import (
 )
 from relu_attack.io.vnnlib._parser import Parser
 from relu_attack.io.vnnlib._property import Case, Polyhedron
-from relu_attack.io.vnnlib._rounding import nearest, round_down, round_up
+from relu_attack.rounding import fraction_down, fraction_near, fraction_up
 
 LOOK_COMPARISONS = 1024
 """Comparisons between two looks at the clock: some milliseconds."""
@@ -163,7 +163,7 @@ def _empty(parser: Parser, box: InputBox, index: int) -> FileFormatError:
     (lower, low_place), (upper, up_place) = box.lower[index], box.upper[index]
     return parser.wrong(
         max(low_place, up_place),
-        f"no input is left: X_{index} must be at least {nearest(lower)!r} and at most {nearest(upper)!r}",
+        f"no input is left: X_{index} must be at least {fraction_near(lower)!r} and at most {fraction_near(upper)!r}",
     )
 
 
@@ -173,13 +173,13 @@ def _case(parser: Parser, box: InputBox, clauses: tuple[Polyhedron, ...], inputs
         if index % LOOK_COMPARISONS == 0:
             deadline.require()
         low, high = box.lower[index][0], box.upper[index][0]
-        inner.append((round_up(low), round_down(high)))
-        outer.append((round_down(low), round_up(high)))
+        inner.append((fraction_up(low), fraction_down(high)))
+        outer.append((fraction_down(low), fraction_up(high)))
         for bound, bounds in zip(outer[-1], (box.lower, box.upper), strict=True):
             if math.isinf(bound):
                 raise parser.wrong(bounds[index][1], f"a bound of X_{index} is too large for float64")
         if inner[-1][0] > inner[-1][1]:
-            inner[-1] = (nearest(low), nearest(low))
+            inner[-1] = (fraction_near(low), fraction_near(low))
             snapped.append(index)
     (lower, upper), (outer_lower, outer_upper) = (
         torch.tensor(pairs, dtype=torch.float64).unbind(1) for pairs in (inner, outer)
@@ -202,12 +202,12 @@ def _inequalities(
         scale = _scale(comparison.coefficients)
         limit = comparison.limit if scale == 1 else comparison.limit * scale
         rows.extend([len(limits)] * len(comparison.coefficients))
-        limits.append((round_up(limit), round_down(limit)))
+        limits.append((fraction_up(limit), fraction_down(limit)))
         if any(map(math.isinf, limits[-1])):
             raise parser.wrong(comparison.position, "the limit is too large for float64")
         for index, coefficient in comparison.coefficients:
             scaled = coefficient if scale == 1 else coefficient * scale
-            number = nearest(scaled)
+            number = fraction_near(scaled)
             if not _is_exact(number, scaled):
                 raise parser.wrong(comparison.position, "the coefficients have too many digits to be exact in float64")
             columns.append(index)
@@ -226,7 +226,7 @@ def _scale(coefficients: tuple[tuple[int, Fraction], ...]) -> Fraction:
     numbers = [number for _, number in coefficients]
     if len(numbers) == 1 and abs(numbers[0]) != 1:
         return abs(1 / numbers[0])
-    if all(_is_exact(nearest(number), number) for number in numbers):
+    if all(_is_exact(fraction_near(number), number) for number in numbers):
         return Fraction(1)
     multiple = math.lcm(*(number.denominator for number in numbers))
     return Fraction(multiple, math.gcd(*(int(number * multiple) for number in numbers)))

@@ -1,4 +1,4 @@
-"""Rational numbers as float64, rounded to a chosen side."""
+"""Rational numbers in float64, rounded to nearest, down or up."""
 
 from __future__ import annotations
 
@@ -6,29 +6,34 @@ import math
 from fractions import Fraction
 
 
-def nearest(number: Fraction) -> float:
-    """Return the nearest float64; infinite where none is near."""
+def fraction_near(number: Fraction) -> float:
+    """Return the nearest float64; infinite beyond the range of float64."""
     try:
-        return number.numerator / number.denominator  # integers are divided with one rounding
+        return number.numerator / number.denominator  # Python divides integers with one rounding
     except OverflowError:
         return math.inf if number > 0 else -math.inf
 
 
-def round_down(number: Fraction) -> float:
+def fraction_down(number: Fraction) -> float:
     """Return the largest float64 that is at most the number."""
-    rounded = nearest(number)
+    rounded = fraction_near(number)
     return math.nextafter(rounded, -math.inf) if _excess(rounded, number) > 0 else rounded
 
 
-def round_up(number: Fraction) -> float:
+def fraction_up(number: Fraction) -> float:
     """Return the smallest float64 that is at least the number.
+
+    Notes
+    -----
+    The quotient of two integers is the nearest float64, so it or its neighbor is the result; the comparison of the two
+    is one of integers and exact.
 
     Examples
     --------
-    >>> round_down(Fraction("0.1")), round_up(Fraction("0.1"))
+    >>> fraction_down(Fraction("0.1")), fraction_up(Fraction("0.1"))
     (0.09999999999999999, 0.1)
     """
-    rounded = nearest(number)
+    rounded = fraction_near(number)
     return math.nextafter(rounded, math.inf) if _excess(rounded, number) < 0 else rounded
 
 
