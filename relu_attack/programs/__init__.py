@@ -1,4 +1,4 @@
-"""Linear and mixed-integer programs as arrays, solved by any solver and believed only where checked."""
+"""Linear and mixed-integer programs as arrays: any solver, and an independent check of what it returns."""
 
 from relu_attack.programs._cvxpy import installed_solvers
 from relu_attack.programs._highs import PreparedProgram

@@ -21,7 +21,7 @@ from relu_attack.programs._solver_report import Backend, SolverReport
 
 Array = NDArray[np.float64]
 
-# How each solver is told of a time limit in seconds.
+# Option of each solver for a time limit in seconds.
 _TIME_LIMIT: dict[str, Callable[[float], dict[str, Any]]] = {
     "HIGHS": lambda seconds: {"time_limit": seconds},
     "SCS": lambda seconds: {"time_limit_secs": seconds},
@@ -32,7 +32,7 @@ _TIME_LIMIT: dict[str, Callable[[float], dict[str, Any]]] = {
     "GUROBI": lambda seconds: {"TimeLimit": seconds},
 }
 
-# How each solver is told of the relative gap of a mixed-integer program; the others keep their own.
+# Option of each solver for the relative gap of a mixed-integer program; other solvers use their default.
 _GAP: dict[str, Callable[[float], dict[str, Any]]] = {
     "HIGHS": lambda gap: {"mip_rel_gap": gap, "mip_abs_gap": 0.0},
     "SCIPY": lambda gap: {"scipy_options": {"mip_rel_gap": gap}},
@@ -47,7 +47,7 @@ def installed_solvers() -> tuple[str, ...]:
 
 
 def cvxpy_backend(name: str) -> Backend:
-    """Return the solver that cvxpy knows as `name`; raise `OptionError` when it has none of this name."""
+    """Return the solver that cvxpy calls `name`; raise `OptionError` for an unknown name."""
     installed = installed_solvers()
     one_of(name, installed, name="solver")
 
@@ -76,7 +76,7 @@ def _solve(
     cvxpy = _cvxpy()
     settings: dict[str, Any] = {}
     if program.is_mixed_integer and name in _GAP:
-        # The judge measures the gap on the cleaned point.
+        # The gap is verified on the cleaned point.
         settings = _merge(settings, _GAP[name](gap / 2))
     if time_limit is not None:
         if name not in _TIME_LIMIT:
@@ -84,13 +84,13 @@ def _solve(
         settings = _merge(settings, _TIME_LIMIT[name](time_limit))
     settings = _merge(settings, options)
     bounds = [program.lower.copy(), program.upper.copy()]
-    whole = np.flatnonzero(program.integral)
-    x = cvxpy.Variable(program.columns, bounds=bounds, integer=[whole] if len(whole) else False)
+    integral = np.flatnonzero(program.integral)
+    x = cvxpy.Variable(program.columns, bounds=bounds, integer=[integral] if len(integral) else False)
     rows = _Rows(program, x)
-    # A minimization without a constant: then no solver's bound has a sign or a constant to get wrong.
+    # A minimization without a constant, so that no bound of a solver needs a sign or a constant.
     problem = cvxpy.Problem(cvxpy.Minimize(-program.objective @ x), rows.constraints)
     if warm_start is not None and warm_start.shape == (program.columns,):
-        # cvxpy refuses values that are not whole or inside the bounds.
+        # cvxpy rejects values that are not integral or violate the bounds.
         start = np.where(program.integral, np.round(warm_start), warm_start)
         x.value = np.clip(start, program.lower, program.upper)
     began = time.perf_counter()
@@ -101,13 +101,13 @@ def _solve(
     except cvxpy.SolverError as reason:
         if program.is_mixed_integer and name not in _mixed_integer_solvers():
             able = ", ".join(_mixed_integer_solvers())
-            raise OptionError(f"solver {name} cannot hold columns to whole numbers; use one of {able}") from reason
-        # cvxpy calls it an error when SCIP has found no point within its time.
+            raise OptionError(f"solver {name} does not support integer columns; use one of {able}") from reason
+        # cvxpy raises an error when SCIP has found no point within its time limit.
         late = time_limit is not None and time.perf_counter() - began >= time_limit
         return SolverReport(status=SolutionStatus.TIME_LIMIT if late else SolutionStatus.NUMERICAL)
     status = str(problem.status)
     if status == "infeasible_inaccurate" and program.is_mixed_integer:
-        # What cvxpy says when GUROBI has found no point within its time.
+        # The status of cvxpy when GUROBI has found no point within its time limit.
         return SolverReport(status=SolutionStatus.TIME_LIMIT)
     if status in ("infeasible", "infeasible_inaccurate"):
         return SolverReport(status=SolutionStatus.INFEASIBLE, ray=rows.multipliers())
@@ -117,7 +117,7 @@ def _solve(
         return SolverReport(status=SolutionStatus.UNBOUNDED) if report.status is SolutionStatus.OPTIMAL else report
     if status in ("unbounded", "unbounded_inaccurate"):
         return SolverReport(status=SolutionStatus.UNBOUNDED)
-    # For SCIP at its time limit cvxpy says optimal_inaccurate, as it does for a linear program solved loosely.
+    # The status of SCIP at its time limit is optimal_inaccurate, as is that of a linear program solved inaccurately.
     stopped = status == "user_limit" or (status == "optimal_inaccurate" and program.is_mixed_integer)
     return SolverReport(
         status=SolutionStatus.TIME_LIMIT if stopped else SolutionStatus.OPTIMAL,
@@ -128,7 +128,7 @@ def _solve(
 
 
 def _merge(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both, `more` having the last word; options that are dictionaries themselves are merged too."""
+    """Return both, `more` taking precedence; nested dictionaries are merged too."""
     both = dict(settings)
     for key, value in more.items():
         nested = isinstance(value, Mapping) and isinstance(both.get(key), Mapping)
@@ -177,7 +177,7 @@ def _mixed_integer_solvers() -> list[str]:
 
 
 def _mixed_integer_bound(problem: Any, program: Program, *, stopped: bool) -> float:
-    """Return the bound that the solver reports, or for an optimum of a solver that reports none, its value."""
+    """Return the reported bound, or the value of the optimum for a solver that reports none."""
     statistics = problem.solver_stats.extra_stats if problem.solver_stats is not None else None
     model: Any = statistics.get("model") if isinstance(statistics, Mapping) else statistics
     if hasattr(model, "mip_dual_bound"):  # HIGHS

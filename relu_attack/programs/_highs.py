@@ -1,4 +1,4 @@
-"""HiGHS without a modelling layer: pass a program once, change it, solve again from the last basis."""
+"""HiGHS without a modelling layer: a program is loaded once, modified, and solved again from the last basis."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ Array = NDArray[np.float64]
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
-# Points are judged relative to the rows, so HiGHS, which is absolute, is held tighter.
+# Points are verified relative to the rows; tolerances of HiGHS are absolute and therefore tighter.
 _DEFAULTS = {
     "primal_feasibility_tolerance": 1e-9,
     "dual_feasibility_tolerance": 1e-9,
     "mip_feasibility_tolerance": 1e-7,
     "mip_abs_gap": 0.0,
-    # Inside a sub-MIP HiGHS 1.16 asks no callback, so neither Ctrl-C nor a stop would end it; walks find good points.
+    # HiGHS 1.16 calls no callback inside a sub-MIP, so neither Ctrl-C nor `stop` would end it; walks find good points.
     "mip_heuristic_run_rins": False,
     "mip_heuristic_run_rens": False,
     "mip_heuristic_run_root_reduced_cost": False,
-    # Sparsify, bit 14 of the rules of presolve, looks at no clock: on the dense rows of a network of 1500 units it took
-    # 75 seconds beyond a limit of 2, and made nothing sparser.
+    # Presolve rule 14, Sparsify, ignores the time limit: on the dense rows of a network of 1500 units it took 75
+    # seconds beyond a limit of 2 and removed no entry.
     "presolve_rule_off": 1 << 14,
 }
 
 
-# Of the powers of two by which rows and objectives are scaled, so that products stay finite.
+# Largest exponent of the powers of two that scale rows and objectives: products stay finite.
 _LARGEST_EXPONENT = 500
 
 
 class PreparedProgram:
-    """A program inside HiGHS, for programs that differ little from one to the next.
+    """A program inside HiGHS, for a sequence of similar programs.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class PreparedProgram:
     Raises
     ------
     OptionError
-        When HiGHS does not know an option or its value.
+        For an option or value that HiGHS does not have.
 
     Examples
     --------
@@ -84,12 +84,12 @@ class PreparedProgram:
     def change(self, **fields: Any) -> None:
         """Replace fields of the program: `objective`, `constant`, `lower`, `upper`, `row_lower`, `row_upper`, `matrix`.
 
-        A changed matrix may have other rows. The basis is kept where the shape is, so the next solve starts there.
+        A changed matrix may have other rows. The next solve starts from the current basis if the shape is unchanged.
 
         Raises
         ------
         OptionError
-            For a field that a `Program` refuses or has not, or for an integrality that changes.
+            For a field that a `Program` rejects or does not have, or for a change of integrality.
         """
         unknown = set(fields) - {"objective", "constant", "lower", "upper", "row_lower", "row_upper", "matrix"}
         if unknown:
@@ -115,12 +115,12 @@ class PreparedProgram:
             self._check(self._highs.changeRowsBounds(len(changed), changed, low[changed], high[changed]))
 
     def add_rows(self, matrix: ArrayLike, row_lower: ArrayLike, row_upper: ArrayLike) -> None:
-        """Add dense rows (rows, columns) with their sides to the program; the basis is kept, dual feasible as it was.
+        """Append dense rows (rows, columns) with their sides; the current basis stays dual feasible.
 
         Raises
         ------
         OptionError
-            For rows that a `Program` refuses.
+            For rows that a `Program` rejects.
         """
         before, added = self.program, scipy.sparse.csr_array(np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
         sides = np.broadcast_arrays(np.asarray(row_lower, dtype=float), np.asarray(row_upper, dtype=float))
@@ -146,7 +146,7 @@ class PreparedProgram:
         on_progress: ProgressCallback | None = None,
         stop: StopCallback | None = None,
     ) -> Solution:
-        """Solve the program as it stands, from the last basis; arguments and answer as in `programs.solve`."""
+        """Solve the current program from the last basis; arguments and result as in `programs.solve`."""
         start = None if warm_start is None else np.asarray(warm_start, dtype=np.float64)
         begin = time.perf_counter()
         report = self.report(time_limit=time_limit, warm_start=start, gap=gap, on_progress=on_progress, stop=stop)
@@ -162,12 +162,12 @@ class PreparedProgram:
         on_progress: ProgressCallback | None = None,
         stop: StopCallback | None = None,
     ) -> SolverReport:
-        """Return what HiGHS says, unchecked."""
+        """Return the unverified result of HiGHS."""
         if self.program.columns == 0:
             raise OptionError("the program has no columns; there is nothing to solve")
         if self._refused:
             return SolverReport(status=SolutionStatus.NUMERICAL)
-        # The judge measures the gap on the cleaned point.
+        # The gap is verified on the cleaned point.
         self._set_option("mip_rel_gap", gap / 2)
         self._set_option("mip_abs_gap", self._absolute_gap / self._unit)
         if warm_start is not None and self.program.is_mixed_integer and warm_start.shape == (self.program.columns,):
@@ -177,7 +177,7 @@ class PreparedProgram:
         try:
             report = self._report(time_limit, watch)
             if warm_start is not None and self._is_short_of_its_bound(report, gap):
-                # HiGHS 1.16 may return the warm start beside the value of a better point that its presolve has found.
+                # HiGHS 1.16 may return the warm start with the value of a better point that its presolve has found.
                 self._highs.clearSolver()
                 report = self._report(time_limit, watch)
         finally:
@@ -187,7 +187,7 @@ class PreparedProgram:
     def _report(self, time_limit: float | None, watch: SolverCallbacks) -> SolverReport:
         status = self._run(time_limit, watch)
         if status in ("kUnknown", "kSolveError", "kNotset") and not watch.interrupted:
-            # A basis of another program may mislead the simplex method; from scratch it seldom fails.
+            # The simplex method may fail from the basis of another program and seldom fails from scratch.
             self._highs.clearSolver()
             status = self._run(time_limit, watch)
         if status == "kUnboundedOrInfeasible":
@@ -201,11 +201,11 @@ class PreparedProgram:
         return report.bound - value > gap * value_scale(self.program, value)
 
     def _run(self, time_limit: float | None, watch: SolverCallbacks) -> str:
-        # The clock of a linear program runs on from solve to solve; that of a mixed-integer one starts anew.
+        # HiGHS accumulates the run time of a linear program over solves and restarts it for a mixed-integer one.
         spent = 0.0 if self.program.is_mixed_integer else self._highs.getRunTime()
         self._set_option("time_limit", math.inf if time_limit is None else spent + max(time_limit, 0.0))
         if self._threads:
-            # HiGHS has one set of threads for all programs, and refuses to run with another number of them.
+            # HiGHS has one thread pool for all programs and rejects a solve with another number of threads.
             type(self._highs).resetGlobalScheduler(True)
         with watch.running():
             self._highs.run()
@@ -225,7 +225,7 @@ class PreparedProgram:
         if not self.program.is_mixed_integer:
             bound = math.inf
         else:
-            # HiGHS is given the minimization of -objective without a constant, so its bound is a plain negative.
+            # HiGHS minimizes -objective without the constant, so its bound is the negative.
             bound, duals = -float(info.mip_dual_bound) * self._unit + self.program.constant, None
         return SolverReport(
             status=outcome if optimal or stopped else SolutionStatus.NUMERICAL, x=x, duals=duals, bound=bound
@@ -249,7 +249,7 @@ class PreparedProgram:
             relaxed = PreparedProgram(_relaxed(program))
             if relaxed._refused:
                 return None
-            # The proof may take as long as the report did, or a second.
+            # The proof has as much time as the solve took, and at least a second.
             limit = max(1.0, highs.getRunTime())
             return relaxed._ray() if relaxed._run(limit, SolverCallbacks(relaxed.program)) == "kInfeasible" else None
         status, exists, ray = highs.getDualRay()
@@ -275,7 +275,7 @@ class PreparedProgram:
             lp.col_names_ = list(program.names)
         if program.is_mixed_integer:
             kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
-            lp.integrality_ = [kinds[whole] for whole in program.integral.astype(int)]
+            lp.integrality_ = [kinds[integral] for integral in program.integral.astype(int)]
         self._check(self._highs.passModel(lp))
 
     def _set_option(self, name: str, value: Any) -> None:
@@ -283,7 +283,7 @@ class PreparedProgram:
             raise OptionError(f"HiGHS has no option {name!r} with the value {value!r}")
 
     def _check(self, status: Any) -> None:
-        """Note whether HiGHS refuses a part of the program: it takes no coefficients from 1e15 on."""
+        """Record whether HiGHS rejects a part of the program: it accepts coefficients below 1e15."""
         self._refused = self._refused or status.name == "kError"
 
 
@@ -304,7 +304,7 @@ def solve_highs(
 
 
 def _forget_threads() -> None:
-    """Drop HiGHS's threads in a process that was forked: they were not copied, and HiGHS would wait for them."""
+    """Discard HiGHS's thread pool in a forked process: threads are not copied, and HiGHS would wait for them."""
     highspy = sys.modules.get("highspy")
     if highspy is not None:
         highspy.Highs.resetGlobalScheduler(False)
@@ -315,10 +315,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def quiet_highs() -> Any:
-    """Return a solver that prints nothing."""
+    """Return a HiGHS object without output."""
     import highspy
 
-    # The constructor of highspy.Highs prints a banner that no option holds back; that of its base does not.
+    # The constructor of highspy.Highs prints a banner regardless of options; that of its base does not.
     highs = highspy.Highs.__new__(highspy.Highs)
     super(highspy.Highs, highs).__init__()
     highs.setOptionValue("output_flag", False)
@@ -338,9 +338,9 @@ def _row_scale(program: Program) -> Array:
 
 
 def _unit(program: Program) -> float:
-    """Return the power of two, exact in floating point, by which objectives are brought to a size of about 1.
+    """Return the power of two, exact in floating point, that scales the objective to a size of about 1.
 
-    Tolerances of HiGHS are absolute: of a small objective they would be all.
+    Tolerances of HiGHS are absolute and would exceed a small objective.
     """
     exponent = math.frexp(float(np.abs(program.objective).max(initial=0.0)))[1]
     return 2.0 ** min(max(exponent, -2 * _LARGEST_EXPONENT), 2 * _LARGEST_EXPONENT)

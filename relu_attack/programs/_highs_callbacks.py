@@ -1,4 +1,4 @@
-"""What happens while HiGHS runs: progress is passed on, and Ctrl-C, or a caller's wish, stops it."""
+"""HiGHS callbacks: progress reports, and interruption by Ctrl-C or by the caller."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SolverProgress:
-    """Where the solve of a mixed-integer program stands, in the sense of the program: a maximization with its constant.
+    """Progress of a mixed-integer solve, in the sense of the program: a maximization with its constant.
 
     Attributes
     ----------
     seconds
-        Since the solve began.
+        Time since the start of the solve.
     value
-        The objective at the best feasible point so far, evaluated here; minus infinity without one.
+        The objective at the incumbent; minus infinity without one.
     bound
-        The solver's upper bound, not certified; infinite where it has none yet.
+        The solver's upper bound, not certified; infinite before it has one.
     x
-        The best feasible point, checked as that of a `Solution` is, shape (columns,), when it is new; else None.
+        A new incumbent, verified as in a `Solution`, shape (columns,); None if it is unchanged.
     """
 
     seconds: float
@@ -49,16 +49,16 @@ StopCallback = Callable[[], object]
 
 @dataclass(eq=False)
 class SolverCallbacks:
-    """Listens to HiGHS on behalf of a caller, and stops it.
+    """Callbacks of a caller during a HiGHS solve.
 
-    HiGHS is C++, which no Python exception may cross: what the caller's functions raise is kept, stops the solver, and
-    is raised after it. A KeyboardInterrupt could come at any instruction, so Ctrl-C only sets a flag meanwhile.
+    No Python exception may cross HiGHS, which is C++: an exception of a callback stops the solver and is re-raised
+    afterwards. Ctrl-C sets a flag during the solve, as a KeyboardInterrupt could be raised at any instruction.
     """
 
     program: Program
     on_progress: ProgressCallback | None = None
     stop: StopCallback | None = None
-    unit: float = 1.0  # what the solver divides the objective by
+    unit: float = 1.0  # divisor of the objective inside the solver
     interrupted: bool = False
     _error: BaseException | None = None
     _value: float = -math.inf
@@ -66,7 +66,7 @@ class SolverCallbacks:
     _began: float = field(default_factory=time.perf_counter)
 
     def attach(self, highs: Any) -> None:
-        """Have HiGHS call this watch; the one before, if any, is replaced."""
+        """Register the callbacks with HiGHS, in place of earlier ones."""
         from highspy import cb
 
         improving = int(cb.HighsCallbackType.kCallbackMipImprovingSolution)
@@ -89,10 +89,10 @@ class SolverCallbacks:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Hold back Ctrl-C and SIGTERM while HiGHS runs in the main thread, and raise what callers' functions did.
+        """Defer Ctrl-C and SIGTERM during a solve in the main thread; afterwards re-raise exceptions of the callbacks.
 
-        A mixed-integer program then has an incumbent to give. A linear one has nothing, and is often one of many: there
-        KeyboardInterrupt is raised after all. A handler other than Python's own is the application's: it is called
+        A mixed-integer program has an incumbent to return. A linear one has none and is often one of many, so
+        KeyboardInterrupt is raised after it. A handler other than Python's own belongs to the application and is called
         after the solve.
         """
         handlers = {}
@@ -119,16 +119,16 @@ class SolverCallbacks:
         if self._error is not None:
             raise self._error
 
-    def _report(self, listener: ProgressCallback, output: Any, *, has_point: bool) -> None:
+    def _report(self, on_progress: ProgressCallback, output: Any, *, has_point: bool) -> None:
         program, news = self.program, None
         if has_point:
             point = cleaned_point(program, np.array(output.mip_solution))
             if point is not None and program.value(point) > self._value:
                 self._value, news = program.value(point), point
-        # The bound of the minimization without a constant that HiGHS is given.
+        # HiGHS minimizes, without the constant.
         bound = program.constant - self.unit * float(output.mip_dual_bound)
         if news is None and not bound < self._bound:
             return
         self._bound = min(self._bound, bound)
         seconds = time.perf_counter() - self._began
-        listener(SolverProgress(seconds=seconds, value=self._value, bound=self._bound, x=news))
+        on_progress(SolverProgress(seconds=seconds, value=self._value, bound=self._bound, x=news))

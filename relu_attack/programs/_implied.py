@@ -1,4 +1,4 @@
-"""Bounds that the rows of a program imply for columns that have none."""
+"""Bound propagation: column bounds that the rows of a program imply."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUNDS = 5
 
 
 def implied_bounds(matrix: Any, row_lower: Array, row_upper: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
-    """Fill infinite bounds of columns from the rows; finite ones are kept.
+    """Tighten infinite column bounds from the rows; finite bounds stay unchanged.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def implied_bounds(matrix: Any, row_lower: Array, row_upper: Array, lower: Array
     Returns
     -------
     lower, upper
-        Bounds that every feasible point satisfies in real arithmetic, still infinite where no row implies one.
+        Bounds that every feasible point satisfies in real arithmetic; infinite where no row implies one.
 
     Notes
     -----
@@ -54,7 +54,7 @@ def _candidates(
 ) -> tuple[Array, Array]:
     floor, ceiling = np.full(len(low), -np.inf), np.full(len(high), np.inf)
     coefficient, column = matrix.data, matrix.indices
-    # The row as it is bounds its terms from above; its negative does the same from the other side.
+    # A row bounds its terms from above, its negative from below.
     for sign, limit in ((1.0, row_upper), (-1.0, -row_lower)):
         scaled = sign * coefficient
         best = np.where(scaled > 0, low[column], high[column])
@@ -69,7 +69,7 @@ def _candidates(
 
 
 def _room(coefficient: Array, best: Array, rows: NDArray[np.int64], limit: Array) -> Array:
-    """Return for each entry what its row leaves for its term at most: the limit less the least of the other terms."""
+    """Return for each entry the largest value of its term: the row's limit less the minimum of the other terms."""
     term, count = coefficient * best, len(limit)
     finite = np.isfinite(term)
     known = np.where(finite, term, 0.0)

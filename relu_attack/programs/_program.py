@@ -1,4 +1,4 @@
-"""A linear or mixed-integer program as arrays, with the checks and bounds that need no solver."""
+"""A linear or mixed-integer program as arrays, with evaluation and dual bounds."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Program:
     objective
         Shape (columns,).
     matrix
-        Shape (rows, columns); given dense or sparse, kept as a CSR array.
+        Shape (rows, columns); dense or sparse, stored as a CSR array.
     row_lower, row_upper
         Shape (rows,) or a number for every row; infinite where there is none, equal for an equation.
     lower, upper
         Shape (columns,) or a number for every column; infinite where there is none.
     integral
-        Which columns must be whole numbers, shape (columns,); by default none.
+        Columns that must be integers, boolean, shape (columns,); none by default.
     constant
-        Added to the objective.
+        Constant term of the objective.
     names
-        One name a column, for messages and files.
+        One name for each column, for messages and files.
 
     Raises
     ------
@@ -96,7 +96,7 @@ class Program:
 
     @property
     def is_mixed_integer(self) -> bool:
-        """Whether some column must be a whole number."""
+        """Whether some column must be an integer."""
         return bool(self.integral.any())
 
     @cached_property
@@ -109,10 +109,10 @@ class Program:
         return float(self.objective @ self._point(x)) + self.constant
 
     def violation(self, x: ArrayLike) -> float:
-        """Return by how much `x` (columns,) breaks a row or a bound at most, relative to its scale; infinite for NaN.
+        """Return the largest violation of a row or bound at `x` (columns,), relative to its scale; infinite for NaN.
 
         The scale of a row is the larger of its norm and the bound's size; that of a column the larger of 1 and the
-        bound's size. Integrality is not looked at: see `integrality`.
+        bound's size. Integrality is separate, see `integrality`.
         """
         point = self._point(x)
         if not np.isfinite(point).all():
@@ -128,27 +128,27 @@ class Program:
         return max((_relative_excess(*side) for side in sides), default=0.0)
 
     def integrality(self, x: ArrayLike) -> float:
-        """Return how far the integral columns of `x` (columns,) are from whole numbers at most."""
-        whole = self._point(x)[self.integral]
-        return float(np.abs(whole - np.round(whole)).max(initial=0.0))
+        """Return the largest distance of an integral column of `x` (columns,) from an integer."""
+        values = self._point(x)[self.integral]
+        return float(np.abs(values - np.round(values)).max(initial=0.0))
 
     def dual_bound(self, multipliers: ArrayLike, *, tolerance: float = 0.0) -> float:
-        """Bound the optimum from above by weak duality; any multipliers give a bound that holds.
+        """Return an upper bound of the optimum by weak duality, valid for any multipliers.
 
         Parameters
         ----------
         multipliers
-            One for each row, shape (rows,): at least 0 prices `row_upper`, at most 0 `row_lower`. One that prices
-            an infinite side, or is not finite, counts as 0.
+            One for each row, shape (rows,): a positive one multiplies `row_upper`, a negative one `row_lower`. One of
+            an infinite side, or that is not finite, counts as 0.
         tolerance
-            A reduced cost up to this, relative to the terms it is the sum of, counts as 0 where the column has no
-            bound to pay it with. Above 0 the answer is an estimate and no proof.
+            Reduced costs up to this, relative to the sum of the sizes of their terms, count as 0 in columns without a
+            bound. With a positive tolerance the result is an estimate and no proof.
 
         Returns
         -------
         float
-            At least the value of every feasible point, whole or fractional, in real arithmetic; infinite where
-            a column without a bound has a reduced cost that rounding cannot tell from a gain.
+            At least the value of every feasible point of the relaxation, in real arithmetic; infinite if a column
+            without a bound has a reduced cost that is nonzero within rounding.
 
         Raises
         ------
@@ -157,7 +157,7 @@ class Program:
 
         Notes
         -----
-        `rounding.weak_duality` with the bounds of the columns; a side without a bound gets the one that the rows imply.
+        `rounding.weak_duality` with the column bounds, infinite ones replaced by those that the rows imply.
         """
         given = self._multipliers(multipliers)
         lower, upper = self._bounds
@@ -172,8 +172,8 @@ class Program:
     def proves_infeasible(self, multipliers: ArrayLike) -> bool:
         """Return whether `multipliers` (rows,) prove that no point satisfies the rows and bounds (Farkas).
 
-        They do when they bound a zero objective below zero, rounding accounted for. Any multiple of them proves the
-        same, so they are brought to a size at which nothing underflows.
+        They do if they bound a zero objective below zero, rounding included. Any multiple proves the same, so they are
+        scaled to a size at which nothing underflows.
         """
         given = self._multipliers(multipliers)
         given = given / 2.0 ** math.frexp(float(np.abs(given).max(initial=0.0)))[1]
@@ -186,7 +186,7 @@ class Program:
         return np.where(np.isfinite(multipliers), multipliers, 0.0)
 
     def _weak_duality(self, objective: Array, multipliers: Array, lower: Array, upper: Array) -> float:
-        # What neither the objective nor a priced row knows adds nothing, whatever its bounds are.
+        # A column without coefficients in the objective and in the weighted rows contributes nothing.
         unknown = (objective == 0) & (self._pattern.T @ (multipliers != 0) == 0)
         c, y = torch.tensor(objective)[None], torch.tensor(multipliers)[None]
         sides = torch.tensor(np.stack([self.row_lower, self.row_upper]))
@@ -232,7 +232,7 @@ def _set(program: Program, name: str, value: object) -> None:
 
 
 def _read_matrix(matrix: Any, columns: int) -> Any:
-    # A matrix in this form already is kept as the object it is: a prepared program tells by that what changed.
+    # A matrix in this form stays the same object: `PreparedProgram` compares objects to find changes.
     ready = isinstance(matrix, scipy.sparse.csr_array) and matrix.dtype == np.float64 and matrix.has_canonical_format
     if not ready:
         given: Any = matrix if scipy.sparse.issparse(matrix) else np.asarray(matrix, dtype=np.float64)

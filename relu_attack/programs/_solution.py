@@ -1,4 +1,4 @@
-"""The answer to a program."""
+"""Verified solution of a program, and its status."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from numpy.typing import NDArray
 
 
 class SolutionStatus(Enum):
-    """How a solve ended; the value is the message."""
+    """Outcome of a solve; the value is the message."""
 
     OPTIMAL = "the bound meets the value of the point, to the relative gap asked for"
     INFEASIBLE = "no point satisfies the rows, bounds and integrality"
-    UNBOUNDED = "the objective grows without end"
+    UNBOUNDED = "the objective is unbounded"
     TIME_LIMIT = "stopped at a limit; the point is feasible, a better one may exist"
     TIME_LIMIT_EMPTY = "stopped at a limit before a feasible point was found"
-    NUMERICAL = "the solver failed, or what it said did not stand the check; a point or bound that is given was checked"
+    NUMERICAL = "the solver failed or its result did not pass verification; a point or bound that is given did"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Solution:
-    """What `solve` returns, each part checked against the program.
+    """Result of `solve`, each part verified against the program.
 
     Attributes
     ----------
     status
-        How the solve ended.
+        The outcome.
     x
-        The best feasible point, shape (columns,), inside the bounds and exactly whole where it must be; or None.
+        The best feasible point, shape (columns,), inside the bounds and exactly integral in integral columns; or None.
     value
-        The objective at `x`, evaluated here; minus infinity without a point.
+        The objective at `x`; minus infinity without a point.
     bound
-        No feasible point is better; minus infinity for an infeasible program, infinity where nothing is known.
+        Upper bound of the optimum; minus infinity for an infeasible program, infinity without a bound.
     certified
-        Whether `bound` (or infeasibility) was proved here by weak duality and holds in real arithmetic. False
-        where it is the solver's word: the bound of a branch and bound, a column without bounds.
+        Whether `bound` (or infeasibility) is proved by weak duality and holds in real arithmetic. False where it is
+        reported by the solver, not independently verified: the bound of a branch and bound, a column without bounds.
     duals
         Row multipliers of a linear program, shape (rows,): at least 0 for `row_upper`; None when there are none.
     seconds
-        Time of the solve.
+        Duration of the solve.
     solver
         Name of the solver.
     interrupted

@@ -1,4 +1,4 @@
-"""Linear and mixed-integer programs as arrays, solved by any solver and believed only where checked."""
+"""Solves a program with any solver and verifies the result."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def solve(
     on_progress: ProgressCallback | None = None,
     stop: StopCallback | None = None,
 ) -> Solution:
-    """Maximize a program, and check what the solver says.
+    """Maximize a program and verify the solution that the solver reports.
 
     Parameters
     ----------
@@ -51,29 +51,27 @@ def solve(
     options
         Options of the solver, by its own names.
     on_progress
-        Called with a `SolverProgress` whenever a mixed-integer program has a better point or bound.
+        Callback for mixed-integer programs: receives a `SolverProgress` at each better point or bound.
     stop
-        Called often while the solver runs; it stops once the answer is true.
+        Callback that the solver polls; it stops once this returns true.
 
     Returns
     -------
     Solution
-        The status tells apart optimal, infeasible, unbounded, a time limit with and without a feasible point, and
-        numerical trouble. Each part is checked: the point against rows, bounds and integrality (relative 1e-6), the
-        value evaluated here, the bound of a linear program rebuilt from its multipliers by weak duality, so that
-        it holds in real arithmetic. The bound of a mixed-integer program cannot be rebuilt: it is taken from the
-        solver, for a minimization without a constant (so that no sign can be wrong), refused when a feasible point
-        beats it, and marked as not certified. A loose solver (SCS by default) may end as numerical trouble, with a
-        bound that holds all the same, and so does a program with coefficients from 1e15 on, which HiGHS refuses.
-        Ctrl-C stops the solver: of a mixed-integer program the best so far is returned, marked as interrupted, of a
-        linear one KeyboardInterrupt is raised. Only ``"HIGHS"`` listens to `on_progress`, `stop` and Ctrl-C while it
-        runs.
+        Each part is verified: the point against rows, bounds and integrality (relative 1e-6), the value by evaluation,
+        the bound of a linear program by weak duality from its multipliers, so that it holds in real arithmetic. The
+        bound of a mixed-integer program is the one that the solver reports for a minimization without a constant (no
+        sign can be wrong); it is rejected when a feasible point exceeds it, and marked as not certified. The status is
+        NUMERICAL for an inaccurate solver (SCS by default), with a bound that holds nevertheless, and for a program
+        with coefficients of 1e15 or more, which HiGHS rejects. Ctrl-C stops the solver: a mixed-integer program returns
+        its incumbent, marked as interrupted, a linear one raises KeyboardInterrupt. Only ``"HIGHS"`` supports
+        `on_progress`, `stop` and Ctrl-C during the solve.
 
     Raises
     ------
     OptionError
-        For an unknown solver, an impossible limit, a warm start of the wrong shape, a solver without whole numbers, or
-        `on_progress` or `stop` for a solver that does not listen.
+        For an unknown solver, an impossible limit, a warm start of the wrong shape, a solver without integer columns,
+        or `on_progress` or `stop` for a solver that does not support them.
 
     Examples
     --------
@@ -95,7 +93,7 @@ def solve(
     if backend is solve_highs:
         backend = partial(solve_highs, on_progress=on_progress, stop=stop)
     elif on_progress is not None or stop is not None:
-        raise OptionError(f"solver {name} listens to neither on_progress nor stop; HIGHS does")
+        raise OptionError(f"solver {name} supports neither on_progress nor stop; HIGHS does")
     begin = time.perf_counter()
     report = backend(program, time_limit=time_limit, warm_start=start, gap=gap, options=options)
     seconds = time.perf_counter() - begin

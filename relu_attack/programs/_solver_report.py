@@ -1,4 +1,4 @@
-"""What a solver says, and the judge who believes none of it unchecked."""
+"""The solution that a solver reports, and the independent verification of its point and bound."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SolverReport:
-    """What a solver says of a program, in the sense of the program: a maximization with its constant.
+    """Unverified result of a solver, in the sense of the program: a maximization with its constant.
 
     Attributes
     ----------
     status
-        How the solver says that it ended.
+        The solver's own status.
     x
-        Its point, shape (columns,).
+        Reported point, shape (columns,).
     duals
-        Its row multipliers, shape (rows,).
+        Row multipliers, shape (rows,).
     ray
-        Its multipliers that prove infeasibility, shape (rows,), of either sign.
+        Multipliers that prove infeasibility, shape (rows,), of either sign.
     bound
-        Its upper bound, used for mixed-integer programs only.
+        Upper bound; read for mixed-integer programs only.
     interrupted
         Whether Ctrl-C or the caller stopped it.
     """
@@ -51,7 +51,7 @@ class SolverReport:
 
 
 class Backend(Protocol):
-    """A solver as `solve` calls it."""
+    """Signature of a solver that `solve` accepts."""
 
     def __call__(
         self,
@@ -69,13 +69,13 @@ class Backend(Protocol):
 def verify_solution(
     program: Program, report: SolverReport, *, warm_start: Array | None, gap: float, seconds: float, solver: str
 ) -> Solution:
-    """Turn a report into a solution of which each part was checked.
+    """Verify a solver's report and return the solution.
 
-    Points are put into the bounds, made whole where they must be, and checked against the rows; the better of the
-    claimed point and the warm start stays. The bound of a linear program is rebuilt from the multipliers. That of a
-    mixed-integer program is the solver's word: it is refused when a feasible point beats it, and never above
-    what the multipliers (or none) prove. "Optimal" holds only when value and bound meet; "infeasible" and
-    "unbounded" not when a point or a finite bound refutes them.
+    Points are clipped to the bounds, rounded in integral columns, and checked against the rows; the better of the
+    reported point and the warm start is returned. The bound of a linear program is recomputed from the multipliers. The
+    bound of a mixed-integer program is reported by the solver and not verified: it is rejected when a feasible point
+    exceeds it, and capped by what the multipliers (or none) prove. The status is OPTIMAL only when value and bound
+    meet, and neither INFEASIBLE nor UNBOUNDED when a point or a finite bound refutes it.
     """
     points = [
         point for point in (cleaned_point(program, report.x), cleaned_point(program, warm_start)) if point is not None
@@ -128,7 +128,7 @@ def verify_solution(
 
 
 def value_scale(program: Program, value: float) -> float:
-    """Return what gaps beside a value are relative to: its size, or that of the largest coefficient if it is more."""
+    """Return the scale of relative gaps: the size of the value, at least that of the largest coefficient."""
     size = float(np.abs(program.objective).max(initial=0.0))
     return max(size, abs(value)) if math.isfinite(value) else size
 
@@ -142,7 +142,7 @@ def _multipliers(program: Program, given: Array | None) -> Array | None:
 
 
 def cleaned_point(program: Program, x: Array | None) -> Array | None:
-    """Return the point, put into the bounds and made whole where it must be, if it is feasible."""
+    """Return the point, clipped to the bounds and rounded in integral columns, if it is feasible."""
     if x is None:
         return None
     point = np.asarray(x, dtype=np.float64).reshape(-1)
@@ -152,5 +152,5 @@ def cleaned_point(program: Program, x: Array | None) -> Array | None:
         return None
     point = np.where(program.integral, np.round(point), point)
     point = np.clip(point, program.lower, program.upper)
-    whole = program.integrality(point) == 0.0
-    return point if whole and program.violation(point) <= FEASIBILITY else None
+    integral = program.integrality(point) == 0.0
+    return point if integral and program.violation(point) <= FEASIBILITY else None

@@ -1,4 +1,4 @@
-"""Small dense linear programs solved by HiGHS as they are: no checks, no sparse matrices, for sets and their forms."""
+"""Small dense linear programs, solved by HiGHS without verification."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from relu_attack.programs._highs import quiet_highs
 
 Array = NDArray[np.float64]
 
-# What HiGHS is to try, one after the other, where rows of very different sizes end in numerical trouble.
+# Algorithms of HiGHS in the order of trial; rows of very different scales may fail with the first.
 _ALGORITHMS = ("choose", "ipm", "simplex")
 
 
@@ -58,14 +58,14 @@ def minimize_linear(
     row_bounds, bounds
         Lower and upper bounds of the rows and of the columns, infinite where there is none.
     tolerance
-        By how much a row may be broken, and a reduced cost have the wrong sign.
+        Largest violation of a row, and of the sign of a reduced cost.
     time_limit
         Seconds.
 
     Raises
     ------
     SolverError
-        When the program is infeasible, unbounded, or not solved within the time.
+        When the program is infeasible, unbounded, or not solved within the time limit.
 
     Examples
     --------

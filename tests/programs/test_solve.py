@@ -215,7 +215,7 @@ def test_options_and_mistakes_are_named() -> None:
     assert {"HIGHS", "SCS", "CLARABEL"} <= set(installed_solvers())
     with pytest.raises(OptionError, match=r"solver is 'SIMPLEX'; it must be one of .*HIGHS"):
         solve(diet(), "SIMPLEX")
-    with pytest.raises(OptionError, match=r"SCS cannot hold columns to whole numbers; use one of .*HIGHS"):
+    with pytest.raises(OptionError, match=r"SCS does not support integer columns; use one of .*HIGHS"):
         solve(knapsack(), "SCS")
     with pytest.raises(OptionError, match="HiGHS has no option 'nonsense'"):
         solve(diet(), options={"nonsense": 1})

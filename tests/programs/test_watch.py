@@ -161,7 +161,7 @@ def test_a_solve_in_another_thread_leaves_ctrl_c_to_the_main_thread() -> None:
 
 def test_solvers_that_do_not_listen_say_so() -> None:
     for listeners in ({"on_progress": print}, {"stop": press_ctrl_c}):
-        with pytest.raises(OptionError, match="solver CLARABEL listens to neither on_progress nor stop; HIGHS does"):
+        with pytest.raises(OptionError, match="solver CLARABEL supports neither on_progress nor stop; HIGHS does"):
             solve(diet(), "CLARABEL", **listeners)
 
 
