@@ -1,4 +1,4 @@
-"""The intermediate form of a model and its kernels: forward, pattern, gradient, tangent, ray, region."""
+"""The sequential piecewise-linear form of a model and its kernels: forward, pattern, gradient, tangent, ray, region."""
 
 from relu_attack.network._affine import Affine, identity
 from relu_attack.network._constraint_violations import with_constraint_violations

@@ -1,4 +1,4 @@
-"""Affine maps, and maps folded into one: what that loses is carried along."""
+"""Affine maps and their composition, with bounds of the rounding error of folded coefficients."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Affine:
     operator
         The linear map A.
     constants
-        The bias, its entries in the order of the outputs, of any shape. A number that many outputs share, such as those
-        of a channel, may be an expanded view, which takes no memory.
+        The bias in the order of the outputs, of any shape. A number that several outputs share, such as the bias of a
+        channel, may be an expanded view, which takes no memory.
     loss
-        How far the map may be from that of the user's model, where it was folded from several; None where it is exact.
-        What is certified is widened by it; walks leave it alone.
+        Bound of the distance from the user's model for a map that was folded from several; None for an exact map.
+        Certified bounds are widened by it; walks ignore it.
     """
 
     operator: LinearOperator
@@ -51,14 +51,14 @@ class Affine:
 
     @cached_property
     def _added(self) -> Tensor | None:
-        """The bias as the operator is to add it: not at all, one number a channel, or a vector."""
+        """The bias in the form that the operator adds: None, one number for each channel, or a vector."""
         shared = narrow(self.constants)
         if shared.numel() == 1 and not bool(shared.any()):
             return None
         last = self.operator.operators[-1] if isinstance(self.operator, Composition) else self.operator
         if isinstance(last, Convolution) and shared.shape == (last.output_shape[0], 1):
             return shared[:, 0]
-        with torch.inference_mode(False):  # it outlives the call, and may have to meet autograd
+        with torch.inference_mode(False):  # the cached tensor may be used with autograd later
             return self.bias
 
     def apply(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -66,7 +66,7 @@ class Affine:
         return self.operator.apply(x, bias=self._added, out=out)
 
     def lost(self, largest: Tensor) -> Tensor:
-        """Return how far the map may be from that of the user's model where ``|x| <= largest``, rounded upward.
+        """Return an upper bound of the distance from the user's model for ``|x| <= largest``.
 
         Parameters
         ----------
@@ -81,21 +81,20 @@ class Affine:
         return largest.new_zeros(len(largest), self.operator.outputs) if self.loss is None else self.loss.over(largest)
 
     def after(self, first: Affine, *, matrices: bool = True) -> Affine:
-        """Return this map after `first`, as one map; with `matrices` dense matrices are multiplied.
+        """Return the composition of this map after `first`; with `matrices`, products of dense matrices are formed.
 
         Notes
         -----
         Let the exact maps be within E_1 and E_2 of the coefficients and within e_1 and e_2 of the biases. Relative
-        errors of the coefficients compound, and those of the fold with them: each product has gone through their
-        roundings one after the other. The bias ``A_2 b_1 + b_2`` loses ``|A_2| e_1 + E_2 (|b_1| + e_1) + e_2`` and what
-        it is rounded by itself.
+        errors of the coefficients and of the fold compound, as each product goes through all their roundings. The error
+        of the bias ``A_2 b_1 + b_2`` is ``|A_2| e_1 + E_2 (|b_1| + e_1) + e_2`` and its own rounding.
         """
         folded = fold(first.operator, self.operator, matrices=matrices)
         lost = [each.loss for each in (first, self) if each.loss is not None]
         relative = compound(*(each.relative for each in lost), gamma(folded.roundings, self.constants.dtype))
         factors = None
         if relative:
-            # Where no products are added up they are as large as the coefficient.
+            # Without sums, the magnitude of a product is that of the coefficient.
             apart = folded.sums or any(each._products is not each.operator for each in (first, self))
             factors = chain(first._products, self._products) if apart else folded.operator
         constants, error = self._shifted(first)
@@ -104,11 +103,11 @@ class Affine:
 
     @property
     def _products(self) -> LinearOperator:
-        """An operator with the magnitudes of the products that coefficients are made of."""
+        """Operator with the magnitudes of the products whose sums are the coefficients."""
         return self.operator if self.loss is None or self.loss.factors is None else self.loss.factors
 
     def _shifted(self, first: Affine) -> tuple[Tensor, Tensor | None]:
-        """Return the bias of this map after `first`, and what it may have lost; None for nothing."""
+        """Return the bias of this map after `first` and an upper bound of its error; None for an exact bias."""
         own = None if self.loss is None else self.loss.constants
         before = None if first.loss is None else first.loss.constants
         if first._added is None and before is None:
@@ -134,7 +133,7 @@ class Affine:
         return constants, _total(lost)
 
     def plus(self, other: Affine) -> Affine:
-        """Return the sum of this map and another of the same inputs and outputs, whose coefficients stay apart."""
+        """Return the sum of this map and another of the same inputs and outputs; coefficients are not added."""
         operator = add(self.operator, other.operator)
         losses = [each.loss for each in (self, other) if each.loss is not None]
         parts = [each.constants for each in losses if each.constants is not None]
@@ -157,7 +156,7 @@ class Affine:
 
 
 def side_by_side(maps: Sequence[Affine]) -> Affine:
-    """Return maps of the same input as one, their outputs one after the other."""
+    """Return the concatenation of maps of the same input."""
     if len(maps) == 1:
         return maps[0]
     operator = stack([each.operator for each in maps])
@@ -178,7 +177,7 @@ def _joint(
     join: Callable[..., LinearOperator],
     constants: Tensor | None,
 ) -> Loss | None:
-    """Return the loss of maps that are joined into one with this operator."""
+    """Return the loss of a joint map with this operator."""
     relative = max((loss.relative for loss in losses), default=0.0)
     if not relative:
         return None if constants is None else Loss(constants=constants)
@@ -188,20 +187,20 @@ def _joint(
 
 
 def _rows(absolute: LinearOperator, like: Tensor) -> Tensor:
-    """Return the sums of magnitudes of the rows of an operator, shape (outputs,)."""
+    """Return the row sums of an operator of magnitudes, shape (outputs,)."""
     return absolute.apply(torch.ones_like(like)[None])[0]
 
 
 def _total(parts: Sequence[Tensor]) -> Tensor | None:
-    """Return the sum of losses, rounded upward; None for none."""
+    """Return an upper bound of the sum of errors; None without errors."""
     return sum_above(torch.stack(list(parts)).sum(0), len(parts), 0.0) if parts else None
 
 
 def _residual(first: Tensor, second: Tensor) -> Tensor | None:
-    """Return by how much the sum of two vectors is off, exactly; None where that is not known.
+    """Return the exact rounding error of the sum of two vectors; None where it is unknown.
 
-    It is by the algorithm TwoSum of Knuth (Higham, Accuracy and Stability of Numerical Algorithms, section 4.3), exact
-    unless something overflows. Numbers that are not very small have residuals that are not subnormal.
+    The algorithm is TwoSum of Knuth (Higham, Accuracy and Stability of Numerical Algorithms, section 4.3), exact unless
+    something overflows. Numbers that are not very small have normal residuals.
     """
     least = tiny(first.dtype) * 2.0**64
     if any(bool(((part != 0) & (part.abs() < least)).any()) or has_subnormal(part) for part in (first, second)):
@@ -213,15 +212,15 @@ def _residual(first: Tensor, second: Tensor) -> Tensor | None:
 
 
 def identity(size: int, *, dtype: torch.dtype = torch.float64) -> Affine:
-    """Return the affine map that changes nothing."""
+    """Return the identity map."""
     return Affine(Selection(0, size, size), torch.zeros((), dtype=dtype).expand(size))
 
 
 def narrow(shared: Tensor) -> Tensor:
-    """Return one number for all places that share it: a view whose dimensions that were expanded have size 1."""
+    """Return a view without repetition: expanded dimensions have size 1."""
     return shared[tuple(slice(0, 1 if stride == 0 else None) for stride in shared.stride())]
 
 
 def convert(shared: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> Tensor:
-    """Convert a tensor; what was expanded stays so."""
+    """Convert a tensor; expanded dimensions stay expanded."""
     return narrow(shared).to(device=device, dtype=dtype).expand(shared.shape)

@@ -1,4 +1,4 @@
-"""Output constraints as one more layer: what breaks them is a ReLU, and can be taxed by a linear objective."""
+"""Output constraints as one more layer: ReLU outputs that a linear objective can penalize."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from relu_attack.network.operators import Dense
 
 
 def with_constraint_violations(network: Network, matrix: Tensor, upper: Tensor) -> Network:
-    """Return the network with the excesses of linear output constraints as further outputs.
+    """Append the violations of linear output constraints to the outputs of a network.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def with_constraint_violations(network: Network, matrix: Tensor, upper: Tensor) 
     Returns
     -------
     Network
-        Its outputs are f(x), passed through, and ``relu(matrix f(x) - upper)``, shape (outputs + rows,).
+        Its outputs are f(x), unchanged, and ``relu(matrix f(x) - upper)``, shape (outputs + rows,).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Layers: an affine map and the activations of its outputs."""
+"""Hidden layer: an affine map and the activations of its outputs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Layer:
     affine
         The map from the layer before.
     slopes
-        Each in [0, 1]: 0 is ReLU, 1 passes the value through. In the order of the units, of any shape, as the constants
-        of an affine map.
+        Slopes for negative preactivations, in [0, 1]: 0 is ReLU, 1 the identity. In the order of the units, of any
+        shape, as the constants of an affine map.
     """
 
     affine: Affine
@@ -41,20 +41,20 @@ class Layer:
 
     @cached_property
     def is_relu(self) -> bool:
-        """Whether every unit is a plain ReLU, for which the kernels have a shorter way."""
+        """Whether every unit is a ReLU; kernels have a faster path for these layers."""
         return not bool(narrow(self.slopes).any())
 
     @cached_property
     def passes(self) -> Tensor | None:
-        """Which units pass their value through and so have no breakpoint, shaped as `slopes`; None if none does."""
+        """Mask of the units of slope 1, which have no breakpoint, shaped as `slopes`; None without such units."""
         mask = narrow(self.slopes) == 1
         return mask.expand(self.slopes.shape) if bool(mask.any()) else None
 
     @cached_property
     def _floor(self) -> Tensor | None:
-        """The least value of each unit where no slope is between 0 and 1, shaped as `slopes`; else None.
+        """Lower bound of each unit's value if every slope is 0 or 1, shaped as `slopes`; else None.
 
-        With it the activation and its derivative need no product and no memory for one.
+        The activation and its derivative then need no product and no buffer for one.
         """
         slopes = narrow(self.slopes)
         if not bool(((slopes == 0) | (slopes == 1)).all()):
@@ -83,7 +83,7 @@ class Layer:
         return out
 
     def blend(self, rows: Tensor, preactivation: Tensor, width: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return `rows` times a derivative that goes from one side to the other over a range of preactivations.
+        """Return `rows` times a smoothed derivative, linear over a range of preactivations around 0.
 
         It is the mean of the derivative under uniform noise on the preactivation (Duchi, Bartlett and Wainwright,
         Randomized smoothing for stochastic optimization, SIAM Journal on Optimization 22, 2012).

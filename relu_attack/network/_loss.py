@@ -1,4 +1,4 @@
-"""What folding lost: how far an affine map may be from the maps of the user's model that it stands for."""
+"""Rounding error of folded maps: the distance of an affine map from the maps of the user's model that it replaces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from relu_attack.rounding import sum_above, tiny, up
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """An upper bound of the distance between an affine map ``A h + b`` and the exact one that it stands for.
+    """Upper bound of the distance between an affine map ``A h + b`` and the exact one that it replaces.
 
     At every h of the layer before, the exact map is within ``relative |F| |h| + constants`` of ``A h + b``.
 
@@ -22,10 +22,10 @@ class Loss:
     relative
         The largest relative error of a product of coefficients that was folded into one of A.
     factors
-        An operator F whose magnitudes are those of the products, not folded where they are added up: A itself where
-        they are not. None where `relative` is 0.
+        Operator F with the magnitudes of the products before they are summed; A itself without sums. None if `relative`
+        is 0.
     constants
-        What the bias lost, shape (outputs,); None for nothing.
+        Upper bounds of the error of the bias, shape (outputs,); None for an exact bias.
     """
 
     relative: float = 0.0
@@ -33,7 +33,7 @@ class Loss:
     constants: Tensor | None = None
 
     def over(self, largest: Tensor) -> Tensor:
-        """Return the largest distance where ``|h| <= largest``, rounded upward.
+        """Return an upper bound of the distance for ``|h| <= largest``.
 
         Parameters
         ----------
@@ -47,7 +47,7 @@ class Loss:
         """
         lost = largest.new_zeros(len(largest), 1)
         if self.factors is not None:
-            # A number that is not subnormal is read as what it is.
+            # A subnormal number may be read as zero.
             size = largest.clamp_min(tiny(largest.dtype))
             magnitude = self.factors.absolute().apply(size)
             operands = self.factors.gain * size.sum(1, keepdim=True)
@@ -55,7 +55,7 @@ class Loss:
         return lost if self.constants is None else up(lost + self.constants)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Loss:
-        """Return the loss on another device or in another dtype, rounded upward, where it holds the coefficients."""
+        """Return the loss on another device or in another dtype, rounded upward."""
         factors = None if self.factors is None else self.factors.to(device=device, dtype=dtype)
         constants = None if self.constants is None else up(self.constants.to(device=device, dtype=dtype))
         return Loss(self.relative, factors, constants)

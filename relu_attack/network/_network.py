@@ -1,4 +1,4 @@
-"""The chain that every engine sees: affine maps and activations, nothing else.
+"""The sequential piecewise-linear form of a network ("the chain"): affine maps and activations.
 
 h_0 = x,   z_l = A_l h_{l-1} + b_l,   h_l = max(z_l, a_l z_l),   f(x) = A_{L+1} h_L + b_{L+1}
 """
@@ -15,16 +15,16 @@ from relu_attack.network._affine import Affine
 from relu_attack.network._layers import Layer
 from relu_attack.network.operators import Dense, Diagonal, PerProblem, steps_of
 
-# Numbers of a layer that are evaluated at once, where nothing else of a pass is asked for.
+# Entries of a layer that `values` evaluates at once: 32 MiB in float64.
 _NUMBERS = 2**22
 
 
 class Workspace:
     """Buffers of the kernels for one network and batch size, allocated once and reused.
 
-    What a kernel returns from a workspace is overwritten by the next call with the same workspace. Of a pass all
-    preactivations are kept; of the activations and of the sensitivities, which come after one another, only those
-    at hand. Operators that return tensors of their own are given no buffers.
+    The next call with the same workspace overwrites what a kernel returned from it. All preactivations of a pass have
+    buffers of their own; activations and sensitivities of different layers share theirs. Operators that return tensors
+    of their own have no buffers.
 
     Parameters
     ----------
@@ -33,16 +33,16 @@ class Workspace:
     batch
         Number of rows.
     in_place
-        Whether activations overwrite the preactivations. Their signs stay, which is all that `Network.gradient` needs,
-        and there is less memory to move; walls of linear regions cannot be told from them.
+        Whether activations overwrite the preactivations. Their signs, which `Network.gradient` needs, stay the same,
+        and less memory is moved; boundaries of linear regions cannot be computed from them.
     """
 
     def __init__(self, network: Network, batch: int, *, in_place: bool = False) -> None:
         def rows(width: int) -> Tensor:
             return torch.empty(batch, width, dtype=network.dtype, device=network.device)
 
-        def in_turn(widths: list[int], buffers: int) -> list[Tensor | None]:
-            """Return rows that share as many buffers, one after the other; None for a width of 0."""
+        def shared_rows(widths: list[int], buffers: int) -> list[Tensor | None]:
+            """Return rows that share a number of buffers in cyclic order; None for a width of 0."""
             shared = [rows(max(widths[start::buffers], default=0)).view(-1) for start in range(buffers)]
             return [
                 shared[index % buffers][: batch * width].view(batch, width) if width else None
@@ -54,25 +54,25 @@ class Workspace:
         self.preactivations = [
             rows(width) if operator.writes_out else None for operator, width in zip(operators, units, strict=True)
         ]
-        self.activations = [None] * len(units) if in_place else in_turn(units, 1)
+        self.activations = [None] * len(units) if in_place else shared_rows(units, 1)
         self.in_place = in_place
-        # The rows that go into the activation of a layer, on the way back; the last ones are not ours to write to.
+        # Rows before the activation of a layer in the backward pass; the last ones belong to the caller.
         filled = [width if operator.writes_out else 0 for operator, width in zip(operators[1:], units, strict=False)]
-        self.sensitivities = in_turn([*filled, *units[-1:]], 2)
+        self.sensitivities = shared_rows([*filled, *units[-1:]], 2)
         self.gradient = rows(network.inputs)
         self.outputs = rows(network.outputs)
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What a forward pass leaves behind.
+    """Result of a forward pass.
 
     Attributes
     ----------
     outputs
         Shape (batch, outputs).
     preactivations
-        One tensor a layer, shape (batch, units).
+        One tensor for each layer, shape (batch, units).
     """
 
     outputs: Tensor
@@ -80,16 +80,16 @@ class Evaluation:
 
     @property
     def pattern(self) -> tuple[Tensor, ...]:
-        """The activation pattern: one boolean mask a layer, true where the preactivation is positive."""
+        """The activation pattern: one boolean mask for each layer, true where the preactivation is positive."""
         return tuple(preactivation > 0 for preactivation in self.preactivations)
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A piecewise-linear network as a chain; a snapshot, so what is certified of it cannot move.
+    """A piecewise-linear network in sequential form, a snapshot of the model's weights.
 
-    A pattern is one tensor a layer, positive where a unit is active: the boolean masks of
-    `Evaluation.pattern`, or the preactivations themselves, which saves making the masks.
+    An activation pattern is one tensor for each layer, positive where a unit is active: the boolean masks of
+    `Evaluation.pattern`, or the preactivations themselves, which avoids creating the masks.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Network:
     output
         The last affine map.
     input_shape, output_shape
-        Shapes of one input and one output as the model has them.
+        Shapes of one input and one output of the model.
     """
 
     layers: tuple[Layer, ...]
@@ -123,7 +123,7 @@ class Network:
 
     @property
     def multiply_adds(self) -> int:
-        """Number of products in a forward pass of one point, at most."""
+        """Upper bound of the number of multiply-adds in a forward pass of one point."""
         operators = [*(layer.affine.operator for layer in self.layers), self.output.operator]
         return sum(step.outputs * step.row_nnz for operator in operators for step in steps_of(operator))
 
@@ -134,7 +134,7 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        """Where the coefficients live."""
+        """The device of the coefficients."""
         return self.output.constants.device
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Network:
@@ -147,7 +147,7 @@ class Network:
         return self.after(Affine(Diagonal(scale.to(self.device, self.dtype)), shift.to(self.device, self.dtype)))
 
     def after(self, change: Affine) -> Network:
-        """Return the network as a function of what an affine map makes its inputs from."""
+        """Return the composition of the network after an affine map."""
         if not self.layers:
             return Network((), self.output.after(change), self.input_shape, self.output_shape)
         first = Layer(self.layers[0].affine.after(change), self.layers[0].slope)
@@ -164,8 +164,8 @@ class Network:
         Returns
         -------
         network, offset
-            A network with one output, the objective of the row's problem less its constant, and that
-            constant for each problem, shape (problems,).
+            A network with one output, the objective of the row's problem without its constant term, and the constant
+            term of each problem, shape (problems,).
         """
         objective = objective.to(self.device, self.dtype)
         weight = self.output.operator.transpose(objective)
@@ -180,7 +180,7 @@ class Network:
         x
             Flat inputs, shape (batch, inputs).
         workspace
-            Buffers to write to; fresh ones when not given.
+            Buffers to write to; new ones when not given.
 
         Returns
         -------
@@ -196,7 +196,7 @@ class Network:
         return Evaluation(self.output.apply(x, out=buffers.outputs), preactivations)
 
     def values(self, x: Tensor) -> Tensor:
-        """Return the outputs (batch, outputs) at `x` (batch, inputs), and keep nothing of the layers before."""
+        """Return the outputs (batch, outputs) at `x` (batch, inputs) without storing preactivations."""
         parts = []
         widest = max([self.inputs, *(layer.units for layer in self.layers)])
         for part in x.split(max(_NUMBERS // widest, 1)):
@@ -219,14 +219,13 @@ class Network:
         Parameters
         ----------
         pattern
-            One tensor a layer, shape (batch, units), positive where active.
+            One tensor for each layer, shape (batch, units), positive where active.
         objective
             Shape (batch, outputs); not needed for a network with one output.
         width
-            Shape (batch, 1): if given, `pattern` are preactivations, and units close to their breakpoint count in part,
-            as in `Layer.blend`.
+            Shape (batch, 1): if given, `pattern` are preactivations, and derivatives are smoothed as in `Layer.blend`.
         workspace
-            Buffers to write to; fresh ones when not given.
+            Buffers to write to; new ones when not given.
 
         Returns
         -------
@@ -262,19 +261,19 @@ class Network:
         Parameters
         ----------
         pattern
-            One tensor a layer, shape (batch, units) or (1, units), positive where active.
+            One tensor for each layer, shape (batch, units) or (1, units), positive where active.
         direction
             Shape (batch, inputs).
 
         Returns
         -------
         tuple of Tensor
-            One tensor a layer, shape (batch, units), and last the rate of the outputs (batch, outputs).
+            One tensor for each layer, shape (batch, units), and last the rate of the outputs (batch, outputs).
         """
         return tuple(self.rates(pattern, direction))
 
     def rates(self, pattern: Sequence[Tensor], direction: Tensor, *, in_place: bool = False) -> Iterator[Tensor]:
-        """Yield what `tangent` returns, layer by layer; `in_place` each is overwritten when the next is asked for."""
+        """Yield the tensors of `tangent` layer by layer; with `in_place`, the next one overwrites the previous one."""
         for layer, signs in zip(self.layers, pattern, strict=True):
             rate = layer.affine.operator.apply(direction)
             yield rate
@@ -284,7 +283,7 @@ class Network:
 
 
 def dense_chain(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Network:
-    """Build a plain ReLU network from weight matrices (outputs, inputs) and biases (outputs,).
+    """Build a ReLU network from weight matrices (outputs, inputs) and biases (outputs,).
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Linear regions: their walls along a ray, and one region as an explicit polytope."""
+"""Linear regions: boundaries along a ray, and a region as an explicit polytope."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class Region:
 def breakpoint_times(
     network: Network, preactivations: Sequence[Tensor], pattern: Sequence[Tensor], rates: Sequence[Tensor]
 ) -> Tensor:
-    """Return when each unit switches if its preactivation goes on at its rate.
+    """Return the time at which each unit switches if its preactivation changes at a constant rate.
 
     Parameters
     ----------
     network
-        Tells the units that pass their value through: they never switch.
+        The network; units of slope 1 never switch.
     preactivations, rates
-        One tensor a layer, shape (batch, units).
+        One tensor for each layer, shape (batch, units).
     pattern
-        One tensor a layer, positive where the unit is active; the preactivations themselves will do.
+        One tensor for each layer, positive where the unit is active, such as the preactivations themselves.
 
     Returns
     -------
@@ -63,9 +63,9 @@ def breakpoint_times(
 
 
 def boundary_times(network: Network, preactivations: Sequence[Tensor], direction: Tensor) -> Tensor:
-    """Return when a walker along `direction` (batch, inputs) meets the wall of its linear region, shape (batch, 1).
+    """Return the time at which each walker leaves its linear region along `direction` (batch, inputs), (batch, 1).
 
-    It is the least of its `breakpoint_times`, and holds those of one layer at a time.
+    The result is the minimum of `breakpoint_times`, computed layer by layer without storing them.
     """
     nearest = direction.new_full((direction.shape[0], 1), torch.inf)
     rates = network.rates(preactivations, direction, in_place=True)
@@ -90,21 +90,20 @@ def ray(network: Network, x: Tensor, direction: Tensor, *, count: int = 1) -> Te
     network
         The network.
     x
-        Where the rays start, shape (batch, inputs).
+        Starting points, shape (batch, inputs).
     direction
-        Their directions, shape (batch, inputs); distances are in multiples of it.
+        Directions, shape (batch, inputs), which are the unit of the distances.
     count
-        How many breakpoints to follow: the first is the wall of the region of `x`.
+        Number of breakpoints: the first is the boundary of the region of `x`.
 
     Returns
     -------
     Tensor
-        Shape (batch, count), ascending; infinite once a ray meets no further wall.
+        Shape (batch, count), ascending; infinite beyond the last boundary of a ray.
 
     Notes
     -----
-    At each wall the pattern is switched where the ray meets it, not guessed from a point beyond: no
-    step size is involved.
+    At each boundary the pattern is switched exactly for the units that the ray meets; no step size is involved.
 
     Examples
     --------
@@ -146,7 +145,7 @@ def region(network: Network, x: Tensor) -> Region:
     Returns
     -------
     Region
-        Rows are scaled as the network has them.
+        Rows have the scale of the network.
 
     Examples
     --------

@@ -187,7 +187,7 @@ def test_padding_before_a_convolution() -> None:
     ("module", "shape", "message"),
     [
         (nn.ZeroPad2d(1), (4,), r"pads 2 dimensions but gets a value of shape \(4,\)"),
-        (nn.ZeroPad1d((-2, -2)), (1, 4), r"crops a value of shape \(1, 4\) by \(-2, -2\), which leaves nothing"),
+        (nn.ZeroPad1d((-2, -2)), (1, 4), r"crops a value of shape \(1, 4\) by \(-2, -2\), which leaves no entry"),
     ],
 )
 def test_padding_that_does_not_fit(module: nn.Module, shape: tuple[int, ...], message: str) -> None:

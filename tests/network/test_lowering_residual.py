@@ -281,8 +281,8 @@ REFUSED: dict[str, tuple[Callable[[nn.Module, Tensor], object], str]] = {
     "condition on a size": (lambda self, x: x if x.dim() == 2 else -x, r"cannot be traced: TraceError: symbolically"),
     "number": (lambda self, x: x * float(x[0, 0]), "cannot be traced: TypeError"),
     "assignment": (lambda self, x: operator.setitem(x, 0, 1.0) or x, "cannot be traced: TypeError"),
-    "a large number": (lambda self, x: x + (2**53 + 1), r"calls add with a whole number beyond 2\*\*53"),
-    "large numbers": (lambda self, x: x * torch.full((4,), 2**60), r"calls mul with a whole number beyond 2\*\*53"),
+    "a large number": (lambda self, x: x + (2**53 + 1), r"calls add with an integer beyond 2\*\*53"),
+    "large numbers": (lambda self, x: x * torch.full((4,), 2**60), r"calls mul with an integer beyond 2\*\*53"),
     "sum of shapes": (lambda self, x: x + x[:, :1], r"calls add on values of shapes \(4,\) and \(1,\)"),
     "concatenation of the batch": (
         lambda self, x: torch.cat([x, x]),

@@ -138,7 +138,7 @@ def test_transpose_terms_is_at_least_the_longest_column(operator: LinearOperator
 
 def test_rows_are_those_of_the_matrix(operator: LinearOperator) -> None:
     if isinstance(operator, PerProblem) and len(operator.weight) > 1:
-        pytest.skip("the rows of several problems are no one matrix")
+        pytest.skip("the rows of several problems are not one matrix")
     index = torch.tensor([[0, operator.outputs - 1], [operator.outputs // 2, 0]])
     rows = operator.to(dtype=torch.float64).rows_of(index, dtype=torch.float64)
     torch.testing.assert_close(rows, operator.matrix()[index])
@@ -175,7 +175,7 @@ def test_a_convolution_of_a_large_image_is_a_sum_over_the_places_of_its_kernel(
     operator = Convolution(normal(4, 3, 3, 2), (3, 8, 9), stride, padding, dilation)
     x, by_channel, by_place = normal(2, operator.inputs), normal(4), normal(operator.outputs)
     expected = [operator.apply(x, bias=bias) for bias in (None, by_channel, by_place)]
-    monkeypatch.setattr(_convolution, "_MOST_IN_WINDOWS", 0)
+    monkeypatch.setattr(_convolution, "_MAX_WINDOW_ENTRIES", 0)
     for bias, wanted in zip((None, by_channel, by_place), expected, strict=True):
         torch.testing.assert_close(operator.apply(x, bias=bias), wanted, rtol=0, atol=1e-12)
 
@@ -205,7 +205,7 @@ def test_a_widened_matrix_is_in_float64_what_a_copy_would_be_and_in_float32_the_
 
 
 def test_rows_of_several_problems_have_no_entries_of_one_matrix() -> None:
-    with pytest.raises(OptionError, match="rows of 3 problems are no one matrix; take one problem at a time"):
+    with pytest.raises(OptionError, match="rows of 3 problems are not one matrix; use one problem at a time"):
         PerProblem(normal(3, 5)).triplets()
 
 

@@ -1,4 +1,4 @@
-"""Sums of values, where skip connections end; sums and products with constants; concatenation."""
+"""Sums of values (skip connections), sums and products with constants, concatenation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from relu_attack.network.lowering._builder import Builder, LiveValue, exact
 from relu_attack.network.lowering._call import Call, CallRule
 from relu_attack.network.operators import Diagonal
 
-# Up to here every whole number is one of float64.
-_LARGEST_WHOLE = 2**53
+# Every integer up to this is a float64.
+_LARGEST_EXACT_INTEGER = 2**53
 
 
 def lower_sum(
@@ -83,7 +83,7 @@ def lower_negation(call: Call, builder: Builder, value: Any) -> None:
 def lower_concatenation(call: Call, builder: Builder, tensors: Any, dim: Any = 0) -> None:
     """Lower ``torch.cat`` along a dimension after the batch."""
     if not isinstance(tensors, list | tuple) or not all(isinstance(value, LiveValue) for value in tensors):
-        raise call.unsupported(" on other things than values that depend on the input")
+        raise call.unsupported(" on arguments that are not values of the input")
     shapes = [value.shape for value in tensors]
     place = call.place(dim, len(shapes[0]))
     if len({(len(shape), *shape[:place], *shape[place + 1 :]) for shape in shapes}) != 1:
@@ -98,9 +98,9 @@ def _check_in_place(call: Call, builder: Builder, value: Any) -> None:
 
 
 def _constant(call: Call, builder: Builder, value: Any) -> Tensor:
-    """Bring the current value and a constant to their common shape, and return the constant flat, shape (entries,)."""
-    if _is_large_whole(value):
-        raise call.unsupported(" with a whole number beyond 2**53, which float64 may not hold; supported: up to 2**53")
+    """Broadcast the current value and a constant, and return the constant flat, shape (entries,)."""
+    if _is_large_integer(value):
+        raise call.unsupported(" with an integer beyond 2**53, which float64 may not hold; supported: up to 2**53")
     if isinstance(value, Tensor) and not value.is_complex():
         constant = exact(value)
     elif isinstance(value, int | float):
@@ -111,7 +111,7 @@ def _constant(call: Call, builder: Builder, value: Any) -> Tensor:
     if constant.dim() == len(builder.shape) + 1 and constant.shape[0] == 1:
         constant = constant[0]
     try:
-        # That of torch imports sympy, which takes most of a second.
+        # torch.broadcast_shapes imports sympy, which takes most of a second.
         shape = np.broadcast_shapes(builder.shape, constant.shape)
     except ValueError:
         shape = ()
@@ -124,11 +124,11 @@ def _constant(call: Call, builder: Builder, value: Any) -> Tensor:
     return constant.expand(shape).flatten()
 
 
-def _is_large_whole(value: Any) -> bool:
+def _is_large_integer(value: Any) -> bool:
     if isinstance(value, int):
-        return abs(value) > _LARGEST_WHOLE
-    whole = isinstance(value, Tensor) and value.dtype in (torch.int64, torch.uint64)
-    return whole and bool(((value > _LARGEST_WHOLE) | (value < -_LARGEST_WHOLE)).any())
+        return abs(value) > _LARGEST_EXACT_INTEGER
+    integral = isinstance(value, Tensor) and value.dtype in (torch.int64, torch.uint64)
+    return integral and bool(((value > _LARGEST_EXACT_INTEGER) | (value < -_LARGEST_EXACT_INTEGER)).any())
 
 
 _difference = partial(lower_sum, sign=-1)

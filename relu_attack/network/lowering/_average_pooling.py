@@ -1,4 +1,4 @@
-"""Average pooling: a sparse matrix."""
+"""Average pooling as a sparse matrix."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lower_average_pool(module: nn.AvgPool1d | nn.AvgPool2d, builder: Builder) ->
 
 
 def lower_adaptive_average_pool(module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d, builder: Builder) -> None:
-    """Lower ``nn.AdaptiveAvgPool1d`` and ``nn.AdaptiveAvgPool2d``; sizes that do not divide are exact as well."""
+    """Lower ``nn.AdaptiveAvgPool1d`` and ``nn.AdaptiveAvgPool2d``."""
     dimensions = 2 if isinstance(module, nn.AdaptiveAvgPool2d) else 1
     check_rank(module, builder, dimensions=dimensions)
     target = module.output_size

@@ -1,4 +1,4 @@
-"""Checks of a module before it is lowered: it must compute what its class does, with usable numbers."""
+"""Checks of a module before lowering: no hooks or overridden calls, finite real weights."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _PARALLEL = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParalle
 
 
 def check_call(module: nn.Module, path: str) -> None:
-    """Raise when a call of a module may do something else than its forward, or its forward is hidden.
+    """Raise for a module whose call may differ from its forward, or whose forward is not accessible.
 
     Raises
     ------
     ModelError
         For a class with a ``__call__`` of its own, and a module with hooks or with a forward of the object.
     UnsupportedModuleError
-        For the wrappers of torch around a module; it names the attribute that holds the module.
+        For wrappers of torch around a module; names the attribute that holds the module.
     """
     kind = type(module)
     where = f"{path} ({kind.__name__})"
@@ -33,13 +33,13 @@ def check_call(module: nn.Module, path: str) -> None:
         raise UnsupportedModuleError(f"{where} is made by TorchScript; give the module that it was made of")
     for name in ("__call__", "_call_impl"):
         method = getattr(kind, name)
-        # A module of torch.fx has a __call__ of torch's own, which calls its forward.
+        # A module of torch.fx has a __call__ of torch, which calls its forward.
         if method is not getattr(nn.Module, name) and not str(method.__module__).startswith("torch."):
             raise ModelError(f"{where} has a {name} of its own, which may change values; do in forward what it does")
 
 
 def check_module(module: nn.Module, path: str) -> None:
-    """Raise when a module may compute something else than its class does, or has unusable numbers."""
+    """Raise for a module that may compute something else than its class, or has unusable weights."""
     where = f"{path} ({type(module).__name__})"
     if any(is_lazy(parameter) for parameter in module._parameters.values() if parameter is not None):
         raise ModelError(f"{where} is not initialized; run the model once on an input")

@@ -40,7 +40,7 @@ def lower_convolution(module: nn.Conv1d | nn.Conv2d, builder: Builder) -> None:
 
 
 def _padding(module: nn.Conv1d | nn.Conv2d, builder: Builder) -> tuple[int, ...]:
-    """Return the padding that both sides share; what the right side has on top is appended as a map of its own."""
+    """Return the symmetric part of the padding; the rest of the right side is appended as a map of its own."""
     if not isinstance(module.padding, str):
         return tuple(module.padding)
     if module.padding == "valid":

@@ -1,4 +1,4 @@
-"""Modules with a forward of their own: its graph is walked, and values that are used again are kept as live."""
+"""Lowering of modules with a forward of their own: a walk over the traced graph with liveness of its values."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Lower: TypeAlias = Callable[[nn.Module, Builder, str], None]
 
 RULES: dict[object, CallRule] = {**_arithmetic.RULES, **_indexing.RULES}
 ON_SIZES = (operator.add, operator.sub, operator.mul, operator.floordiv, operator.getitem)
-"""What may be computed from the sizes of a value."""
+"""Operators on the sizes of a value."""
 
 TAKE_BATCH = (*_indexing.KEEP_BATCH, operator.getitem)
-"""What may be told the size of the batch."""
+"""Functions that accept a batch-size argument."""
 
 _SIGNS = "+, -, *, /, [:, ...]"
 
@@ -60,7 +60,7 @@ def lower_graph(traced: TracedForward, builder: Builder, lower_module: Lower) ->
 
 
 def _last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
-    """Return for each node the values that no node after it takes; asking for a shape does not count."""
+    """Return for each node the values that no later node reads; queries of a shape do not count."""
     last = {value: node for node in graph.nodes if not _is_query(node) for value in node.all_input_nodes}
     ends: dict[fx.Node, list[fx.Node]] = {}
     for value, node in last.items():
@@ -69,7 +69,7 @@ def _last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
 
 
 def _key(node: fx.Node) -> Any:
-    """Return what a node calls, as the tables have it: a function, or the name of a method or an attribute."""
+    """Return the key of a node in the tables: a function, or the name of a method or an attribute."""
     return node.args[1] if node.target is getattr else node.target
 
 
@@ -102,7 +102,7 @@ def _call_module(
 
 
 def _call(call: Call, key: Any, builder: Builder, lower_module: Lower) -> Any:
-    """Lower a call and return its value, or what it says of sizes."""
+    """Lower a call and return its value, or the sizes that it asks for."""
     given: list[object] = []
     fx.node.map_aggregate((call.arguments, dict(call.options)), given.append)
     live = sum(isinstance(part, LiveValue) for part in given)

@@ -1,4 +1,4 @@
-"""Shapes, views and stretches of a value, as a forward asks for them."""
+"""Shapes, views and slices of a value in a traced forward."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from relu_attack.network.lowering._builder import Builder
 from relu_attack.network.lowering._call import BATCH, Call, CallRule
 
 QUERIES = ("size", "dim", "shape", "ndim")
-"""What a forward asks of a value besides its entries."""
+"""Methods and attributes that read the shape of a value."""
 
 
 def answer_query(call: Call) -> object:
@@ -30,14 +30,14 @@ def answer_query(call: Call) -> object:
 
 
 def lower_view(call: Call, builder: Builder, value: Any, *sizes: Any) -> None:
-    """Lower ``view`` and ``reshape``, as long as they keep the batch dimension."""
+    """Lower ``view`` and ``reshape`` that preserve the batch dimension."""
     before = call.live(value).shape
     flat = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], tuple | list) else sizes
     batch, *others = flat or (None,)
     known = [size for size in others if isinstance(size, int) and size > 0]
     shape = [math.prod(before) // math.prod(known) if size == -1 else size for size in others]
     even = len(known) + others.count(-1) == len(others) and math.prod(shape) == math.prod(before)
-    # The batch may be the size that is left open; what is left for it is the batch where the others come out even.
+    # The inferred size may be the batch, if the sizes after it are those of a row.
     if not even or flat.count(-1) > 1 or (batch is not BATCH and batch != -1):
         raise call.unsupported(f"{flat} on a value of shape (batch, *{before}); supported: (batch, ...)")
     builder.switch_to(value)
@@ -65,7 +65,7 @@ def lower_unsqueeze(call: Call, builder: Builder, value: Any, dim: Any) -> None:
 
 
 def lower_index(call: Call, builder: Builder, value: Any, index: Any) -> None:
-    """Lower ``value[:, ...]`` with slices and numbers, as long as it keeps the batch dimension."""
+    """Lower ``value[:, ...]`` with slices and numbers after the batch dimension."""
     first, *others = index if isinstance(index, tuple) else (index,)
     if first != slice(None) or not all(isinstance(part, slice | int) for part in others):
         raise call.unsupported(f" with {index}; supported: slices and numbers after a full slice of the batch")
@@ -75,13 +75,13 @@ def lower_index(call: Call, builder: Builder, value: Any, index: Any) -> None:
     except (IndexError, TypeError, ValueError) as reason:
         raise call.wrong(f" with {index} on a value of shape (batch, *{value.shape}): {reason}") from None
     if not places.numel():
-        raise call.wrong(f" with {index} on a value of shape (batch, *{value.shape}), which leaves nothing")
+        raise call.wrong(f" with {index} on a value of shape (batch, *{value.shape}), which leaves no entry")
     builder.select(places)
     builder.note(f"slice {value.shape} -> {builder.shape}")
 
 
 KEEP_BATCH = ("view", "reshape", torch.reshape)
-"""What gives a value other sizes after that of the batch."""
+"""Functions that change the sizes after the batch."""
 
 RULES: dict[object, CallRule] = {
     **dict.fromkeys(KEEP_BATCH, lower_view),

@@ -9,7 +9,7 @@ from relu_attack.network.lowering._builder import Builder, exact
 from relu_attack.network.lowering._layer_spec import COUNT, FLAG, LayerSpec
 from relu_attack.network.operators import Dense, LinearOperator, UpcastDense, has_subnormal
 
-# From this many numbers on, 32 MiB in float64, a matrix of float32 is kept as it is.
+# Entries from which a float32 matrix stays in float32: 32 MiB in float64.
 _LARGE = 2**22
 
 
@@ -27,11 +27,11 @@ def lower_linear(module: nn.Linear, builder: Builder) -> None:
 
 
 def dense(weight: Tensor) -> LinearOperator:
-    """Copy the matrix of a layer: to float64, unless it is large and its own precision is less."""
+    """Copy the matrix of a layer to float64, or to float32 if it is large and of at most that precision."""
     if weight.numel() < _LARGE or weight.dtype == torch.float64:
         return Dense(exact(weight))
     single = weight.detach().to("cpu", torch.float32, copy=True)
-    # Numbers that are widened with each use may be flushed each time.
+    # A conversion at each use may flush subnormal numbers.
     return Dense(exact(weight)) if has_subnormal(single) else UpcastDense(single)
 
 

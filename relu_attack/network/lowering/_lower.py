@@ -1,4 +1,4 @@
-"""From a torch module to the chain: one file for each family of modules, one table of rules."""
+"""Lowering of a torch model: the walk over its modules."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Lowering:
     Attributes
     ----------
     network
-        The chain, in float64 on the CPU.
+        The sequential form, in float64 on the CPU.
     notes
-        One line for each module, and each function that a forward calls: where it stands and what became of it.
+        One line for each module and each function that a forward calls: its path and its form.
     visits
-        The modules that a forward pass enters, each as often as it does.
+        The modules that a forward pass enters, with repetition.
     """
 
     network: Network
@@ -40,7 +40,7 @@ class Lowering:
 
 
 def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
-    """Copy a model into the chain of affine maps and activations that every engine works on.
+    """Copy a model into the sequential piecewise-linear form: affine maps and activations.
 
     Parameters
     ----------
@@ -53,12 +53,12 @@ def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
     Returns
     -------
     Lowering
-        The chain and what was done with each module. Values that skip layers pass them by units of slope 1.
+        The network and notes on each module. Units of slope 1 carry values past layers that they skip.
 
     Raises
     ------
     UnsupportedModuleError
-        For a module or function that has no exact form here; it names the place, the class and what is supported.
+        For a module or function without an exact form; names its path, its class and what is supported.
     ModelError
         For a weight that is not finite, a shape that does not fit, or a layer in training mode.
 
@@ -107,7 +107,7 @@ def _walk(module: nn.Module, builder: Builder, path: str) -> None:
 
 
 def _enter(builder: Builder, module: nn.Module, path: str) -> None:
-    """Check a module, and note that a forward pass enters it."""
+    """Check a module and record that a forward pass enters it."""
     check_module(module, path)
     builder.visits.append(Visit(module, path))
 
@@ -117,5 +117,5 @@ def _is_sequence(module: nn.Module) -> TypeGuard[nn.Sequential]:
 
 
 def _is_leaf(module: nn.Module) -> bool:
-    """Whether a module is lowered as it is, and its forward not looked into; torch's own have a rule or none."""
+    """Whether a module is lowered by a rule of its own class; modules of torch are never traced."""
     return _is_sequence(module) or find_rule(module) is not None or type(module).__module__.startswith("torch.nn.")

@@ -1,4 +1,4 @@
-"""Max pooling: a tournament of ``max(a, b) = b + relu(a - b)``, in which b passes through a unit of slope 1."""
+"""Max pooling as rounds of pairwise maxima ``max(a, b) = b + relu(a - b)``; a unit of slope 1 carries b."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from relu_attack.network.lowering._windows import pooling_windows
 from relu_attack.network.operators import AxisOperator
 
 Windows = list[list[int]]
-"""The places along one dimension that each window sees."""
+"""The indices along one dimension that each window covers."""
 
 
 def lower_max_pool(module: nn.MaxPool1d | nn.MaxPool2d, builder: Builder) -> None:
     """Lower ``nn.MaxPool1d`` and ``nn.MaxPool2d``, one dimension after the other: the maximum of maxima.
 
-    Padding never wins, so its places are left out.
+    Padding is minus infinity and is left out.
     """
     name = type(module).__name__
     if module.return_indices:
@@ -33,7 +33,7 @@ def lower_max_pool(module: nn.MaxPool1d | nn.MaxPool2d, builder: Builder) -> Non
     )
     seen = [[[place for place in row if place >= 0] for row in table.tolist()] for table in tables]
     first = len(builder.shape) - len(seen)
-    # What no window sees along the later dimensions need not play along the earlier ones.
+    # Entries that no window covers along later dimensions are left out along earlier ones.
     for axis, windows in enumerate(seen[1:], first + 1):
         kept = sorted({place for window in windows for place in window})
         _select(kept, builder, axis)
@@ -41,16 +41,16 @@ def lower_max_pool(module: nn.MaxPool1d | nn.MaxPool2d, builder: Builder) -> Non
     rounds = passed = 0
     for axis, windows in enumerate(seen, first):
         while max(map(len, windows)) > 1:
-            windows, passing = _play(windows, builder, axis)
+            windows, passing = _append_round(windows, builder, axis)
             rounds, passed = rounds + 1, passed + passing
-        _select([winner for (winner,) in windows], builder, axis)
+        _select([entry for (entry,) in windows], builder, axis)
     builder.note(f"{name}: {rounds} rounds of pairwise maxima, {passed} pass-through units")
 
 
-def _play(windows: Windows, builder: Builder, axis: int) -> tuple[Windows, int]:
-    """Play one round along a dimension and return the windows over its winners and the number of units that pass.
+def _append_round(windows: Windows, builder: Builder, axis: int) -> tuple[Windows, int]:
+    """Append one round of pairwise maxima along a dimension; return the windows over its results and the carried units.
 
-    A pair that several windows share is played once.
+    A pair that several windows share is computed once.
     """
     pairs = list(dict.fromkeys((one[0], one[1]) for one in _in_pairs(windows) if len(one) == 2))
     alone = list(dict.fromkeys(one[0] for one in _in_pairs(windows) if len(one) == 1))
@@ -76,16 +76,16 @@ def _play(windows: Windows, builder: Builder, axis: int) -> tuple[Windows, int]:
 
 
 def _in_pairs(windows: Windows) -> Iterator[list[int]]:
-    """Yield the first pair of every window, then the second, ...; a last one that is alone is yielded alone.
+    """Yield the first pair of every window, then the second, ...; an odd last entry is yielded alone.
 
-    In this order what is at one place of all windows is evenly spaced.
+    In this order, the entries of equal rank in all windows are evenly spaced.
     """
     for place in range(0, max(map(len, windows)), 2):
         yield from (window[place : place + 2] for window in windows if len(window) > place)
 
 
 def _select(places: list[int], builder: Builder, axis: int) -> None:
-    """Keep the entries at some places along a dimension, in this order."""
+    """Select entries along a dimension, in this order."""
     if places != list(range(builder.shape[axis])):
         _along([(row, place, 1.0) for row, place in enumerate(places)], len(places), builder, axis)
 

@@ -1,4 +1,4 @@
-"""Padding with a constant: a selection of the entries, and the constant as a bias."""
+"""Constant padding: a selection of the entries, with the constant as bias."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from relu_attack.network.operators import Sparse
 
 
 def pad(shape: tuple[int, ...], widths: Sequence[int]) -> tuple[Sparse, Tensor, tuple[int, ...]]:
-    """Return padding as a matrix.
+    """Return constant padding as a matrix.
 
     Parameters
     ----------
     shape
         Shape of one row.
     widths
-        Left and right, last dimension first, as ``torch.nn.functional.pad`` takes them; negative ones crop.
+        Left and right, last dimension first, as in ``torch.nn.functional.pad``; negative widths crop.
 
     Returns
     -------
     operator, added, shape
-        The matrix, a mask of the entries that padding added, shape (outputs,), and the shape of the result.
+        The matrix, a mask of the padded entries, shape (outputs,), and the shape of the result.
     """
     positions = torch.arange(torch.Size(shape).numel()).reshape(shape)
     padded = functional.pad(positions, list(widths), value=-1)
@@ -51,7 +51,7 @@ def lower_padding(module: nn.ConstantPad1d | nn.ConstantPad2d | nn.ConstantPad3d
         raise builder.refuse(module, f"pads {len(widths) // 2} dimensions but gets a value of shape {before}")
     sizes = [before[-1 - index] + widths[2 * index] + widths[2 * index + 1] for index in range(len(widths) // 2)]
     if min(sizes) < 1:
-        raise builder.refuse(module, f"crops a value of shape {before} by {tuple(widths)}, which leaves nothing")
+        raise builder.refuse(module, f"crops a value of shape {before} by {tuple(widths)}, which leaves no entry")
     operator, added, shape = pad(before, widths)
     builder.affine(operator, added.double() * float(module.value) if bool(added.any()) else None, shape)
     builder.note(f"{type(module).__name__} {before} -> {shape}")

@@ -1,4 +1,4 @@
-"""Modules that move no number: a row is flat already, only its shape is kept up to date."""
+"""Reshaping modules: rows are flat, only the shape of the value changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def lower_identity(module: nn.Identity, builder: Builder) -> None:
 
 
 def lower_flatten(module: nn.Flatten, builder: Builder) -> None:
-    """Lower ``nn.Flatten``, as long as it keeps the batch dimension."""
+    """Lower ``nn.Flatten`` that preserves the batch dimension."""
     before, rank = builder.shape, len(builder.shape) + 1
     start, end = (dimension + rank if dimension < 0 else dimension for dimension in (module.start_dim, module.end_dim))
     arguments = f"start_dim={module.start_dim}, end_dim={module.end_dim}"
@@ -31,7 +31,7 @@ def lower_flatten(module: nn.Flatten, builder: Builder) -> None:
 
 
 def lower_unflatten(module: nn.Unflatten, builder: Builder) -> None:
-    """Lower ``nn.Unflatten``, as long as it keeps the batch dimension."""
+    """Lower ``nn.Unflatten`` that preserves the batch dimension."""
     before, rank = builder.shape, len(builder.shape) + 1
     if not isinstance(module.dim, int):
         raise builder.refuse(module, f"names its dimension {module.dim!r}; give its number")
@@ -53,7 +53,7 @@ def lower_unflatten(module: nn.Unflatten, builder: Builder) -> None:
 
 
 def _flatten(start_dim: int = 0, end_dim: int = -1) -> nn.Module:
-    # The function starts with the batch where the module does not.
+    # The default of the function includes the batch, unlike that of the module.
     return nn.Flatten(start_dim, end_dim)
 
 

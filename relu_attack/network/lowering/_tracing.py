@@ -1,4 +1,4 @@
-"""A module's own forward as a graph, by `torch.fx`: every call is recorded, none is computed."""
+"""Symbolic tracing of a module's forward by `torch.fx`: calls are recorded and not computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from relu_attack.errors import ReLUAttackError, UnsupportedModuleError
 
 SOURCE_LOCATION = "place"
-"""Where in the `meta` of a node stands which module calls it: its path, and its class."""
+"""Key in the `meta` of a node: path and class of the module that calls it."""
 _TRACING = threading.RLock()
 
 
@@ -24,11 +24,11 @@ class TracedForward:
     Attributes
     ----------
     graph
-        What is called, in order, with the modules that were not looked into by name.
+        The calls in order; leaf modules stand by name.
     root
-        What those names, and the names of tensors, start from.
+        The module to which names of modules and tensors are relative.
     path
-        Where in the model the module stands.
+        Path of the module in the model.
     """
 
     graph: fx.Graph
@@ -36,7 +36,7 @@ class TracedForward:
     path: str
 
     def module(self, target: str) -> tuple[nn.Module, str]:
-        """Return a module of the graph, and its path in the model."""
+        """Return a module of the graph and its path in the model."""
         return self.root.get_submodule(target), _path(self.path, target)
 
     def tensor(self, target: str) -> Tensor:
@@ -49,28 +49,28 @@ class TracedForward:
 def trace(
     module: nn.Module, path: str, *, is_leaf: Callable[[nn.Module], bool], enter: Callable[[nn.Module, str], None]
 ) -> TracedForward:
-    """Record what a module's forward calls.
+    """Trace the forward of a module.
 
     Parameters
     ----------
     module
         A module that takes one value; other arguments of its forward have their defaults.
     path
-        Where in the model it stands.
+        Its path in the model.
     is_leaf
-        Which of its modules are recorded as they are; the others are looked into.
+        Predicate of the modules that are recorded by name; the others are traced.
     enter
-        Called with a module, and where it stands, before it is looked into.
+        Callback that receives a module and its path before the module is traced.
 
     Raises
     ------
     UnsupportedModuleError
-        For a forward that does other things, depending on the values, than call functions and modules.
+        For a forward with control flow that depends on values, or other operations that cannot be traced.
 
     Notes
     -----
-    While it runs, torch.fx stands in for the calls of all modules, in other threads too: those are passed on, and only
-    one forward is traced at a time.
+    During tracing, torch.fx intercepts module calls of all threads: calls of other threads are forwarded, and a lock
+    allows one trace at a time.
     """
     root, tracer = _Call(module), _Tracer(path, is_leaf, enter)
     try:
@@ -78,18 +78,18 @@ def trace(
             graph = tracer.trace(root)
     except ReLUAttackError:
         raise
-    except Exception as reason:  # whatever a forward does with a value that it cannot look into
+    except Exception as reason:  # a forward may do anything with a symbolic value
         place, owner = tracer.place
         said = " ".join(str(reason).split())
         raise UnsupportedModuleError(
             f"{place} is {owner}, whose forward cannot be traced: {type(reason).__name__}: {said}; supported: modules "
             "and functions in a fixed order, without conditions and loops on values"
-        ) from reason  # it may be a mistake in the forward, whose place the user wants to see
+        ) from reason  # a mistake in the forward has its own traceback
     return TracedForward(graph, root, path)
 
 
 class _Call(nn.Module):
-    """Calls the module with one value, so that it is itself a call in the graph and keeps its defaults."""
+    """Wrapper that calls the module with one value, so that other arguments have their defaults."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Tracer(fx.Tracer):
         return result
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        return attr_val  # parameters are constants: what is computed from them alone is computed as the model does
+        return attr_val  # parameters are constants: expressions of them alone are evaluated by the model's own code
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         node = super().create_node(*args, **kwargs)
@@ -136,7 +136,7 @@ class _Tracer(fx.Tracer):
 
 
 class _Value(fx.Proxy):
-    """A value that tells ``x += y`` from ``x = x + y``: the former changes x wherever else it is used."""
+    """A symbolic value that records ``x += y`` as in-place, unlike ``x = x + y``."""
 
     def _in_place(self, function: Callable[..., Any], other: Any) -> fx.Proxy:
         return self.tracer.create_proxy("call_function", function, (self, other), {})
@@ -155,19 +155,19 @@ class _Value(fx.Proxy):
 
 
 def member(path: str, name: str) -> str:
-    """Return where in the model a module stands, as Python would get there from another one.
+    """Return the path of a submodule as a Python expression, such as ``model[3].conv``.
 
     Parameters
     ----------
     path
-        Where the other one stands.
+        Path of the parent.
     name
-        The name there, with dots; "" for the other one itself.
+        Dotted name of the submodule within it; "" for the parent itself.
     """
     names = name.split(".") if name else []
     return path + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in names)
 
 
 def _path(path: str, target: str) -> str:
-    """Return where in the model a module of the graph stands; names begin with that of the traced module."""
+    """Return the path in the model of a module of the graph; names begin with that of the traced module."""
     return member(path, target.partition(".")[2])

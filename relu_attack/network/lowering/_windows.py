@@ -1,7 +1,7 @@
-"""Which entries each pooling window sees.
+"""Index tables of pooling windows.
 
-A table has one row for each window and one column for each place in it: the index of the entry there, or
-`PADDING` or `OUTSIDE` where there is none.
+A table has one row for each window and one column for each position in it: the index of the entry there, or `PADDING`
+or `OUTSIDE` without one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from relu_attack.network.lowering._builder import Builder
 Size = TypeVar("Size", int, "int | None")
 
 PADDING = -1
-"""A place in the declared padding."""
+"""Index of a position in the declared padding."""
 
 OUTSIDE = -2
-"""A place beyond the padding, which only `ceil_mode` and windows of unequal length have."""
+"""Index of a position beyond the padding: only with `ceil_mode` and windows of unequal length."""
 
 
 def per_dimension(value: Size | Sequence[Size], dimensions: int) -> tuple[Size, ...]:
-    """Return one number for each dimension, as the pooling modules understand their arguments."""
+    """Return one number for each dimension, in the convention of the pooling modules."""
     numbers = tuple(value) if isinstance(value, Sequence) else (value,)
     return numbers * dimensions if len(numbers) == 1 else numbers
 
@@ -32,10 +32,10 @@ def per_dimension(value: Size | Sequence[Size], dimensions: int) -> tuple[Size, 
 def sliding(size: int, *, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> Tensor:
     """Return the table of a window that slides along one dimension, shape (windows, kernel).
 
-    It has no rows where the window does not fit.
+    The table is empty if the window does not fit.
     """
-    room = size + 2 * padding - dilation * (kernel - 1) - 1
-    windows = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
+    slack = size + 2 * padding - dilation * (kernel - 1) - 1
+    windows = (slack + (stride - 1 if ceil_mode else 0)) // stride + 1
     if ceil_mode and (windows - 1) * stride >= size + padding:
         windows -= 1  # a window may not start in the padding on the right
     places = torch.arange(max(windows, 0))[:, None] * stride - padding + torch.arange(kernel) * dilation
@@ -52,7 +52,7 @@ def adaptive(size: int, windows: int) -> Tensor:
 
 
 def product(tables: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
-    """Join the tables of the last dimensions of `shape`; every dimension before them is kept apart."""
+    """Return the product table of the last dimensions of `shape`, repeated for each index of the leading dimensions."""
     leading = len(shape) - len(tables)
     joined = torch.arange(torch.Size(shape[:leading]).numel())[:, None]
     for table, size in zip(tables, shape[leading:], strict=True):
@@ -70,12 +70,12 @@ def pooling_windows(
     dimensions: int,
     dilation: int | Sequence[int] = 1,
 ) -> tuple[list[Tensor], tuple[int, ...]]:
-    """Return the table of a pooling module for each dimension that it pools, and the shape of its result.
+    """Return the table of each pooled dimension of a module, and the shape of its result.
 
     Raises
     ------
     ModelError
-        When the value has another number of dimensions, or the window does not fit.
+        For a value with another number of dimensions, or a window that does not fit.
     """
     check_rank(module, builder, dimensions=dimensions)
     kernels, strides, paddings, dilations = (
@@ -103,7 +103,7 @@ def pooling_windows(
 
 
 def check_rank(module: nn.Module, builder: Builder, *, dimensions: int) -> None:
-    """Raise unless the value has the pooled dimensions, with or without channels before them."""
+    """Raise unless the value has the pooled dimensions, optionally after a channel dimension."""
     if len(builder.shape) not in (dimensions, dimensions + 1):
         places = "length" if dimensions == 1 else "height, width"
         raise builder.refuse(

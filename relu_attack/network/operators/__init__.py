@@ -1,7 +1,7 @@
-"""Linear operators: the affine half of the intermediate form.
+"""Linear operators: the affine part of the sequential piecewise-linear form.
 
-An operator maps flat rows ``(batch, inputs)`` to flat rows ``(batch, outputs)``. Engines use only what
-`LinearOperator` declares, so a new kind of layer needs one new operator at most.
+An operator maps flat rows ``(batch, inputs)`` to flat rows ``(batch, outputs)``. Engines use the interface of
+`LinearOperator` only, so a new kind of layer needs one new operator at most.
 """
 
 from relu_attack.network.operators._axis_operator import AxisOperator

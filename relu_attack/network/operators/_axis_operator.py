@@ -1,4 +1,4 @@
-"""One small matrix along a dimension of an array: the rounds of max pooling."""
+"""A small matrix along one dimension of an array, stored as strided runs: the rounds of max pooling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from relu_attack.network.operators._base import LinearOperator
 
 @dataclass(frozen=True)
 class StridedRun:
-    """Entries of one value at evenly spaced places: (row, column), (row + row_step, column + column_step), ..."""
+    """Equal entries at evenly spaced positions: (row, column), (row + row_step, column + column_step), ..."""
 
     value: float
     count: int
@@ -37,21 +37,21 @@ class StridedRun:
 
 
 Part = tuple[slice, bool, tuple[tuple[float, slice], ...]]
-"""Where to write, whether nothing was written there before, and the value and place of each term of the sum."""
+"""Target slice, whether this is the first write to it, and the value and source slice of each term of the sum."""
 
 
 @dataclass(frozen=True, eq=False)
 class AxisOperator(LinearOperator):
-    """A small matrix along one dimension of the array that a row holds, the same at every place of the others.
+    """The matrix ``I (x) W (x) I`` with a small W, stored as runs of equal entries.
 
-    A row is an array of shape (before, columns, after), and becomes one of shape (before, rows, after). The matrix is
-    kept as runs of equal entries, so that it is applied by sums of slices: it takes no memory, whatever the size of the
-    image, and has no dtype and no device. Make it with `from_entries`.
+    A row is an array of shape (before, columns, after) and is mapped to one of shape (before, rows, after). The matrix
+    is applied by sums of slices: its memory does not depend on the size of the image, and it has neither dtype nor
+    device. Use `from_entries` to construct it.
 
     Parameters
     ----------
     runs
-        The entries of the matrix, no place twice.
+        The entries of the matrix, without duplicates.
     shape
         (rows, columns) of the matrix.
     before, after
@@ -74,7 +74,7 @@ class AxisOperator(LinearOperator):
     def from_entries(
         entries: Iterable[tuple[int, int, float]], shape: tuple[int, int], *, before: int, after: int
     ) -> AxisOperator:
-        """Build the operator from (row, column, value) triples; those of one run must follow each other."""
+        """Build the operator from (row, column, value) triplets; those of one run must be consecutive."""
         runs: list[StridedRun] = []
         for row, column, value in entries:
             last = runs[-1] if runs else None
@@ -108,7 +108,7 @@ class AxisOperator(LinearOperator):
 
     @staticmethod
     def _most(places: list[range], size: int) -> int:
-        """Return how many of the places are the same at most."""
+        """Return the largest number of ranges that contain the same index."""
         counts = torch.zeros(size, dtype=torch.long)
         for run in places:
             counts[_slice(run)] += 1
@@ -162,7 +162,7 @@ class AxisOperator(LinearOperator):
         return rows, columns, values[:, None].expand(self.before, -1, self.after).flatten()
 
     def _places(self, along: list[int], size: int) -> Tensor:
-        """Return where in a row that is `size` long along the dimension the given places of it are."""
+        """Return the flat offsets of the given indices along the dimension of length `size`."""
         before, after = torch.arange(self.before)[:, None, None], torch.arange(self.after)
         return ((before * size + torch.tensor(along)[:, None]) * self.after + after).flatten()
 
@@ -172,7 +172,7 @@ def _slice(places: range) -> slice:
 
 
 def _plan(runs: list[tuple[float, range, range]]) -> tuple[Part, ...]:
-    """Group terms (value, target, source) by their target, so that each place is written as few times as possible."""
+    """Group terms (value, target, source) by target, which minimizes writes."""
     by_target: dict[range, list[tuple[float, slice]]] = defaultdict(list)
     for value, target, source in runs:
         by_target[target].append((value, _slice(source)))

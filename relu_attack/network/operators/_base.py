@@ -1,4 +1,4 @@
-"""What every linear operator can do."""
+"""Interface of linear operators."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ class LinearOperator(ABC):
     """A linear map A between flat vectors."""
 
     writes_out: ClassVar[bool] = False
-    """Whether `apply` and `transpose` write to `out`; the others return a tensor of their own."""
+    """Whether `apply` and `transpose` write to `out`; other operators return a new tensor."""
 
     @property
     @abstractmethod
     def inputs(self) -> int:
-        """Length of a row that goes in."""
+        """Length of an input row."""
 
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """Length of a row that comes out."""
+        """Length of an output row."""
 
     @property
     @abstractmethod
     def row_nnz(self) -> int:
-        """Largest number of products that are added up for one output; it bounds the rounding error."""
+        """Largest number of products in the sum of one output, which bounds the rounding error; over all factors."""
 
     @property
     @abstractmethod
     def column_nnz(self) -> int:
-        """Largest number of products that are added up for one entry of a transposed row."""
+        """Largest number of products in the sum of one entry of a transposed row; over all factors."""
 
     @abstractmethod
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
@@ -53,9 +53,9 @@ class LinearOperator(ABC):
 
     @abstractmethod
     def absolute(self) -> LinearOperator:
-        """Return the operator |A|, entry by entry.
+        """Return the operator |A| of entrywise magnitudes.
 
-        For a composition it is an upper bound of that, |A2| |A1|, and for a sum |A1| + |A2|.
+        For a composition the result is the upper bound |A2| |A1|, for a sum |A1| + |A2|.
         """
 
     @abstractmethod
@@ -68,28 +68,28 @@ class LinearOperator(ABC):
 
     @abstractmethod
     def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return rows, columns and values of the coefficients, each of shape (entries,), no place twice.
+        """Return rows, columns and values of the coefficients, each of shape (entries,), without duplicates.
 
-        Places that are zero by the kind of the operator are left out, so a convolution stays sparse.
+        Structural zeros are left out, so a convolution stays sparse.
         """
 
     @property
     def rounds_triplets(self) -> bool:
-        """Whether `entries` are sums or products of coefficients, which are rounded, and not the coefficients."""
+        """Whether the values of `triplets` are rounded sums or products of coefficients."""
         return False
 
     @property
     def copies(self) -> bool:
-        """Whether each output is one input, its negation, or zero, so that nothing is rounded; False if not known."""
+        """Whether each output is one input, its negation, or zero, so that `apply` is exact; False if unknown."""
         return False
 
     @property
     def gain(self) -> float:
-        """Upper bound of what later steps multiply an underflow of an earlier one by; 1 for one step."""
+        """Upper bound of the factor by which later steps amplify an underflow of an earlier one; 1 for one step."""
         return 1.0
 
     def rows_of(self, index: Tensor, *, dtype: torch.dtype) -> Tensor:
-        """Return the rows of A, which has coefficients of `dtype`, that `index` (...) names, shape (..., inputs)."""
+        """Return the rows `index` (...) of A, which has coefficients of `dtype`, shape (..., inputs)."""
         flat = index.reshape(-1)
         unit = torch.zeros(len(flat), self.outputs, dtype=dtype, device=index.device)
         unit.scatter_(1, flat[:, None], 1.0)
@@ -103,12 +103,12 @@ class LinearOperator(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Weighted(LinearOperator):
-    """An operator that is linear in one tensor of coefficients."""
+    """Base of operators with one tensor of coefficients."""
 
     weight: Tensor
 
     def with_weight(self: WeightedType, weight: Tensor) -> WeightedType:
-        """Return the same kind of operator with other coefficients."""
+        """Return the operator with other coefficients."""
         return replace(self, weight=weight)
 
     def absolute(self: WeightedType) -> WeightedType:
@@ -125,7 +125,7 @@ class Weighted(LinearOperator):
 
 @dataclass(frozen=True, eq=False)
 class Combined(LinearOperator):
-    """An operator made of others, the first of which takes the row that goes in."""
+    """Base of operators that consist of others; the first one receives the input."""
 
     operators: tuple[LinearOperator, ...]
 

@@ -1,4 +1,4 @@
-"""Operators one after the other."""
+"""Compositions of operators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from relu_attack.network.operators._sparse import Sparse
 
 @dataclass(frozen=True, eq=False)
 class Composition(Combined):
-    """Operators applied one after the other, the first one first."""
+    """Composition of operators, applied in order."""
 
     @property
     def outputs(self) -> int:
@@ -37,8 +37,8 @@ class Composition(Combined):
 
     @cached_property
     def gain(self) -> float:
-        # An underflow of a step goes through all later ones; where a coefficient is read as zero it is in proportion to
-        # the sum of the row that goes into the step.
+        # An underflow of a step passes through all later ones; that of a coefficient is proportional to the sum of the
+        # row that enters the step.
         gain = float(len(self.operators))
         for operator in self.operators:
             step = operator.absolute().to(device="cpu", dtype=torch.float64)
@@ -59,7 +59,7 @@ class Composition(Combined):
 
     def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         dense = next((operator.weight for operator in self.operators if isinstance(operator, Dense)), None)
-        if dense is not None:  # then so is the product
+        if dense is not None:  # the product is dense too
             few = torch.eye(min(self.outputs, self.inputs), dtype=dense.dtype, device=dense.device)
             return Dense(self.transpose(few) if self.outputs <= self.inputs else self.apply(few).T).triplets()
         product, *others = map(as_sparse, self.operators)
@@ -69,12 +69,12 @@ class Composition(Combined):
 
 
 def steps_of(operator: LinearOperator) -> tuple[LinearOperator, ...]:
-    """Return the operators that are applied one after the other, one for a plain operator."""
+    """Return the factors of a composition in order of application, or the operator itself."""
     return operator.operators if isinstance(operator, Composition) else (operator,)
 
 
 def split_shared(operators: Sequence[LinearOperator]) -> tuple[tuple[LinearOperator, ...], list[LinearOperator]]:
-    """Return the operators, the very objects, that all begin with, and what follows on them in each."""
+    """Return the common leading factors, compared by identity, and the rest of each operator."""
     steps = [steps_of(operator) for operator in operators]
     count = 0
     for same in zip(*steps, strict=False):
@@ -87,15 +87,15 @@ def split_shared(operators: Sequence[LinearOperator]) -> tuple[tuple[LinearOpera
 
 
 def chain(*operators: LinearOperator) -> LinearOperator:
-    """Return operators one after the other, the first one first, as they are."""
+    """Return the composition of operators in order of application, without folding."""
     flat = tuple(step for operator in operators for step in steps_of(operator))
     return flat[0] if len(flat) == 1 else Composition(flat)
 
 
 def sum_of_transposes(operators: Iterable[tuple[LinearOperator, Tensor]], zeros: Tensor) -> Tensor:
-    """Add up ``A' y`` for several operators of the same inputs, into `zeros` of shape (batch, inputs).
+    """Return the sum of ``A' y`` over operators of the same inputs, accumulated in `zeros` of shape (batch, inputs).
 
-    What an operator selects first is where its part is added, and nowhere else.
+    An operator that begins with a `Selection` adds to the selected columns only.
     """
     for operator, rows in operators:
         first, *rest = steps_of(operator)

@@ -15,8 +15,8 @@ from relu_attack.network.operators._base import Weighted
 
 _IMAGE_CHANNELS = 3
 
-# Numbers in a table of all windows at most: 64 MiB in float64.
-_MOST_IN_WINDOWS = 2**23
+# Largest number of entries in a table of all windows: 64 MiB in float64.
+_MAX_WINDOW_ENTRIES = 2**23
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Convolution(Weighted):
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         convolve = functional.conv1d if len(self.input_shape) == 2 else functional.conv2d
         image = x.reshape(len(x), *self.input_shape)
-        if bias is not None and len(bias) != len(self.weight):  # a number for each place, not only for each channel
+        if bias is not None and len(bias) != len(self.weight):  # one number for each position, not for each channel
             return self.apply(x).add_(bias)
         if self._spares_windows:
             result = self._by_places(image)
@@ -80,13 +80,13 @@ class Convolution(Weighted):
 
     @property
     def _spares_windows(self) -> bool:
-        """Whether there is to be no table of all windows, which torch makes on a CPU in float64."""
+        """Whether to avoid the table of all windows that torch creates for float64 on the CPU."""
         if self.weight.dtype != torch.float64 or self.weight.device.type != "cpu" or self.groups != 1:
             return False
-        return len(self.input_shape) == 3 and self.row_nnz * math.prod(self.output_shape[1:]) > _MOST_IN_WINDOWS
+        return len(self.input_shape) == 3 and self.row_nnz * math.prod(self.output_shape[1:]) > _MAX_WINDOW_ENTRIES
 
     def _by_places(self, image: Tensor) -> Tensor:
-        """Return the convolution as a sum of one product for each place of the kernel, (batch, channels, places)."""
+        """Return the convolution as a sum of one product for each kernel position, (batch, channels, positions)."""
         (high, wide), (down, right) = self.padding, self.stride
         padded = functional.pad(image, (wide, wide, high, high))
         _, rows, columns = self.output_shape
@@ -100,7 +100,7 @@ class Convolution(Weighted):
 
     @property
     def _folds(self) -> bool:
-        """Whether a product and a sum over windows is the faster way back: on a CPU, to an image in float32."""
+        """Whether the transpose is faster as a product and `fold`: on a CPU, for an image in float32."""
         image = len(self.input_shape) == 3 and self.input_shape[0] <= _IMAGE_CHANNELS and self.groups == 1
         return image and self.weight.dtype == torch.float32 and self.weight.device.type == "cpu"
 
@@ -119,7 +119,7 @@ class Convolution(Weighted):
         flat, places = index.reshape(-1), math.prod(self.output_shape[1:])
         channel = flat // places
         seen, inside = self._windows(flat % places)
-        # What lies outside adds nothing, wherever it is put.
+        # Positions outside have value 0, so their column is arbitrary.
         columns = self._sources(channel)[..., None] + torch.where(inside, seen, 0)[:, None]
         values = self.weight.flatten(2)[channel] * inside[:, None]
         rows = torch.zeros(len(channel), self.inputs, dtype=dtype, device=index.device)
@@ -129,7 +129,7 @@ class Convolution(Weighted):
     def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         channels, each = self.weight.shape[:2]
         device, places = self.weight.device, math.prod(self.output_shape[1:])
-        # One table over (output channel, channel of its group, output place, kernel place).
+        # One table over (output channel, channel of its group, output position, kernel position).
         seen, inside = self._windows(torch.arange(places, device=device))
         table = (channels, each, *seen.shape)
         rows = torch.arange(self.outputs, device=device).view(channels, 1, places, 1)
@@ -138,17 +138,17 @@ class Convolution(Weighted):
         return rows.expand(table)[kept], columns[kept], values.expand(table)[kept]
 
     def _sources(self, channel: Tensor) -> Tensor:
-        """Return where the channels begin that output channels (n,) see, (n, channels of a group)."""
+        """Return the offsets of the input channels of output channels (n,), (n, channels of a group)."""
         channels, each = self.weight.shape[:2]
         first = channel // (channels // self.groups) * each
         return (first[:, None] + torch.arange(each, device=channel.device)) * math.prod(self.input_shape[1:])
 
     def _windows(self, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which places of a channel the kernel sees from output places (n,), and which exist, (n, taps)."""
+        """Return the positions in a channel under the kernel at output positions (n,), and which exist, (n, taps)."""
         seen = torch.zeros(len(place), 1, dtype=torch.long, device=place.device)
         inside = torch.ones_like(seen, dtype=torch.bool)
         for index, size in enumerate(self.input_shape[1:]):
-            # Not by torch.unravel_index, whose first call imports sympy for more than a second.
+            # The first call of torch.unravel_index imports sympy, which takes more than a second.
             at = place // math.prod(self.output_shape[2 + index :]) % self.output_shape[1 + index]
             reach = torch.arange(self.weight.shape[2 + index], device=place.device) * self.dilation[index]
             position = at[:, None] * self.stride[index] - self.padding[index] + reach
@@ -157,11 +157,11 @@ class Convolution(Weighted):
         return seen, inside
 
     def scale_outputs(self, scale: Tensor) -> Convolution:
-        """Return the convolution followed by one scale for each output channel, shape (out_channels,)."""
+        """Return the convolution followed by a scale of each output channel, shape (out_channels,)."""
         return self.with_weight(self.weight * scale.reshape(-1, *[1] * (self.weight.dim() - 1)))
 
     def scale_inputs(self, scale: Tensor) -> Convolution:
-        """Return the convolution after one scale for each input channel, shape (in_channels,)."""
+        """Return the convolution after a scale of each input channel, shape (in_channels,)."""
         shape = self.weight.shape
         grouped = self.weight.reshape(self.groups, -1, *shape[1:])
         channels = scale.reshape(self.groups, 1, shape[1], *[1] * (len(shape) - 2))

@@ -1,4 +1,4 @@
-"""Dense matrices, diagonal matrices, and one row for each problem."""
+"""Dense matrices, diagonal matrices, and rows of a batch of problems."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Dense(Weighted):
 
 @dataclass(frozen=True, eq=False)
 class Diagonal(Weighted):
-    """A scale for each entry; the identity where every scale is 1.
+    """Diagonal matrix.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ class Diagonal(Weighted):
 class PerProblem(Weighted):
     """One row for each problem: block p of the batch is multiplied by row p.
 
-    It is the last affine map once an objective for each problem is folded into it: the batch holds the
-    walkers of problem 0, then those of problem 1, and so on.
+    This is the last affine map with an objective for each problem folded into it: the batch consists of the walkers of
+    problem 0, then those of problem 1, and so on.
 
     Parameters
     ----------
@@ -149,11 +149,11 @@ class PerProblem(Weighted):
     def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         problems = self.weight.shape[0]
         if problems != 1:
-            raise OptionError(f"the rows of {problems} problems are no one matrix; take one problem at a time")
+            raise OptionError(f"the rows of {problems} problems are not one matrix; use one problem at a time")
         return Dense(self.weight).triplets()
 
     def rows(self, batch: int) -> Tensor:
-        """Return the row of each walker, shape (batch, inputs), without a product."""
+        """Return the row of each walker, shape (batch, inputs)."""
         problems = self.weight.shape[0]
         if problems == 1:
             return self.weight.expand(batch, -1)

@@ -1,4 +1,4 @@
-"""Two operators folded into one where that is not more work, and what the coefficients lose to rounding."""
+"""Folding of two operators into one where that takes no more work, with the rounding of the coefficients."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from relu_attack.network.operators._selection import Selection
 from relu_attack.network.operators._sparse import Sparse
 from relu_attack.rounding import tiny
 
-# Share of the magnitudes of its products that a row has at least to be folded: half of the digits of float64.
+# Smallest ratio of a folded row to the magnitudes of its products: half of the digits of float64.
 _LEFT = 1e-8
 
-# Products of coefficients stay between these: none is flushed or overflows, nor does a sum of up to 2**40 of them.
+# Range of products of coefficients in which neither they nor sums of 2**40 of them underflow or overflow.
 _SMALLEST = {torch.float32: 2.0**-100, torch.float64: 2.0**-960}
 _LARGEST = {torch.float32: 2.0**80, torch.float64: 2.0**980}
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """One operator in place of two.
+    """One operator that replaces two.
 
     Attributes
     ----------
     operator
         The operator A. Each coefficient is a sum of products of coefficients of the two.
     roundings
-        The number of roundings that any of these products has gone through at most; 0 where A is exact.
+        Largest number of roundings of any of these products; 0 if A is exact.
     sums
-        Whether several products are added up for a coefficient, which may then be far smaller than they are.
+        Whether a coefficient is a sum of several products and may be far smaller than they are.
     """
 
     operator: LinearOperator
@@ -43,25 +43,25 @@ class Fold:
 
 
 def compose(first: LinearOperator, second: LinearOperator) -> LinearOperator:
-    """Return `second` after `first`, folded into one operator where that is not more work."""
+    """Return `second` after `first`, folded into one operator where that takes no more work."""
     return fold(first, second).operator
 
 
 def fold(first: LinearOperator, second: LinearOperator, *, matrices: bool = True) -> Fold:
-    """Fold `second` after `first` into one operator where that is not more work.
+    """Fold `second` after `first` into one operator where that takes no more work.
 
     Parameters
     ----------
     first, second
-        The operators. They stay apart where a product of coefficients would underflow or overflow, so that all that is
-        lost is relative to the products.
+        The operators. They are not folded if a product of coefficients would underflow or overflow, so that all errors
+        are relative to the products.
     matrices
-        Whether to multiply dense matrices, whose products are sums of many terms.
+        Whether to form products of dense matrices, which are sums of many terms.
 
     Returns
     -------
     Fold
-        The operator, and what was rounded.
+        The operator and its rounding.
     """
     if isinstance(first, Selection) and first.is_identity:
         return Fold(second)
@@ -88,16 +88,16 @@ def fold(first: LinearOperator, second: LinearOperator, *, matrices: bool = True
 
 
 def powers_of_two(values: Tensor) -> bool:
-    """Return whether all numbers are zero, or plus or minus a power of two."""
+    """Return whether all numbers are zero or plus or minus a power of two."""
     mantissa = torch.frexp(values).mantissa
     return bool(((mantissa == 0) | (mantissa.abs() == 0.5)).all())
 
 
 def _rounds_products(first: Tensor, second: Tensor) -> bool:
-    """Return whether a product of two of the numbers may be rounded, given that none underflows."""
+    """Return whether a product of two of the numbers may be inexact, given that none underflows."""
     if powers_of_two(first) or powers_of_two(second):
         return False
-    # The product of two numbers of float32 is one of float64.
+    # The product of two float32 numbers is a float64 number.
     return first.dtype != torch.float64 or not all(bool((part.float() == part).all()) for part in (first, second))
 
 
@@ -109,18 +109,18 @@ def _multiplies(first: Tensor, second: Tensor) -> bool:
 
 
 def has_subnormal(values: Tensor) -> bool:
-    """Return whether a number is subnormal, which arithmetic may read as zero."""
+    """Return whether a number is subnormal, so that arithmetic may read it as zero."""
     return _magnitudes(values)[0] == 0
 
 
 def _magnitudes(values: Tensor) -> tuple[float, float]:
-    """Return the smallest and the largest magnitude other than zero; 1 for none, and 0 for a subnormal number."""
-    # Bits are compared: under flushing a subnormal number is equal to zero.
-    whole = torch.int64 if values.dtype == torch.float64 else torch.int32
-    bits = values.detach().abs().contiguous().view(whole)
+    """Return the smallest and the largest nonzero magnitude; 1 without one, and 0 for a subnormal number."""
+    # Bits are compared: a subnormal number equals zero when flushed.
+    integer = torch.int64 if values.dtype == torch.float64 else torch.int32
+    bits = values.detach().abs().contiguous().view(integer)
     if not bits.numel() or not bool(bits.any()):
         return 1.0, 1.0
-    used = torch.where(bits > 0, bits, torch.iinfo(whole).max)
+    used = torch.where(bits > 0, bits, torch.iinfo(integer).max)
     low, high = torch.stack([used.amin(), bits.amax()]).view(values.dtype).tolist()
     return (low if low >= tiny(values.dtype) else 0.0), high
 
@@ -177,7 +177,7 @@ def _matrix_product(first: Dense, second: Dense) -> Fold | None:
     product = second.weight @ first.weight
     if first.outputs == 1:
         return Fold(Dense(product), 1)
-    # Where little is left of a row but rounding, the two matrices are more exact than their product.
+    # With strong cancellation in a row, the two matrices are more accurate than their product.
     magnitude = second.weight.abs() @ first.weight.abs()
     if bool((product.abs().sum(1) < _LEFT * magnitude.sum(1)).any()):
         return None
@@ -194,7 +194,7 @@ def _sparse_product(first: Sparse, second: Sparse) -> Fold | None:
 
 
 def _permuted(first: LinearOperator, second: LinearOperator) -> Fold | None:
-    """Fold a permutation, with scales, into a dense matrix on either side."""
+    """Fold a scaled permutation into a dense matrix on either side."""
     if isinstance(first, Sparse) and isinstance(second, Dense) and first.is_permutation:
         weight = torch.empty_like(second.weight)
         weight[:, first.columns] = second.weight * first.values
@@ -208,6 +208,6 @@ def _permuted(first: LinearOperator, second: LinearOperator) -> Fold | None:
 
 
 def _one_each(scale: Tensor, channels: int) -> Tensor | None:
-    """Return the scale of each channel, or None where it differs within one."""
+    """Return the scale of each channel, or None if it is not constant within one."""
     scale = scale.reshape(channels, -1)
     return scale[:, 0] if bool((scale == scale[:, :1]).all()) else None

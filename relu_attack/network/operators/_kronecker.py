@@ -1,4 +1,4 @@
-"""A dense matrix along one dimension of an array: products of matrices with a constant on either side."""
+"""A dense matrix along one dimension of an array."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from relu_attack.network.operators._base import Weighted
 
 @dataclass(frozen=True, eq=False)
 class Kronecker(Weighted):
-    """The matrix ``I (x) W (x) I``: W along one dimension of the array that a row holds, the same at all other places.
+    """The matrix ``I (x) W (x) I``: W applied along one dimension of the array in a row.
 
-    A row is an array of shape (before, columns, after), and becomes one of shape (before, rows, after). Only W is
-    stored: as a matrix over all entries it would have ``before * after`` copies of it.
+    A row is an array of shape (before, columns, after) and is mapped to one of shape (before, rows, after). Only W is
+    stored, not its ``before * after`` copies in the whole matrix.
 
     Parameters
     ----------
@@ -72,6 +72,6 @@ class Kronecker(Weighted):
         return rows, columns, values.flatten()
 
     def _places(self, along: Tensor, size: int) -> Tensor:
-        """Return where in a row that is `size` long along the dimension the given places of it are."""
+        """Return the flat offsets of the given indices along the dimension of length `size`."""
         before = torch.arange(self.before, device=along.device)[:, None, None]
         return ((before * size + along[:, None]) * self.after + torch.arange(self.after, device=along.device)).flatten()

@@ -1,4 +1,4 @@
-"""A stretch of the entries: how one value is taken out of a layer that holds several."""
+"""Selection of consecutive entries: one of several values in a layer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from relu_attack.network.operators._base import LinearOperator
 
 @dataclass(frozen=True, eq=False)
 class Selection(LinearOperator):
-    """The entries from `start` on, `size` of them; the identity where those are all. It has no coefficients.
+    """Selection of `size` consecutive entries from `start`, without coefficients; the identity if it selects all.
 
     Parameters
     ----------
     start, size
-        Which entries.
+        First entry and number of entries.
     length
-        Length of a row that goes in.
+        Length of an input row.
     """
 
     start: int
@@ -37,7 +37,7 @@ class Selection(LinearOperator):
 
     @property
     def is_identity(self) -> bool:
-        """Whether it takes every entry."""
+        """Whether every entry is selected."""
         return self.size == self.length
 
     @property
@@ -53,8 +53,8 @@ class Selection(LinearOperator):
         return True
 
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
-        stretch = x.narrow(1, self.start, self.size)
-        return stretch.clone() if bias is None else torch.add(stretch, bias, out=out)
+        selected = x.narrow(1, self.start, self.size)
+        return selected.clone() if bias is None else torch.add(selected, bias, out=out)
 
     def transpose(self, y: Tensor, *, out: Tensor | None = None) -> Tensor:
         return functional.pad(y, (self.start, self.length - self.start - self.size))

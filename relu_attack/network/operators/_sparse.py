@@ -13,15 +13,15 @@ from relu_attack.network.operators._base import LinearOperator
 
 @dataclass(frozen=True, eq=False)
 class Sparse(LinearOperator):
-    """A sparse matrix: pooling, padding, selection and sums of entries. Make it with `from_triplets`.
+    """A sparse matrix: pooling, padding, selection and sums of entries. Use `from_triplets` to construct it.
 
-    It gathers by rows for `apply` and by columns for `transpose`, so both are deterministic on every device and work
-    in every dtype and in inference mode, which torch's sparse tensors do not.
+    `apply` gathers by rows and `transpose` by columns. Unlike torch's sparse tensors, both are deterministic on every
+    device and work in every dtype and in inference mode.
 
     Parameters
     ----------
     rows, columns, values
-        Each of shape (entries,), sorted by row and column, no place twice.
+        Each of shape (entries,), sorted by row and column, without duplicates.
     shape
         (outputs, inputs).
     """
@@ -33,7 +33,7 @@ class Sparse(LinearOperator):
 
     @staticmethod
     def from_triplets(rows: Tensor, columns: Tensor, values: Tensor, *, outputs: int, inputs: int) -> Sparse:
-        """Build the matrix from row and column indices and values, each of shape (entries,); doubles are added up."""
+        """Build the matrix from row and column indices and values, each of shape (entries,); duplicates are summed."""
         places, entry = torch.unique(rows * inputs + columns, return_inverse=True)
         total = values.new_zeros(places.shape[0]).index_add_(0, entry, values)
         return Sparse(places // inputs, places % inputs, total, (outputs, inputs))
@@ -48,7 +48,7 @@ class Sparse(LinearOperator):
 
     @property
     def stored(self) -> int:
-        """Number of entries that are stored."""
+        """Number of stored entries."""
         return self.values.shape[0]
 
     @cached_property
@@ -83,7 +83,7 @@ class Sparse(LinearOperator):
         return self.rows, self.columns, self.values
 
     def after(self, first: Sparse) -> Sparse:
-        """Return the product of this matrix and `first`: each entry (row, k) meets row k of `first`."""
+        """Return the matrix product of this matrix and `first`."""
         lengths = torch.bincount(first.rows, minlength=first.outputs)
         starts, meets = lengths.cumsum(0) - lengths, lengths[self.columns]
         mine = torch.arange(self.stored, device=meets.device).repeat_interleave(meets)
@@ -95,21 +95,21 @@ class Sparse(LinearOperator):
         )
 
     def products_after(self, first: Sparse) -> int:
-        """Return how many products of coefficients `after` adds up."""
+        """Return the number of products of coefficients in `after`."""
         return int(torch.bincount(first.rows, minlength=first.outputs)[self.columns].sum())
 
     @property
     def is_permutation(self) -> bool:
-        """Whether each row and each column holds one entry, of whatever size."""
+        """Whether each row and each column has exactly one entry, of any value."""
         size = self.stored
         return size == self.inputs == self.outputs == len(self.rows.unique()) == len(self.columns.unique())
 
     def scale_rows(self, scale: Tensor) -> Sparse:
-        """Return the matrix with one scale for each row, shape (outputs,)."""
+        """Return the matrix with scaled rows, scales of shape (outputs,)."""
         return self._with_values(self.values * scale[self.rows])
 
     def scale_columns(self, scale: Tensor) -> Sparse:
-        """Return the matrix with one scale for each column, shape (inputs,)."""
+        """Return the matrix with scaled columns, scales of shape (inputs,)."""
         return self._with_values(self.values * scale[self.columns])
 
     def absolute(self) -> Sparse:
@@ -127,8 +127,8 @@ class Sparse(LinearOperator):
 
 
 def _padded(rows: Tensor, columns: Tensor, values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return columns and values as tables (longest row, count); places past a row's end repeat it with value 0."""
-    # The tables outlive the call, and what is made in inference mode could never meet autograd again.
+    """Return columns and values as tables (longest row, count), padded by value 0."""
+    # The tables are cached; tensors created in inference mode could not be used with autograd later.
     with torch.inference_mode(False):
         lengths = torch.bincount(rows, minlength=count)
         starts = lengths.cumsum(0) - lengths
@@ -143,7 +143,7 @@ def _padded(rows: Tensor, columns: Tensor, values: Tensor, count: int) -> tuple[
 
 def _gather(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     """Return the sums of weighted entries, shape (batch, count), for tables of shape (terms, count)."""
-    if index.shape[0] > 16:  # from here on one gather of everything is faster than one for each term
+    if index.shape[0] > 16:  # one gather of all terms is faster than one for each
         entries = x.index_select(1, index.flatten()).view(len(x), *index.shape)
         return (entries * weight).sum(1)
     result = x.index_select(1, index[0]) * weight[0]

@@ -1,4 +1,4 @@
-"""Operators side by side on the same input: a layer that computes one value and passes others on."""
+"""Concatenation of operators on the same input: a layer that computes one value and carries others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from relu_attack.network.operators._dense import Dense
 
 @dataclass(frozen=True, eq=False)
 class Stacked(Combined):
-    """Operators on the same input, their outputs one after the other. Make it with `stack`."""
+    """Operators on the same input with concatenated outputs. Use `stack` to construct it."""
 
     @property
     def outputs(self) -> int:
@@ -55,7 +55,7 @@ class Stacked(Combined):
 
 
 def stack(operators: Sequence[LinearOperator]) -> LinearOperator:
-    """Return operators on the same input side by side; what neighbours begin with in common is applied once."""
+    """Return the concatenation of operators on the same input; common leading factors of neighbors are applied once."""
     groups = [list(group) for _, group in groupby(operators, lambda operator: id(steps_of(operator)[0]))]
     if len(groups) > 1:
         return _join([stack(group) for group in groups])

@@ -1,4 +1,4 @@
-"""Operators on the same input, added up: where a skip connection ends."""
+"""Sums of operators on the same input: the end of a skip connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from relu_attack.network.operators._sparse import Sparse
 
 @dataclass(frozen=True, eq=False)
 class Summed(Combined):
-    """The sum of operators of the same inputs and outputs. Make it with `add`."""
+    """The sum of operators of the same inputs and outputs. Use `add` to construct it."""
 
     @property
     def outputs(self) -> int:
@@ -44,7 +44,7 @@ class Summed(Combined):
 
 
 def add(first: LinearOperator, second: LinearOperator) -> LinearOperator:
-    """Return the sum, in which nothing is rounded beforehand; what both begin with is applied once."""
+    """Return the sum of two operators without adding coefficients; common leading factors are applied once."""
     shared, rests = split_shared((first, second))
     flat = [part for rest in rests for part in (rest.operators if isinstance(rest, Summed) else (rest,))]
     return chain(*shared, Summed(tuple(flat)))

@@ -1,4 +1,4 @@
-"""Large dense matrices in single precision, used in double precision."""
+"""Large dense matrices stored in float32 and applied in float64."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from relu_attack._checks import all_finite
 from relu_attack.network.operators._base import LinearOperator
 from relu_attack.network.operators._dense import Dense
 
-# Numbers that are widened at once: 16 MiB.
+# Entries that are converted at once: 16 MiB in float64.
 _BLOCK = 2**21
 
 
 @dataclass(frozen=True, eq=False)
 class UpcastDense(LinearOperator):
-    """A dense matrix in float64 whose numbers are kept in float32, which they are all taken from.
+    """A dense float64 matrix stored in float32, in which all its entries are representable.
 
-    A block of rows is widened when it is needed, to the last bit what it would be in a copy in float64, which is twice
-    as large again. In float32 the matrix is `Dense`, and shares the numbers.
+    Blocks of rows are converted on demand and equal those of a float64 copy, which would take twice the memory. `to`
+    float32 gives a `Dense` operator that shares the storage.
 
     Parameters
     ----------
     weight
         Float32, shape (outputs, inputs).
     of_magnitudes
-        Whether the matrix holds the magnitudes of the numbers.
+        Whether the matrix consists of the magnitudes of the entries.
 
     Examples
     --------
@@ -57,9 +57,9 @@ class UpcastDense(LinearOperator):
         return self.outputs
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the rows of each block and their numbers in float64.
+        """Yield the rows of each block and their entries in float64.
 
-        They share a buffer, which the next block overwrites, unless autograd may have to come back to them.
+        Blocks share a buffer, which the next one overwrites, unless autograd is enabled.
         """
         count = max(_BLOCK // self.inputs, 1)
         shared = None if torch.is_grad_enabled() else self.weight.new_empty(count, self.inputs, dtype=torch.float64)
