@@ -247,7 +247,7 @@ NORM_IN_TRAINING = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).train()
         (
             overflowing(),
             ra.ModelError,
-            r"answers NaN or infinity in the set, .*: it overflows torch.float16; scale",
+            r"returns NaN or infinity in the set, .*: it overflows torch.float16; scale",
         ),
         (None, ra.ModelError, "model must be an nn.Module, got NoneType"),
         (torch.relu, ra.ModelError, "model must be an nn.Module, got builtin_function_or_method"),

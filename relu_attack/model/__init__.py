@@ -1,4 +1,4 @@
-"""The user's model itself: run on copies of its inputs, and compared with the chain that was made of it."""
+"""The user's model: forward passes on copies of the inputs, and the equivalence check against its lowered form."""
 
 from relu_attack.model._equivalence_check import check_agreement
 from relu_attack.model._model import Model

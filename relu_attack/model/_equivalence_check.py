@@ -1,4 +1,4 @@
-"""A check of a lowered model: what it computes itself must be what its chain computes."""
+"""Equivalence check of a lowered model: its own forward pass must equal that of its chain."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from relu_attack.model._watching import (
 )
 from relu_attack.network import Lowering
 
-_AGAIN = 2
-"""At how many points the model is run again."""
+_REPEATED_POINTS = 2
+"""Number of points at which the model is run a second time."""
 
 
 def check_agreement(model: Model, lowering: Lowering, points: Tensor) -> None:
-    """Run the model itself beside its chain.
+    """Compare forward passes of the model with those of its chain.
 
     Parameters
     ----------
     model
         A model.
     lowering
-        What its module was lowered to.
+        The lowered form of its module.
     points
-        Inputs to compare at, flat, float64, shape (points, inputs).
+        Flat inputs, float64, shape (points, inputs).
 
     Raises
     ------
     ModelError
-        When the forward enters other modules than those that were lowered, draws random numbers, changes parameters
-        or buffers, answers the same input differently, or answers something else than its chain.
+        If the forward enters other modules than the lowered ones, draws random numbers, modifies parameters or buffers,
+        is not deterministic, or differs from the chain.
     """
     check_global_hooks()
     first = points[:1]
@@ -51,13 +51,13 @@ def check_agreement(model: Model, lowering: Lowering, points: Tensor) -> None:
     except ModelError as reason:
         place = find_difference(model, points, lowering.visits)
         raise ModelError(f"{place}: {reason}" if place else str(reason)) from None
-    few = points[:_AGAIN]
-    model.check(few, model.outputs(few), where="in another run", against=own[:_AGAIN])
+    few = points[:_REPEATED_POINTS]
+    model.check(few, model.outputs(few), where="in another run", against=own[:_REPEATED_POINTS])
     model.check(first, alone, where="for an input alone, without the others of its batch", against=own[:1])
 
 
 def _check_steady(model: Model, x: Tensor, versions: dict[str, tuple[int, int]]) -> None:
-    """Raise where the forward pass changed the module, or draws random numbers."""
+    """Raise if the forward pass modified the module or draws random numbers."""
     changed = [name for name, version in tensor_versions(model.module).items() if versions.get(name) != version]
     if changed:
         raise ModelError(
@@ -73,7 +73,7 @@ def _check_steady(model: Model, x: Tensor, versions: dict[str, tuple[int, int]])
 
 
 def _drawn(model: Model, x: Tensor) -> list[str]:
-    """Return which generators of random numbers a forward pass draws from."""
+    """Return the random number generators that a forward pass draws from."""
     before = random_state(model.device)
     model.outputs(x)
     after = random_state(model.device)

@@ -1,4 +1,4 @@
-"""Which module of a model makes the difference between its own forward pass and its chain."""
+"""Location of a difference between the forward pass of a model and its chain."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from relu_attack.network import Visit, lower
 
 
 def find_difference(model: Model, points: Tensor, visits: Sequence[Visit]) -> str:
-    """Return the place and the class of the innermost module whose own forward pass is not its chain, or "".
+    """Return the path and class of the innermost module whose forward pass differs from its chain, or "".
 
     Parameters
     ----------
     model
         A model that differs from its chain.
     points
-        Where it does, flat, shape (points, inputs).
+        Flat inputs with a difference, shape (points, inputs).
     visits
-        The modules that were lowered; those of torch are taken to be what their rules say.
+        The lowered modules; those of torch are assumed to match their rules.
     """
     own = [visit for visit in visits if not type(visit.module).__module__.startswith("torch.nn.")]
-    taken: dict[int, Tensor] = {}
+    seen: dict[int, Tensor] = {}
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        taken[id(module)] = inputs[0].clone()
+    def record(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen[id(module)] = inputs[0].clone()
 
     with ExitStack() as hooks:
         for visit in own:
-            hooks.enter_context(visit.module.register_forward_pre_hook(note))
+            hooks.enter_context(visit.module.register_forward_pre_hook(record))
         model.outputs(points)
     for visit in sorted(own, key=lambda visit: len(visit.path), reverse=True):
-        if id(visit.module) in taken and _differs(visit.module, taken[id(visit.module)]):
+        if id(visit.module) in seen and _differs(visit.module, seen[id(visit.module)]):
             return f"{visit.path} ({type(visit.module).__name__})"
     return ""
 

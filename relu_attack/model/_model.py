@@ -1,4 +1,4 @@
-"""The user's model: its own forward pass for values, beside the chain that engines work on."""
+"""The user's model: its forward pass, which gives all values, and its chain, which engines use."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from relu_attack.model._running import run_in_parts
 from relu_attack.model._stochastic import largest_chain_rounding, largest_rounding
 from relu_attack.network import Network
 
-# What is accepted as rounding without an estimate of it: this many spacings of the largest value of the output. At how
-# many inputs, those with the largest differences, rounding is estimated.
-_CERTAINLY_ROUNDING, _WORST = 64, 2
+# Differences up to this many spacings of the largest output count as rounding without an estimate.
+_CERTAINLY_ROUNDING = 64
+# Number of inputs, those of the largest differences, at which rounding is estimated.
+_ESTIMATED_INPUTS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +28,13 @@ class Model:
     Attributes
     ----------
     module
-        The module, in the mode in which it is to be run.
+        The module, in the mode of its forward passes.
     network
-        The chain of the inputs of the user, in float64 on the CPU.
+        The chain, a function of the user's inputs, in float64 on the CPU.
     device, dtype
-        Where the module computes, and what it takes.
+        Device of the module, and dtype of its inputs.
     before
-        What is done with inputs (batch, \\*shape) before the module is run, in its dtype; None for nothing.
+        Transformation of inputs (batch, \\*shape) before the module, in its dtype; None for the identity.
     """
 
     module: nn.Module
@@ -50,51 +51,51 @@ class Model:
         *,
         like: Tensor | None = None,
     ) -> Model:
-        """Return a module with its chain; one without weights is run as `like` is, by default in float64 on the CPU."""
+        """Return a module with its chain; one without weights has the device and dtype of `like`, or CPU and float64."""
         tensors = (tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point())
         first = next(tensors, torch.zeros((), dtype=torch.float64) if like is None else like)
         return Model(module, network, first.device, first.dtype, before)
 
     def snapshot(self) -> Model:
-        """Return the model as it is now, whatever is done with the module later.
+        """Return a deep copy of the model, unaffected by later changes of the module.
 
-        A module that cannot be copied is kept itself: its values are compared with the chain in any case.
+        A module that cannot be copied is used itself: its values are compared with the chain in any case.
         """
         try:
             return replace(self, module=copy.deepcopy(self.module))
-        except Exception:  # copying calls whatever the module holds
+        except Exception:  # copying runs arbitrary code of the module
             return self
 
     def outputs(self, x: Tensor) -> Tensor:
-        """Run the module itself.
+        """Evaluate the module.
 
         Parameters
         ----------
         x
-            Flat inputs, shape (batch, inputs), which are rounded to the module's dtype.
+            Flat inputs, shape (batch, inputs); they are rounded to the dtype of the module.
 
         Returns
         -------
         Tensor
-            What it answers, float64, shape (batch, outputs), on the device of `x`.
+            Outputs, float64, shape (batch, outputs), on the device of `x`.
 
         Raises
         ------
         ModelError
-            When the module raises, or returns another shape.
+            If the module raises or returns another shape.
         """
         answer = run_in_parts(self._run, self._rounded(x))
         return self._read(answer).to(x.device)
 
     def checked_outputs(self, x: Tensor, *, where: str) -> Tensor:
-        """Run the module itself, and compare what it answers with the chain.
+        """Evaluate the module and compare the outputs with those of the chain.
 
         Parameters
         ----------
         x
             As in `outputs`.
         where
-            What the points are, for the message.
+            Description of the points, for the message.
 
         Raises
         ------
@@ -114,31 +115,31 @@ class Model:
         against: Tensor | None = None,
         chain: Network | None = None,
     ) -> None:
-        """Raise unless outputs of the module are those of the chain, to the rounding of the module's own forward pass.
+        """Raise unless outputs of the module equal those of the chain up to the rounding of its forward pass.
 
         Parameters
         ----------
         x
             Flat inputs, shape (batch, inputs).
         outputs
-            What the module answered, float64, shape (batch, outputs).
+            Outputs of the module, float64, shape (batch, outputs).
         where
-            What the points are, for the message.
+            Description of the points, for the message.
         against
-            Outputs of the model before, to be compared with in place of those of the chain; shape (batch, outputs).
+            Earlier outputs of the model to compare with in place of those of the chain; shape (batch, outputs).
         chain
-            The chain on another device or in the dtype of a walk, to be evaluated in place of that in float64.
+            The chain on another device or in the dtype of a walk, evaluated in place of the one in float64.
 
         Raises
         ------
         ModelError
-            When an output is NaN or infinite, or the two differ by more than rounding.
+            For an output that is NaN or infinite, or a difference beyond rounding.
         """
         outputs = outputs.cpu()
         if not all_finite(outputs):
             row = int(torch.nonzero(~torch.isfinite(outputs))[0, 0])
             raise ModelError(
-                f"the model's own forward pass answers NaN or infinity {where}, for the input {_shown(x[row])}: it "
+                f"the model's own forward pass returns NaN or infinity {where}, for the input {_shown(x[row])}: it "
                 f"overflows {self.dtype}; scale its weights, or call model.double()"
             )
         network = self.network if chain is None else chain
@@ -149,9 +150,9 @@ class Model:
         certain = _CERTAINLY_ROUNDING * (digits.eps * outputs.abs().amax(0) + digits.tiny)
         if not bool((difference > certain).any()):
             return
-        worst = (difference / certain).nan_to_num(0.0).amax(1).argsort(descending=True)[:_WORST]
+        worst = (difference / certain).nan_to_num(0.0).amax(1).argsort(descending=True)[:_ESTIMATED_INPUTS]
         answers = outputs[worst].view(-1, *self.network.output_shape).to(self.device)
-        # A larger estimate than this changes nothing, and each of its passes takes as long as a run of the model.
+        # Estimates beyond this are not needed, and each pass takes as long as a forward pass of the model.
         enough = torch.where(difference[worst].amax(0) > certain, difference[worst].amax(0), 0.0)
         own = largest_rounding(
             self._run, self._rounded(x[worst.to(x.device)]), answers, enough=enough.to(self.device).view_as(answers[0])
@@ -167,7 +168,7 @@ class Model:
             row = int(worst[place])
             raise ModelError(
                 f"the model's own forward pass is {float(difference[row, output]):.3g} away from "
-                f"{'its chain' if against is None else 'what it answered before'} {where}: output {output} is "
+                f"{'its chain' if against is None else 'its earlier output'} {where}: output {output} is "
                 f"{float(outputs[row, output]):.6g}, not {float(expected[row, output]):.6g}, at the input "
                 f"{_shown(x[row])}; does its forward depend on anything but its input, or were its weights changed?"
             )
@@ -180,7 +181,7 @@ class Model:
         return answer
 
     def _read(self, answer: Tensor) -> Tensor:
-        """Return answers as rows, after a look at their shape."""
+        """Return outputs as rows after a check of their shape."""
         if answer.shape[1:] != self.network.output_shape:
             raise ModelError(
                 f"the model returns shape (batch, {', '.join(map(str, answer.shape[1:]))}); "
@@ -190,6 +191,6 @@ class Model:
 
 
 def _shown(x: Tensor) -> str:
-    """Return the first numbers of a point."""
+    """Format the first entries of a point."""
     numbers = x.flatten()[:4].tolist()
     return f"({', '.join(f'{number:.6g}' for number in numbers)}{', ...' if x.numel() > len(numbers) else ''})"

@@ -1,4 +1,4 @@
-"""Runs of a user's module, each on a copy of its inputs."""
+"""Forward passes of a user's module on copies of its inputs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 from relu_attack.errors import ModelError, ReLUAttackError
 
-# Inputs of one run at most, and numbers in them: few large images have many activations.
-_AT_ONCE, _NUMBERS = 1024, 2**22
+# Largest number of inputs in one forward pass, and of entries in them: large images have many activations.
+_MAX_BATCH, _MAX_ENTRIES = 1024, 2**22
 
 
 def run_module(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Run a module on a copy of its inputs: one that works in place changes nothing of the caller's.
+    """Evaluate a module on a copy of its inputs, which protects the caller's tensors from in-place operations.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def run_module(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        What the module answers, without a graph of autograd. It may be memory of the module.
+        Output of the module, detached; it may share memory with the module.
 
     Raises
     ------
     ModelError
-        When the module raises an exception or returns no tensor of real numbers.
+        If the module raises an exception or does not return a real tensor.
     """
     own = x.detach().clone(memory_format=torch.contiguous_format)
     kind = x.device.type
@@ -52,7 +52,7 @@ def run_module(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def run_in_parts(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Run a module on many inputs, some at a time.
+    """Evaluate a module on many inputs in batches.
 
     Parameters
     ----------
@@ -62,15 +62,15 @@ def run_in_parts(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        Float64, on the device of `x`, memory of its own, shape (batch, \\*shape of one answer).
+        Float64, on the device of `x`, in memory of its own, shape (batch, \\*shape of one output).
 
     Raises
     ------
     ModelError
-        As `run_module`, and when the answers are not one for each input.
+        As `run_module`, and if there is not one output for each input.
     """
     parts = []
-    for part in x.split(max(min(_AT_ONCE, _NUMBERS // x[:1].numel()), 1)):
+    for part in x.split(max(min(_MAX_BATCH, _MAX_ENTRIES // x[:1].numel()), 1)):
         answer = run_module(module, part)
         if answer.dim() == 0 or len(answer) != len(part):
             raise ModelError(

@@ -1,9 +1,9 @@
-"""The rounding of a module's own forward pass, and of its chain's, estimated by stochastic arithmetic.
+"""Estimates of the rounding of a module's forward pass, and of its chain, by stochastic arithmetic.
 
-The forward is run again while the result of each function on values that depend on the input is multiplied by 1 plus or
-minus a multiple of the spacing of its dtype, signs at random. The outputs move by that multiple of what rounding moves
-them by, whatever cancels on the way and in whichever order sums are taken; noise and other differences do not grow with
-the multiple, and so are told from rounding (Vignes, A stochastic arithmetic for reliable scientific computation,
+The forward is run again while the result of each function of input-dependent values is multiplied by 1 plus or minus a
+multiple of the spacing of its dtype, with random signs. The outputs change by that multiple of their rounding error,
+regardless of cancellation and of the order of sums. Noise and other differences do not grow with the multiple, which
+distinguishes them from rounding (Vignes, A stochastic arithmetic for reliable scientific computation,
 Mathematics and Computers in Simulation 35, 1993; Parker, Monte Carlo arithmetic, 1997).
 """
 
@@ -19,41 +19,41 @@ from torch.overrides import TorchFunctionMode
 from relu_attack.model._running import run_in_parts
 from relu_attack.network import Affine, Network
 
-# All of as many passes miss the rounding by a factor of 10 less often than once in 1e8 outputs. The error of
-# a sum of n terms in sequence is up to sqrt(n) times what a perturbed term moves it by: 64 covers 4096 of them.
+# The probability that all passes underestimate the rounding by a factor of 10 is below 1e-8 for an output. The error of
+# a sequential sum of n terms is up to sqrt(n) times the change by one perturbed term: 64 covers 4096 terms.
 _PASSES, _SAFETY = 8, 64.0
-# Perturbations stay below this, relative to 1, so that values keep their order of magnitude.
-_LARGEST = 2.0**-4
+# Largest relative perturbation, which preserves the order of magnitude of values.
+_MAX_PERTURBATION = 2.0**-4
 _DEPENDS = "_relu_attack_depends_on_the_input"
-# Functions that a GPU, and a processor where it is allowed to, computes in fewer digits than the dtype has.
+# Functions that a GPU, or a CPU if allowed, evaluates in lower precision than the dtype.
 _PRODUCTS = frozenset(("linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "conv1d", "conv2d", "conv3d"))
 _SPACINGS = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
-"""The spacing of what products of float32 may be computed in, for each word of `torch.set_float32_matmul_precision`."""
+"""Spacing of float32 products for each setting of `torch.set_float32_matmul_precision`; 0 for full precision."""
 
 
 def largest_rounding(
     module: Callable[[Tensor], Tensor], x: Tensor, answer: Tensor, *, enough: Tensor | None = None
 ) -> Tensor:
-    """Return by how much rounding may have moved each output at a few inputs.
+    """Estimate the rounding error of each output at a few inputs.
 
     Parameters
     ----------
     module, x
         As in `run_module`.
     answer
-        What it answered, float64, shape (batch, \\*shape of one answer).
+        Its output, float64, shape (batch, \\*shape of one output).
     enough
-        Sizes of the shape of one answer at which a larger one makes no difference: passes end once all are reached.
+        Sufficient estimates, in the shape of one output: passes end once all are reached.
 
     Returns
     -------
     Tensor
-        The largest move of each output over inputs and perturbed passes, times a factor of safety; float64, of the
-        shape of one answer. An estimate, no bound.
+        Largest change of each output over inputs and perturbed passes, times a safety factor; float64, in the shape of
+        one output. The result is an estimate, not a bound.
     """
     moved = torch.zeros_like(answer[0])
     generator = torch.Generator(x.device)
-    multiple = _coarsest(x) ** -0.5  # the middle between what is lost in rounding and what is no small change
+    multiple = _coarsest(x) ** -0.5  # geometric mean of the spacing and 1
     x = x.clone()
     setattr(x, _DEPENDS, True)
     for sign in _drawn_signs(generator):
@@ -68,7 +68,7 @@ def largest_rounding(
 def largest_chain_rounding(
     network: Network, x: Tensor, answer: Tensor, spacing: float, *, enough: Tensor | None = None
 ) -> Tensor:
-    """Return by how much rounding, and what folding lost, may have moved each output of a chain at a few inputs.
+    """Estimate the rounding error of each output of a chain at a few inputs, including that of folding.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ def largest_chain_rounding(
     x
         Likewise, shape (batch, inputs).
     answer
-        The outputs of the chain there, shape (batch, outputs).
+        Outputs of the chain there, shape (batch, outputs).
     spacing
-        The spacing of the numbers, relative to 1, in which the chain was evaluated.
+        Relative spacing of the arithmetic in which the chain was evaluated.
     enough
         As in `largest_rounding`, shape (outputs,).
 
@@ -91,13 +91,13 @@ def largest_chain_rounding(
     moved = torch.zeros_like(answer[0])
     generator, multiple = torch.Generator(), spacing**-0.5
 
-    def shaken(values: Tensor, size: Tensor) -> Tensor:
+    def perturbed_by(values: Tensor, size: Tensor) -> Tensor:
         return values + size * (1 - 2 * torch.randint(0, 2, values.shape, generator=generator, dtype=torch.int8))
 
     def apply(affine: Affine, h: Tensor, reach: float) -> Tensor:
-        bias = shaken(affine.bias, reach * spacing * affine.bias.abs())
-        z = affine.operator.apply(shaken(h, reach * spacing * h.abs())) + bias
-        return shaken(z, reach * (spacing * z.abs() + affine.lost(h.abs())))
+        bias = perturbed_by(affine.bias, reach * spacing * affine.bias.abs())
+        z = affine.operator.apply(perturbed_by(h, reach * spacing * h.abs())) + bias
+        return perturbed_by(z, reach * (spacing * z.abs() + affine.lost(h.abs())))
 
     for sign in _drawn_signs(generator):
         h = x
@@ -111,17 +111,17 @@ def largest_chain_rounding(
 
 
 def _largest_move(perturbed: Tensor, answer: Tensor) -> Tensor:
-    """Return how far the outputs of a pass are from the answer at most, of the shape of one answer."""
+    """Return the largest distance of the outputs of a pass from the reference, in the shape of one output."""
     return (perturbed - answer).abs().nan_to_num(torch.inf).amax(0)
 
 
 def _reaches(sizes: Tensor, enough: Tensor | None) -> bool:
-    """Return whether no larger sizes are needed."""
+    """Return whether all estimates are sufficient."""
     return enough is not None and bool((sizes >= enough).all())
 
 
 def _drawn_signs(generator: torch.Generator) -> Iterator[int]:
-    """Yield 1 and -1 for each of several seeds: a unit that one pass turns off the other takes upward."""
+    """Yield 1 and -1 for each of several seeds: opposite perturbations move a unit to both sides of its boundary."""
     for seed in range(_PASSES // 2):
         for sign in (1, -1):
             generator.manual_seed(seed)
@@ -129,7 +129,7 @@ def _drawn_signs(generator: torch.Generator) -> Iterator[int]:
 
 
 class _Perturbed(TorchFunctionMode):
-    """Perturbs, in this thread, the results of functions on values that depend on the input of a run."""
+    """Torch function mode of this thread that perturbs the results of functions of input-dependent values."""
 
     def __init__(self, generator: torch.Generator, multiple: float) -> None:
         super().__init__()
@@ -150,14 +150,14 @@ class _Perturbed(TorchFunctionMode):
 
     def _perturb(self, function: Callable[..., Any], result: Tensor, given: Sequence[Tensor]) -> Tensor:
         step = self._multiple * _spacing(function, result)
-        step = max(min(step, _LARGEST), -_LARGEST)
+        step = max(min(step, _MAX_PERTURBATION), -_MAX_PERTURBATION)
         signs = torch.rand(result.shape, generator=self._generator, device=result.device) < 0.5
-        # In the dtype of the result: a number of torch's default dtype may hold no such step.
+        # The default dtype of torch may not represent the step, so the factor has the dtype of the result.
         factor = 1 + step * (1 - 2 * signs.to(result.dtype))
-        if any(result is part for part in given):  # an operation in place: the caller goes on with this tensor
+        if any(result is part for part in given):  # in-place operation: the caller continues with this tensor
             return result.mul_(factor)
         storage = result.untyped_storage().data_ptr()
-        if any(part.untyped_storage().data_ptr() == storage for part in given):  # a view must stay one
+        if any(part.untyped_storage().data_ptr() == storage for part in given):  # a view must stay a view
             return result
         return result * factor
 
@@ -174,14 +174,14 @@ def _tensors(parts: Any) -> Iterator[Tensor]:
 
 
 def _spacing(function: Callable[..., Any], result: Tensor) -> float:
-    """Return the spacing of the numbers, relative to 1, in which a result was computed."""
+    """Return the relative spacing of the arithmetic of a function."""
     if getattr(function, "__name__", "") in _PRODUCTS:
         return _coarsest(result)
     return torch.finfo(result.dtype).eps
 
 
 def _coarsest(x: Tensor) -> float:
-    """Return the spacing, relative to 1, in which products of such numbers may be computed."""
+    """Return the relative spacing in which products of such tensors may be evaluated."""
     spacing = torch.finfo(x.dtype).eps
     if x.dtype != torch.float32:
         return spacing

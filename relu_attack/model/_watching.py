@@ -1,4 +1,4 @@
-"""What a module's own forward does besides returning an answer: which modules it enters, and what it changes."""
+"""Side effects of a forward pass: the modules that it enters, and the state that it changes."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from relu_attack.network import Visit, member
 
 
 class EntryRecorder:
-    """A hook of all modules that notes which of them are entered, in the thread that made it."""
+    """Global hook that records the modules entered in the thread that created it."""
 
     def __init__(self) -> None:
         self.entered: list[nn.Module] = []
         self._thread = threading.get_ident()
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:
-        """Note a module."""
+        """Record a module."""
         if threading.get_ident() == self._thread:
             self.entered.append(module)
 
 
 def check_global_hooks() -> None:
-    """Raise `ModelError` when hooks of all modules are registered, which may change values."""
+    """Raise `ModelError` if global forward hooks are registered, which may change values."""
     for name in ("_global_forward_hooks", "_global_forward_pre_hooks"):
         hooks = getattr(torch.nn.modules.module, name, {})
         if any(not isinstance(hook, EntryRecorder) for hook in list(hooks.values())):
@@ -57,10 +57,10 @@ def check_entries(module: nn.Module, entered: Sequence[nn.Module], visits: Seque
     Raises
     ------
     ModelError
-        When a module was entered more often or less often than it was lowered; it names the first one.
+        If a module was entered more often or less often than it was lowered; names the first one.
     """
     paths = {id(found): member("model", name) for name, found in module.named_modules()}
-    visits = [visit for visit in visits if id(visit.module) in paths]  # functions are lowered by modules made for them
+    visits = [visit for visit in visits if id(visit.module) in paths]  # functions are lowered as modules
     computing = _in_parametrizations(module)  # weights, which are constants
     real = Counter(id(found) for found in entered if id(found) not in computing)
     lowered = Counter(id(visit.module) for visit in visits)
@@ -80,7 +80,7 @@ def _in_parametrizations(module: nn.Module) -> set[int]:
 
 
 def random_state(device: torch.device) -> dict[str, object]:
-    """Return the states of the generators of random numbers that a forward may draw from, by what they belong to."""
+    """Return the states of the random number generators that a forward may use, by library."""
     _, keys, *rest = np.random.get_state(legacy=True)
     state: dict[str, object] = {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -93,7 +93,7 @@ def random_state(device: torch.device) -> dict[str, object]:
 
 
 def tensor_versions(module: nn.Module) -> dict[str, tuple[int, int]]:
-    """Return for each parameter and buffer which tensor it is, and how often that was written to."""
+    """Return identity and version counter of each parameter and buffer."""
     return {name: (id(tensor), _version(tensor)) for name, tensor in _named_tensors(module)}
 
 

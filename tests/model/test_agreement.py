@@ -17,7 +17,7 @@ from tests.problems import random_network
 
 BOX = ra.Box(0.0, 1.0, shape=(4,))
 AWAY = r"own forward pass is .* away from its chain in the set: output \d is .*, not .*, at the input \("
-TWICE = "own forward pass is .* away from what it answered before "
+TWICE = "own forward pass is .* away from its earlier output "
 DRAWS = "own forward pass draws random numbers, from the generator of "
 
 

@@ -288,7 +288,10 @@ REFUSED: dict[str, tuple[Callable[[nn.Module, Tensor], object], str]] = {
         lambda self, x: torch.cat([x, x]),
         "calls cat along dimension 0; supported: one after",
     ),
-    "concatenation with a constant": (lambda self, x: torch.cat([x, SCALE[None]], 1), "calls cat on other things than"),
+    "concatenation with a constant": (
+        lambda self, x: torch.cat([x, SCALE[None]], 1),
+        "calls cat on arguments that are not values of the input",
+    ),
     "view of the batch": (lambda self, x: x.view(-1), r"calls view\(-1,\) on a value of shape \(batch, \*\(4,\)\)"),
     "view that may move the batch": (lambda self, x: x.view(-1, 2), r"calls view\(-1, 2\) on a value of shape"),
     "view to two unknowns": (lambda self, x: x.view(-1, -1, 2), r"calls view\(-1, -1, 2\) on a value of shape"),
