@@ -14,7 +14,7 @@ from relu_attack.domains._domain import Domain
 from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._steepest import BoxMove, SteepestMove
 from relu_attack.errors import DomainError
-from relu_attack.rounding import box_of, inner_box_of
+from relu_attack.rounding import box_of, inner_box_of, neighbors
 
 
 class Box(Domain):
@@ -291,14 +291,4 @@ def representable_ends(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tupl
     >>> (low.float().tolist(), high.float().tolist()) == (torch.tensor([0.1]).tolist(), [0.5])
     True
     """
-    low, high = _neighbors(lower, dtype)[1], _neighbors(upper, dtype)[0]
-    return low, high
-
-
-def _neighbors(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the nearest numbers of `dtype` that are at most, and at least, the float64 `values`; both as float64."""
-    near = values.to(dtype)
-    infinity = torch.full_like(near, torch.inf)
-    below = torch.where(near.double() > values, torch.nextafter(near, -infinity), near)
-    above = torch.where(near.double() < values, torch.nextafter(near, infinity), near)
-    return below.double(), above.double()
+    return neighbors(lower, dtype)[1], neighbors(upper, dtype)[0]

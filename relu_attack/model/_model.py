@@ -51,7 +51,7 @@ class Model:
         *,
         like: Tensor | None = None,
     ) -> Model:
-        """Return a module with its chain; one without weights has the device and dtype of `like`, or CPU and float64."""
+        """Return a module with its chain; without weights it has the device and dtype of `like`, or CPU, float64."""
         tensors = (tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point())
         first = next(tensors, torch.zeros((), dtype=torch.float64) if like is None else like)
         return Model(module, network, first.device, first.dtype, before)
