@@ -1,5 +1,7 @@
 """Optimize over trained piecewise-linear networks: the best input of a set, its value, a bound and the gap."""
 
+import logging
+
 from relu_attack._loading import ended_by_interrupts, without_collection
 
 with ended_by_interrupts(), without_collection():
@@ -38,6 +40,9 @@ with ended_by_interrupts(), without_collection():
     from relu_attack.solvers import MILP, PPGA, PPGALR, Auto, BranchAndBound, GradientWalk, LPWalk, MILPWalk
     from relu_attack.specification import Specification
     from relu_attack.verification import check_bounds, verify
+
+# Nothing is printed unless the user asks for it, by logging.basicConfig(level=logging.DEBUG) for example.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 

@@ -1,6 +1,7 @@
 """Checks of values and shapes, shared by the rooms above."""
 
 import functools
+import logging
 import math
 import sys
 import warnings
@@ -15,6 +16,8 @@ from torch import Tensor
 from relu_attack.errors import ReLUAttackError, ReLUAttackWarning
 
 _PACKAGE = str(Path(__file__).parent)
+LOGGER = logging.getLogger("relu_attack")
+"""The logger of the package: an info record for each answer, debug records for the stages of a search."""
 ArrayLike: TypeAlias = "Tensor | np.ndarray | Sequence[float] | Sequence[Sequence[float]] | float | int"
 
 

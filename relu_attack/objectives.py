@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack._repr import one_line
 from relu_attack.errors import ObjectiveError
 
 
@@ -32,7 +33,7 @@ class Objective(ABC):
         """
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Output(Objective):
     """One output of the network.
 
@@ -49,12 +50,15 @@ class Output(Objective):
 
     index: int | Sequence[int] | Tensor
 
+    def __repr__(self) -> str:
+        return one_line(self, index=_as_given(self.index))
+
     def rows(self, outputs: int) -> tuple[Tensor, bool]:
         index, batched = _indices(self.index, outputs, name="Output index")
         return _one_hot(index, outputs), batched
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Linear(Objective):
     """A weighted sum of the outputs.
 
@@ -65,6 +69,9 @@ class Linear(Objective):
     """
 
     coefficients: ArrayLike
+
+    def __repr__(self) -> str:
+        return one_line(self, coefficients=_as_given(self.coefficients))
 
     def rows(self, outputs: int) -> tuple[Tensor, bool]:
         rows = as_tensor(self.coefficients, name="Linear coefficients", error=ObjectiveError)
@@ -81,7 +88,7 @@ class Linear(Objective):
         return torch.atleast_2d(rows), rows.dim() == 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Margin(Objective):
     """How far one class is ahead of another: ``f[target] - f[label]``; above 0 the label has lost.
 
@@ -93,6 +100,9 @@ class Margin(Objective):
 
     target: int | Sequence[int] | Tensor
     label: int | Sequence[int] | Tensor
+
+    def __repr__(self) -> str:
+        return one_line(self, target=_as_given(self.target), label=_as_given(self.label))
 
     def rows(self, outputs: int) -> tuple[Tensor, bool]:
         target, target_batched = _indices(self.target, outputs, name="Margin target")
@@ -121,6 +131,14 @@ def _indices(value: int | Sequence[int] | Tensor, outputs: int, *, name: str) ->
             f"the model has {outputs} outputs, 0 to {outputs - 1}"
         )
     return torch.atleast_1d(index).long(), index.dim() == 1
+
+
+def _as_given(value: object) -> object:
+    """Return numbers for a representation: a tensor of them, or what else was given."""
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        return type(value)
 
 
 def _one_hot(index: Tensor, outputs: int) -> Tensor:

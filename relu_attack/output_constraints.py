@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, as_tensor, first_index
+from relu_attack._repr import one_line
 from relu_attack.errors import ObjectiveError
 from relu_attack.rounding import up
 
@@ -67,6 +68,9 @@ class OutputConstraints:
                 raise ObjectiveError(f"{name} of the output constraints is not finite{where}")
         self.matrix = matrix.clone()
         self.upper = upper.reshape(-1).expand(len(matrix)).clone()
+
+    def __repr__(self) -> str:
+        return one_line(self, rows=self.rows, outputs=self.matrix.shape[1])
 
     @property
     def rows(self) -> int:

@@ -8,6 +8,8 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from relu_attack._repr import one_line
+
 OPTIMALITY = 1e-6
 """Relative gap between bound and value at which a value counts as optimal."""
 
@@ -66,7 +68,7 @@ class Verdict(Enum):
     TIMEOUT = "the time ran out before a proof or a witness was found"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """Best value against work; one row a record, in order.
 
@@ -84,8 +86,11 @@ class Trace:
     iterations: Tensor
     values: Tensor
 
+    def __repr__(self) -> str:
+        return one_line(self, records=len(self.seconds), problems=self.values.shape[-1])
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What `maximize` and `minimize` return. For a batch of P problems each entry has a leading dimension P.
 
@@ -157,6 +162,17 @@ class Result:
         return self.status.value
 
     @property
+    def success(self) -> bool:
+        """Whether the call did what it was asked for, as in the results of scipy.
+
+        True where a feasible input of every problem was found, and the search ended at an optimum or at a limit of its
+        own; `status` says which, and `gap` how much better another input may be. False where some problem has no
+        feasible input, or none was found, and after Ctrl-C.
+        """
+        ended = self.status not in (Status.INTERRUPTED, Status.INFEASIBLE, Status.NOT_FOUND)
+        return ended and bool(torch.isfinite(self.value).all())
+
+    @property
     def gap(self) -> Tensor:
         """How much better than `value` an input might still be: the distance from value to bound, shape of `value`."""
         same = self.bound == self.value  # both may be infinite
@@ -170,6 +186,12 @@ class Result:
         """
         return relative_gap(self.value, self.bound, self.scale)
 
+    def __repr__(self) -> str:
+        problems = self.value.numel() if self.value.dim() else None
+        return one_line(
+            self, value=self.value, bound=self.bound, status=self.status, method=self.method, problems=problems
+        )
+
     def __str__(self) -> str:
         """Summarize the answer in a few words, the first problem of a batch only."""
         value, bound, gap = (float(entry.reshape(-1)[0]) for entry in (self.value, self.bound, self.gap))
@@ -180,7 +202,7 @@ class Result:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Verification:
     """What is known of a claim about a network over a set.
 
@@ -223,13 +245,17 @@ class Verification:
         """The verdict in words, with the note."""
         return f"{self.verdict.value}; {self.note}" if self.note else self.verdict.value
 
+    def __repr__(self) -> str:
+        decided_by = self.decided_by or None
+        return one_line(self, verdict=self.verdict, bound=self.bound, decided_by=decided_by, regions=self.regions)
+
     def __str__(self) -> str:
         """Summarize the answer in one line."""
         by = f" by {self.decided_by}" if self.decided_by else ""
         return f"{self.verdict.name}{by} in {self.runtime:.2f} s, bound {self.bound:.6g}: {self.message}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CheckedBounds:
     """What is known of claimed bounds on the outputs.
 
@@ -241,6 +267,9 @@ class CheckedBounds:
 
     lower: tuple[Verification, ...]
     upper: tuple[Verification, ...]
+
+    def __repr__(self) -> str:
+        return one_line(self, outputs=len(self.lower), verdict=self.verdict)
 
     @property
     def verdict(self) -> Verdict:

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, check_is
+from relu_attack._repr import one_line
 from relu_attack.errors import ObjectiveError
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.rounding import dot_error, down, to_double, up
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Clause:
     """Rows on outputs y that are unsafe when all of them hold: ``A y <= b``, or ``A y < b`` in strict rows.
 
@@ -33,6 +34,9 @@ class Clause:
     matrix: Tensor
     upper: Tensor
     strict: Tensor
+
+    def __repr__(self) -> str:
+        return one_line(self, rows=len(self.upper), outputs=self.matrix.shape[1])
 
     @staticmethod
     def of(constraints: OutputConstraints, *, strict: bool) -> Clause:
@@ -123,6 +127,10 @@ class Specification:
             raise ObjectiveError(
                 f"the clauses of a specification are on {sorted(widths)} outputs; the numbers must match"
             )
+
+    def __repr__(self) -> str:
+        rows = sum(len(clause.upper) for clause in self.clauses)
+        return one_line(self, outputs=self.outputs, clauses=len(self.clauses), rows=rows)
 
     @staticmethod
     def require(A: ArrayLike, b: ArrayLike) -> Specification:

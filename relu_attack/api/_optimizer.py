@@ -11,6 +11,7 @@ from relu_attack._checks import ArrayLike
 from relu_attack._deadline import interruptible
 from relu_attack._memory import named_memory_errors
 from relu_attack._names import checked_names
+from relu_attack._repr import one_line
 from relu_attack.api._reading import read_problem
 from relu_attack.bounds import bound_problem
 from relu_attack.domains import Domain
@@ -76,6 +77,20 @@ class ReLUOptimizer:
             read = read_problem(model, domain, objective, output_constraints, device=device, dtype=dtype)
         self.problem, self.lowering = read.problem, read.lowering
         self.device, self.dtype = read.device, read.dtype
+
+    def __repr__(self) -> str:
+        problem = self.problem
+        return one_line(
+            self,
+            inputs=problem.network.inputs,
+            units=problem.network.units,
+            outputs=problem.network.outputs,
+            domain=problem.domain,
+            problems=problem.problems if problem.batched else None,
+            output_constraints=problem.constraints,
+            device=self.device,
+            dtype=self.dtype,
+        )
 
     def maximize(
         self,

@@ -15,6 +15,7 @@ from relu_attack._deadline import interruptible
 from relu_attack._digest import Contents, Digests
 from relu_attack._names import checked_names
 from relu_attack._progress import progress_bar
+from relu_attack._repr import one_line
 from relu_attack.errors import ModelError, OptionError
 from relu_attack.result import Status
 from relu_attack.robustness._arguments import AttackArguments
@@ -25,7 +26,7 @@ from relu_attack.robustness._record import Margins, Record
 from relu_attack.robustness._samples import Classes, Clip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RobustAccuracy:
     """What `robust_accuracy` returns: shares of the samples, and the margins that they come from.
 
@@ -56,6 +57,16 @@ class RobustAccuracy:
     certified_margin: Tensor | None
     complete: bool
     digests: Digests | None = None
+
+    def __repr__(self) -> str:
+        return one_line(
+            self,
+            samples=self.samples,
+            clean=self.clean,
+            attacked=self.attacked,
+            certified=self.certified,
+            complete=self.complete,
+        )
 
     def __str__(self) -> str:
         certified = "" if self.certified is None else f", certified {self.certified:.1%}"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from relu_attack._digest import Digests
+from relu_attack._repr import one_line
 from relu_attack.result import Status
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class WorstCase:
     """The worst input found for each of some samples.
 
@@ -51,6 +52,12 @@ class WorstCase:
     evaluations: int
     runtime: float
     digests: Digests | None = None
+
+    def __repr__(self) -> str:
+        safe = None if self.certified_margin is None else int((self.certified_margin < 0).sum())
+        return one_line(
+            self, samples=len(self.margin), broken=int(self.success.sum()), proven_safe=safe, status=self.status
+        )
 
     def __str__(self) -> str:
         count, broken = len(self.margin), int(self.success.sum())

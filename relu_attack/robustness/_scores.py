@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike, check_is
 from relu_attack._names import checked_names
+from relu_attack._repr import one_line
 from relu_attack.errors import OptionError
 from relu_attack.robustness._answer import WorstCase
 from relu_attack.robustness._cached_model import read_classifier
@@ -17,7 +18,7 @@ from relu_attack.robustness._incumbents import class_margins
 from relu_attack.robustness._samples import Classes, read_labels, read_samples
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoredWorstCase:
     """What `worst_case` found, beside the samples and the class scores at both.
 
@@ -38,6 +39,10 @@ class ScoredWorstCase:
     worst: WorstCase
     clean_scores: Tensor
     worst_scores: Tensor
+
+    def __repr__(self) -> str:
+        samples, classes = self.clean_scores.shape
+        return one_line(self, samples=samples, classes=classes, worst=self.worst)
 
     @staticmethod
     @checked_names(label="labels")

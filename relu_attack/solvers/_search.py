@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import torch
 
-from relu_attack._checks import ArrayLike
+from relu_attack._checks import LOGGER, ArrayLike
 from relu_attack._deadline import Deadline, Interruption
 from relu_attack._names import one_of
 from relu_attack.bounds import BOUNDS
@@ -127,9 +127,19 @@ class SearchCall:
             sign=-1.0 if given.minimize else 1.0,
         )
         self._check_path(problem)
+        LOGGER.debug(
+            "%s: %d problems of %d inputs and %d units, %s",
+            self.name,
+            problem.problems,
+            problem.network.inputs,
+            problem.network.units,
+            self.budget.limits,
+        )
         asked = problem.negated() if given.minimize else problem
         asked = replace(asked, domain=asked.domain.within(self.deadline))
-        return check_result(asked, self.name, settings, self.method.solve(asked, self.options, settings))
+        result = check_result(asked, self.name, settings, self.method.solve(asked, self.options, settings))
+        LOGGER.info("%s", result)
+        return result
 
     def _check_path(self, problem: Problem) -> None:
         kinds = ("all", "single") if problem.problems == 1 else ("all",)

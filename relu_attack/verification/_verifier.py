@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from relu_attack._checks import LOGGER
 from relu_attack._deadline import Deadline
 from relu_attack.bounds import bound_rows
 from relu_attack.domains import Domain
@@ -144,7 +145,9 @@ def settle(
         for method in BOUNDS:
             within = budget.deadline.share(_BOUND_SHARE)
             _bound(original.network, [finding for finding in findings if finding.open], method, deadline=within)
+            _log(findings, method)
         _walk(original, [finding for finding in findings if finding.open], budget=budget, seed=seed)
+        _log(findings, "walks")
         for share in (0.25, 1.0):
             # One claim that is hard must not take the time of the others: all have a short try, then a long one.
             pending = [finding for finding in findings if finding.open and finding.stopped in (None, Status.TIME_LIMIT)]
@@ -154,6 +157,7 @@ def settle(
                 alone = len(pending) == 1
                 part = budget if alone else budget.part(seconds=share * budget.left() / (len(pending) - place))
                 _branch(original, finding, decide, budget=part, progress=progress)
+                _log(findings, "branch and bound")
     except KeyboardInterrupt:
         budget.interruption.happened = True
     finally:
@@ -161,6 +165,10 @@ def settle(
             for finding in findings:
                 finding.stopped = Status.INTERRUPTED
     return findings
+
+
+def _log(findings: Sequence[Finding], stage: str) -> None:
+    LOGGER.debug("verify: after %s %d of %d claims are open", stage, sum(one.open for one in findings), len(findings))
 
 
 def _walk(original: Original, findings: Sequence[Finding], *, budget: Budget, seed: int) -> None:

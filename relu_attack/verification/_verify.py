@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from relu_attack._checks import ArrayLike, as_tensor, check_is, first_index, whole_number
+from relu_attack._checks import LOGGER, ArrayLike, as_tensor, check_is, first_index, whole_number
 from relu_attack._deadline import NEVER, Deadline, Interruption, interruptible
 from relu_attack._memory import memory_limit_of, named_memory_errors
 from relu_attack._names import checked_names
@@ -101,7 +101,9 @@ def verify(
             )
         exact = domain.to(device="cpu", dtype=torch.float64)
         claims = [Claim.plain(exact, clause) for clause in specification.clauses]
-        return verify_claims(original, claims, domain.shape, budget=budget, seed=seed, progress=progress)
+        answer = verify_claims(original, claims, domain.shape, budget=budget, seed=seed, progress=progress)
+        LOGGER.info("verify: %s", answer)
+        return answer
 
 
 def verify_claims(

@@ -6,6 +6,7 @@ import time
 
 import torch
 
+from relu_attack._checks import LOGGER
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import bound_rows, upper_bound
 from relu_attack.problem import Problem
@@ -56,6 +57,7 @@ def refine_bounds(
         began, own = time.perf_counter(), deadline if seconds is None else deadline.within(2 * seconds)
         for index, upper in enumerate(upper_bound(problem, method, deadline=own).expand(problem.problems).tolist()):
             incumbents.bound(index, upper, certified=True)
+        LOGGER.debug("auto: bounds by %s in %.2f s", method, time.perf_counter() - began)
         expected = _TIMED_DESCENT * (time.perf_counter() - began) if timed else _DESCENT * expected
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from relu_attack._checks import LOGGER
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
@@ -181,6 +182,7 @@ class _Search:
                 dimension=options.exact_dimension,
                 deadline=budget.deadline,
             )
+            LOGGER.debug("auto: exact methods %s", ", ".join(names) or "none")
             self.turns = make_turns([exact[name] for name in names], incumbents, self.settings)
         while self.open:
             stopped = budget.spent(incumbents.steps)

@@ -10,8 +10,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from relu_attack._checks import LOGGER
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack._names import one_of
+from relu_attack._repr import one_line
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status, gap_unit
@@ -150,13 +152,14 @@ def _solve(
         if polish is not None and problem.domain.is_polyhedral and budget.left() > 0:
             x = polish(problem, x.double().cpu(), options.walk_share * budget.left())
         incumbents.offer(index, x[None], "walk")
-    while not branching.exchange():
+    stopped = None
+    while stopped is None and not branching.exchange():
         stopped = settings.budget.spent(incumbents.steps) or budget.spent(0)
-        if stopped is not None:
-            return stopped
-        branching.step()
-        incumbents.step()
-    return None
+        if stopped is None:
+            branching.step()
+            incumbents.step()
+    LOGGER.debug("branch_and_bound: problem %d, %s", index, branching)
+    return stopped
 
 
 class Branching:
@@ -187,6 +190,10 @@ class Branching:
             split=options.split,
             deadline=deadline,
         )
+
+    def __repr__(self) -> str:
+        search = self._search
+        return one_line(self, regions=search.regions, value=search.value, bound=search.upper)
 
     def exchange(self) -> bool:
         """Exchange points and bounds with the incumbents; return whether nothing is left to split."""

@@ -51,6 +51,12 @@ class Budget:
         limit = math.inf if self.time_limit is None else self.time_limit
         return Deadline(self.began + limit, self.interruption, self.memory_limit)
 
+    @property
+    def limits(self) -> str:
+        """The limits in words."""
+        given = {"iterations": self.iterations, "seconds": self.time_limit}
+        return ", ".join(f"{value:g} {name}" for name, value in given.items() if value is not None)
+
     def elapsed(self) -> float:
         """Return the seconds since `began`."""
         return time.perf_counter() - self.began

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from relu_attack._checks import LOGGER
 from relu_attack._deadline import DoesNotFitError
 from relu_attack.bounds import lp_tightened, milp_tightened
 from relu_attack.encodings import Ranges, count_entries, encode, neighborhood, tighten_root
@@ -213,6 +214,14 @@ class _Search:
             options=self._solver_options(index),
             on_progress=report if listens else None,
             stop=self.stop if listens else None,
+        )
+        LOGGER.debug(
+            "milp: problem %d, %d rows, %d binaries, %s, bound %g",
+            index,
+            encoding.program.matrix.shape[0],
+            int(encoding.program.integral.sum()),
+            solution.status.name,
+            solution.bound,
         )
         if solution.x is not None:
             x = encoding.input(solution.x)
