@@ -47,6 +47,8 @@ def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> T
     try:
         if hasattr(value, "__array__") and not isinstance(value, Tensor | np.ndarray):
             value = np.array(value)  # such as a DataFrame of pandas
+        if isinstance(value, np.ndarray) and (0 in value.strides or not value.flags.writeable):
+            value = value.copy()  # read-only or broadcast: torch and numpy warn of tensors that share such memory
         if isinstance(value, Tensor):
             tensor = value.detach()
         else:

@@ -31,7 +31,9 @@ class SetSupport(Support):
         return self.domain.approximate_maximizer(coefficients)
 
     def select(self, boxes: slice) -> SetSupport:
-        return self if self.domain.batch is None else SetSupport(self.domain.take(boxes))
+        sets = self.domain.batch
+        whole = sets is None or boxes.indices(sets) == (0, sets, 1)
+        return self if whole else SetSupport(self.domain.take(boxes))
 
 
 def bounding_ends(domain: Domain, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -49,4 +51,6 @@ def set_support(domain: Domain, dtype: torch.dtype = torch.float64, *, deadline:
     """
     if domain.is_box and not domain.one_hot:
         return box_support(*bounding_ends(domain, dtype))
-    return SetSupport(domain.to(device="cpu", dtype=torch.float64).within(deadline))
+    exact = domain.to(device="cpu", dtype=torch.float64).within(deadline)
+    exact.bounding_box()  # sets keep it, and hand it on to parts of a batch
+    return SetSupport(exact)

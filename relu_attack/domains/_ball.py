@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeAlias, TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
 from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape
 from relu_attack.domains._box import Box, steps_to_bounds
 from relu_attack.domains._domain import Domain
+from relu_attack.domains._support import BoxSupport, box_support
 from relu_attack.errors import DomainError
 from relu_attack.rounding import ball_ends, box_of, down, exact_sum_above, gamma, inner_box_of, tiny, up
 
@@ -215,7 +217,10 @@ class ClippedBall(Domain):
         return self if self.batch is None else self._select(lambda part: part[self._check_index(index), 0], None)
 
     def take(self: BallType, rows: slice | Tensor) -> BallType:
-        return self._select(lambda part: part[rows], len(self.center_point[rows]))
+        sets = self._select(lambda part: part[rows], len(self.center_point[rows]))
+        if "_enclosing" in vars(self):  # it takes longer than a bound of some rows
+            vars(sets)["_enclosing"] = self._enclosing.take(rows)
+        return sets
 
     def _select(self: BallType, pick: Callable[[Tensor], Tensor], batch: int | None) -> BallType:
         """Return some sets of a batch."""
@@ -338,9 +343,14 @@ class ClippedBall(Domain):
 
     def upper_bound(self, coefficients: Tensor) -> Tensor:
         rows, shape = self._rows_of_sets(coefficients)
-        bound = self.to(device=rows.device, dtype=torch.float64)._norm_bound(rows.double()).reshape(rows.shape[:-1])
-        bound = up(bound if rows.dtype == torch.float64 else bound.to(rows.dtype))
-        return torch.minimum(self._box_bound(rows), bound).reshape(shape)
+        exact, numbers = self.to(device=rows.device, dtype=torch.float64), rows.double()
+        bound = torch.minimum(exact._norm_bound(numbers), exact._box_support(numbers.clone()))
+        return up(bound.to(rows.dtype)).reshape(shape)
+
+    @cached_property
+    def _box_support(self) -> BoxSupport:
+        box = self.bounding_box()
+        return box_support(box.lower.reshape(-1, self.inputs), box.upper.reshape(-1, self.inputs))
 
     def excludes(self, lower: Tensor, upper: Tensor) -> Tensor:
         center = self.to(device=lower.device, dtype=torch.float64).center_point.reshape(-1)
@@ -351,6 +361,10 @@ class ClippedBall(Domain):
         return distance * (1 - gamma(2 * (self.inputs + 8), offset.dtype)) > self.radius.to(lower.device)
 
     def bounding_box(self) -> Box:
+        return self._enclosing
+
+    @cached_property
+    def _enclosing(self) -> Box:
         lower, upper = self._ends()
         if self._origin is not self:
             low, high = (end.to(self.device) for end in self._origin._ends())

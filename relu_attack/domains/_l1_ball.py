@@ -109,9 +109,8 @@ class L1Ball(ClippedBall):
 
         The best l is the size of the last coefficient that the radius is spent on, as in a fractional knapsack.
         """
-        box, center, radius = self.bounding_box(), self.center_point, self.radius.reshape(-1, 1)
-        ends = torch.stack([box.lower, torch.clamp(center, box.lower, box.upper), box.upper])
-        distance, size = (ends - center).abs(), ends.abs().amax(0)
+        radius, ends = self.radius.reshape(-1, 1), self._bends
+        distance, size = (ends - self.center_point).abs(), ends.abs().amax(0)
         left = radius - distance[1].sum(-1).reshape(-1, 1)
         room = torch.where(rows > 0, ends[2] - ends[1], ends[1] - ends[0])
         sizes, order = rows.abs().sort(dim=-1, descending=True)
@@ -126,6 +125,12 @@ class L1Ball(ClippedBall):
         operands = operands + distance.sum(0).sum(-1).reshape(-1, 1) + radius
         bound: Tensor = value + price * radius + dot_error(magnitude, self.inputs + 8, operands)
         return bound
+
+    @cached_property
+    def _bends(self) -> Tensor:
+        """Where the distance of an input from the center bends: ends of the box, the nearest point between them."""
+        box = self.bounding_box()
+        return torch.stack([box.lower, torch.clamp(self.center_point, box.lower, box.upper), box.upper])
 
     @property
     def is_polyhedral(self) -> bool:

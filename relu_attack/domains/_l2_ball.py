@@ -102,13 +102,12 @@ class L2Ball(ClippedBall):
         return L2Move(center, low, high, self.radius.reshape(-1).to(self.dtype), walkers)
 
     def _norm_bound(self, rows: Tensor) -> Tensor:
-        center, radius = self.center_point, self.radius.reshape(-1, 1)
+        center, radius, value = self.center_point, self.radius.reshape(-1, 1), products(rows, self.center_point)
+        size = rows.abs()
+        magnitude, operands = products(size, center.abs()), size.sum(-1) + center.abs().sum(-1).reshape(-1, 1)
         # Squares of small numbers underflow.
-        scale = rows.abs().amax(-1, keepdim=True).clamp_min(tiny(rows.dtype))
-        length = scale[..., 0] * torch.linalg.vector_norm(rows / scale, dim=-1)
-        reach = radius * length
-        magnitude = products(rows.abs(), center.abs()) + reach
-        operands = rows.abs().sum(-1) + center.abs().sum(-1).reshape(-1, 1)
-        error = dot_error(magnitude, self.inputs + 8, (operands + radius) * (1 + radius))
-        bound: Tensor = products(rows, center) + reach + error
+        scale = size.amax(-1, keepdim=True).clamp_min(tiny(rows.dtype))
+        reach = radius * (scale[..., 0] * torch.linalg.vector_norm(size.div_(scale), dim=-1))
+        error = dot_error(magnitude + reach, self.inputs + 8, (operands + radius) * (1 + radius))
+        bound: Tensor = value + reach + error
         return bound
