@@ -6,6 +6,7 @@ from relu_attack._loading import ended_by_interrupts, without_collection
 
 with ended_by_interrupts(), without_collection():
     from relu_attack.api import ReLUOptimizer, maximize, minimize, output_bounds
+    from relu_attack.bounds import register_bound
     from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LinearConstraints, LInfBall, Polytope
     from relu_attack.errors import (
         ArgumentError,
@@ -37,7 +38,17 @@ with ended_by_interrupts(), without_collection():
     from relu_attack.output_constraints import OutputConstraints
     from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
     from relu_attack.robustness import RobustAccuracy, ScoredWorstCase, WorstCase, robust_accuracy, worst_case
-    from relu_attack.solvers import MILP, PPGA, PPGALR, Auto, BranchAndBound, GradientWalk, LPWalk, MILPWalk
+    from relu_attack.solvers import (
+        MILP,
+        PPGA,
+        PPGALR,
+        Auto,
+        BranchAndBound,
+        GradientWalk,
+        LPWalk,
+        MILPWalk,
+        register_method,
+    )
     from relu_attack.specification import Specification
     from relu_attack.verification import check_bounds, verify
 
@@ -98,7 +109,9 @@ __all__ = [
     "maximize",
     "minimize",
     "output_bounds",
+    "register_bound",
     "register_layer",
+    "register_method",
     "robust_accuracy",
     "save_accuracies",
     "save_model",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from relu_attack._checks import warn
@@ -40,11 +40,11 @@ def suggest(word: object, known: Iterable[str]) -> str:
     return f"did you mean {close!r}?" if close else f"known are {', '.join(names)}"
 
 
-def one_of(value: object, known: Iterable[str], *, name: str, error: type[ReLUAttackError] = OptionError) -> None:
+def one_of(value: object, known: Collection[str], *, name: str, error: type[ReLUAttackError] = OptionError) -> None:
     """Raise `error` unless a value is one of the known words; the message lists them, and names the nearest."""
-    words = list(known)
-    if isinstance(value, str) and value in words:
+    if isinstance(value, str) and value in known:
         return
+    words = list(known)
     close = nearest(value, words) if isinstance(value, str) else None
     meant = f"; did you mean {close!r}?" if close else ""
     raise error(f"{name} is {value!r}; it must be one of {', '.join(words)}{meant}")

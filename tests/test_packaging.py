@@ -1,11 +1,15 @@
 """What is installed: a light import, types, one command, pins that fit the bounds."""
 
+import ast
+import importlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from importlib.metadata import entry_points, metadata, requires
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
@@ -80,3 +84,53 @@ def test_pinned_version_fits_its_bound(requirement: str) -> None:
 
 def test_pins_have_no_local_version() -> None:
     assert [name for name, version in pins().items() if "+" in version] == []
+
+
+def sources() -> dict[str, ast.Module]:
+    """Return the syntax tree of each module of the package, by its full name."""
+    found = {}
+    for path in (ROOT / "relu_attack").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = ast.parse(path.read_text())
+    return found
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    names = Counter(node.name for tree in sources().values() for node in tree.body if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_import_goes_past_the_face_of_a_room() -> None:
+    trees = sources()
+    rooms = {name for name in trees if any(other.startswith(f"{name}.") for other in trees)} - {"relu_attack"}
+
+    def past(importer: str, imported: str) -> bool:
+        parts = imported.split(".")
+        outer = (".".join(parts[:length]) for length in range(2, len(parts)))
+        return any(room in rooms and not f"{importer}.".startswith(f"{room}.") for room in outer)
+
+    imports = [
+        (importer, f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in trees else str(node.module))
+        for importer, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("relu_attack.")
+        for alias in node.names
+    ]
+    assert [pair for pair in imports if past(*pair)] == []
+
+
+def test_no_module_is_hidden_by_an_object_of_its_name() -> None:
+    names = [name for name in sources() if "." in name and not name.endswith("__main__")]
+    for name in names:
+        importlib.import_module(name)
+    hidden = []
+    for name in names:
+        room, _, leaf = name.rpartition(".")
+        if not isinstance(getattr(sys.modules[room], leaf), ModuleType):
+            hidden.append(name)
+    assert hidden == []
+
+
+def test_what_the_package_exports_is_listed_once_and_is_there() -> None:
+    assert len(set(relu_attack.__all__)) == len(relu_attack.__all__)
+    assert [name for name in relu_attack.__all__ if not hasattr(relu_attack, name)] == []

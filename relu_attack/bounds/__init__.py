@@ -8,12 +8,13 @@ from relu_attack.bounds._interval import activation_range, affine_range, interva
 from relu_attack.bounds._lp import lp
 from relu_attack.bounds._lp_tightened import lp_tightened
 from relu_attack.bounds._milp_tightened import milp_tightened
-from relu_attack.bounds._registry import BOUNDS, bound_problem, bound_rows, upper_bound
+from relu_attack.bounds._registry import BOUNDS, BoundMethod, bound_problem, bound_rows, register_bound, upper_bound
 from relu_attack.bounds._slopes import SlopeOptimizer
 
 __all__ = [
     "BOUNDS",
     "AffineBound",
+    "BoundMethod",
     "Bounds",
     "Range",
     "Relaxed",
@@ -31,5 +32,6 @@ __all__ = [
     "lp_tightened",
     "milp_tightened",
     "optimize_combination",
+    "register_bound",
     "upper_bound",
 ]

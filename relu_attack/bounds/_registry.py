@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack._names import one_of
+from relu_attack._registry import Registry
 from relu_attack.bounds._alpha_crown import alpha_crown
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._concretization import bounding_ends
@@ -22,7 +23,7 @@ from relu_attack.network import Network
 from relu_attack.problem import Problem
 
 
-class Method(Protocol):
+class BoundFunction(Protocol):
     """Bounds objective rows over a set or a batch of sets, as `bound_rows` does."""
 
     def __call__(
@@ -45,7 +46,7 @@ def _rest(domain: Domain, first: int, dtype: torch.dtype) -> tuple[torch.Tensor,
     return lower[first:], upper[first:]
 
 
-def _one_by_one(bound: _ByPrograms) -> Method:
+def _one_by_one(bound: _ByPrograms) -> BoundFunction:
     """Make a method of one that takes one set at a time."""
 
     def bound_each(network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER) -> Bounds:
@@ -65,16 +66,70 @@ def _one_by_one(bound: _ByPrograms) -> Method:
     return bound_each
 
 
-BOUNDS: dict[str, Method] = {
-    "interval": _interval,
-    "crown": crown,
-    "alpha_crown": alpha_crown,
-    "lp": _one_by_one(lp),
-    "lp_tightened": _one_by_one(lp_tightened),
-}
+@dataclass(frozen=True)
+class BoundMethod:
+    """A method of certified bounds.
 
-IN_FLOAT32 = ("interval", "crown", "alpha_crown")
-"""Methods that can be computed in float32 as well."""
+    Attributes
+    ----------
+    bound
+        Bounds objective rows.
+    in_float32
+        Whether it can be computed in float32 as well.
+    """
+
+    bound: BoundFunction
+    in_float32: bool = False
+
+
+BOUNDS: Registry[BoundMethod] = Registry(
+    "bound method",
+    {
+        "interval": BoundMethod(_interval, in_float32=True),
+        "crown": BoundMethod(crown, in_float32=True),
+        "alpha_crown": BoundMethod(alpha_crown, in_float32=True),
+        "lp": BoundMethod(_one_by_one(lp)),
+        "lp_tightened": BoundMethod(_one_by_one(lp_tightened)),
+    },
+)
+"""Methods of certified bounds by name; `register_bound` adds to them."""
+
+
+def register_bound(name: str, bound: BoundFunction) -> None:
+    """Add a method of certified bounds of your own, for this process.
+
+    `maximize` takes it as ``bound=name``, `output_bounds` and `ReLUOptimizer.bounds` as ``method=name``; configurations
+    and the command take it likewise.
+
+    Parameters
+    ----------
+    name
+        A new name; one that was registered before is replaced.
+    bound
+        ``bound(network, domain, objective, *, deadline)`` returns the `relu_attack.bounds.Bounds` of objective rows
+        over one set or a batch of P sets: rows for all sets (rows, outputs), or one for each set (P, 1, outputs),
+        float64. What it returns is not checked: it must hold in real arithmetic for the weights of the network.
+
+    Raises
+    ------
+    OptionError
+        For a name of the package itself.
+
+    Examples
+    --------
+    >>> import relu_attack as ra
+    >>> from relu_attack.bounds import bound_rows
+    >>> def box_only(network, domain, objective, *, deadline):
+    ...     return bound_rows(network, domain.bounding_box(), objective, "crown", deadline=deadline)
+    >>> ra.register_bound("crown_of_the_box", box_only)
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 1))
+    >>> lower, upper = ra.output_bounds(model, ra.L2Ball(torch.zeros(2), 1.0), "crown_of_the_box")
+    >>> bool(lower <= upper)
+    True
+    """
+    if not callable(bound):
+        raise OptionError(f"bound of {name} must be a function of network, domain and objective, got {bound!r}")
+    BOUNDS.register(name, BoundMethod(bound))
 
 
 def bound_rows(
@@ -116,14 +171,13 @@ def bound_rows(
     OptionError
         For an unknown method, and for what cannot be bounded in float32.
     """
-    one_of(method, BOUNDS, name="bound method")
+    chosen = BOUNDS.find(method)
     if dtype == torch.float64:
-        return BOUNDS[method](network, domain, objective, deadline=deadline)
-    if dtype != torch.float32 or method not in IN_FLOAT32:
-        raise OptionError(
-            f"bounds by {method} in {dtype}: take torch.float64, or torch.float32 with {', '.join(IN_FLOAT32)}"
-        )
-    return BOUNDS[method](*in_single_precision(network, domain, objective), deadline=deadline).double()
+        return chosen.bound(network, domain, objective, deadline=deadline)
+    if dtype != torch.float32 or not chosen.in_float32:
+        able = ", ".join(name for name, other in BOUNDS.items() if other.in_float32)
+        raise OptionError(f"bounds by {method} in {dtype}: take torch.float64, or torch.float32 with {able}")
+    return chosen.bound(*in_single_precision(network, domain, objective), deadline=deadline).double()
 
 
 def bound_problem(

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 # Digits that the table shows, and sets of a batch.
 _DIGITS, _SETS = 6, 20
 
+_KNOWN = ", ".join(BOUNDS.built_in)
+
 
 @dataclass(frozen=True)
-class Row:
+class BoundRow:
     """What is bounded: an output or the objective, in words, and over which set of a batch."""
 
     name: str
@@ -55,7 +57,7 @@ def bounds(
     config: Config,
     method: Annotated[
         list[str] | None,
-        typer.Option(help=f"One of {', '.join(BOUNDS)}; given repeatedly, they are compared. Else the file's bound."),
+        typer.Option(help=f"One of {_KNOWN}; given repeatedly, they are compared. Else the file's bound."),
     ] = None,
     change: Change = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the bounds as JSON here as well.")] = None,
@@ -94,14 +96,14 @@ def _default() -> str:
     return str(inspect.signature(ReLUOptimizer.bounds).parameters["method"].default)
 
 
-def _rows(configuration: Configuration, optimizer: ReLUOptimizer) -> list[Row]:
+def _rows(configuration: Configuration, optimizer: ReLUOptimizer) -> list[BoundRow]:
     """Name what `_bound` bounds, in its order."""
     problem, objective = optimizer.problem, configuration.objective
     named = configuration.outputs or {f"output {index}": "" for index in range(problem.network.outputs)}
     sets, asked = problem.domain.batch or 1, 1 if problem.domain.batch else problem.problems
     objectives = [objective.name] if asked == 1 else [f"{objective.name} {number}" for number in range(asked)]
     entries = [*named.items(), *((name, objective.unit) for name in objectives)]
-    return [Row(name, unit, number) for number in range(sets) for name, unit in entries]
+    return [BoundRow(name, unit, number) for number in range(sets) for name, unit in entries]
 
 
 def _bound(optimizer: ReLUOptimizer, method: str) -> Found:
@@ -125,7 +127,7 @@ def _bound(optimizer: ReLUOptimizer, method: str) -> Found:
     return Found(method, tuple(ranges), ends.sound, seconds)
 
 
-def _to_json(rows: list[Row], found: list[Found], optimizer: ReLUOptimizer) -> dict[str, Any]:
+def _to_json(rows: list[BoundRow], found: list[Found], optimizer: ReLUOptimizer) -> dict[str, Any]:
     def number(value: float) -> float | str:
         return value if math.isfinite(value) else str(value)  # JSON has no infinity
 
@@ -144,13 +146,13 @@ def _to_json(rows: list[Row], found: list[Found], optimizer: ReLUOptimizer) -> d
     return {"domain": type(optimizer.problem.domain).__name__, "methods": methods}
 
 
-def _show(rows: list[Row], found: list[Found], optimizer: ReLUOptimizer) -> None:
+def _show(rows: list[BoundRow], found: list[Found], optimizer: ReLUOptimizer) -> None:
     from rich.console import Console
 
     Console().print(_table(rows, found, optimizer))
 
 
-def _table(rows: list[Row], found: list[Found], optimizer: ReLUOptimizer) -> Table:
+def _table(rows: list[BoundRow], found: list[Found], optimizer: ReLUOptimizer) -> Table:
     from rich.table import Table
 
     domain = optimizer.problem.domain

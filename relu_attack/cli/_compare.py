@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 _WIDE_COLUMNS = 100
 """Of a terminal that has room for every column with the longest names."""
 
+_EVERY = ",".join(METHODS.built_in)
+
 
 @dataclass(frozen=True)
-class Row:
+class ComparedMethod:
     """What became of one method: a result, or the line that says why there is none."""
 
     method: str
@@ -37,7 +39,9 @@ class Row:
 
 def compare(
     config: Config,
-    methods: Annotated[str, typer.Option(metavar="NAMES", help="Which, with commas between.")] = ",".join(METHODS),
+    methods: Annotated[str, typer.Option(metavar="NAMES", help="Which, with commas between.")] = ",".join(
+        METHODS.built_in
+    ),
     time_limit: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Seconds for each; replaces time limit and iterations of the file."),
@@ -79,7 +83,7 @@ def _read_names(text: str) -> list[str]:
 
 def _run_all(
     names: list[str], sense: str, configuration: Configuration, optimizer: ReLUOptimizer, progress: bool
-) -> list[Row]:
+) -> list[ComparedMethod]:
     """Run each method; one that cannot run does not stop the rest, Ctrl-C ends with those that ran."""
     from relu_attack.config import ConfigError
     from relu_attack.result import Status
@@ -89,23 +93,23 @@ def _run_all(
     search = optimizer.maximize if sense == "maximize" else optimizer.minimize
     arguments, own = configuration.arguments(), configuration.options
     shared = {key: value for key, value in arguments.items() if key not in own and key != "method"}
-    rows: list[Row] = []
+    rows: list[ComparedMethod] = []
     for name in names:
         # The options of a file are those of its method.
         options = own if name == configuration.method else {}
         if progress:
             say(name)
         try:
-            rows.append(Row(name, search(method=name, **shared, **options, progress=progress)))
+            rows.append(ComparedMethod(name, search(method=name, **shared, **options, progress=progress)))
         except ReLUAttackError as reason:
-            rows.append(Row(name, error=str(reason)))
+            rows.append(ComparedMethod(name, error=str(reason)))
             continue
         if rows[-1].result is not None and rows[-1].result.status is Status.INTERRUPTED:
             break
     return rows
 
 
-def _best(rows: list[Row], sense: str) -> str | None:
+def _best(rows: list[ComparedMethod], sense: str) -> str | None:
     """Return the method with the best feasible value; of equal ones that with the smallest gap, then the quickest."""
     sign = 1.0 if sense == "maximize" else -1.0
     found = [
@@ -116,7 +120,7 @@ def _best(rows: list[Row], sense: str) -> str | None:
     return min(found)[-1] if found else None
 
 
-def _to_json(rows: list[Row], sense: str, best: str | None) -> dict[str, Any]:
+def _to_json(rows: list[ComparedMethod], sense: str, best: str | None) -> dict[str, Any]:
     from relu_attack.io import summarize
 
     methods = [
@@ -126,7 +130,7 @@ def _to_json(rows: list[Row], sense: str, best: str | None) -> dict[str, Any]:
 
 
 def _show(
-    rows: list[Row], sense: str, configuration: Configuration, optimizer: ReLUOptimizer, best: str | None
+    rows: list[ComparedMethod], sense: str, configuration: Configuration, optimizer: ReLUOptimizer, best: str | None
 ) -> None:
     from rich.console import Console
     from rich.table import Table

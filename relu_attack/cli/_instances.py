@@ -49,7 +49,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Row:
+class InstanceRow:
     """A line of the results; `result` is a word of the competition or ``error``."""
 
     onnx: str
@@ -83,7 +83,7 @@ class Row:
             return False
 
 
-COLUMNS = [field.name for field in fields(Row)]
+COLUMNS = [field.name for field in fields(InstanceRow)]
 IDENTITY_COLUMNS = len(fields(Identity))
 
 
@@ -109,7 +109,7 @@ def read_instances(path: Path, timeout: float | None) -> list[Instance]:
     return found
 
 
-def read_results(path: Path) -> dict[tuple[str, str], Row]:
+def read_results(path: Path) -> dict[tuple[str, str], InstanceRow]:
     """Return the results of an earlier run by their files; a line that was not written to its end is left out.
 
     Files of earlier versions, which do not say what content they are of, are read as well.
@@ -119,11 +119,11 @@ def read_results(path: Path) -> dict[tuple[str, str], Row]:
     lines = [line for _, line in read_rows(path)]
     if not lines or lines[0] not in (COLUMNS, COLUMNS[:-IDENTITY_COLUMNS]):
         raise FileFormatError(f"{path} holds no results of verify-all: its first line must be {','.join(COLUMNS)}")
-    rows = [Row(*line) for line in lines[1:] if len(line) == len(lines[0])]
+    rows = [InstanceRow(*line) for line in lines[1:] if len(line) == len(lines[0])]
     return {row.key: row for row in rows if row.result in COUNTED}
 
 
-def write_results(path: Path, rows: Iterable[Row]) -> None:
+def write_results(path: Path, rows: Iterable[InstanceRow]) -> None:
     """Write the head and the rows; the file is whole at any moment."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -14,14 +14,14 @@ from relu_attack.cli._question import load_question, read_changes
 from relu_attack.solvers import METHODS
 
 if TYPE_CHECKING:
-    from relu_attack.cli._answer import Answer
+    from relu_attack.cli._optimization_report import OptimizationReport
 
 Sense: TypeAlias = Literal["maximize", "minimize"]
 
 Config = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A configuration file; configs/README.md says what it holds.")
 ]
-Method = Annotated[str | None, typer.Option(help=f"One of {', '.join(METHODS)}.")]
+Method = Annotated[str | None, typer.Option(help=f"One of {', '.join(METHODS.built_in)}.")]
 Solver = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Solver of the methods over programs: HIGHS, or another that cvxpy has."),
@@ -92,12 +92,12 @@ def command(sense: Sense) -> Callable[..., None]:
     return optimize
 
 
-def _answer(sense: Sense, config: Path, changes: dict[str, Any], progress: bool) -> Answer:
+def _answer(sense: Sense, config: Path, changes: dict[str, Any], progress: bool) -> OptimizationReport:
     """Read the configuration, run it, and return the answer."""
-    from relu_attack.cli._answer import Answer
+    from relu_attack.cli._optimization_report import OptimizationReport
 
     configuration, optimizer = load_question(config, changes, sense)
-    answer = Answer.prepare(sense, configuration, optimizer)
+    answer = OptimizationReport.prepare(sense, configuration, optimizer)
     search = optimizer.maximize if sense == "maximize" else optimizer.minimize
     return answer.found(search(**configuration.arguments(), progress=progress))
 

@@ -17,7 +17,7 @@ from relu_attack.cli._verify import WORDS, WholeSeed, check_timeout
 from relu_attack.errors import FileFormatError, ReLUAttackError
 
 if TYPE_CHECKING:
-    from relu_attack.cli._instances import Identity, Instance, Row
+    from relu_attack.cli._instances import Identity, Instance, InstanceRow
 
 
 def verify_all(
@@ -72,18 +72,18 @@ class Run:
 
     def __init__(self, folder: Path, results: Path | None, seed: int) -> None:
         self._folder, self._results, self._seed = folder, results, seed
-        self._rows: dict[tuple[str, str], Row] = {}
+        self._rows: dict[tuple[str, str], InstanceRow] = {}
         self.counts: Counter[str] = Counter()
         self.unwritten = False
 
-    def resume(self, asked: list[Instance]) -> list[Row | None]:
+    def resume(self, asked: list[Instance]) -> list[InstanceRow | None]:
         """Return the row of each instance that an earlier run has answered; write down those that still hold."""
         if self._results is None:
             return [None] * len(asked)
         from relu_attack.cli._instances import Identity, read_results, write_results
 
         self._rows = read_results(self._results)
-        found: list[Row | None] = []
+        found: list[InstanceRow | None] = []
         stale, digests = 0, dict[str, str]()
         for instance in asked:
             row = self._rows.get((instance.onnx, instance.vnnlib))
@@ -133,9 +133,9 @@ def in_words(counts: Counter[str]) -> str:
     return ", ".join(f"{counts[word]} {word}" for word in (*WORDS.values(), "error"))
 
 
-def _row(instance: Instance, folder: Path, seed: int, identity: Identity) -> Row | None:
+def _row(instance: Instance, folder: Path, seed: int, identity: Identity) -> InstanceRow | None:
     """Verify one instance; None if the user interrupts."""
-    from relu_attack.cli._instances import Row
+    from relu_attack.cli._instances import InstanceRow
     from relu_attack.io import verify_files
 
     named = (instance.onnx, instance.vnnlib, f"{instance.timeout:g}")
@@ -144,13 +144,13 @@ def _row(instance: Instance, folder: Path, seed: int, identity: Identity) -> Row
     except KeyboardInterrupt:
         return None
     except ReLUAttackError as reason:
-        return Row(*named, result="error", message=" ".join(str(reason).split()), **vars(identity))
+        return InstanceRow(*named, result="error", message=" ".join(str(reason).split()), **vars(identity))
     except Exception as reason:  # whatever is wrong with one instance, the others are to be run
         message = " ".join(f"{type(reason).__name__}: {reason}".split())
-        return Row(*named, result="error", message=message, **vars(identity))
+        return InstanceRow(*named, result="error", message=message, **vars(identity))
     if answer.interrupted:
         return None
-    return Row(
+    return InstanceRow(
         *named,
         result=WORDS[answer.verdict],
         seconds=f"{answer.runtime:.3f}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
@@ -14,7 +13,6 @@ from torch import nn
 
 from relu_attack._limits import COUNT, RESTARTS, SEED, THREADS
 from relu_attack._names import suggest
-from relu_attack.api import ReLUOptimizer
 from relu_attack.bounds import BOUNDS
 from relu_attack.config._base import Real, Section, Whole, problem, read_names
 from relu_attack.config._domains import BallSection, DomainSection, PolytopeSection
@@ -33,7 +31,7 @@ from relu_attack.errors import OptionError, ReLUAttackError
 from relu_attack.network import lower
 from relu_attack.objectives import Objective
 from relu_attack.output_constraints import OutputConstraints
-from relu_attack.solvers import METHODS, STARTS, find_method, make_options
+from relu_attack.solvers import METHODS, STARTS, SearchArguments, find_method, make_options
 
 Part = TypeVar("Part")
 Names: TypeAlias = Annotated[dict[str, str], BeforeValidator(read_names)]
@@ -118,7 +116,7 @@ class Configuration(Section):
     def _fit_method(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "method" not in info.data:  # it is wrong itself
             return options
-        name = info.data["method"] or inspect.signature(ReLUOptimizer.maximize).parameters["method"].default
+        name = info.data["method"] or str(SearchArguments.method)
         known = {entry.name: entry.default for entry in fields(find_method(name).options)}
         wrong = [
             InitErrorDetails(type=problem(f"is no option of {name}; {suggest(key, known)}"), loc=(key,), input=options)

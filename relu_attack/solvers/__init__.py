@@ -1,6 +1,6 @@
 """Methods: how a problem is searched, bounded and solved, and the registry of them by name."""
 
-from relu_attack.solvers._registry import METHODS, find_method, make_options
+from relu_attack.solvers._registry import METHODS, find_method, make_options, register_method
 from relu_attack.solvers._search import SearchArguments, SearchCall
 from relu_attack.solvers.ascent import (
     PPGA,
@@ -19,7 +19,7 @@ from relu_attack.solvers.ascent import (
 )
 from relu_attack.solvers.auto import Auto
 from relu_attack.solvers.branch_and_bound import BranchAndBound, Decision, decide
-from relu_attack.solvers.core import Answer, Budget, Method, MethodOptions, Option, Settings
+from relu_attack.solvers.core import Answer, Budget, Incumbents, Method, MethodOptions, Option, Settings
 from relu_attack.solvers.milp import MILP
 from relu_attack.solvers.region_search import LPWalk, MILPWalk
 
@@ -37,6 +37,7 @@ __all__ = [
     "Budget",
     "Decision",
     "GradientWalk",
+    "Incumbents",
     "LPWalk",
     "MILPWalk",
     "Method",
@@ -54,5 +55,6 @@ __all__ = [
     "find_method",
     "make_options",
     "ppga_lr",
+    "register_method",
     "run_ascent",
 ]

@@ -11,7 +11,7 @@ from relu_attack._checks import LOGGER, ArrayLike
 from relu_attack._deadline import Deadline, Interruption
 from relu_attack._names import one_of
 from relu_attack.bounds import BOUNDS
-from relu_attack.errors import ArgumentError, OptionError
+from relu_attack.errors import ArgumentError, DomainError, OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import Result
 from relu_attack.solvers._registry import METHODS, check_names, find_method, make_options, name_of_method
@@ -126,7 +126,7 @@ class SearchCall:
             dtype=dtype,
             sign=-1.0 if given.minimize else 1.0,
         )
-        self._check_path(problem)
+        self._check_capabilities(problem)
         LOGGER.debug(
             "%s: %d problems of %d inputs and %d units, %s",
             self.name,
@@ -141,8 +141,16 @@ class SearchCall:
         LOGGER.info("%s", result)
         return result
 
-    def _check_path(self, problem: Problem) -> None:
+    def _check_capabilities(self, problem: Problem) -> None:
+        """Raise `OptionError` or `DomainError` where the method cannot do what is asked for; name those that can."""
+        if problem.problems > 1 and not self.method.batches:
+            able = ", ".join(name for name, other in METHODS.items() if other.batches)
+            raise OptionError(f"{self.name} takes one problem at a time, got {problem.problems}; take {able}")
+        if self.method.needs_linear_rows and not problem.domain.is_polyhedral:
+            kind = type(problem.domain).__name__
+            able = ", ".join(name for name, other in METHODS.items() if not other.needs_linear_rows)
+            raise DomainError(f"{self.name} needs a set with linear rows, which {kind} has not; take {able}")
         kinds = ("all", "single") if problem.problems == 1 else ("all",)
         if self.arguments.record_path and self.method.paths not in kinds:
-            able = [known for known, other in METHODS.items() if other.paths in kinds]
-            raise OptionError(f"{self.name} records no path here; record_path works with {', '.join(able)}")
+            able = ", ".join(known for known, other in METHODS.items() if other.paths in kinds)
+            raise OptionError(f"{self.name} records no path here; record_path works with {able}")

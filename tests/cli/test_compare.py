@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from relu_attack import Box, output_bounds
 from relu_attack.cli import app
-from relu_attack.cli._compare import Row, _best
+from relu_attack.cli._compare import ComparedMethod, _best
 from relu_attack.io import load_model, save_model
 from relu_attack.solvers import METHODS
 from tests.problems import random_network
@@ -156,4 +156,4 @@ def test_names_that_are_no_methods_are_wrong_usage(folder: Path, methods: str, w
 
 
 def test_nothing_is_best_where_nothing_ran() -> None:
-    assert _best([Row("ppga", error="no")], "maximize") is None
+    assert _best([ComparedMethod("ppga", error="no")], "maximize") is None

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 import relu_attack as ra
-from relu_attack.bounds import bound_rows
-from relu_attack.bounds._registry import IN_FLOAT32
+from relu_attack.bounds import BOUNDS, bound_rows
 from relu_attack.bounds._single_precision import in_single_precision
 from relu_attack.network import lower
 from tests import exact
 from tests.laws.test_bounds import assert_contains, canceling_network, random_box
 from tests.laws.test_crown import points_of_box
 from tests.problems import random_network
+
+IN_FLOAT32 = [name for name, method in BOUNDS.items() if method.in_float32]
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from relu_attack._registry import PLUGINS
 from relu_attack.errors import OptionError
 from relu_attack.network.lowering import (
     _activation,
@@ -43,6 +44,7 @@ _specs: dict[type[nn.Module], LayerSpec] = {layer: spec for spec in BUILT_IN for
 
 def layer_specs() -> Mapping[type[nn.Module], LayerSpec]:
     """Return the family of each supported torch module, registered ones included."""
+    PLUGINS.load()
     return _specs
 
 
@@ -52,6 +54,9 @@ def find_rule(module: nn.Module) -> Rule | None:
     A subclass of a supported module has its rule only if it inherits the very same forward.
     """
     known = next((base for base in type(module).__mro__ if base in _specs), None)
+    if known is None and type(module).__module__.partition(".")[0] != "torch":
+        PLUGINS.load()
+        known = next((base for base in type(module).__mro__ if base in _specs), None)
     return _specs[known].rule if known is not None and type(module).forward is known.forward else None
 
 

@@ -112,7 +112,7 @@ def auto(
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
     with torch.inference_mode():
-        search = _Search.create(incumbents, options, settings, make_ascent)
+        search = _AutoSearch.create(incumbents, options, settings, make_ascent)
     if search is None:
         return incumbents.answer(settings.budget.spent(0) or Status.TIME_LIMIT, 0)
     status = Status.FEASIBLE
@@ -125,7 +125,7 @@ def auto(
 
 
 @dataclass(eq=False)
-class _Search:
+class _AutoSearch:
     incumbents: Incumbents
     options: Auto
     settings: Settings
@@ -144,7 +144,9 @@ class _Search:
     gained_at: int = 0
 
     @staticmethod
-    def create(incumbents: Incumbents, options: Auto, settings: Settings, make_ascent: MakeAscent) -> _Search | None:
+    def create(
+        incumbents: Incumbents, options: Auto, settings: Settings, make_ascent: MakeAscent
+    ) -> _AutoSearch | None:
         """Make the walkers; None where the time is too short for one step of one of each problem."""
         wanted = ScaledProblem.create(
             incumbents.problem,
@@ -158,7 +160,7 @@ class _Search:
             return None
         generator = torch.Generator(settings.device).manual_seed(settings.seed)
         starts = starting_points(scaled, kind=settings.starts, x0=settings.x0, generator=generator, seed=settings.seed)
-        return _Search(incumbents, options, settings, make_ascent(scaled, starts, generator), scaled)
+        return _AutoSearch(incumbents, options, settings, make_ascent(scaled, starts, generator), scaled)
 
     @property
     def problems(self) -> range:

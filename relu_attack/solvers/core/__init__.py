@@ -11,6 +11,7 @@ from relu_attack.solvers.core._settings import (
     MethodOptions,
     Option,
     Settings,
+    Solve,
     Starts,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "Option",
     "Recorder",
     "Settings",
+    "Solve",
     "Starts",
     "check_result",
     "choose",

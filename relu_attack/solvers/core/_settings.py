@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -132,6 +132,12 @@ class Method:
         Default number of walkers.
     paths
         Which problems path recording supports: ``"all"``, ``"single"`` or ``"none"``.
+    batches
+        Whether several problems may be searched in one call.
+    needs_linear_rows
+        Whether only sets with linear rows are supported, such as a `Box` or a `Polytope`.
+    certifies
+        Whether the gap is closed by bounds that hold in real arithmetic.
     """
 
     solve: Solve
@@ -140,7 +146,10 @@ class Method:
     time_limit: float | None = None
     counts: bool = True
     restarts: int = 64
-    paths: str = "all"
+    paths: Literal["all", "single", "none"] = "all"
+    batches: bool = True
+    needs_linear_rows: bool = False
+    certifies: bool = False
 
     def budget(
         self,

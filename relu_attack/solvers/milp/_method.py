@@ -126,7 +126,7 @@ def milp(
     1811.01988) are added where they lower the root's bound.
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="incumbents")
-    search = _Search(incumbents, options, settings_for_each(problem, settings), walk, polish, stop)
+    search = _MilpSearch(incumbents, options, settings_for_each(problem, settings), walk, polish, stop)
     status = Status.FEASIBLE
     try:
         for index in range(problem.problems):
@@ -146,7 +146,7 @@ def milp(
 
 
 @dataclass(frozen=True, eq=False)
-class _Search:
+class _MilpSearch:
     incumbents: Incumbents
     options: MILP
     settings: Sequence[Settings]

@@ -20,7 +20,7 @@ from relu_attack.result import Result
 
 
 @dataclass(frozen=True)
-class Answer:
+class OptimizationReport:
     """A configuration, its optimizer, and once it is found the result with its recipe."""
 
     sense: str
@@ -30,7 +30,7 @@ class Answer:
     _result: Result | None = None
 
     @staticmethod
-    def prepare(sense: str, configuration: Configuration, optimizer: ReLUOptimizer) -> Answer:
+    def prepare(sense: str, configuration: Configuration, optimizer: ReLUOptimizer) -> OptimizationReport:
         """Do before the search what may fail, so that no search is in vain."""
         report, outputs = configuration.report, optimizer.problem.network.outputs
         if isinstance(report, ImagesReport) and report.classes is not None and len(report.classes) != outputs:
@@ -40,9 +40,9 @@ class Answer:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
         reference = find_reference(configuration, optimizer.problem, largest=sense == "maximize")
-        return Answer(sense, configuration, optimizer, reference)
+        return OptimizationReport(sense, configuration, optimizer, reference)
 
-    def found(self, result: Result) -> Answer:
+    def found(self, result: Result) -> OptimizationReport:
         """Return the answer with its result."""
         return replace(self, _result=result)
 
