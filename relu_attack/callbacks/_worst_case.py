@@ -52,7 +52,7 @@ class WorstCaseMonitor(Monitor[WorstInputs]):
         As in `worst_case`; for a `radius` only.
     method
         One of `ReLUOptimizer.maximize`, ``"auto"`` by default; for a `radius` one of `worst_case`,
-        ``"steepest_ascent"`` by default.
+        ``"auto"`` by default.
     restarts, iterations, time_limit
         Walkers, steps of each of them (`iterations` of `maximize`), and seconds for each search. Over a domain the time
         is one second where neither steps nor a time are given; near samples there are 10 walkers of 40 steps each.

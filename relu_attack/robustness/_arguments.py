@@ -20,7 +20,7 @@ class AttackArguments:
     norm: str = "linf"
     clip: Clip | None = (0.0, 1.0)
     targets: Classes | str = "all"
-    method: str = "steepest_ascent"
+    method: str = "auto"
     restarts: int | None = None
     iterations: int = 40
     time_limit: float | None = None
@@ -35,7 +35,7 @@ class AttackArguments:
 
 def read_options(method: str, restarts: int | None, iterations: int, time_limit: float | None, seed: int) -> Budget:
     """Check options of `worst_case`, and return what it may spend; raise `OptionError` for one that cannot be used."""
-    one_of(method, ASCENTS, name="method")
+    one_of(method, ("auto", *ASCENTS), name="method")
     for name, value, least in (("restarts", restarts, 1), ("iterations", iterations, 1), ("seed", seed, 0)):
         if value is not None or name != "restarts":
             whole_number(value, name=name, least=least, error=OptionError)

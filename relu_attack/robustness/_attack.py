@@ -73,7 +73,8 @@ def worst_case(
         The classes that the search goes for: ``"all"`` wrong ones, the ``"runner_up"`` at the sample, or classes of
         your own, (samples,) or (samples, k). They direct the search; the margin is over all wrong classes in any case.
     method
-        ``"steepest_ascent"``, or one of the walks of `maximize`: ``"gradient_walk"``, ``"ppga"``, ``"ppga_lr"``.
+        ``"auto"``: ``"steepest_ascent"`` and, where a time limit leaves time after it, ``"annealed_ascent"`` in turn.
+        Or one of these two alone, or a walk of `maximize`: ``"gradient_walk"``, ``"ppga"``, ``"ppga_lr"``.
     restarts
         Walkers for each sample, 10 by default; with a `time_limit`, as many as there is time.
     iterations
@@ -159,7 +160,8 @@ def worst_case(
             label=classes,
             chosen=read_targets(targets, classes, logits),
             network=classifier.walking(dtype if dtype == torch.float64 else torch.float32),
-            compose=ASCENTS[method],
+            compose=ASCENTS["steepest_ascent" if method == "auto" else method],
+            mixed=method == "auto",
             restarts=restarts,
             steps=iterations,
             seed=seed,

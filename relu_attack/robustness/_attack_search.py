@@ -16,7 +16,8 @@ from relu_attack.errors import SolverError
 from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.robustness._classifier import Classifier
-from relu_attack.robustness._compositions import Compose, attack_problem
+from relu_attack.robustness._compositions import ASCENTS, Compose, attack_problem
+from relu_attack.robustness._each_sample import search_sample
 from relu_attack.robustness._incumbents import SampleIncumbents
 from relu_attack.robustness._samples import Sets
 from relu_attack.solvers import Budget, run_ascent
@@ -24,6 +25,14 @@ from relu_attack.solvers import Budget, run_ascent
 # Walkers of a sample in one round at most, and numbers in the points of all walkers that walk at once: few enough to
 # stay near the processor, enough to fill a graphics card.
 _MAX_WALKERS = 8
+# Seconds for each sample that still waits from which on it is searched on its own: some hundred steps of walkers of
+# a network with a million weights.
+_SECONDS_A_SAMPLE = 0.5
+# Margin from which on a sample counts as broken, with room for what the model itself rounds otherwise than the chain.
+_BROKEN = 1e-4
+# Steps of the first annealed round, over those of a walker: of 40 they are 140, its first three excursions. And of the
+# last one, after which there is another round of it.
+_FIRST_ANNEALED_SHARE, _MAX_ANNEALED_SHARE = 3.5, 56.0
 # Multiplications that take less than the clock may wait, a tenth of a second of one core.
 _QUICK = 2**30
 _MAX_NUMBERS = {"cpu": 2**19, "cuda": 2**25}
@@ -42,7 +51,9 @@ class AttackSearch:
     network
         The chain in the walk's dtype, on its device.
     compose
-        Composes the ascent.
+        Composes the ascents.
+    mixed
+        Whether annealed ascents take turns with them where there is no number of walkers.
     restarts
         Walkers for each sample; None for as many as there is time.
     steps
@@ -61,6 +72,7 @@ class AttackSearch:
     chosen: Tensor
     network: Network
     compose: Compose
+    mixed: bool
     restarts: int | None
     steps: int
     seed: int
@@ -89,10 +101,15 @@ class AttackSearch:
         generator = torch.Generator().manual_seed(self.seed)
         unit = _unit_ball(self.sets.norm, self.sets.center.shape[1])
         try:
-            for walkers, share in restart_schedule(self.restarts):
+            for each in restart_schedule(self.restarts, mixed=self.mixed):
+                walkers = each.walkers
                 if not bool(waiting.any()):
                     return Status.FEASIBLE, evaluations
-                steps = max(round(self.steps * share), 1)
+                if each.annealed and self.budget.left() >= _SECONDS_A_SAMPLE * int(waiting.sum()):
+                    status, more = self._search_each(worst, waiting)
+                    return status, evaluations + more
+                steps = max(round(self.steps * each.share), 1)
+                compose = ASCENTS["annealed_ascent"] if each.annealed else self.compose
                 offsets = _offsets(unit, walkers, generator).to(self.network.device, self.network.dtype)
                 for part in torch.nonzero(waiting)[:, 0].split(self._at_once(len(walkers))):
                     left = self.budget.left() - reserve
@@ -103,13 +120,40 @@ class AttackSearch:
                     if left <= 0 and not first:
                         return Status.TIME_LIMIT, evaluations
                     budget = self._part(steps, None if first else left)
-                    done, reserve = self._walk(part, walkers, offsets, steps, worst, budget)
+                    done, reserve = self._walk(part, walkers, compose, offsets, steps, worst, budget)
                     evaluations += len(part) * len(walkers) * done
                 if self.stop_at_success:
                     waiting = waiting & (worst.margin <= 0)
         except KeyboardInterrupt:
             return Status.INTERRUPTED, evaluations
         return Status.ITERATION_LIMIT, evaluations
+
+    def _search_each(self, worst: SampleIncumbents, waiting: Tensor) -> tuple[Status, int]:
+        """Search the samples that are waiting one by one, each with its part of the time that is left."""
+        evaluations = 0
+        order = worst.largest_margins.masked_fill(~self.chosen, -torch.inf).argsort(1, descending=True)
+        index = torch.nonzero(waiting)[:, 0]
+        for number, sample in enumerate(index.tolist()):
+            sets, label = self.sets.at(index[number : number + 1]), self.label[sample : sample + 1]
+            points, more, _ = search_sample(
+                self.classifier.network,
+                sets.domain.single(0),
+                int(label),
+                order[sample, : int(self.chosen[sample].sum())].tolist(),
+                x0=worst.x[sample],
+                budget=self.budget.part(seconds=self.budget.left() / (len(index) - number)),
+                seed=self.seed,
+                goal=_BROKEN if self.stop_at_success else math.inf,
+                device=self.network.device,
+                dtype=self.network.dtype,
+            )
+            evaluations += more
+            for point in points:
+                inside = sets.project(point)
+                worst.offer(index[number : number + 1], inside, self.classifier.logits(inside), self.label)
+            if self.budget.interruption.happened:
+                return Status.INTERRUPTED, evaluations
+        return Status.TIME_LIMIT if self.budget.left() == 0 else Status.FEASIBLE, evaluations
 
     def _part(self, steps: int, seconds: float | None) -> Budget:
         """Return the budget of an ascent: so many steps, and seconds if they are limited."""
@@ -121,7 +165,14 @@ class AttackSearch:
         return max(numbers // (walkers * self.network.inputs), 1)
 
     def _walk(
-        self, part: Tensor, walkers: range, offsets: Tensor, steps: int, worst: SampleIncumbents, budget: Budget
+        self,
+        part: Tensor,
+        walkers: range,
+        compose: Compose,
+        offsets: Tensor,
+        steps: int,
+        worst: SampleIncumbents,
+        budget: Budget,
     ) -> tuple[int, float]:
         """Walk for some samples, and offer what is found.
 
@@ -137,7 +188,7 @@ class AttackSearch:
         with torch.inference_mode():
             starts = walking.starts(offsets)
             generator = torch.Generator(starts.device).manual_seed(self.seed + walkers.start)
-            ascent = self.compose(problem, starts, generator, steps)
+            ascent = compose(problem, starts, generator, steps)
             outcome = run_ascent(ascent, budget)
         if not all_finite(ascent.incumbent_value):
             raise SolverError(f"the walk met no finite margin: the model overflows {starts.dtype}; scale its weights")
@@ -163,24 +214,60 @@ def _offsets(unit: Domain, walkers: range, generator: torch.Generator) -> Tensor
     return torch.cat([draw(1, generator=generator) for draw in draws])
 
 
-def restart_schedule(restarts: int | None) -> Iterator[tuple[range, float]]:
-    """Yield the walkers of each round, and the share of the steps that they do.
+@dataclass(frozen=True)
+class Round:
+    """One round of walkers.
 
-    First one walker, which breaks the easy samples, then as many as there were before. Where others follow, the first
-    two do a quarter and half of the steps, so that every sample has been walked for early.
+    Attributes
+    ----------
+    walkers
+        Their numbers.
+    share
+        Their steps, as a share of those of a walker.
+    annealed
+        Whether they ascend by annealed steps with crossover instead of the method of the attack.
+    """
+
+    walkers: range
+    share: float = 1.0
+    annealed: bool = False
+
+
+def restart_schedule(restarts: int | None, *, mixed: bool = False) -> Iterator[Round]:
+    """Yield the rounds of an attack: one walker, then as many again in each round, up to some.
+
+    The first walker breaks the easy samples. Where others follow, the first two do a quarter and half of the steps, so
+    that every sample has been attacked early.
+
+    Parameters
+    ----------
+    restarts
+        Walkers for each sample; None for rounds without end.
+    mixed
+        Whether every second round without end is one of annealed ascent, with twice the steps of the one before: what
+        short steep walks did not break, long smoothed ones may.
 
     Examples
     --------
-    >>> list(restart_schedule(6))
+    >>> import itertools
+    >>> [(each.walkers, each.share) for each in restart_schedule(6)]
     [(range(0, 1), 0.25), (range(1, 2), 0.5), (range(2, 4), 1.0), (range(4, 6), 1.0)]
     >>> list(restart_schedule(1))
-    [(range(0, 1), 1.0)]
+    [Round(walkers=range(0, 1), share=1.0, annealed=False)]
+    >>> rounds = itertools.islice(restart_schedule(None, mixed=True), 4, 8)
+    >>> [(each.walkers, each.share, each.annealed) for each in rounds]
+    [(range(8, 16), 3.5, True), (range(16, 24), 1.0, False), (range(24, 32), 7.0, True), (range(32, 40), 1.0, False)]
     """
-    begun = 0
+    begun, share = 0, _FIRST_ANNEALED_SHARE
     while restarts is None or begun < restarts:
         end = begun + min(max(begun, 1), _MAX_WALKERS)
         end = end if restarts is None else min(end, restarts)
-        yield range(begun, end), 1.0 if restarts == 1 else min(0.25 * 2**begun, 1.0)
+        annealed = mixed and restarts is None and begun % (2 * _MAX_WALKERS) == _MAX_WALKERS
+        if annealed:
+            yield Round(range(begun, end), share, annealed=True)
+            share = min(2 * share, _MAX_ANNEALED_SHARE)
+        else:
+            yield Round(range(begun, end), 1.0 if restarts == 1 else min(0.25 * 2.0 ** min(begun, 2), 1.0))
         begun = end
 
 

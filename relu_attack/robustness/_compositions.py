@@ -18,6 +18,7 @@ from relu_attack.solvers import (
     RandomRestart,
     SteepestStep,
     TargetedMargin,
+    annealed_ascent,
     compose,
 )
 
@@ -29,6 +30,10 @@ def _steepest_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Ge
     return Ascent(problem, starts, SteepestStep(steps), RandomRestart(), generator, window=steps)
 
 
+def _annealed_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator, steps: int) -> Ascent:
+    return annealed_ascent(problem, starts, generator)
+
+
 def _walk(options: GradientWalk) -> Compose:
     def composed(problem: AscentProblem, starts: Tensor, generator: torch.Generator, steps: int) -> Ascent:
         return compose(problem, starts, options, generator)
@@ -38,6 +43,7 @@ def _walk(options: GradientWalk) -> Compose:
 
 ASCENTS: dict[str, Compose] = {
     "steepest_ascent": _steepest_ascent,
+    "annealed_ascent": _annealed_ascent,
     "gradient_walk": _walk(GradientWalk()),
     "ppga": _walk(PPGA()),
     # An attack has some tens of steps: walkers are looked at twice as often as in a long search.

@@ -16,10 +16,11 @@ from relu_attack.solvers.ascent import (
     compose,
     ppga_lr,
     run_ascent,
+    search,
 )
 from relu_attack.solvers.auto import Auto
 from relu_attack.solvers.branch_and_bound import BranchAndBound, Decision, decide
-from relu_attack.solvers.core import Answer, Budget, Incumbents, Method, MethodOptions, Option, Settings
+from relu_attack.solvers.core import Answer, Budget, Incumbents, Method, MethodOptions, Option, Settings, choose
 from relu_attack.solvers.milp import MILP
 from relu_attack.solvers.region_search import LPWalk, MILPWalk
 
@@ -50,6 +51,7 @@ __all__ = [
     "SteepestStep",
     "TargetedMargin",
     "annealed_ascent",
+    "choose",
     "compose",
     "decide",
     "find_method",
@@ -57,4 +59,5 @@ __all__ = [
     "ppga_lr",
     "register_method",
     "run_ascent",
+    "search",
 ]

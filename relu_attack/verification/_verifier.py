@@ -21,13 +21,19 @@ from relu_attack.solvers import Budget, Decision
 from relu_attack.specification import Clause
 from relu_attack.verification._claim import Claim
 from relu_attack.verification._reference_model import Original
-from relu_attack.verification._witness import Witness, examine, first_witness, walk
+from relu_attack.verification._witness import Witness, examine, first_witness, search_longer, walk
 
 BOUNDS = ("interval", "crown")
 """Methods of bounds that are tried before anything else, the cheapest first."""
 
 _BOUND_SHARE = 0.5
 """Share of the time that is left which such a method may take."""
+
+_SHORT_TRY, _SHORT_TRY_ALONE = 0.25, 0.1
+"""Share of the time for a first, short try of branch and bound: of all claims, or of a single one."""
+
+_LONGER_SEARCH = 1 / 8
+"""Share of the time of a claim that is still open for a longer search for a witness."""
 
 _DEEPER = 12
 """How many times a search aims deeper because the model itself did not confirm what the chain found."""
@@ -148,14 +154,20 @@ def settle(
             _log(findings, method)
         _walk(original, [finding for finding in findings if finding.open], budget=budget, seed=seed)
         _log(findings, "walks")
-        for share in (0.25, 1.0):
-            # One claim that is hard must not take the time of the others: all have a short try, then a long one.
+        # One hard claim must not take the time of the others: all have a short try, then a long one. What a short try
+        # leaves open is worth a longer search for witnesses.
+        alone = sum(finding.open for finding in findings) == 1
+        for share in (_SHORT_TRY_ALONE if alone else _SHORT_TRY, 1.0):
             pending = [finding for finding in findings if finding.open and finding.stopped in (None, Status.TIME_LIMIT)]
             for place, finding in enumerate(pending):
                 if budget.left() == 0 or (first and any(finding.witness is not None for finding in findings)):
                     return findings
-                alone = len(pending) == 1
-                part = budget if alone else budget.part(seconds=share * budget.left() / (len(pending) - place))
+                part = budget.part(seconds=share * budget.left() / (len(pending) - place))
+                if share == 1.0:
+                    _search_longer(original, finding, budget=part, seed=seed)
+                    _log(findings, "a longer search")
+                    if not finding.open:
+                        continue
                 _branch(original, finding, decide, budget=part, progress=progress)
                 _log(findings, "branch and bound")
     except KeyboardInterrupt:
@@ -178,6 +190,15 @@ def _walk(original: Original, findings: Sequence[Finding], *, budget: Budget, se
         witness = first_witness(original, finding.claim, points.to("cpu", torch.float64))
         if witness is not None:
             finding.falsified(witness, "walk")
+
+
+def _search_longer(original: Original, finding: Finding, *, budget: Budget, seed: int) -> None:
+    """Look for a witness in a share of the time of a claim that walks and a short try left open."""
+    part = budget.part(seconds=_LONGER_SEARCH * budget.left())
+    points = search_longer(original.network, finding.claim, budget=part, seed=seed)
+    witness = first_witness(original, finding.claim, points.to("cpu", torch.float64))
+    if witness is not None:
+        finding.falsified(witness, "auto")
 
 
 def _bound(network: Network, findings: Sequence[Finding], method: str, *, deadline: Deadline) -> None:

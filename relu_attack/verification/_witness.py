@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from relu_attack.errors import SolverError
 from relu_attack.network import Network, with_constraint_violations
 from relu_attack.problem import Problem
 from relu_attack.result import Status
-from relu_attack.solvers import PPGALR, Budget, Settings, ppga_lr
+from relu_attack.solvers import PPGALR, Auto, Budget, Settings, find_method, ppga_lr
 from relu_attack.verification._claim import Claim
 from relu_attack.verification._reference_model import Original
 
@@ -81,20 +82,10 @@ def walk(network: Network, claims: Sequence[Claim], *, budget: Budget, seed: int
             found.extend(claim.domain.center()[None] for claim in group)
             continue
         problem = _problem(network, domain, group)
-        settings = Settings(
-            budget=budget.part(seconds=budget.left() / 4, iterations=_STEPS),
-            restarts=max(min(_WALKERS, _LOOKS // (problem.problems * problem.network.outputs)), 1),
-            seed=seed,
-            x0=None,
-            starts="mixed",
-            bound="interval",
-            progress=False,
-            record_path=False,
-            device=torch.device("cpu"),
-            dtype=torch.float32,
-        )
+        restarts = max(min(_WALKERS, _LOOKS // (problem.problems * problem.network.outputs)), 1)
+        part = budget.part(seconds=budget.left() / 4, iterations=_STEPS)
         try:
-            answer = ppga_lr(problem, PPGALR(), settings)
+            answer = ppga_lr(problem, PPGALR(), _settings(part, restarts=restarts, seed=seed))
         except SolverError:  # values overflow float32; the search that follows computes in float64
             found.extend(claim.domain.center()[None] for claim in group)
             continue
@@ -102,6 +93,41 @@ def walk(network: Network, claims: Sequence[Claim], *, budget: Budget, seed: int
             raise KeyboardInterrupt
         found.extend(answer.candidates.clone())
     return found
+
+
+def search_longer(network: Network, claim: Claim, *, budget: Budget, seed: int) -> Tensor:
+    """Search for a witness against one claim as `maximize` does; return the best points, (points, inputs).
+
+    Deep networks have witnesses that no number of short walks finds: annealed ascent and linear programs over linear
+    regions do.
+    """
+    problem = replace(_problem(network, claim.domain, [claim]), batched=False)
+    method = find_method("auto")
+    try:
+        # A sum of excesses is at most 0, and 0 where no row is violated.
+        settings = _settings(budget, restarts=method.restarts, seed=seed, goal=0.0)
+        answer = method.solve(problem, Auto(exact_units=0), settings)
+    except SolverError:  # as above
+        return claim.domain.center()[None]
+    if answer.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return answer.candidates[0].clone()
+
+
+def _settings(budget: Budget, *, restarts: int, seed: int, goal: float = math.inf) -> Settings:
+    return Settings(
+        budget=budget,
+        restarts=restarts,
+        seed=seed,
+        x0=None,
+        starts="mixed",
+        bound="interval",
+        progress=False,
+        record_path=False,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        goal=goal,
+    )
 
 
 def _batches(claims: Sequence[Claim]) -> list[tuple[Domain, Sequence[Claim]]]:

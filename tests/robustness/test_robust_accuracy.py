@@ -150,7 +150,7 @@ def test_a_record_of_a_model_that_reads_something_else_is_refused(
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ({"iterations": 2}, {"steps": 3}),
+        ({"iterations": 2}, {"iterations": 3}),
         ({"certify": False}, {"certify": True}),
         ({}, {"norm": "l2"}),
         ({"clip": (torch.zeros(5), 1.0)}, {"clip": (torch.full((5,), -1.0), 1.0)}),
@@ -160,7 +160,7 @@ def test_a_record_of_a_model_that_reads_something_else_is_refused(
 )
 def test_a_record_of_other_options_is_refused(first: Any, second: Any, tmp_path: Path) -> None:
     record = {"resume": tmp_path / "record.json", "progress": False}
-    common = {"steps": 4, "restarts": 1}
+    common = {"iterations": 4, "restarts": 1}
     ra.robust_accuracy(model(), batches(), 0.02, **record, **{**common, **first})
     with pytest.raises(ra.OptionError, match=next(iter(second))):
         ra.robust_accuracy(model(), batches(), 0.02, **record, **{**common, **second})
@@ -169,7 +169,7 @@ def test_a_record_of_other_options_is_refused(first: Any, second: Any, tmp_path:
 def test_a_default_that_is_written_out_is_the_same_option(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     ra.robust_accuracy(model(), interrupted_before(2), 0.02, resume=record, progress=False)
-    options = {"norm": "linf", "clip": (0.0, 1.0), "steps": 40, "seed": 0}
+    options = {"norm": "linf", "clip": (0.0, 1.0), "iterations": 40, "seed": 0}
     assert ra.robust_accuracy(model(), batches(), 0.02, resume=record, progress=False, **options).complete
 
 

@@ -318,7 +318,7 @@ def test_classes_that_came_closer_get_more_walkers() -> None:
         ({"targets": "nearest"}, ra.ObjectiveError, "targets is 'nearest'; it must be 'all', 'runner_up' or classes"),
         ({"targets": [1, 2]}, ra.ObjectiveError, "targets has shape .2,. for 7 samples"),
         ({"norm": "l3"}, ra.OptionError, "norm is 'l3'; it must be one of linf, l2, l1"),
-        ({"method": "magic"}, ra.OptionError, "method is 'magic'; it must be one of steepest_ascent"),
+        ({"method": "magic"}, ra.OptionError, "method is 'magic'; it must be one of auto, steepest_ascent"),
         ({"iterations": 0}, ra.OptionError, "iterations must be a whole number of at least 1, got 0"),
         ({"restarts": 1.5}, ra.OptionError, "restarts must be a whole number"),
         ({"time_limit": -1.0}, ra.OptionError, "time_limit must be a positive number"),

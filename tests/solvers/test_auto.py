@@ -111,7 +111,7 @@ class Counting(Ascent):
 @pytest.mark.parametrize(
     ("domain", "iterations", "renewed"),
     [
-        (Box(0.0, 1.0, shape=(20,)), 1000, True),
+        (Box(0.0, 1.0, shape=(20,)), 2000, True),
         (Box(0.0, 1.0, shape=(20,)), 200, False),  # the budget is spent once they agree
         (L2Ball(torch.full((20,), 0.5), 2.0), 1000, False),  # no program climbs to the top that they agree on
     ],

@@ -136,11 +136,13 @@ class PatternPerturbation(GaussianPerturbation):
             return points
         noise = self._log_uniform(_NOISE)
         disturbed = []
-        for preactivation in network.forward(points).preactivations:
+        evaluation = network.forward(points)
+        _, coefficients = self._problem.target.look(evaluation.outputs)
+        for preactivation in evaluation.preactivations:
             spread = preactivation.std(1, correction=0, keepdim=True)
             normal = torch.empty_like(preactivation).normal_(generator=self._generator)
             disturbed.append(torch.addcmul(preactivation, noise * spread, normal))
-        direction = network.gradient(disturbed)
+        direction = network.gradient(disturbed, coefficients)
         norm = torch.linalg.vector_norm(direction, dim=1, keepdim=True)
         diagonal = torch.linalg.vector_norm(self._problem.widths, dim=-1).mean()
         # Where the changed pattern has no gradient the walker begins at the point itself.

@@ -70,7 +70,8 @@ def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Dea
         Problems that share a network.
     units, dimension
         The mixed-integer program is tried up to `units` that change their side over the set, where their number or that
-        of the inputs, which together limit how many linear regions there are, is at most `dimension`.
+        of the inputs, which together limit how many linear regions there are, is at most `dimension`. With 0 units
+        there is no exact method at all.
     deadline
         When to stop; units that are not looked at by then count as such that change their side.
 
@@ -80,6 +81,8 @@ def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Dea
     sides closes at once, and it knows whole inputs in all of its bounds; boxes of few inputs come closer where units
     are many, on all random networks that were tried.
     """
+    if units == 0:
+        return ()
     domain, unstable = problem.domain, _unstable_units(problem, deadline)
     names = []
     if choices(domain) <= MOST_INPUTS or unstable <= _SPLIT_UNITS:

@@ -14,11 +14,13 @@ from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
 from relu_attack.solvers.ascent import (
+    PPGALR,
     Ascent,
     MakeAscent,
     ScaledProblem,
     affordable,
     annealed_ascent,
+    compose,
     finalists,
     run_ascent,
     starting_points,
@@ -38,6 +40,9 @@ _STEPS, _PROGRAMS = 200, 50
 # Most of the time that walks take beside exact methods, and steps without a gain from which on it becomes less: more
 # than the first three excursions of a walker have.
 _WALK_SHARE, _PATIENCE = 1 / 3, 150
+# Rounds of walking of which one is of PPGA_LR: its plain gradients lead higher where networks are trained and shallow
+# in effect; on random deep ones they do not, and a tenth of the walking is what they may cost there.
+_COMPANION, _COMPANION_PERIOD, _COMPANION_FIRST = "ppga_lr", 10, 3
 # Relative gain of a best value that counts as one.
 _GAIN = 1e-6
 # Most of the time of the walks that exchanges of whole inputs take.
@@ -67,7 +72,7 @@ class Auto:
     exact_units, exact_dimension
         The exact program is tried up to this number of units that change their side over the set, where that number
         or the number of inputs, which together limit how many linear regions there are, is at most `exact_dimension`.
-        With few inputs branch and bound is, whatever the number of units.
+        With few inputs branch and bound is, whatever the number of units; with `exact_units` 0 neither is.
     bound_share
         Share of the time limit that CROWN, and then its descent, may take, as far as that can be told before.
     program_inputs, program_units
@@ -142,6 +147,8 @@ class _AutoSearch:
     turns: list[Turn] = field(default_factory=list)
     closing: float = 0.0
     gained_at: int = 0
+    companion: Ascent | None = None
+    rounds: int = 0
 
     @staticmethod
     def create(
@@ -254,14 +261,46 @@ class _AutoSearch:
             seconds = self._longest() if not self.turns else min(max(self.walked, FIRST_TURN), self._longest())
             part = budget.part(seconds=seconds, iterations=budget.iterations and steps)
         began = budget.elapsed()
+        self.rounds += 1
+        ascent = self._companion() if self._companion_is_due() else self.ascent
         with torch.inference_mode():
-            outcome = run_ascent(self.ascent, part)
-        self.offer_walkers()
+            outcome = run_ascent(ascent, part)
+        if ascent is self.ascent:
+            self.offer_walkers()
+        else:
+            self._offer_companion(ascent)
         if self.incumbents.steps == 0:
             self._refine_bounds((budget.elapsed() - began) / max(outcome.iterations, 1))
         self.incumbents.step(outcome.iterations)
         if outcome.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
+
+    def _companion_is_due(self) -> bool:
+        """Whether a round is one of PPGA_LR: seldom, but every second one where it holds the best point."""
+        leads = any(self.incumbents.found_by[index] == _COMPANION for index in self.open)
+        return self.rounds % (2 if leads else _COMPANION_PERIOD) == (1 if leads else _COMPANION_FIRST)
+
+    def _companion(self) -> Ascent:
+        """Return the walkers of PPGA_LR, which start where the others did not."""
+        if self.companion is None:
+            settings, seed = self.settings, self.settings.seed + 1
+            generator = torch.Generator(settings.device).manual_seed(seed)
+            with torch.inference_mode():
+                starts = starting_points(
+                    self.scaled, kind=settings.starts, x0=settings.x0, generator=generator, seed=seed
+                )
+                self.companion = compose(self.scaled, starts, PPGALR(), generator)
+        return self.companion
+
+    def _offer_companion(self, ascent: Ascent) -> None:
+        """Offer the best points of PPGA_LR; the weakest walker goes on from what is better than the incumbent."""
+        before = self.incumbents.value.clone()
+        with torch.inference_mode():
+            found = finalists(ascent, self.scaled).clone()
+        self.incumbents.offer_each(found, _COMPANION)
+        values = self.ascent.best_of_walkers()[1]
+        for index in torch.nonzero(self.incumbents.value > before).flatten().tolist():
+            self._inject(index, int(values[index].argmin()), self.incumbents.x[index])
 
     def _refine_bounds(self, per_step: float) -> None:
         limit = self.settings.budget.time_limit

@@ -49,7 +49,7 @@ class Incumbents:
         self.x = torch.zeros(problem.problems, domain.inputs, dtype=domain.dtype, device=domain.device)
         self.value, self.violation = torch.full_like(upper, -torch.inf), torch.full_like(upper, torch.inf)
         self.found_by = [""] * problem.problems
-        self.steps = 0
+        self.steps, self._goal = 0, settings.goal
         self._path: list[Tensor] | None = [] if settings.record_path else None
         self._singles = [problem.single(index) for index in range(problem.problems)]
         self._recorder = Recorder(
@@ -132,7 +132,9 @@ class Incumbents:
         return float(self.violation[index]) <= TOLERANCE
 
     def is_closed(self, index: int, gap: float) -> bool:
-        """Return whether the relative gap of problem `index` is at most `gap`, or the problem is proven infeasible."""
+        """Whether problem `index` is solved: to a relative gap, to the goal, or because nothing is feasible."""
+        if self.is_feasible(index) and float(self.value[index]) >= self._goal:
+            return True
         return self._closes(index, self.upper[index], gap)
 
     def _closes(self, index: int, upper: Tensor, gap: float) -> bool:

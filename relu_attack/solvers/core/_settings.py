@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ _BOUND_SHARE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings common to all methods; `ReLUOptimizer.maximize` documents each of them."""
+    """Settings common to all methods; `ReLUOptimizer.maximize` documents each of them.
+
+    A problem counts as solved once its value reaches `goal`.
+    """
 
     budget: Budget
     restarts: int
@@ -38,6 +42,7 @@ class Settings:
     device: torch.device
     dtype: torch.dtype
     sign: float = field(default=1.0)
+    goal: float = math.inf
 
     def __post_init__(self) -> None:
         if isinstance(self.restarts, bool) or not isinstance(self.restarts, int) or self.restarts < 1:
