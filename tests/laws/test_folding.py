@@ -18,7 +18,7 @@ from relu_attack.problem import Problem
 from relu_attack.robustness._classifier import Normalization
 from relu_attack.rounding import gamma
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
-from relu_attack.solvers.branch_and_bound._search import BoxSearch
+from relu_attack.solvers.branch_and_bound._search import TreeSearch
 from tests.fuzz.networks import KINDS, DrawnNetwork, draw_network
 from tests.fuzz.oracle import Scaled, exact_outputs
 
@@ -157,7 +157,7 @@ def test_a_claim_between_the_chain_and_the_model_is_not_verified(seed: int) -> N
         limit = float(exact)
         limit = limit if Fraction(limit) < exact else math.nextafter(limit, -math.inf)
         # f <= limit is false at x: its negation, f - limit > 0, must stay possible.
-        search = BoxSearch(
+        search = TreeSearch(
             network,
             ra.Box(x, x),
             MinOfRows(row, torch.tensor([-limit], dtype=torch.float64)),

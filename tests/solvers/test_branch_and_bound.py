@@ -16,9 +16,9 @@ from relu_attack.errors import OptionError
 from relu_attack.network import lower
 from relu_attack.solvers.branch_and_bound._decide import decide
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
-from relu_attack.solvers.branch_and_bound._node_bounds import bound_boxes
-from relu_attack.solvers.branch_and_bound._node_queue import Queue
-from relu_attack.solvers.branch_and_bound._nodes import Boxes
+from relu_attack.solvers.branch_and_bound._node_bounds import bound_nodes
+from relu_attack.solvers.branch_and_bound._node_queue import NodeQueue
+from relu_attack.solvers.branch_and_bound._nodes import Nodes
 from relu_attack.solvers.core._budget import Budget
 from tests import exact
 from tests.problems import PROBLEMS, KnownProblem, random_network
@@ -70,7 +70,7 @@ def test_boxes_draw_the_conclusions_of_one_hot_groups_and_lose_no_choice() -> No
     generator = torch.Generator().manual_seed(0)
     for _ in range(200):
         ends = torch.randint(0, 2, (2, 5), generator=generator).double()
-        before = Boxes.root(ends.amin(0), ends.amax(0))
+        before = Nodes.root(ends.amin(0), ends.amax(0))
         after = before.choose(groups)
         inside = ((choices >= before.lower) & (choices <= before.upper)).all(1)
         if len(after) == 0:
@@ -119,7 +119,7 @@ def test_halves_are_nowhere_looser_than_what_they_were_split_from(units: bool) -
     chain = lower(random_network(2, 8, 8, 1, seed=3), (2,)).network
     one = torch.ones(1, 1, dtype=torch.float64)
     bounded = partial(
-        bound_boxes,
+        bound_nodes,
         chain,
         MinOfRows(one, 0 * one[0]),
         Halfspaces.of(SQUARE),
@@ -127,10 +127,10 @@ def test_halves_are_nowhere_looser_than_what_they_were_split_from(units: bool) -
         units=units,
         descent=SlopeOptimizer(iterations=1),
     )
-    boxes = bounded(Boxes.root(SQUARE.lower, SQUARE.upper))
+    boxes = bounded(Nodes.root(SQUARE.lower, SQUARE.upper))
     for _ in range(6):
         halves = boxes.split(NO_INTEGERS)
-        below = bounded(Boxes.join(halves))
+        below = bounded(Nodes.join(halves))
         for parent, child in zip([*boxes.ranges, *boxes.ranges], [*below.ranges, *below.ranges], strict=True):
             for half in (slice(0, len(boxes)), slice(len(boxes), None)):
                 assert bool((child[0][half] >= parent[0]).all())
@@ -142,9 +142,9 @@ def test_halves_are_nowhere_looser_than_what_they_were_split_from(units: bool) -
 
 
 def test_the_queue_gives_the_largest_bounds_and_loses_none() -> None:
-    queue, bounds = Queue(), torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    queue, bounds = NodeQueue(), torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     zeros = torch.zeros(40, 2, dtype=torch.float64)
-    every = Boxes(zeros, zeros + 1, bounds, zeros, (), None, torch.full((40,), -1), torch.zeros(40, dtype=torch.int64))
+    every = Nodes(zeros, zeros + 1, bounds, zeros, (), None, torch.full((40,), -1), torch.zeros(40, dtype=torch.int64))
     for start in range(0, 40, 10):
         queue.add(every.select(slice(start, start + 10)))
     taken: list[float] = []

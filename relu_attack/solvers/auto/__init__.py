@@ -1,4 +1,4 @@
-"""`auto`: ascent, linear programs, bounds and exact methods in turn."""
+"""`auto`: a portfolio of ascent, linear programs, bounds and exact methods."""
 
 from relu_attack.solvers.auto._exact_turns import Exact, ExactMethod, Restarted
 from relu_attack.solvers.auto._method import Auto, auto

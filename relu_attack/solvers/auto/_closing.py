@@ -1,4 +1,4 @@
-"""What auto does about the gap: bounds that are worth their time, and the exact method that fits the problem."""
+"""Gap closing for `auto`: tighter bounds when affordable, and the choice of exact methods."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from relu_attack._checks import LOGGER
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import bound_rows, upper_bound
 from relu_attack.problem import Problem
-from relu_attack.solvers.branch_and_bound import MOST_INPUTS, choices
+from relu_attack.solvers.branch_and_bound import MAX_SPLIT_INPUTS, choices
 from relu_attack.solvers.core import Incumbents
 
-# How many times as long as CROWN its slopes take to descend, 4 to 70 times on random networks: nearly at most, where no
-# clock ends what takes longer, and in the geometric mean where one does.
-_DESCENT, _TIMED_DESCENT = 60, 16
-# Products of CROWN, or of the descent of its slopes, where no time limit tells: seconds of one core.
-_BOUND_PRODUCTS = 3e9
-# Units that can change their side up to which branch and bound is tried where it splits them: a random network of 50
-# inputs and 50 units is closed to 1e-3 in 10 s, one of 100 and 100 is not.
-_SPLIT_UNITS = 60
-# Most inputs with which CROWN maximizes over other sets than boxes.
-_SET_INPUTS = 100
+# Time of alpha-CROWN over that of CROWN, which is 4 to 70 on random networks: near the maximum where no time limit ends
+# it, the geometric mean where one does.
+_DESCENT_FACTOR, _TIMED_DESCENT_FACTOR = 60, 16
+# Maximum multiplications of CROWN, or of alpha-CROWN, without a time limit: some seconds of one core.
+_MAX_BOUND_PRODUCTS = 3e9
+# Maximum number of unstable units for branch and bound over units: a random network of 50 inputs and 50 units is closed
+# to 1e-3 in 10 s, one of 100 and 100 is not.
+_MAX_SPLIT_UNITS = 60
+# Maximum input dimension for CROWN over non-box sets.
+_MAX_SET_INPUTS = 100
 
 
 def refine_bounds(
     incumbents: Incumbents, *, seconds: float | None, per_point: float, deadline: Deadline = NEVER
 ) -> None:
-    """Bound all problems by CROWN and then with slopes that descend, each if it is expected to be worth its time.
+    """Bound all problems by CROWN and then by alpha-CROWN, each if its expected time is affordable.
 
     Parameters
     ----------
     incumbents
-        Takes the bounds.
+        Receive the bounds.
     seconds
-        What either may take. Without it no clock is read, so that the same search ends with the same bounds: the
-        products of the network tell then what a bound would take.
+        Maximum time of either. If None, the number of multiplications decides instead, so that a repeated search has
+        the same bounds.
     per_point
-        Seconds in which a gradient step takes one point through the network and back, in float32. A row of CROWN goes
-        back only, through half of the layers in the mean, in float64, and a unit has two: as much work, which took
-        a third of the time on random networks.
+        Seconds of a gradient step per point, forward and backward in float32. A unit needs two rows of CROWN, backward
+        through half of the layers on average in float64: as much work, which took a third of the time on random
+        networks.
     deadline
-        When to stop in any case: what a bound takes is a guess, on a graphics card a poor one. Neither takes more than
-        twice its `seconds`.
+        End of the time in any case, since the estimate is rough, above all on a GPU. Neither takes more than twice its
+        `seconds`.
     """
     problem, timed = incumbents.problem, seconds is not None
-    if not problem.domain.is_box and problem.domain.inputs > _SET_INPUTS:
+    if not problem.domain.is_box and problem.domain.inputs > _MAX_SET_INPUTS:
         return
     rows = problem.network.units * problem.problems / 2
     expected = rows * (per_point if timed else problem.network.multiply_adds)
-    limit = _BOUND_PRODUCTS if seconds is None else seconds
+    limit = _MAX_BOUND_PRODUCTS if seconds is None else seconds
     for method in ("crown", "alpha_crown"):
         if expected > limit:
             return
@@ -58,34 +58,33 @@ def refine_bounds(
         for index, upper in enumerate(upper_bound(problem, method, deadline=own).expand(problem.problems).tolist()):
             incumbents.bound(index, upper, certified=True)
         LOGGER.debug("auto: bounds by %s in %.2f s", method, time.perf_counter() - began)
-        expected = _TIMED_DESCENT * (time.perf_counter() - began) if timed else _DESCENT * expected
+        expected = _TIMED_DESCENT_FACTOR * (time.perf_counter() - began) if timed else _DESCENT_FACTOR * expected
 
 
 def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Deadline = NEVER) -> tuple[str, ...]:
-    """Return which exact methods are worth a try; none for large problems.
+    """Return the names of the exact methods to try; none for large problems.
 
     Parameters
     ----------
     problem
         Problems that share a network.
     units, dimension
-        The mixed-integer program is tried up to `units` that change their side over the set, where their number or that
-        of the inputs, which together limit how many linear regions there are, is at most `dimension`. With 0 units
-        there is no exact method at all.
+        The mixed-integer program is tried with at most `units` unstable units, if their number or that of the inputs,
+        which together limit the number of linear regions, is at most `dimension`. With 0 units
+        no exact method is tried.
     deadline
-        When to stop; units that are not looked at by then count as such that change their side.
+        End of the time; units that are not bounded by then count as unstable.
 
     Notes
     -----
-    Which of them closes the gap is seen as they go: a program with so few units that it can all but enumerate their
-    sides closes at once, and it knows whole inputs in all of its bounds; boxes of few inputs come closer where units
-    are many, on all random networks that were tried.
+    Which method closes the gap shows as they run. A program with few units nearly enumerates their patterns, and its
+    bounds use integrality; branch and bound over few inputs is better with many units, on all random networks tried.
     """
     if units == 0:
         return ()
     domain, unstable = problem.domain, _unstable_units(problem, deadline)
     names = []
-    if choices(domain) <= MOST_INPUTS or unstable <= _SPLIT_UNITS:
+    if choices(domain) <= MAX_SPLIT_INPUTS or unstable <= _MAX_SPLIT_UNITS:
         names.append("branch_and_bound")
     if problem.single(0).domain.is_polyhedral and unstable <= units and min(unstable, choices(domain)) <= dimension:
         names.append("milp")
@@ -93,7 +92,7 @@ def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Dea
 
 
 def _unstable_units(problem: Problem, deadline: Deadline) -> int:
-    """Return how many units may change their side over the set, by intervals; the most over a batch."""
+    """Return the number of unstable units by intervals, the maximum over a batch."""
     bounds = bound_rows(problem.network, problem.domain, problem.objective[:1], "interval", deadline=deadline)
     layers = zip(problem.network.layers, bounds.layers, strict=True)
     counts = [((low < 0) & (high > 0) & (layer.slope < 1)).sum(-1) for layer, (low, high) in layers]

@@ -1,4 +1,4 @@
-"""The exact methods as parts of a mix."""
+"""The exact methods that `auto` runs in turn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _from_point(problem: Problem, x: Tensor, settings: Settings) -> Answer:
 
 EXACT: Mapping[str, ExactMethod] = MappingProxyType(
     {
-        # Enough to close a network of some ten units on a slow machine.
+        # Closes a network of some ten units on a slow machine.
         "branch_and_bound": ExactMethod(make=_branching, resumes=True, first=0.15),
         # Ranges and cuts alone take some tenths of a second on small networks.
         "milp": ExactMethod(make=_programming, resumes=False, first=0.25),

@@ -1,4 +1,4 @@
-"""Turns of the exact methods in a mix: each stops after its time and goes on, or begins again with more of it."""
+"""Round-robin of exact methods: each resumes after its time slice, or restarts with a longer one."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from relu_attack.problem import Problem
 from relu_attack.result import Status
 from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings
 
-# How many times as long as the last turn the next one is of a method that begins again: all but the last turn are in
-# vain, a third of it together with 4, all of it with 2.
+# Growth of the time slices of a method that restarts. All slices but the last are lost: together a third of the last
+# one with 4, all of it with 2.
 _GROWTH = 4
-# Seconds of the first turn of the walks: small problems are closed in some hundredths of one.
+# Seconds of the first time slice of the walks; small problems are solved in less than that.
 FIRST_TURN = 0.02
 
 
 class Exact(Protocol):
-    """An exact method on one of the problems of some incumbents."""
+    """An exact method on one problem."""
 
     def advance(self, budget: Budget) -> bool:
-        """Search within a budget; return whether the method has ended, so that more time would change nothing."""
+        """Search within a budget; return whether the method has ended, so that more time is useless."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExactMethod:
-    """How an exact method takes part in a mix.
+    """Description of an exact method for round-robin scheduling.
 
     Attributes
     ----------
     make
-        Makes it for a problem of the incumbents, which take what it finds, given its index and the settings.
+        Creates the method for a problem, given the incumbents, its index and the settings.
     resumes
-        Whether it goes on where it stopped. One that does not begins again with each turn.
+        Whether it resumes where it stopped; otherwise it restarts with each slice.
     first
-        Seconds of its first turn.
+        Seconds of its first time slice.
     """
 
     make: Callable[[Incumbents, int, Settings], Exact]
@@ -49,16 +49,16 @@ class ExactMethod:
 
 
 class Restarted:
-    """An exact method that cannot go on: each call begins again, from the best point so far.
+    """An exact method that cannot resume: each call restarts from the incumbent.
 
     Parameters
     ----------
     name
         Name of the method.
     solve
-        Takes a single problem, a good input (inputs,) and settings; returns an answer.
+        The method, given a single problem, an input (inputs,) as warm start, and settings.
     incumbents, index
-        Take what is found for problem `index`.
+        Incumbents, and the index of the problem.
     settings
         Settings of the search; the budget is that of each call.
     """
@@ -75,7 +75,7 @@ class Restarted:
         self._settings = replace(settings, progress=False, record_path=False, sign=1.0, x0=None)
 
     def advance(self, budget: Budget) -> bool:
-        """Solve within the budget; the method has ended where its own answer was not cut off."""
+        """Solve within the budget; the method has ended unless it reached its time limit."""
         incumbents, index = self._incumbents, self._index
         answer = self._solve(incumbents.single(index), incumbents.x[index], replace(self._settings, budget=budget))
         upper, certified = float(answer.upper[0]), bool(answer.certified[0])
@@ -88,18 +88,18 @@ class Restarted:
 
 @dataclass(eq=False)
 class Turn:
-    """An exact method on one problem, and the time that it has had.
+    """An exact method on one problem, with its time so far.
 
     Attributes
     ----------
     method, index
         The method and the problem.
     make
-        Makes it at its first turn.
+        Creates it at its first time slice.
     spent, last
-        Seconds of all turns and of the last one.
+        Seconds of all slices, and of the last one.
     ended
-        Whether more time would change nothing.
+        Whether more time is useless.
     """
 
     method: ExactMethod
@@ -111,15 +111,15 @@ class Turn:
     _exact: Exact | None = None
 
     def seconds(self, longest: float = math.inf) -> float:
-        """Return the length of the next turn: as long as all before, up to `longest`, or some times the last one."""
+        """Return the next slice in seconds: all before, up to `longest`; for restarts a multiple of the last."""
         grown = min(self.spent, longest) if self.method.resumes else _GROWTH * self.last
         return max(grown, self.method.first)
 
     def take(self, budget: Budget, *, share: float, longest: float) -> None:
-        """Search for a turn.
+        """Run one time slice.
 
-        What begins again gets all of its share of what is left where a turn after this one would no longer fit in, and
-        has ended where that is not more than it had before.
+        A method that restarts gets its whole share of the remaining time if no further slice would fit in, and has
+        ended if that is no longer than its last slice.
         """
         began, seconds = budget.elapsed(), self.seconds(longest)
         if self._exact is None:
@@ -136,7 +136,7 @@ class Turn:
 
 
 def make_turns(methods: Sequence[ExactMethod], incumbents: Incumbents, settings: Settings) -> list[Turn]:
-    """Return the turns of exact methods on all problems."""
+    """Return the schedule entries of exact methods on all problems."""
     indices = range(incumbents.problem.problems)
     return [
         Turn(method, index, partial(method.make, incumbents, index, settings))
@@ -146,21 +146,21 @@ def make_turns(methods: Sequence[ExactMethod], incumbents: Incumbents, settings:
 
 
 def next_turn(turns: Sequence[Turn], *, walked: float, walk_share: float) -> tuple[Turn, float] | None:
-    """Return whose turn it is, and its share of the time; None where it is that of the walks.
+    """Return the entry to run next and its share of the time; None for the walks.
 
     Parameters
     ----------
     turns
-        Turns of the problems that are open.
+        Entries of the open problems.
     walked
-        Seconds that the walks have taken.
+        Seconds of the walks so far.
     walk_share
-        Share of the time that they may take.
+        Their share of the time.
 
     Notes
     -----
-    The next turn is that of the least time over share (stride scheduling: Waldspurger, Weihl, 1995). What begins again
-    is due once its share covers the whole turn, as less would be in vain.
+    The entry with the least time over share is next (stride scheduling: Waldspurger, Weihl, 1995). A method that
+    restarts is due once its share covers the whole slice.
     """
     by_problem: dict[int, list[Turn]] = {}
     for turn in turns:
@@ -169,7 +169,7 @@ def next_turn(turns: Sequence[Turn], *, walked: float, walk_share: float) -> tup
     best: tuple[Turn, float] | None = None
     least = walked / walk_share
     for rivals in by_problem.values():
-        # Equal shares: the bound of one method may be the lowest for long, and the other still be the one that closes.
+        # Equal shares: the method with the lower bound so far need not be the one that closes the gap.
         share = (1 - walk_share) / (len(by_problem) * len(rivals))
         for turn in rivals:
             due = (turn.spent + (0.0 if turn.method.resumes else turn.seconds())) / share

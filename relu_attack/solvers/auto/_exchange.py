@@ -1,4 +1,4 @@
-"""Exchange: local search over inputs that must be whole, one of them or one choice of a group at a time."""
+"""Exchange: iterated local search over integer inputs and one-hot groups."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
 
-# Numbers in the neighbours of all points at a time: some tens of megabytes.
-_NUMBERS = 2**22
-# Exchanges by which a point that no single one improves is disturbed, at least and at most.
-_FEWEST, _MOST = 2, 4
-# Rounds of a call where no time tells.
+# Maximum number of coordinates of all neighbours at a time: some tens of megabytes.
+_MAX_NEIGHBOUR_NUMBERS = 2**22
+# Range of the number of random exchanges that perturb a local optimum.
+_MIN_PERTURBATIONS, _MAX_PERTURBATIONS = 2, 4
+# Rounds of a call without a time limit.
 _ROUNDS = 20
 
 
@@ -27,9 +27,9 @@ class Moves:
     Attributes
     ----------
     kept, added
-        Shape (moves, inputs): the inputs of a group that takes another choice are not kept.
+        Factors and increments, shape (moves, inputs); factors are 0 for the inputs of a group that changes.
     lower, upper
-        Whole bounds of the integer inputs, and the bounds of the others, shape (inputs,).
+        Bounds of the inputs, rounded inward for integers, shape (inputs,).
     """
 
     kept: Tensor
@@ -39,7 +39,7 @@ class Moves:
 
     @staticmethod
     def of(problem: Problem) -> Moves:
-        """Return each choice of each group, and steps of 1, 2, 4, ... up and down of each other integer input."""
+        """Return every choice of every group, and steps of 1, 2, 4, ... up and down for every other integer input."""
         domain = problem.domain.to(device="cpu", dtype=torch.float64)
         box = domain.bounding_box()
         lower, upper = box.lower.reshape(-1).clone(), box.upper.reshape(-1).clone()
@@ -64,7 +64,7 @@ class Moves:
         return len(self.kept)
 
     def neighbours(self, points: Tensor, places: Tensor) -> Tensor:
-        """Return what the moves at `places` (..., moves) make of points (points, inputs): (points, moves, inputs)."""
+        """Apply the moves at `places` (..., moves) to points (points, inputs); return (points, moves, inputs)."""
         moved = points[:, None] * self.kept[places] + self.added[places]
         return moved.clamp(self.lower, self.upper)
 
@@ -72,16 +72,16 @@ class Moves:
 class Exchange:
     """Iterated local search from several points of a problem with integer inputs, each on its own.
 
-    A point moves to the best of its neighbours, which differ by one whole input or by the choice of one group, as long
-    as one is better. Then it goes on from the best point that it had, disturbed by a few exchanges at random (Lourenço,
-    Martin, Stützle, Iterated Local Search, 2003). The other inputs stay as they are.
+    A point moves to its best neighbour, which differs in one integer input or one choice, until it is a local optimum.
+    Then its best point is perturbed by a few random exchanges (Lourenço, Martin, Stützle, Iterated Local Search, 2003).
+    Continuous inputs do not change.
 
     Parameters
     ----------
     problem
         A single problem over a `Box` or `Polytope` with integer inputs.
     points
-        Where it begins: points of the set, whole where they must be, shape (points, inputs).
+        Initial points of the set, with integral inputs, shape (points, inputs).
     generator
         Source of randomness, on the CPU.
     """
@@ -95,11 +95,11 @@ class Exchange:
 
     @property
     def points(self) -> Tensor:
-        """The best point of each, shape (points, inputs)."""
+        """Best point of each search, shape (points, inputs)."""
         return self._home
 
     def search(self, left: Callable[[], float]) -> None:
-        """Search until no seconds are left, or for some rounds where the time is infinite."""
+        """Search while `left` is positive, or for a fixed number of rounds if it is infinite."""
         rounds = _ROUNDS if math.isinf(left()) else 10**9
         while rounds and left() > 0 and len(self._moves):
             stuck = self._improve()
@@ -109,7 +109,7 @@ class Exchange:
         self._keep(torch.ones(len(self._x), dtype=torch.bool))
 
     def join(self, x: Tensor) -> None:
-        """Let the worst point go on from x (inputs,) where that is better than all of them."""
+        """Replace the worst point by x (inputs,) if that is better than all of them."""
         point, (violation, value) = x.to("cpu", torch.float64), self._home_score
         score = self._rate(point[None, None])
         if bool(_is_better(score, self._home_score).all()):
@@ -117,7 +117,7 @@ class Exchange:
             self._x[place], self._score[0][place], self._score[1][place] = point, score[0][0], score[1][0]
 
     def _rate(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return violation and value of the best of each row of (rows, points, inputs), (rows,) each."""
+        """Return violation and value, (rows,) each, of the best point of each row of (rows, points, inputs)."""
         return self._best(points)[:2]
 
     def _best(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -131,8 +131,8 @@ class Exchange:
         return least, value.gather(1, place[:, None])[:, 0], place
 
     def _improve(self) -> Tensor:
-        """Move each point to its best neighbour if that is better; return which stay."""
-        most = max(_NUMBERS // self._x.numel(), 1)
+        """Move each point to its best neighbour if that is better; return which are local optima."""
+        most = max(_MAX_NEIGHBOUR_NUMBERS // self._x.numel(), 1)
         places = torch.arange(len(self._moves))
         if len(places) > most:
             places = torch.randperm(len(places), generator=self._generator)[:most]
@@ -148,17 +148,17 @@ class Exchange:
         return ~better
 
     def _keep(self, stuck: Tensor) -> None:
-        """Take the points that are stuck over as the best of their rows where they are."""
+        """Update the best point of each search that is at a local optimum."""
         better = stuck & _is_better(self._score, self._home_score)
         self._home = torch.where(better[:, None], self._x, self._home)
         new, old = self._score, self._home_score
         self._home_score = (torch.where(better, new[0], old[0]), torch.where(better, new[1], old[1]))
 
     def _disturb(self, stuck: Tensor) -> None:
-        """Send the points that are stuck on from their best points, disturbed."""
+        """Continue the searches at local optima from perturbations of their best points."""
         self._keep(stuck)
         x = self._home.clone()
-        count = int(torch.randint(_FEWEST, _MOST + 1, (1,), generator=self._generator))
+        count = int(torch.randint(_MIN_PERTURBATIONS, _MAX_PERTURBATIONS + 1, (1,), generator=self._generator))
         for _ in range(count):
             places = torch.randint(len(self._moves), (len(x),), generator=self._generator)
             moved = (x * self._moves.kept[places] + self._moves.added[places]).clamp(

@@ -1,4 +1,4 @@
-"""Auto: gradient walks, linear programs, bounds and exact methods in turn, each where it pays."""
+"""Portfolio of annealed ascent, local search over linear regions, exchanges, bounds and exact methods."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ from relu_attack.solvers.core import Answer, Incumbents, Settings
 from relu_attack.solvers.region_search import LocalSearch, LPWalk
 
 MakeClimb = Callable[[Problem, Callable[[], float]], Callable[[Tensor], Tensor]]
-"""Given a single problem and the seconds left, returns what climbs from an input (inputs,) to a local maximum."""
+"""Given a single problem and a clock of remaining seconds, returns a local search from an input (inputs,)."""
 
-# Steps of the walkers in a round when no time limit tells, and programs of one climb.
-_STEPS, _PROGRAMS = 200, 50
-# Most of the time that walks take beside exact methods, and steps without a gain from which on it becomes less: more
-# than the first three excursions of a walker have.
+# Steps of a round, and programs of one local search, without a time limit.
+_ROUND_STEPS, _MAX_PROGRAMS = 200, 50
+# Maximum share of the walks beside exact methods, and steps without a gain after which it shrinks: more than the first
+# three excursions of a walker.
 _WALK_SHARE, _PATIENCE = 1 / 3, 150
-# Rounds of walking of which one is of PPGA_LR: its plain gradients lead higher where networks are trained and shallow
-# in effect; on random deep ones they do not, and a tenth of the walking is what they may cost there.
+# One in ten rounds of ascent is one of PPGA_LR, the third one first: its plain gradients lead higher on trained networks
+# that are effectively shallow; on random deep ones they do not, and a tenth of the time is the cost there.
 _COMPANION, _COMPANION_PERIOD, _COMPANION_FIRST = "ppga_lr", 10, 3
-# Relative gain of a best value that counts as one.
-_GAIN = 1e-6
-# Most of the time of the walks that exchanges of whole inputs take.
+# Relative gain of the incumbent that counts as an improvement.
+_MIN_RELATIVE_GAIN = 1e-6
+# Maximum share of the walks' time for exchanges of integer inputs.
 _EXCHANGE_SHARE = 0.3
-# Walkers of a problem from which a round climbs at most.
-_CLIMBERS = 8
-# Diagonals of the set within which more than half of the walkers have gathered when they all begin anew, and the
-# share of the budget that must be left then, for a new crowd to come as far.
-_COLLAPSE, _RENEWABLE = 0.05, 0.2
+# Maximum number of walkers of a problem from which a round starts local searches.
+_MAX_LOCAL_SEARCHES = 8
+# All walkers restart once more than half of them are within this radius, in diagonals of the set, if this fraction of
+# the budget is left for the new ones to converge.
+_COLLAPSE_RADIUS, _MIN_BUDGET_FRACTION = 0.05, 0.2
 
 
 def climber(problem: Problem, left: Callable[[], float]) -> Callable[[Tensor], Tensor]:
-    """Return the climb of LP Walk on a single problem, while seconds are left."""
+    """Return the local search of LP Walk on a single problem, which runs while seconds are left."""
     return LocalSearch(problem, LPWalk(), left, lambda x: None).climb
 
 
@@ -66,15 +66,15 @@ class Auto:
     Attributes
     ----------
     rounds
-        Into how many rounds of walking the time limit is cut at least.
+        Minimum number of rounds of ascent within the time limit.
     program_share
-        Most of the time of the walks that linear programs may take.
+        Maximum share of the ascent's time for linear programs.
     exact_units, exact_dimension
-        The exact program is tried up to this number of units that change their side over the set, where that number
-        or the number of inputs, which together limit how many linear regions there are, is at most `exact_dimension`.
-        With few inputs branch and bound is, whatever the number of units; with `exact_units` 0 neither is.
+        The exact program is tried with at most `exact_units` unstable units, if that number or the number of inputs,
+        which together limit the number of linear regions, is at most `exact_dimension`. With few inputs branch and
+        bound is tried for any number of units, unless `exact_units` is 0.
     bound_share
-        Share of the time limit that CROWN, and then its descent, may take, as far as that can be told before.
+        Maximum estimated share of the time limit for CROWN, and for alpha-CROWN.
     program_inputs, program_units
         Largest numbers of inputs and of units at which linear programs over regions are solved.
     """
@@ -107,13 +107,13 @@ def auto(
     make_climb: MakeClimb = climber,
     exact: Mapping[str, ExactMethod] = EXACT,
 ) -> Answer:
-    """Search by all parts in turn; the answer is the best that any of them found, and says which.
+    """Search by a portfolio of methods; the answer is the best of all of them, and names its origin.
 
-    A round walks all walkers by gradients and climbs from the best of them over linear regions; inputs that must be
-    whole are exchanged one at a time. The weakest walker goes on from where that leads, and all begin anew once they
-    agree. Where inputs or units are few, exact methods and walks take turns from the beginning, and turns grow. Exact
-    methods share alike; walks get the less of the time the longer they gain nothing. Where regions are too large for
-    programs, or the set has no linear rows, no walker climbs.
+    A round is an ascent of all walkers, local searches over linear regions from the best of them, and exchanges of
+    integer inputs. The weakest walker continues from the result, and all walkers restart once they have converged to
+    one point. Where inputs or units are few, exact methods and rounds alternate from the beginning, in growing time
+    slices: exact methods in equal shares, rounds with a share that shrinks while they gain nothing. Local searches are
+    skipped where linear programs over regions are too large or the set has no linear rows.
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="steps")
     with torch.inference_mode():
@@ -154,7 +154,7 @@ class _AutoSearch:
     def create(
         incumbents: Incumbents, options: Auto, settings: Settings, make_ascent: MakeAscent
     ) -> _AutoSearch | None:
-        """Make the walkers; None where the time is too short for one step of one of each problem."""
+        """Create the walkers; None if the time is too short for one step of one walker per problem."""
         wanted = ScaledProblem.create(
             incumbents.problem,
             restarts=settings.restarts,
@@ -175,11 +175,11 @@ class _AutoSearch:
 
     @property
     def open(self) -> list[int]:
-        """The problems that are not solved yet."""
+        """Problems that are not solved yet."""
         return [index for index in self.problems if not self.incumbents.is_closed(index, OPTIMALITY)]
 
     def run(self, make_climb: MakeClimb, exact: Mapping[str, ExactMethod]) -> Status:
-        """Search turn after turn until the budget is spent or all problems are solved."""
+        """Alternate rounds and exact methods until the budget is spent or all problems are solved."""
         budget, incumbents, options = self.settings.budget, self.incumbents, self.options
         if self._programs_fit():
             self.climbs = [make_climb(incumbents.single(index), self._left) for index in self.problems]
@@ -203,12 +203,12 @@ class _AutoSearch:
                 continue
             before = incumbents.value.clone()
             self._round()
-            if bool((incumbents.value > before + _GAIN * before.abs()).any()):
+            if bool((incumbents.value > before + _MIN_RELATIVE_GAIN * before.abs()).any()):
                 self.gained_at = incumbents.steps
         return Status.FEASIBLE
 
     def _round(self) -> None:
-        """Walk, climb and begin anew where that is due; beside exact methods the first round is of walking alone."""
+        """Run one round; beside exact methods the first one consists of the ascent only."""
         first = self.incumbents.steps == 0
         self._walk_on()
         if not (first and self.turns):
@@ -216,15 +216,15 @@ class _AutoSearch:
                 self._climb(index)
                 if not self.incumbents.is_closed(index, OPTIMALITY):
                     self._exchange(index)
-            self._renew()
+            self._restart_collapsed()
 
     @property
     def walked(self) -> float:
-        """Seconds that exact methods did not take."""
+        """Elapsed seconds without those of exact methods."""
         return self.settings.budget.elapsed() - self.closing
 
     def _exact_turn(self) -> tuple[Turn, float] | None:
-        """Return the exact method whose turn it is, with its share of the time; None where it is that of the walks."""
+        """Return the exact method to run next, with its share of the time; None for a round of the ascent."""
         if not self.turns or self.incumbents.steps == 0:
             return None
         still = set(self.open)
@@ -233,7 +233,7 @@ class _AutoSearch:
         return next_turn(turns, walked=self.walked, walk_share=_WALK_SHARE / max(vain, 1.0))
 
     def _close(self, turn: Turn, share: float) -> None:
-        """Let an exact method search for a turn; the weakest walker goes on from what it finds."""
+        """Run an exact method for a time slice; the weakest walker continues from a new incumbent."""
         value, before = float(self.incumbents.value[turn.index]), turn.spent
         turn.take(self.settings.budget, share=share, longest=self._longest())
         self.closing += turn.spent - before
@@ -242,7 +242,7 @@ class _AutoSearch:
             self._inject(turn.index, int(values.argmin()), self.incumbents.x[turn.index])
 
     def _longest(self) -> float:
-        """Return the seconds of the longest turns of what goes on where it stopped."""
+        """Return the maximum slice, in seconds, of methods that resume."""
         limit = self.settings.budget.time_limit
         return math.inf if limit is None else limit / self.options.rounds
 
@@ -252,9 +252,11 @@ class _AutoSearch:
         return small and options.program_share > 0 and self.incumbents.single(0).domain.is_polyhedral
 
     def _walk_on(self) -> None:
-        """Walk for a round, and offer the best walkers."""
+        """Advance the ascent by a round, and offer the best walkers."""
         budget, limit = self.settings.budget, self.settings.budget.time_limit
-        steps = _STEPS if budget.iterations is None else min(_STEPS, budget.iterations - self.incumbents.steps)
+        steps = (
+            _ROUND_STEPS if budget.iterations is None else min(_ROUND_STEPS, budget.iterations - self.incumbents.steps)
+        )
         if limit is None:
             part = budget.part(iterations=steps)
         else:
@@ -315,15 +317,15 @@ class _AutoSearch:
             self.finalists = finalists(self.ascent, self.scaled).clone()
         self.incumbents.offer_each(self.finalists, "annealing")
 
-    def _renew(self) -> None:
-        """Let the walkers of a problem begin anew that have gathered around one point: they find nothing new there.
+    def _restart_collapsed(self) -> None:
+        """Restart all walkers of a problem once they have converged to one point.
 
-        Where no program climbs to the top of a linear region, they stay, and come nearer to it.
+        Without linear programs, which find the exact top of a linear region, the walkers stay and approach it.
         """
-        if not self.climbs or self.settings.budget.share_left(self.incumbents.steps) < _RENEWABLE:
+        if not self.climbs or self.settings.budget.share_left(self.incumbents.steps) < _MIN_BUDGET_FRACTION:
             return
         with torch.inference_mode():
-            collapsed = self.ascent.collapsed(_COLLAPSE)
+            collapsed = self.ascent.collapsed(_COLLAPSE_RADIUS)
             if bool(collapsed.any()):
                 self.ascent.restart_all(collapsed)
 
@@ -335,9 +337,9 @@ class _AutoSearch:
         return max(min(budget.left(), self.deadline - budget.elapsed()), 0.0)
 
     def _climb(self, index: int) -> None:
-        """Climb from the best walkers of a problem, and put the weakest where that leads.
+        """Run local searches from the best walkers of a problem; the weakest walker continues from a new incumbent.
 
-        The time for it halves with each round that gains nothing; a gain, or the last round, makes it whole again.
+        Their share of the time halves with each round without gain; a gain, or the last round, restores it.
         """
         budget, options = self.settings.budget, self.options
         if not self.climbs:
@@ -353,13 +355,14 @@ class _AutoSearch:
             return
         began, gained = budget.elapsed(), False
         self.deadline = began + seconds
-        self.programs = _PROGRAMS if budget.time_limit is None else 10**9
+        self.programs = _MAX_PROGRAMS if budget.time_limit is None else 10**9
         starts = [self.incumbents.x[index].to("cpu", torch.float64)]
         starts += [
-            self.scaled.to_user(points[index, place][None, None])[0, 0].double().cpu() for place in order[:_CLIMBERS]
+            self.scaled.to_user(points[index, place][None, None])[0, 0].double().cpu()
+            for place in order[:_MAX_LOCAL_SEARCHES]
         ]
         for number, start in enumerate(starts):
-            # The first climb is not left out for what making the starts took.
+            # The first local search runs even if preparing the starts took the time.
             if (number and budget.elapsed() >= self.deadline) or budget.left() <= 0:
                 break
             x = self.climbs[index](start)
@@ -370,7 +373,7 @@ class _AutoSearch:
         self.climbing[index] += budget.elapsed() - began
 
     def _exchange(self, index: int) -> None:
-        """Search among whole inputs from the best points of the walkers, which the weakest of them goes on from."""
+        """Search over integer inputs from the best walkers; the weakest walker continues from a new incumbent."""
         incumbents, budget = self.incumbents, self.settings.budget
         if not incumbents.problem.domain.integer or self.finalists is None:
             return
@@ -392,7 +395,7 @@ class _AutoSearch:
         self.exchanging[index] = self.exchanging.get(index, 0.0) + budget.elapsed() - began
 
     def _inject(self, index: int, place: int, x: Tensor) -> None:
-        """Let the weakest walker of a problem go on from a point."""
+        """Restart the walker at `place` of a problem from a point."""
         scaled = self.scaled
         rows = scaled.by_problem(self.ascent.x).clone()
         chosen = torch.zeros(rows.shape[:2], dtype=torch.bool, device=rows.device)

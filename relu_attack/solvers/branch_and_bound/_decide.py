@@ -1,4 +1,4 @@
-"""Verification as a search: whether the smallest of some rows over the outputs reaches zero somewhere in a set."""
+"""Decision problem of verification: whether the minimum of linear functions of the outputs reaches zero on a set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.rounding import tiny
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
-from relu_attack.solvers.branch_and_bound._search import BoxSearch
+from relu_attack.solvers.branch_and_bound._search import TreeSearch
 from relu_attack.solvers.core import Budget
 
 _BATCH, _PERIOD = 256, 2
@@ -21,20 +21,20 @@ _BATCH, _PERIOD = 256, 2
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decision:
-    """Whether ``min(matrix f(x) + offset)`` reaches 0 on a set.
+    """Answer to whether ``min(matrix f(x) + offset)`` reaches 0 on a set.
 
     Attributes
     ----------
     x
-        The best point that was found, in the set, shape (inputs,).
+        Best point found, in the set, shape (inputs,).
     value
-        The smallest row there, by a float64 forward pass.
+        Minimum over the rows at `x`, by a float64 forward pass.
     upper
-        No point of the set has more, in real arithmetic.
+        Upper bound over the set, valid in real arithmetic.
     regions
-        Boxes that were bounded.
+        Number of nodes that were bounded.
     status
-        OPTIMAL when it is decided; else why the search ended.
+        OPTIMAL when decided; else the reason for stopping.
     """
 
     x: Tensor
@@ -65,9 +65,9 @@ def decide(
     matrix, offset
         Float64, shape (rows, outputs) and (rows,).
     budget
-        What the search may spend; an iteration is a batch of boxes.
+        Limits of the search; an iteration is a batch of nodes.
     progress
-        Whether to show open boxes, the best value and the bound.
+        Whether to show the open nodes, the best value and the bound.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def decide(
         Decided when its `value` is at least 0 or its `upper` below 0.
     """
     below = -tiny(torch.float64)
-    search = BoxSearch(
+    search = TreeSearch(
         network,
         domain,
         MinOfRows(matrix, offset),

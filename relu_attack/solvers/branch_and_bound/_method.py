@@ -1,4 +1,4 @@
-"""Branch and bound over boxes of inputs, many at a time: an upper bound that comes down to the best value."""
+"""Branch and bound with many nodes at a time, as a method of `maximize`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.ascent import first_point, settings_for_each
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
-from relu_attack.solvers.branch_and_bound._search import SPLITS, BoxSearch
+from relu_attack.solvers.branch_and_bound._search import SPLITS, TreeSearch
 from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings
 from relu_attack.solvers.region_search import climb
 
-# Share of the gap to which boxes are closed: what is left is room for the rounding of the last bounds and values.
-_AIM = 0.5
-# Steps of the walk without a time limit.
-_STEPS = 200
+# Share of the gap at which nodes are pruned; the rest is room for the rounding of the last bounds and values.
+_GAP_SHARE = 0.5
+# Iterations of the initial walk without a time limit.
+_WALK_ITERATIONS = 200
 
 Walk = Callable[[Problem, Settings], Tensor]
-"""Returns an input (inputs,) of a single problem to compare with, within the budget of its settings."""
+"""Finds a first incumbent (inputs,) of a single problem within the budget of its settings."""
 Polish = Callable[[Problem, Tensor, float], Tensor]
-"""Takes a single problem, an input (inputs,), float64, and seconds; returns an input, as the best of its region."""
+"""Improves an input (inputs,), float64, of a single problem within seconds, for example to the best of its region."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,13 @@ class BranchAndBound:
     Attributes
     ----------
     batch
-        Boxes that are split at a time.
+        Nodes that are split at a time.
     period
-        Splits between two back-substitutions of every unit.
+        Depth between two back-substitutions of every unit.
     split
-        At what boxes are split: ``"inputs"``, ``"units"``, or ``"auto"`` for inputs where they are few.
+        Branching: ``"inputs"``, ``"units"``, or ``"auto"`` for inputs where they are few.
     walk_share
-        Share of the time limit for the walk that finds the first incumbent, and for what polishes it.
+        Share of the time limit for the walk that finds the first incumbent, and for the local search after it.
     gap
         Relative gap at which a problem is solved, as `Result.relative_gap` measures it.
     """
@@ -78,20 +78,20 @@ def branch_and_bound(
     walk: Walk | None = first_point,
     polish: Polish | None = climb,
 ) -> Answer:
-    """Maximize by splitting the set into boxes until no box can hold more than the best point.
+    """Maximize by branch and bound: split nodes until none can contain a better point than the incumbent.
 
     Parameters
     ----------
     problem
         One problem or a batch of them.
     options
-        How boxes are taken and split, and the gap.
+        Batch size, branching and gap.
     settings
-        Budget, sense and start; an iteration is a batch of boxes.
+        Budget, sense and start; an iteration is a batch of nodes.
     walk
         Finds the first incumbent.
     polish
-        Applied to what the walk found, on sets with linear rows: boxes close only down to the best point.
+        Applied to the point of the walk on sets with linear rows; a better incumbent prunes more nodes.
 
     Returns
     -------
@@ -100,12 +100,12 @@ def branch_and_bound(
 
     Notes
     -----
-    Ranges of the units are those of `crown`, each box within what is known of the box it was split from; the lower
-    slopes behind the bound itself, the multipliers of output constraints, of the set's rows and of the sides of split
-    units go on descending from box to half (`optimize_combination`). Few inputs are split; with many no number of
-    splits makes boxes small, and units are split instead, as in beta-CROWN (Wang et al., 2103.06624).
+    Ranges of the units are those of `crown`, intersected with the ranges of the parent node. The lower slopes behind
+    the bound and the multipliers of output constraints, of the set's rows and of split units are warm-started from the
+    parent (`optimize_combination`). Inputs are split where they are few; with many inputs no feasible number of splits
+    makes boxes small, and units are split instead, as in beta-CROWN (Wang et al., 2103.06624).
     """
-    incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="batches of boxes")
+    incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="batches of nodes")
     each, status = settings_for_each(problem, settings), Status.FEASIBLE
     try:
         for index, own in enumerate(each):
@@ -126,7 +126,7 @@ def branch_and_bound(
 
 
 def _close_to(value: float, *, gap: float, scale: Tensor) -> float:
-    """Return the bound at which a box is closed, given the best value, minus infinity for none."""
+    """Return the bound at or below which a node is pruned, given the best value; minus infinity for none."""
     best = torch.tensor([value], dtype=torch.float64)
     return float(best + gap * gap_unit(best, scale)) if math.isfinite(value) else value
 
@@ -140,13 +140,13 @@ def _solve(
     walk: Walk | None,
     polish: Polish | None,
 ) -> Status | None:
-    """Solve one problem; return why it was stopped, or None."""
+    """Solve one problem; return the reason for stopping early, or None."""
     problem = incumbents.single(index)
     branching = Branching(incumbents, index, options, deadline=budget.deadline)
     if walk is not None:
         timed = math.isfinite(budget.left())
         seconds = options.walk_share * budget.left() if timed else None
-        short = budget.part(seconds=seconds, iterations=None if timed else _STEPS)
+        short = budget.part(seconds=seconds, iterations=None if timed else _WALK_ITERATIONS)
         with incumbents.keeping(index, "walk"):
             x = walk(problem, replace(settings, budget=short, progress=False))
         if polish is not None and problem.domain.is_polyhedral and budget.left() > 0:
@@ -163,24 +163,24 @@ def _solve(
 
 
 class Branching:
-    """Branch and bound on one of the problems of some incumbents, which goes on where it stopped.
+    """Resumable branch and bound on one problem, which shares points and bounds with incumbents.
 
     Parameters
     ----------
     incumbents, index
-        Take what is found for problem `index`; boxes close down to the best point there, whoever found it.
+        Incumbents and the index of the problem; nodes are pruned by the best point there, whatever found it.
     options
-        How boxes are taken and split, and the gap.
+        Batch size, branching and gap.
     deadline
-        As for `BoxSearch`.
+        As for `TreeSearch`.
     """
 
     def __init__(
         self, incumbents: Incumbents, index: int, options: BranchAndBound, *, deadline: Deadline = NEVER
     ) -> None:
-        self._incumbents, self._index, self._gap = incumbents, index, _AIM * options.gap
+        self._incumbents, self._index, self._gap = incumbents, index, _GAP_SHARE * options.gap
         problem = incumbents.single(index)
-        self._search = BoxSearch(
+        self._search = TreeSearch(
             problem.network,
             problem.domain,
             MinOfRows.of(problem.objective, problem.constraints),
@@ -196,7 +196,7 @@ class Branching:
         return one_line(self, regions=search.regions, value=search.value, bound=search.upper)
 
     def exchange(self) -> bool:
-        """Exchange points and bounds with the incumbents; return whether nothing is left to split."""
+        """Exchange points and bounds with the incumbents; return whether the search has ended."""
         incumbents, index, search = self._incumbents, self._index, self._search
         if incumbents.is_feasible(index) and float(incumbents.value[index]) > search.value:
             search.offer(incumbents.x[index][None].double().cpu())
@@ -206,11 +206,11 @@ class Branching:
         return not search.open or search.full or incumbents.is_closed(index, self._gap)
 
     def step(self) -> None:
-        """Split a batch of boxes and bound the halves."""
+        """Split a batch of nodes and bound the children."""
         self._search.step()
 
     def advance(self, budget: Budget) -> bool:
-        """Split boxes within a budget; return whether nothing is left to split."""
+        """Split nodes within a budget; return whether the search has ended."""
         with torch.inference_mode():
             while not self.exchange():
                 if budget.spent(0) is not None:

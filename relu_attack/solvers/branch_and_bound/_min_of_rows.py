@@ -1,4 +1,4 @@
-"""What a branch and bound is after: the smallest of some rows, or an objective where other rows are not negative."""
+"""Objectives of branch and bound: the minimum of linear functions, or the first where the others are nonnegative."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from relu_attack.network import Affine, Dense, Loss
 from relu_attack.output_constraints import OutputConstraints
 from relu_attack.rounding import dot_error, up
 
-# Rows that are mixtures of their own besides: their weights take the square of this.
-_MOST_ALONE = 256
+# Maximum number of rows that are bounded one by one as well; memory grows with its square.
+_MAX_SINGLE_ROWS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class MinOfRows:
-    """Functions ``matrix f(x) + offset``, and what is made of them.
+    """Linear functions ``matrix f(x) + offset`` of the outputs, and their combination into one value.
 
     Attributes
     ----------
     matrix, offset
         Float64, shape (rows, outputs) and (rows,).
     constrained
-        Whether the first row is to be large where none of the others is negative; else the smallest row is.
+        Whether the value is the first row where no other row is negative; otherwise it is the minimum of the rows.
     threshold
-        What the first row is compared with when `constrained`: a box matters as far as it has more.
+        Value that the first row has to exceed, when `constrained`.
     """
 
     matrix: Tensor
@@ -38,7 +38,7 @@ class MinOfRows:
 
     @staticmethod
     def of(objective: Tensor, constraints: OutputConstraints | None) -> MinOfRows:
-        """Return the objective (1, outputs), where constraints hold if there are any, to their tolerance."""
+        """Return the objective (1, outputs), restricted to where the constraints hold within tolerance, if given."""
         if constraints is None:
             return MinOfRows(objective, objective.new_zeros(1))
         matrix = torch.cat([objective, -constraints.matrix])
@@ -49,7 +49,7 @@ class MinOfRows:
 
     @cached_property
     def affine(self) -> Affine:
-        """The rows as a map of the outputs, the first one less the threshold."""
+        """The rows as an affine map of the outputs, the threshold subtracted from the first one."""
         if not self.threshold:
             return Affine(Dense(self.matrix), self.offset)
         offset, lost = self.offset.clone(), torch.zeros_like(self.offset)
@@ -58,7 +58,7 @@ class MinOfRows:
         return Affine(Dense(self.matrix), offset, Loss(constants=lost))
 
     def above(self, threshold: float) -> MinOfRows:
-        """Return the rows with a finite threshold, where one has a meaning."""
+        """Return the rows with a threshold, if it is finite and they are constrained."""
         return self if not self.constrained or not math.isfinite(threshold) else replace(self, threshold=threshold)
 
     def mixtures(self, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,13 +73,13 @@ class MinOfRows:
         descended, plain = weights[:, None], weights[:, None]
         if self.constrained:
             descended = torch.cat([descended, descended.index_fill(2, torch.tensor([0]), 0.0)], 1)
-        if 1 < len(self) <= _MOST_ALONE:
+        if 1 < len(self) <= _MAX_SINGLE_ROWS:
             alone = torch.eye(len(self), dtype=weights.dtype).expand(len(weights), -1, -1)
             plain = torch.cat([plain, alone], 1)
         return descended, plain
 
     def value(self, outputs: Tensor) -> Tensor:
-        """Return what outputs (points, outputs) are worth, (points,): minus infinity where a constraint is broken."""
+        """Return the values (points,) of outputs (points, outputs): minus infinity where a constraint is violated."""
         rows = outputs @ self.matrix.T + self.offset
         if not self.constrained:
             return rows.amin(1)
@@ -91,16 +91,16 @@ class MinOfRows:
         Parameters
         ----------
         weights
-            Not negative, of any size, (boxes, mixtures, rows).
+            Nonnegative, of any size, (boxes, mixtures, rows).
         mixed
             Shape (boxes, mixtures), of `affine`'s rows.
         """
         if not self.constrained:
-            # The smallest row is at most the mean, by weights whose sum is not quite 1.
+            # The minimum is at most the weighted mean; the weights sum to 1 up to rounding only.
             mean = mixed / weights.sum(-1)
             return up(mean + dot_error(mean.abs(), len(self) + 2, 2.0))
-        # Where the constraints hold their part is not negative, so the part of the first row is at most the whole;
-        # without such a part, a negative whole says that they hold nowhere.
+        # Where the constraints hold, their weighted sum is nonnegative, so the weighted first row is at most the total;
+        # without weight on the first row, a negative total proves that they hold nowhere.
         first = weights[..., 0]
         over = mixed / first
         found = up(self.threshold + over + dot_error(over.abs() + abs(self.threshold), 3, 2.0))

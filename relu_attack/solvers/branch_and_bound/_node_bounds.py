@@ -1,4 +1,4 @@
-"""How the boxes of a branch and bound are bounded, many at a time."""
+"""Bounds of the nodes of branch and bound, many at a time."""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ from relu_attack.bounds import (
 from relu_attack.domains import Halfspaces, box_support
 from relu_attack.network import Network
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
-from relu_attack.solvers.branch_and_bound._nodes import Boxes
+from relu_attack.solvers.branch_and_bound._nodes import Nodes
 
-# Share of the weights that goes to a row that alone bounds a box best: few steps would not bring them there. On three
-# hard instances of ACAS Xu 0.8 and 0.95 need a third of the boxes that 0 does.
-_TOWARD = 0.9
-# Share of what a unit could cost a bound that is added to what it does cost, when units are split.
-_LEAST = 0.01
+# Weight that moves to a row whose single bound of a node is the best, since few descent steps would not move it there.
+# On three hard instances of ACAS Xu, 0.8 and 0.95 need a third of the nodes that 0 does.
+_SINGLE_ROW_WEIGHT = 0.9
+# Share of the potential cost of a unit's relaxation that is added to its actual cost in the branching score.
+_POTENTIAL_COST_SHARE = 0.01
 
 
-def bound_boxes(
+def bound_nodes(
     network: Network,
     rows: MinOfRows,
     halfspaces: Halfspaces,
-    boxes: Boxes,
+    boxes: Nodes,
     *,
     period: int,
     units: bool,
     descent: SlopeOptimizer,
     deadline: Deadline = NEVER,
-) -> Boxes:
-    """Bound boxes, knowing what is known of the boxes that they were split from.
+) -> Nodes:
+    """Bound nodes, warm-started from their parents.
 
     Parameters
     ----------
     network
         The chain in float64.
     rows
-        What is bounded.
+        Objective.
     halfspaces
-        Rows of the set beside the boxes.
+        Linear rows of the set.
     boxes
-        Boxes with the ranges and bounds of their parents.
+        Nodes with the ranges and bounds of their parents.
     period
-        Every so many splits the ranges of the units come from back-substitution, in between from intervals, within
-        those of the parent; the bound itself always comes from back-substitution.
+        Depth between two back-substitutions of all units. In between, ranges are those of intervals, intersected with
+        the parent's. The bound itself always comes from back-substitution.
     units
-        Whether boxes are to be split at units.
+        Whether to branch on units.
     descent
-        How far weights, slopes and multipliers go on from those of the parents.
+        Optimizer of weights, slopes and multipliers, from those of the parents.
     deadline
-        After it neither units are substituted back nor does anything descend.
+        End of the time; afterwards back-substitution and descent are skipped, and cheaper bounds are returned.
 
     Returns
     -------
     Boxes
-        Nowhere looser than before.
+        The nodes, with bounds that are nowhere looser than before.
     """
     due = boxes.age % period == 0
     parts = [boxes] if bool(due.all()) or not bool(due.any()) else [boxes.select(due), boxes.select(~due)]
@@ -76,20 +76,20 @@ def bound_boxes(
             network, rows, halfspaces, part, full=full, units=units, descent=descent, deadline=deadline
         )
         bounded.append(alike)
-    return Boxes.join(bounded)
+    return Nodes.join(bounded)
 
 
 def _bound_alike(
     network: Network,
     rows: MinOfRows,
     halfspaces: Halfspaces,
-    boxes: Boxes,
+    boxes: Nodes,
     *,
     full: bool,
     units: bool,
     descent: SlopeOptimizer,
     deadline: Deadline,
-) -> Boxes:
+) -> Nodes:
     lower, upper = boxes.lower, boxes.upper
     support = box_support(lower, upper)
     known = boxes.ranges or None
@@ -105,28 +105,28 @@ def _bound_alike(
     descended, plain = rows.mixtures(mixture.weights)
     mixed, slope = bound_combinations(relaxed, mixture, descended, plain)
     bound, place = rows.bound(torch.cat([descended, plain], 1), mixed).min(1)
-    # Ranges hold in real arithmetic as well: a box is empty where one of them is.
+    # Ranges hold in real arithmetic, so a node with an empty range is empty.
     empty = torch.zeros_like(bound, dtype=torch.bool)
     for below, above in ranges:
         empty |= (below > above).any(1)
-    return Boxes(
+    return Nodes(
         lower,
         upper,
         torch.where(empty, -torch.inf, torch.minimum(bound, boxes.bound)),
         slope,
         tuple(ranges),
-        mixture.toward(place - descended.shape[1] - 1, _TOWARD),
+        mixture.toward(place - descended.shape[1] - 1, _SINGLE_ROW_WEIGHT),
         _costliest_unit(relaxed, mixture) if units else boxes.unit,
         boxes.age,
     )
 
 
 def _costliest_unit(relaxed: Relaxed, mixture: RowCombination) -> Tensor:
-    """Return the unit whose lines cost the bound most where it is attained, (boxes,); -1 if none can switch.
+    """Return the unit whose relaxation loosens the bound most at its maximizer, (nodes,); -1 without unstable units.
 
-    The bound less the value at its maximizer, passed on through the lines, is the sum over the units of coefficient
-    times the distance between line and activation. A part of what the line could cost is added, as the maximizer of one
-    bound is not that of the next.
+    The difference between the bound and the value at its maximizer is the sum over the units of coefficient times
+    distance between relaxation and activation. A share of the largest possible distance is added, since the maximizer
+    changes after the split.
     """
     found = mixture.adjoint(relaxed)
     scores = []
@@ -135,7 +135,7 @@ def _costliest_unit(relaxed: Relaxed, mixture: RowCombination) -> Tensor:
         lines = step.relaxation
         line = torch.where(row > 0, torch.addcmul(lines.intercept, z, lines.upper_slope), z * slope)
         cost = row * (line - torch.maximum(z, z * lines.least_slope))
-        score = cost.clamp_min(0) + _LEAST * row.abs() * lines.intercept
+        score = cost.clamp_min(0) + _POTENTIAL_COST_SHARE * row.abs() * lines.intercept
         scores.append(torch.where(lines.adjustable, score, -1.0))
     if not scores:
         return torch.full((len(relaxed.lower),), -1)

@@ -1,37 +1,37 @@
-"""The open boxes of a branch and bound."""
+"""Priority queue of the open nodes."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
 
-from relu_attack.solvers.branch_and_bound._nodes import Boxes
+from relu_attack.solvers.branch_and_bound._nodes import Nodes
 
 
-class Queue:
-    """Open boxes, those with the largest bounds first.
+class NodeQueue:
+    """Open nodes, ordered by decreasing bound.
 
-    They stand in sorted runs, one for each time that boxes were added, so that nothing is moved until it is taken.
+    Each batch that is added stays a sorted run, and a heap orders the runs, so that adding moves no other node.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        self._runs: list[tuple[float, int, Boxes]] = []
+        self._runs: list[tuple[float, int, Nodes]] = []
         self._numbers = itertools.count()
 
     @property
     def bound(self) -> float:
-        """The largest bound of an open box; minus infinity if there is none."""
+        """Largest bound of an open node; minus infinity if there is none."""
         return -self._runs[0][0] if self._runs else -float("inf")
 
-    def add(self, boxes: Boxes) -> None:
-        """Add boxes."""
+    def add(self, boxes: Nodes) -> None:
+        """Add nodes."""
         if len(boxes):
             self._push(boxes.select(boxes.bound.argsort(descending=True)))
             self.count += len(boxes)
 
-    def take(self, count: int) -> Boxes:
-        """Take up to `count` boxes out, the most promising run after run."""
+    def take(self, count: int) -> Nodes:
+        """Remove and return up to `count` nodes, from the run with the largest bound on."""
         parts, missing = [], count
         while self._runs and missing:
             _, _, run = heapq.heappop(self._runs)
@@ -40,7 +40,7 @@ class Queue:
                 self._push(run.select(slice(missing, None)))
             missing -= len(parts[-1])
         self.count -= count - missing
-        return Boxes.join(parts)
+        return Nodes.join(parts)
 
-    def _push(self, run: Boxes) -> None:
+    def _push(self, run: Nodes) -> None:
         heapq.heappush(self._runs, (-float(run.bound[0]), next(self._numbers), run))

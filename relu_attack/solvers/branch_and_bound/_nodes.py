@@ -1,4 +1,4 @@
-"""Boxes of inputs in a branch and bound: what is known of each, and how they are split."""
+"""Nodes of branch and bound: boxes of inputs with ranges of the units, and their splits."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from torch import Tensor
 
 from relu_attack.bounds import Range, RowCombination
 
-# Share of the largest coefficient that the score of every input gets when boxes are split.
-_LEAST = 0.1
+# Share of the largest coefficient that is added to each coefficient in the branching score of inputs.
+_COEFFICIENT_FLOOR = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
-    """Parts of a set: boxes of inputs, in which some units keep to one side, and what is known of each.
+class Nodes:
+    """A batch of nodes: boxes of inputs, units fixed to one side, and the bounds of each.
 
     Attributes
     ----------
     lower, upper
         Float64, shape (boxes, inputs).
     bound
-        No value in a box is larger, in real arithmetic; float64, shape (boxes,).
+        Upper bounds in real arithmetic, float64, shape (boxes,).
     slope
         Coefficients of the linear function behind the bound, shape (boxes, inputs).
     ranges
         Ranges of the preactivations, one pair of (boxes, units) a layer.
     mixture
-        What gave the bound; None before the first.
+        Weights, slopes and multipliers of the bound; None before the first.
     unit
-        Which unit to split at, counted through all layers; -1 where an input is to be split instead; shape (boxes,).
+        Unit to split, counted over all layers, or -1 to split an input; shape (boxes,).
     age
-        Splits since the ranges were made by back-substitution, shape (boxes,).
+        Splits since the last back-substitution of all units, shape (boxes,).
     """
 
     lower: Tensor
@@ -46,24 +46,24 @@ class Boxes:
     age: Tensor
 
     @staticmethod
-    def root(lower: Tensor, upper: Tensor, ranges: tuple[Range, ...] = ()) -> Boxes:
-        """Return one box (inputs,) of which no bound is known."""
+    def root(lower: Tensor, upper: Tensor, ranges: tuple[Range, ...] = ()) -> Nodes:
+        """Return the root node with the box (inputs,), without a bound."""
         lower, upper = lower.reshape(1, -1), upper.reshape(1, -1)
         bound, none = lower.new_full((1,), torch.inf), torch.full((1,), -1)
-        return Boxes(lower, upper, bound, torch.zeros_like(lower), ranges, None, none, torch.zeros_like(none))
+        return Nodes(lower, upper, bound, torch.zeros_like(lower), ranges, None, none, torch.zeros_like(none))
 
     def __len__(self) -> int:
         return len(self.bound)
 
-    def select(self, index: Tensor | slice) -> Boxes:
-        """Return some of the boxes."""
+    def select(self, index: Tensor | slice) -> Nodes:
+        """Return some of the nodes."""
         plain = {name: getattr(self, name)[index] for name in _PLAIN}
         ranges = tuple((low[index], high[index]) for low, high in self.ranges)
-        return Boxes(**plain, ranges=ranges, mixture=self.mixture.select(index) if self.mixture is not None else None)
+        return Nodes(**plain, ranges=ranges, mixture=self.mixture.select(index) if self.mixture is not None else None)
 
     @staticmethod
-    def join(parts: Sequence[Boxes]) -> Boxes:
-        """Return the boxes of all parts."""
+    def join(parts: Sequence[Nodes]) -> Nodes:
+        """Return the nodes of all parts."""
         if len(parts) == 1:
             return parts[0]
         plain = {name: torch.cat([getattr(part, name) for part in parts]) for name in _PLAIN}
@@ -72,16 +72,16 @@ class Boxes:
             for layer in zip(*(part.ranges for part in parts), strict=True)
         )
         mixtures = [part.mixture for part in parts if part.mixture is not None]
-        return Boxes(**plain, ranges=ranges, mixture=RowCombination.join(mixtures) if mixtures else None)
+        return Nodes(**plain, ranges=ranges, mixture=RowCombination.join(mixtures) if mixtures else None)
 
     def vertices(self) -> Tensor:
         """Return the corner of each box at which its linear function is largest, shape (boxes, inputs)."""
         return torch.where(self.slope > 0, self.upper, self.lower)
 
-    def split(self, integer: Tensor) -> tuple[Boxes, Boxes]:
-        """Cut each box in two, at its unit or across an input; the halves keep what is known.
+    def split(self, integer: Tensor) -> tuple[Nodes, Nodes]:
+        """Split each node in two, at its unit or across an input; the children inherit its bounds.
 
-        An input that `integer` (inputs,) marks is cut between two whole numbers.
+        An input marked by `integer` (inputs,) is split between two integers.
         """
         (low, high), (below, above) = self._split_inputs(integer), self._split_units()
         at_unit = (self.unit >= 0)[:, None]
@@ -90,10 +90,10 @@ class Boxes:
             replace(self, lower=torch.where(at_unit, self.lower, low), ranges=above, age=self.age + 1),
         )
 
-    def choose(self, groups: Sequence[Sequence[int]]) -> Boxes:
-        """Draw the conclusions of one-hot groups, and drop the boxes in which one has no choice.
+    def choose(self, groups: Sequence[Sequence[int]]) -> Nodes:
+        """Propagate one-hot groups, and drop nodes in which a group has no feasible choice.
 
-        Where an input of a group is 1 the others are 0, and the only one that may be 1 is.
+        Where an input of a group is 1 the others are 0; an input is 1 where it is the only one that can be.
         """
         if not groups:
             return self
@@ -110,17 +110,15 @@ class Boxes:
         return replace(self, lower=lower, upper=upper).select(kept)
 
     def _split_inputs(self, integer: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the lower ends of the upper halves and the upper ends of the lower ones, (boxes, inputs) each.
+        """Return the lower ends of the upper children and the upper ends of the lower ones, (boxes, inputs) each.
 
-        They are cut across the input that matters most to the bound.
-
-        The score of an input is the share of the bound that its width accounts for, by the linear function behind the
-        bound; a part of the largest coefficient is added to each, as those of both signs cancel in it.
+        The input with the largest score is split: coefficient of the linear bound times width. A share of the largest
+        coefficient is added to each, since contributions of both signs cancel in a coefficient.
         """
         width = self.upper - self.lower
         slope = self.slope.double().abs()
-        score = (slope + _LEAST * slope.amax(1, keepdim=True)) * width
-        # Where no coefficient tells, the widest input is taken.
+        score = (slope + _COEFFICIENT_FLOOR * slope.amax(1, keepdim=True)) * width
+        # Where all coefficients are zero, the widest input is split.
         score = torch.where(score.amax(1, keepdim=True) > 0, score, width)
         place = score.argmax(1, keepdim=True)
         middle = (self.lower + width / 2).gather(1, place)
@@ -139,7 +137,7 @@ class Boxes:
         return tuple(below), tuple(above)
 
     def divisible(self) -> Tensor:
-        """Return which boxes can be split: at a unit, or as some input has a float between its ends, shape (boxes,)."""
+        """Return which nodes can be split: at a unit, or at an input with a float between its ends, shape (boxes,)."""
         middle = self.lower + (self.upper - self.lower) / 2
         return (self.unit >= 0) | ((middle > self.lower) & (middle < self.upper)).any(1)
 

@@ -1,4 +1,4 @@
-"""The search over boxes of inputs that branch and bound and verification share."""
+"""Best-first branch and bound, shared by the method `branch_and_bound` and by verification."""
 
 from __future__ import annotations
 
@@ -14,38 +14,41 @@ from relu_attack.domains import Domain, Halfspaces
 from relu_attack.errors import OptionError
 from relu_attack.network import Network
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
-from relu_attack.solvers.branch_and_bound._node_bounds import bound_boxes
-from relu_attack.solvers.branch_and_bound._node_queue import Queue
-from relu_attack.solvers.branch_and_bound._nodes import Boxes
+from relu_attack.solvers.branch_and_bound._node_bounds import bound_nodes
+from relu_attack.solvers.branch_and_bound._node_queue import NodeQueue
+from relu_attack.solvers.branch_and_bound._nodes import Nodes
 
-# A box goes on from the slopes and weights of the box that it was split from, so one step each is enough: on ACAS Xu
-# three steps bound 1 to 12 % fewer boxes and cost more time than that.
-_FIRST, _NEXT = SlopeOptimizer(), SlopeOptimizer(iterations=1, rate=0.2)
-# With multipliers more have to be found for each half. On random networks of 20 to 50 inputs 1, 3 and 16 steps were no
-# better than 8 where units are split; over the polytope of the quickstart 3 steps halve the open boxes.
-_NEXT_FACES, _NEXT_SIDES = SlopeOptimizer(iterations=4, rate=0.2), SlopeOptimizer(iterations=8, rate=0.2)
+# Slopes and weights are warm-started from the parent, so one descent step a node is enough: on ACAS Xu three steps
+# bound 1 to 12 % fewer nodes and cost more time than that.
+_ROOT_DESCENT, _NODE_DESCENT = SlopeOptimizer(), SlopeOptimizer(iterations=1, rate=0.2)
+# Multipliers need more steps. On random networks of 20 to 50 inputs 1, 3 and 16 steps were no better than 8 with splits
+# of units; over the polytope of the quickstart 3 steps halve the number of open nodes.
+_NODE_DESCENT_WITH_ROWS, _NODE_DESCENT_OF_UNITS = (
+    SlopeOptimizer(iterations=4, rate=0.2),
+    SlopeOptimizer(iterations=8, rate=0.2),
+)
 
-# Multiplications that bounding a batch may take: about a third of a second on one core.
-_WORK = 2**31
-# Weights of rows in a batch, 32 MiB of float64: a step over them takes some hundredths of a second.
-_WEIGHTS = 2**22
-# Share of the time that the bound of the whole set may take.
-_ROOT = 0.5
+# Maximum multiplications of bounding a batch: about a third of a second on one core.
+_MAX_MULTIPLICATIONS = 2**31
+# Maximum weights of rows in a batch, 32 MiB of float64: a step over them takes some hundredths of a second.
+_MAX_WEIGHTS = 2**22
+# Maximum share of the time for the bound of the root.
+_ROOT_SHARE = 0.5
 
-# Vertices of a batch that are brought into a polytope with integer inputs: each may take linear programs.
-_DEAR_POINTS = 8
+# Maximum number of vertices of a batch that are projected onto a polytope with integers, which may take programs each.
+_MAX_PROJECTED_VERTICES = 8
 
 SPLITS = ("auto", "inputs", "units")
-"""What boxes are split at: inputs or units; ``"auto"`` takes inputs up to `MOST_INPUTS` `choices`."""
-MOST_INPUTS = 12
+"""Kinds of branching; ``"auto"`` splits inputs up to `MAX_SPLIT_INPUTS` `choices`, else units."""
+MAX_SPLIT_INPUTS = 12
 """On random networks with two layers of 50, units are better from 20 inputs on, inputs up to 10."""
 
 
-class BoxSearch:
-    """The search for the point of a set at which some rows over the outputs are worth most.
+class TreeSearch:
+    """Best-first branch and bound for the maximum of an objective of the outputs over a set.
 
-    Boxes with the largest bounds are split first. A box is closed once its bound is below what `closes` says, and its
-    bound is kept: the upper bound is the largest over open and closed boxes.
+    Nodes with the largest bounds are split first. A node whose bound is at most `closes` of the best value is pruned;
+    the upper bound is the largest bound of open and pruned nodes.
 
     Parameters
     ----------
@@ -54,26 +57,26 @@ class BoxSearch:
     domain
         One set. Its bounding box is split; boxes that it `excludes` are dropped.
     rows
-        What points are worth.
+        Objective.
     closes
-        Given the best value so far, the bound at or below which a box needs no further split.
+        Maps the best value to the bound at or below which a node is pruned.
     batch
-        Boxes that are split at most at a time: enough to fill matrix products, few enough for the cache. Of large
-        networks they are fewer, so that a batch takes a part of a second.
+        Maximum number of nodes that are split at a time: enough to fill matrix products, few enough for the cache. For
+        large networks there are fewer, so that a batch takes a fraction of a second.
     period
-        Splits between two back-substitutions of every unit; see `bound_boxes`.
+        Depth between two back-substitutions of every unit; see `bound_nodes`.
     split
         One of `SPLITS`.
     deadline
-        When to stop: a batch that is being bounded then gets the bounds that hold without the rest of the work.
+        End of the time; the batch that is being bounded then gets cheaper valid bounds.
 
     Attributes
     ----------
     x, value
-        The best point, in the set, shape (inputs,), and its value by a float64 forward pass; minus infinity where no
-        point is known to satisfy the constraints.
+        Best point, in the set, shape (inputs,), and its value by a float64 forward pass; minus infinity while no
+        feasible point is known.
     regions
-        Boxes that were bounded.
+        Number of nodes that were bounded.
 
     Raises
     ------
@@ -98,48 +101,56 @@ class BoxSearch:
         self._domain = domain.to(device="cpu", dtype=torch.float64)
         self._network, self._rows, self._halfspaces = network, rows, Halfspaces.of(self._domain)
         self._closes, self._period, self._deadline = closes, period, deadline
-        self._units = split == "units" or (split == "auto" and choices(domain) > MOST_INPUTS)
-        self._next = _NEXT_SIDES if self._units else _NEXT_FACES if len(self._halfspaces) else _NEXT
+        self._units = split == "units" or (split == "auto" and choices(domain) > MAX_SPLIT_INPUTS)
+        self._next = (
+            _NODE_DESCENT_OF_UNITS
+            if self._units
+            else _NODE_DESCENT_WITH_ROWS
+            if len(self._halfspaces)
+            else _NODE_DESCENT
+        )
         self._integer = torch.zeros(domain.inputs, dtype=torch.bool)
         self._integer[list(domain.integer)] = True
-        self._dear = len(self._halfspaces) > 0 and bool(self._integer.any())
-        self._open, self._closed = Queue(), -float("inf")
+        self._projects_by_programs = len(self._halfspaces) > 0 and bool(self._integer.any())
+        self._open, self._closed = NodeQueue(), -float("inf")
         self.x, self.value, self.regions = self._domain.center().reshape(-1), -float("inf"), 0
         self.offer(self.x[None])
-        within = deadline.share(_ROOT)
-        root = self._bound(self._root(within), _FIRST, within)
-        # What the queue keeps of a box: its ends, ranges, slopes, multipliers and weights.
+        within = deadline.share(_ROOT_SHARE)
+        root = self._bound(self._root(within), _ROOT_DESCENT, within)
+        # Memory of a node in the queue: its box, ranges, slopes, multipliers and weights.
         self._most = deadline.memory / (8 * (6 * domain.inputs + 4 * network.units + len(rows) + 8))
-        self._batch = max(1, min(batch, _WORK // (2 * _work(network, root.ranges)), _WEIGHTS // len(rows)))
+        self._batch = max(
+            1, min(batch, _MAX_MULTIPLICATIONS // (2 * _work(network, root.ranges)), _MAX_WEIGHTS // len(rows))
+        )
         self._settle(root)
 
-    def _root(self, deadline: Deadline) -> Boxes:
+    def _root(self, deadline: Deadline) -> Nodes:
         box = self._domain.bounding_box()
         lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
         lower, upper = torch.where(self._integer, lower.ceil(), lower), torch.where(self._integer, upper.floor(), upper)
-        if self._domain.is_box or choices(self._domain) > MOST_INPUTS:
-            return Boxes.root(lower, upper)
+        if self._domain.is_box or choices(self._domain) > MAX_SPLIT_INPUTS:
+            return Nodes.root(lower, upper)
         # Ranges over the set itself, which boxes alone would not give back; with many inputs they would take too long.
-        return Boxes.root(lower, upper, crown(self._network, self._domain, self._rows.matrix, deadline=deadline).layers)
+        return Nodes.root(lower, upper, crown(self._network, self._domain, self._rows.matrix, deadline=deadline).layers)
 
     @property
     def upper(self) -> float:
-        """No point of the set has a larger value."""
+        """Upper bound over the set."""
         return max(self._open.bound, self._closed)
 
     @property
     def open(self) -> int:
-        """Number of open boxes."""
+        """Number of open nodes."""
         return self._open.count
 
     @property
     def full(self) -> bool:
-        """Whether the open boxes take the memory that there is, so that none can be split any more."""
+        """Whether the open nodes take all available memory, so that no more can be split."""
         return self._open.count > self._most
 
     def step(self) -> None:
-        """Split a batch of boxes and bound the halves."""
-        halves = Boxes.join(self._open.take(self._batch).split(self._integer)).choose(self._domain.one_hot)
+        """Split a batch of nodes and bound the children."""
+        halves = Nodes.join(self._open.take(self._batch).split(self._integer)).choose(self._domain.one_hot)
         excluded = self._domain.excludes(halves.lower, halves.upper)
         if bool(excluded.any()):
             halves = halves.select(~excluded)
@@ -147,15 +158,15 @@ class BoxSearch:
             self._settle(self._bound(halves, self._next, self._deadline))
 
     def offer(self, points: Tensor) -> None:
-        """Bring points (points, inputs) into the set and keep the best."""
+        """Project points (points, inputs) onto the set, and update the best one."""
         inside = self._domain.round(self._domain.project(points))
         values = self._rows.value(self._network.forward(inside).outputs)
         place = int(values.argmax())
         if float(values[place]) > self.value:
             self.x, self.value = inside[place].clone(), float(values[place])
 
-    def _bound(self, boxes: Boxes, descent: SlopeOptimizer, deadline: Deadline) -> Boxes:
-        return bound_boxes(
+    def _bound(self, boxes: Nodes, descent: SlopeOptimizer, deadline: Deadline) -> Nodes:
+        return bound_nodes(
             self._network,
             self._rows.above(self.value if math.isfinite(self.value) else self.upper),
             self._halfspaces,
@@ -166,8 +177,8 @@ class BoxSearch:
             deadline=deadline,
         )
 
-    def _settle(self, boxes: Boxes) -> None:
-        """Look for better points in boxes that were just bounded, and close or queue each of them."""
+    def _settle(self, boxes: Nodes) -> None:
+        """Evaluate vertices of nodes that were just bounded, then prune or queue each node."""
         self.regions += len(boxes)
         self._offer_vertices(boxes)
         limit = self._closes(self.value)
@@ -177,19 +188,19 @@ class BoxSearch:
             self._closed = max(self._closed, float(closed.max()))
         self._open.add(boxes.select(kept))
 
-    def _offer_vertices(self, boxes: Boxes) -> None:
-        """Offer the vertices of boxes; where bringing points into the set is dear, single points and a promising few.
+    def _offer_vertices(self, boxes: Nodes) -> None:
+        """Offer the vertices of nodes: all, or a few and those of indivisible nodes where projections take programs.
 
-        These are the best of the vertices that would be better than the best point as they are or, where no point that
-        satisfies the constraints is known, those of the boxes with the largest bounds.
+        The few are the vertices of largest value above the best one before projection or, while no feasible point is
+        known, those of the nodes with the largest bounds.
         """
         points = boxes.vertices()
-        if self._dear and len(points) > _DEAR_POINTS:
+        if self._projects_by_programs and len(points) > _MAX_PROJECTED_VERTICES:
             values = self._rows.value(self._network.forward(points).outputs)
             better = values > self.value
             known = math.isfinite(self.value) or bool(better.any())
             chosen = torch.zeros_like(better)
-            chosen[(values if known else boxes.bound).topk(_DEAR_POINTS).indices] = True
+            chosen[(values if known else boxes.bound).topk(_MAX_PROJECTED_VERTICES).indices] = True
             points = points[chosen & (better | (not known)) | ~boxes.divisible()]
         if len(points):
             self.offer(points)
@@ -201,7 +212,7 @@ def choices(domain: Domain) -> int:
 
 
 def _work(network: Network, ranges: Sequence[Range]) -> int:
-    """Return how many multiplications it takes to bound a box by back-substitution of what can switch over it."""
+    """Return the number of multiplications that bounding a node takes, by back-substitution of its unstable units."""
     below, total = 0, 1
     for layer, (low, high) in zip(network.layers, ranges, strict=True):
         total += 2 * int(((low < 0) & (high > 0)).sum()) * below

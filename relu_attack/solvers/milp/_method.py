@@ -1,4 +1,4 @@
-"""The exact mixed-integer program: tight ranges, cuts, a warm start, and a bound at any time."""
+"""Exact mixed-integer program: big-M from tightened ranges, cuts at the root, warm start, bound at any time."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from relu_attack.solvers.ascent import first_point, settings_for_each
 from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings
 from relu_attack.solvers.region_search import climb, solve_neighborhood
 
-# Of the time, kept back for what comes after the solver: seconds, and of less than two seconds a share.
-_RESERVE, _RESERVE_SHARE = 0.2, 0.1
-# Seconds a coefficient in which HiGHS sets up a mixed-integer program and looks at no clock: 5 for a million, doubled.
-_SETUP = 1e-5
-# The same of one round of cuts at the root: 31 for half a million. At most half of the time is kept back for one.
-_CUT_ROUND = 6e-5
-# Steps of the walk where there is no time limit to share.
-_STEPS = 1000
+# Time reserved for the steps after the solver: seconds, or a share of the remaining time if that is less.
+_RESERVE_SECONDS, _RESERVE_SHARE = 0.2, 0.1
+# HiGHS ignores the time limit while it sets up a mixed-integer program: 5 s for a million coefficients, doubled.
+_SETUP_SECONDS_PER_ENTRY = 1e-5
+# The same for a round of cuts at the root: 31 s for half a million. At most half of the time is reserved for one.
+_CUT_ROUND_SECONDS_PER_ENTRY = 6e-5
+# Iterations of the initial walk without a time limit.
+_WALK_ITERATIONS = 1000
 
 Walk = Callable[[Problem, Settings], Tensor]
-"""Searches a single problem within the budget of the settings, and returns its best input (inputs,)."""
+"""Finds a warm start (inputs,) of a single problem within the budget of the settings."""
 Polish = Callable[[Problem, Tensor, float], Tensor]
-"""Takes a single problem, an input (inputs,), float64, and seconds; returns an input, as the best of its region."""
+"""Improves an input (inputs,), float64, of a single problem within seconds, for example to the best of its region."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +44,18 @@ class MILP:
     Attributes
     ----------
     gap
-        Relative gap between bound and value at which a problem is solved, as `Result.relative_gap` measures it. The
-        solver stops at half of it: what is left is room for the tolerances of its value.
+        Relative gap at which a problem is solved, as `Result.relative_gap` measures it. The solver stops at half of it;
+        the rest is room for the tolerances of its value.
     walk_share
         Share of the time limit for the walk that finds the warm start.
     tightening_share
-        Share of the time limit for the ranges of units: linear programs first, then mixed-integer ones.
+        Share of the time limit for tightening the ranges of units, by linear and then mixed-integer programs.
     unit_time_limit
-        Most seconds for one end of the range of one unit.
+        Time limit in seconds for one end of the range of one unit.
     cut_rounds
-        Most rounds of cuts at the root; 0 for none.
+        Maximum number of rounds of cuts at the root.
     cut_share
-        Share of the time limit for them.
+        Share of the time limit for the cuts.
     solver
         As `programs.solve` takes it. Only ``"HIGHS"`` reports incumbents while it runs.
     """
@@ -95,23 +95,23 @@ def milp(
     Parameters
     ----------
     problem
-        Problems over polyhedral sets; each gets an even part of the time.
+        Problems over polyhedral sets; each gets an equal share of the time.
     options
-        Shares of the time, gap and solver.
+        Gap, solver and shares of the time.
     settings
-        Budget and sense; programs are not walks, and the rest is for `walk`.
+        Budget and sense; the other settings concern `walk`.
     walk
-        Finds the warm start; None for the middle of the set: solvers may look long for any point.
+        Finds the warm start; None for the center of the set only.
     polish
-        Applied to the best input at the end; None for nothing.
+        Applied to the best input at the end, if not None.
     stop
-        Called often while a solver runs; once its answer is true, the search ends as by Ctrl-C.
+        Called often while a solver runs; the search ends, as by Ctrl-C, once it returns true.
 
     Returns
     -------
     Answer
-        The best inputs and bounds, also when the time ran out or Ctrl-C was pressed. A bound by branch and bound is the
-        solver's word and not certified.
+        The best inputs and bounds, also after the time limit or Ctrl-C. A bound by the solver's branch and bound is
+        reported by the solver and not certified.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def milp(
     -----
     The model is that of `encodings.encode`. Its big-M are the ranges of the preactivations, tightened in three steps
     (Tjeng, Xiao, Tedrake, 1711.07356): intervals, linear programs, and for layers after the first mixed-integer
-    programs, each stopped after its part of the time. Cuts of the ideal formulation of single units (Anderson et al.,
+    programs, each within its share of the time. Cuts of the ideal formulation of single units (Anderson et al.,
     1811.01988) are added where they lower the root's bound.
     """
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="incumbents")
@@ -162,7 +162,7 @@ class _MilpSearch:
         self._offer(index, problem.domain.center(), "center")
         if self.walk is not None:
             timed = math.isfinite(seconds)
-            steps = budget.iterations or (None if timed else _STEPS)
+            steps = budget.iterations or (None if timed else _WALK_ITERATIONS)
             part = budget.part(seconds=options.walk_share * seconds if timed else None, iterations=steps)
             with self.incumbents.keeping(index, "walk"):
                 x = self.walk(problem, replace(self.settings[index], budget=part, progress=False))
@@ -182,10 +182,10 @@ class _MilpSearch:
             self._offer(index, self.polish(problem, best, budget.left()), "polish")
 
     def _solve_exact(self, index: int, ranges: Ranges, budget: Budget, cut_time: float, *, sound: bool) -> None:
-        """Solve the exact program with these ranges, which are certified where `sound`."""
+        """Solve the exact program with these ranges, which are certified if `sound`."""
         options, problem = self.options, self.incumbents.single(index)
         try:
-            budget.deadline.require(_SETUP * count_entries(problem.network, ranges))
+            budget.deadline.require(_SETUP_SECONDS_PER_ENTRY * count_entries(problem.network, ranges))
             encoding = encode(problem, ranges, deadline=budget.deadline)
         except DoesNotFitError:
             return
@@ -195,10 +195,10 @@ class _MilpSearch:
             encoding = root.encoding if root.after < root.before else encoding
             self._bound(index, root.after, certified=sound)
         left = budget.left()
-        left -= min(_RESERVE, _RESERVE_SHARE * left) if math.isfinite(left) else 0.0
-        if left < max(_SETUP * encoding.program.matrix.nnz, 1e-3):
+        left -= min(_RESERVE_SECONDS, _RESERVE_SHARE * left) if math.isfinite(left) else 0.0
+        if left < max(_SETUP_SECONDS_PER_ENTRY * encoding.program.matrix.nnz, 1e-3):
             return
-        left -= min(_CUT_ROUND * encoding.program.matrix.nnz, left / 2)
+        left -= min(_CUT_ROUND_SECONDS_PER_ENTRY * encoding.program.matrix.nnz, left / 2)
 
         def report(progress: SolverProgress) -> None:
             if progress.x is not None:
@@ -233,9 +233,9 @@ class _MilpSearch:
             raise KeyboardInterrupt
 
     def _offer_within(self, index: int, x: Tensor, seconds: float) -> None:
-        """Offer the best point of the linear region of x that keeps output constraints with some room.
+        """Offer the best point of the linear region of x that satisfies output constraints with a margin.
 
-        The program lets points go to the end of the tolerance of constraints, and a solver by its own beyond that.
+        The program admits points at the tolerance of constraints, and the solver's own tolerance may exceed that.
         """
         problem = self.incumbents.single(index)
         if problem.constraints is None:
@@ -243,12 +243,12 @@ class _MilpSearch:
         inside = problem.domain.to(device="cpu", dtype=torch.float64).project(x[None])
         pattern = [z[0] > 0 for z in problem.network.forward(inside).preactivations]
         hood = neighborhood(problem, inside[0], pattern)
-        optimum = solve_neighborhood(hood, solver=self.options.solver, time_limit=max(seconds, _RESERVE))
+        optimum = solve_neighborhood(hood, solver=self.options.solver, time_limit=max(seconds, _RESERVE_SECONDS))
         if optimum is not None:
             self._offer(index, torch.as_tensor(optimum.point[: problem.domain.inputs].copy()), "milp")
 
     def _solver_options(self, index: int) -> Mapping[str, object]:
-        """Return the gap near a value of 0, where none is relative to it."""
+        """Return the absolute gap for values near 0, where a relative gap has no meaning."""
         if self.options.solver != "HIGHS":
             return {}
         zero = torch.zeros(1, dtype=torch.float64)
@@ -259,7 +259,7 @@ class _MilpSearch:
             self.incumbents.step()
 
     def _bound(self, index: int, upper: float, *, certified: bool) -> None:
-        """Take a bound over, unless it is a solver's word that a feasible input beats by more than tolerances."""
+        """Update the bound, unless a solver reported one that a feasible input exceeds by more than tolerances."""
         value, scale = float(self.incumbents.value[index]), float(self.incumbents.problem.scale[index])
         beaten = self.incumbents.is_feasible(index) and upper < value - TOLERANCE * max(scale, abs(value))
         if certified or not beaten:
