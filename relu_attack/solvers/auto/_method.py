@@ -40,8 +40,8 @@ _ROUND_STEPS, _MAX_PROGRAMS = 200, 50
 # Maximum share of the walks beside exact methods, and steps without a gain after which it shrinks: more than the first
 # three excursions of a walker.
 _WALK_SHARE, _PATIENCE = 1 / 3, 150
-# One in ten rounds of ascent is one of PPGA_LR, the third one first: its plain gradients lead higher on trained networks
-# that are effectively shallow; on random deep ones they do not, and a tenth of the time is the cost there.
+# Every tenth round of ascent, the third one first, is one of PPGA_LR: its plain gradients lead higher on trained
+# networks that are effectively shallow. On random deep ones they do not, and cost a tenth of the time.
 _COMPANION, _COMPANION_PERIOD, _COMPANION_FIRST = "ppga_lr", 10, 3
 # Relative gain of the incumbent that counts as an improvement.
 _MIN_RELATIVE_GAIN = 1e-6
