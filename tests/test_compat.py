@@ -81,12 +81,14 @@ def test_one_warning_says_what_works(imported: dict[str, Any], torchvision_is_br
     assert imported["declared"] == 1
 
 
+@pytest.mark.slow
 def test_nothing_is_declared_when_the_import_works(imported: dict[str, Any], torchvision_is_broken: bool) -> None:
     answer = facts(DECLARE_FIRST + IMPORT_TORCHVISION) if torchvision_is_broken else imported
     assert answer["messages"] == []
     assert answer["declared"] == 0
 
 
+@pytest.mark.slow
 def test_another_error_of_the_import_passes_through(tmp_path: Path) -> None:
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('the disk is on fire')\n")
@@ -95,6 +97,7 @@ def test_another_error_of_the_import_passes_through(tmp_path: Path) -> None:
     assert "the disk is on fire" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_modules_are_those_of_the_interpreter() -> None:
     assert import_torchvision() is sys.modules["torchvision"]
     assert import_lightning() is sys.modules["pytorch_lightning"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -77,6 +78,7 @@ def answers(dtype: torch.dtype) -> list[torch.Tensor]:
     return [*found, torch.tensor(verdict.verdict.value == "verified")]
 
 
+@pytest.mark.slow
 def test_answers_do_not_depend_on_the_default_dtype() -> None:
     with default(torch.float32):
         expected = answers(torch.float32)
@@ -87,6 +89,7 @@ def test_answers_do_not_depend_on_the_default_dtype() -> None:
         assert torch.equal(one, two)
 
 
+@pytest.mark.slow
 def test_no_tensor_takes_the_default_dtype() -> None:
     with default(torch.bfloat16), Never(torch.bfloat16):
         answers(torch.float64)

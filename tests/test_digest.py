@@ -178,6 +178,7 @@ class Net(nn.Module):
 """
 
 
+@pytest.mark.slow
 def test_another_process_has_the_same_digest() -> None:
     script = f"{IN_ITS_OWN}\nprint(runpy.run_path(sys.argv[1])['digest'](Net()))"
     command = [sys.executable, "-c", script, _digest.__file__]

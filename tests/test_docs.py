@@ -9,6 +9,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {page.stem: re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S) for page in DOCS.glob("*.md")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(name for name, blocks in PAGES.items() if blocks))
 def test_blocks_of_a_page_run_in_order(page: str) -> None:
     names: dict[str, object] = {}

@@ -38,6 +38,7 @@ def pins() -> dict[str, str]:
     return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
 
 
+@pytest.mark.slow
 def test_import_takes_no_heavy_package_with_it() -> None:
     program = f"import sys, relu_attack; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -45,6 +46,7 @@ def test_import_takes_no_heavy_package_with_it() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("collecting", [True, False])
 def test_garbage_is_collected_again_once_the_package_is_loaded(collecting: bool) -> None:
     state = "enable" if collecting else "disable"

@@ -62,6 +62,7 @@ def test_two_hinges_that_overlap_are_at_least_the_step_between_them() -> None:
     assert float(bound_problem(problem, "crown")[0]) < 0.1
 
 
+@pytest.mark.slow
 @few
 @given(nest=nests(longest=5), seed=st.integers(0, 999))
 def test_runs_are_inside_and_the_methods_are_nested(nest: Nest, seed: int) -> None:

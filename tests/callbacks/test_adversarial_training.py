@@ -129,6 +129,7 @@ def test_a_resumed_training_goes_on_with_its_seeds(tmp_path: Path) -> None:
     assert same(whole.state_dict(), resumed.state_dict())
 
 
+@pytest.mark.slow
 def test_it_makes_a_network_more_robust() -> None:
     def broken(*callbacks: Any) -> int:
         net = Classifier()

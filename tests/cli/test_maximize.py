@@ -102,6 +102,7 @@ def test_limits_that_the_answer_is_at_are_said(folder: Path) -> None:
     assert recipe["reference"] is None
 
 
+@pytest.mark.slow
 def test_the_picture_of_digits_is_written(tmp_path: Path) -> None:
     picture = tmp_path / "new" / "digits.png"
     found = answer("maximize", DIGITS, *QUICK, "--set", f"report.file={picture}")
@@ -162,6 +163,7 @@ def test_help_lists_the_methods() -> None:
     assert ", ".join(METHODS) in text
 
 
+@pytest.mark.slow
 def test_the_solver_is_an_option_of_the_methods_over_programs(folder: Path) -> None:
     file = write(folder)
     assert "value" in answer("maximize", file, "--method", "lp_walk", "--solver", "HIGHS")
@@ -277,6 +279,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
     assert call(*arguments).exit_code == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_answers_with_the_best_so_far(folder: Path) -> None:
     # Too wide for the interval bound to prove its best point optimal.
     save_model(nn.Sequential(nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 2)), folder / "model.safetensors")
@@ -297,6 +300,7 @@ def test_an_interrupted_search_answers_with_the_best_so_far(folder: Path) -> Non
     assert found["iterations"] < 100
 
 
+@pytest.mark.slow
 def test_help_and_version_import_nothing_that_the_package_does_not() -> None:
     program = "import sys, relu_attack; before = set(sys.modules); from relu_attack.cli import app; "
     program += "app(['maximize', '--help'], standalone_mode=False); "

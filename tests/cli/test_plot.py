@@ -62,6 +62,7 @@ def test_the_picture_lies_beside_the_result_unless_told_otherwise(folder: Path, 
     assert (folder / "result.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_worst_cases_are_drawn_as_wished(folder: Path) -> None:
     picture = folder / "picture.svg"
     done = call("plot", folder / "worst", "--output", picture, "--samples", "1", "--classes", "cat,dog, fox")

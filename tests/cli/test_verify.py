@@ -59,6 +59,7 @@ def test_a_property_that_fails_is_sat_and_has_a_witness(folder: Path) -> None:
     assert float(y) == float(x)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_read_enough_is_no_error_to_speak_of(folder: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

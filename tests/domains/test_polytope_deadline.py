@@ -72,6 +72,7 @@ def test_whole_numbers_are_those_of_a_known_point_when_it_is_late() -> None:
     assert bool((screws.integrality(found) == 0).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "ppga_lr", "lp_walk", "milp", "branch_and_bound"])
 def test_a_call_that_is_interrupted_at_once_has_a_point_of_the_polytope_and_a_bound(method: str) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.ReLU(), torch.nn.Linear(6, 1))

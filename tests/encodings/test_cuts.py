@@ -76,6 +76,7 @@ def test_separation_finds_the_most_violated_of_all_subsets(seed: int, slope: flo
     assert not found
 
 
+@pytest.mark.slow
 @few
 @given(nest=nests(longest=6), seed=st.integers(0, 999))
 def test_no_run_of_the_network_breaks_a_cut(nest: Nest, seed: int) -> None:

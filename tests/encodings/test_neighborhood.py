@@ -77,6 +77,7 @@ def region_optimum(problem: Problem, x: Tensor) -> float:
     return value
 
 
+@pytest.mark.slow
 @few
 @given(nest=nests(longest=6), seed=seeds)
 def test_a_piece_with_the_inputs_own_pattern_is_the_network(nest: Nest, seed: int) -> None:

@@ -18,6 +18,7 @@ from tests.fuzz.run import run_problem, run_problems
 CHUNKS, PROBLEMS = 12, 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_no_drawn_case_has_a_fault(chunk: int) -> None:
     faults: list[object] = []
@@ -26,12 +27,14 @@ def test_no_drawn_case_has_a_fault(chunk: int) -> None:
     assert counts["cases"] >= 9 * PROBLEMS
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(seed=st.integers(2**31, 2**40))
 def test_no_case_that_hypothesis_draws_has_a_fault(seed: int) -> None:
     assert not [outcome for outcome in run_problem(seed) if outcome.faults]
 
 
+@pytest.mark.slow
 def test_a_bound_below_an_exact_value_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fuzzer can fail: a box that leaves out its upper ends is found within a few cases."""
 

@@ -40,6 +40,7 @@ def double(array: Array) -> Tensor:
     return torch.from_numpy(array).double()
 
 
+@pytest.mark.slow
 @given(drawn=chains())
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_any_chain_of_nodes_answers_as_the_runtime(drawn: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -229,6 +230,7 @@ def test_constants_are_computed_in_their_own_arithmetic(tmp_path: Path) -> None:
     assert torch.equal(found.network.output.bias, double(expected).expand(3))
 
 
+@pytest.mark.slow
 def test_onnx_is_imported_only_to_read_a_file() -> None:
     program = "import sys, relu_attack.io; print('onnx' in sys.modules, 'onnxruntime' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

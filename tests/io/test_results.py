@@ -87,6 +87,7 @@ def results(draw: st.DrawFn) -> Result:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(results())
 def test_what_is_loaded_is_what_was_saved(result: Result) -> None:

@@ -44,6 +44,7 @@ def read(drawn: Drawn) -> Property:
         return Property(len(INPUTS), len(OUTPUTS), ())
 
 
+@pytest.mark.slow
 @given(drawn=properties(numbers=DYADIC))
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_satisfaction_is_that_of_the_text_where_numbers_are_exact(drawn: Drawn) -> None:
@@ -53,6 +54,7 @@ def test_satisfaction_is_that_of_the_text_where_numbers_are_exact(drawn: Drawn) 
         assert found.violated_by(row(x), row(y)) == drawn.violated_by(x, y)
 
 
+@pytest.mark.slow
 @given(drawn=properties(numbers=DECIMAL))
 @settings(max_examples=150, deadline=None, derandomize=True)
 def test_decimals_are_rounded_to_the_safe_side(drawn: Drawn) -> None:

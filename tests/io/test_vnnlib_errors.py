@@ -157,6 +157,7 @@ def test_error_of_a_file_names_it(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}, line 6: this parenthesis is never closed"
 
 
+@pytest.mark.slow
 @given(drawn=properties(numbers=DECIMAL), data=st.data())
 @settings(max_examples=250, deadline=None, derandomize=True)
 def test_damaged_text_is_read_or_refused_by_name(drawn: Drawn, data: st.DataObject) -> None:

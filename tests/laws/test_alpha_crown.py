@@ -44,6 +44,7 @@ def test_exact_values_at_points_of_a_box_lie_in_every_range(
             values = layer.activate(values)
 
 
+@pytest.mark.slow
 @few
 @given(seed=seeds, radius=st.sampled_from([0.1, 1.0]))
 def test_they_nest_inside_crown(seed: int, radius: float) -> None:
@@ -63,6 +64,7 @@ def test_a_deep_network_is_bounded_clearly_better_than_by_crown() -> None:
     assert float(inner.upper - inner.lower) < 0.8 * float(outer.upper - outer.lower)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domain", SETS, ids=lambda domain: type(domain).__name__)
 def test_no_point_of_a_set_leaves_its_bounds(domain: Domain) -> None:
     chain, rows = lower(random_network(4, 10, 10, 2, seed=3), (4,)).network, torch.eye(2, dtype=torch.float64)

@@ -134,6 +134,7 @@ def canceling_operator(seed: int, kind: str) -> tuple[LinearOperator, list[list[
     return Composition((Dense(first), Dense(second))), rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["composition", "summed"])
 @pytest.mark.parametrize("method", ["interval", "crown", "alpha_crown"])
 @few

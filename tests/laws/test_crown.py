@@ -140,6 +140,7 @@ def test_a_batch_of_boxes_and_little_memory_give_the_same_bounds() -> None:
         torch.testing.assert_close(together.upper[row], alone.upper[0], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "method"), [(L1Ball, crown), (L2Ball, crown), (L1Ball, alpha_crown)])
 def test_a_batch_of_balls_and_little_memory_give_the_same_bounds(
     kind: type[L1Ball | L2Ball], method: Callable[..., Bounds]

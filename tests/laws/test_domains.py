@@ -73,6 +73,7 @@ def _precision(domain: Domain) -> float:
     return 1e-9 if domain.dtype == torch.float64 else 2e-3
 
 
+@pytest.mark.slow
 @every_set
 @both_dtypes
 @given(seed=seeds)
@@ -104,6 +105,7 @@ def test_no_point_of_the_set_is_ahead_of_the_projection(name: str, seed: int) ->
     assert (away * (farthest - nearest)).sum(-1).max() <= 1e-8
 
 
+@pytest.mark.slow
 @every_set
 @given(seed=seeds)
 @settings(max_examples=5, deadline=None, derandomize=True)
@@ -250,6 +252,7 @@ def test_another_dtype_is_the_same_set_up_to_rounding(name: str, seed: int) -> N
     assert torch.allclose(copy.project(points).double(), domain.project(points), atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["box", "linf", "l2", "l1"])
 @given(seed=seeds)
 @few
@@ -301,6 +304,7 @@ def test_rounded_points_are_inside_and_exactly_whole_and_stay(name: str, dtype: 
     assert torch.equal(domain.round(rounded), rounded)
 
 
+@pytest.mark.slow
 @given(seed=seeds)
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_a_polytope_has_the_integral_points_that_enumeration_finds(seed: int) -> None:

@@ -66,6 +66,7 @@ def draw_folding(seed: int) -> DrawnNetwork:
             return drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [method for method in BOUNDS if method not in PROGRAMS])
 @some
 @given(seed=seeds, width=st.sampled_from([0.0, 1e-9, 1.0]))
@@ -144,6 +145,7 @@ def test_linear_layers_that_cancel(dtype: torch.dtype, size: float, order: tuple
         assert_between(bounds.lower[0], exact_at(model, x, (1,)), bounds.upper[0])
 
 
+@pytest.mark.slow
 @some
 @given(seed=seeds)
 def test_a_claim_between_the_chain_and_the_model_is_not_verified(seed: int) -> None:

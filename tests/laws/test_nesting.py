@@ -34,6 +34,7 @@ def assert_nested(ranges: list[Bounds]) -> None:
 @few
 @given(seed=seeds, scale=st.integers(-6, 6), box_scale=st.integers(-3, 3), slope=st.sampled_from([0.0, 0.3]))
 # Programs over these weights fail; ranges that begin as those of intervals then end far outside those of lp.
+@pytest.mark.slow
 @example(seed=9, scale=3, box_scale=0, slope=0.3)
 @example(seed=77, scale=6, box_scale=1, slope=0.3)
 @example(seed=88, scale=4, box_scale=-2, slope=0.0)

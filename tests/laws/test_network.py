@@ -53,6 +53,7 @@ def test_the_lowered_forward_is_the_forward_of_the_model(nest: Nest, seed: int) 
     assert_within(evaluation.outputs, expected.flatten(1), 1e-12 * largest(evaluation))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch.func.jvp, when it is first used
 @laws
 @given(nest=nests(), seed=seeds)

@@ -21,6 +21,7 @@ laws = settings(max_examples=50, deadline=None, derandomize=True, suppress_healt
 METHODS = ("interval", "crown", "alpha_crown", "lp")
 
 
+@pytest.mark.slow
 @laws
 @given(graph=graphs(), seed=st.integers(0, 2**16))
 def test_the_chain_is_the_model(graph: Nest, seed: int) -> None:
@@ -31,6 +32,7 @@ def test_the_chain_is_the_model(graph: Nest, seed: int) -> None:
     assert_within(evaluation.outputs, expected.flatten(1), 1e-12 * largest(evaluation))
 
 
+@pytest.mark.slow
 @laws
 @given(graph=graphs(), seed=st.integers(0, 2**16))
 def test_the_gradient_is_that_of_autograd(graph: Nest, seed: int) -> None:
@@ -59,6 +61,7 @@ def test_interval_and_crown_contain_what_the_model_answers(graph: Nest, seed: in
             assert bool((low - room <= inside).all() and (inside <= high + room).all()), method
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**16), scale=st.integers(-6, 6))
 @example(seed=0, scale=0)

@@ -85,6 +85,7 @@ def same(first: Result, second: Result) -> bool:
     )
 
 
+@pytest.mark.slow
 @every_method
 @few
 @given(case=cases(), seed=seeds)
@@ -98,6 +99,7 @@ def test_the_best_so_far_never_falls(method: str, case: Case, seed: int) -> None
     assert bool((down[1:] <= down[:-1]).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "kind"), METHODS_ON)
 @settings(few, max_examples=2)
 @given(seed=seeds)
@@ -109,6 +111,7 @@ def test_the_same_seed_gives_the_same_result(method: str, kind: str, seed: int) 
     assert same(first, second)
 
 
+@pytest.mark.slow
 @every_method
 @few
 @given(case=cases(), seed=seeds)
@@ -182,6 +185,7 @@ def test_the_value_is_the_models_own_forward_pass(method: str, nest: Nest, seed:
     assert abs(float(row @ own - result.value)) <= 1e-12 * size
 
 
+@pytest.mark.slow
 @every_method
 @few
 @given(seed=seeds, scale=st.sampled_from([1e-6, 1.0, 1e6]), sets=st.sampled_from([None, 1, 3]))
@@ -198,6 +202,7 @@ def test_an_answer_lies_in_its_box_exactly(method: str, seed: int, scale: float,
         assert bool((result.violation == 0.0).all())
 
 
+@pytest.mark.slow
 @every_method
 @settings(few, max_examples=4)
 @given(seed=seeds)
@@ -213,6 +218,7 @@ def test_an_answer_lies_in_its_polytope_to_a_billionth(method: str, seed: int) -
     assert bool((rows.lb - sides <= 1e-8).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "kind"), METHODS_ON)
 @settings(few, max_examples=3)
 @given(seed=seeds)
@@ -233,6 +239,7 @@ def test_no_sample_and_no_answer_is_above_the_bound(method: str, kind: str, seed
     assert values.max() <= result.bound
 
 
+@pytest.mark.slow
 @settings(few, max_examples=15)
 @given(seed=seeds)
 def test_the_bound_holds_in_exact_arithmetic(seed: int) -> None:
@@ -260,6 +267,7 @@ def usable(result: Result, model: nn.Module) -> None:
     assert torch.autograd.grad(model(result.x.to(weight.dtype).requires_grad_()).sum(), weight)
 
 
+@pytest.mark.slow
 @every_method
 @pytest.mark.parametrize("context", [torch.inference_mode, torch.no_grad, torch.enable_grad])
 def test_callers_in_inference_mode_or_without_gradients_are_served(method: str, context: type) -> None:

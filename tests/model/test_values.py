@@ -47,6 +47,7 @@ def test_batched_problems_sets_of_float64_and_output_constraints() -> None:
     assert bool((result.value <= result.bound).all())
 
 
+@pytest.mark.slow
 def test_an_optimum_is_one_in_real_arithmetic_whatever_the_forward_pass_rounds() -> None:
     model = random_network(3, 8, 2, seed=5).half()
     result = ra.maximize(model, ra.Box(-1.0, 1.0, shape=(3,)), method="branch_and_bound", time_limit=20.0)

@@ -85,6 +85,7 @@ def mirrored() -> nn.Sequential:
 BOX = ra.Box([-1.0, -0.5], [0.5, 2.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "ppga_lr", "lp_walk", "milp", "branch_and_bound"])
 def test_a_registered_layer_works_with_each_method(method: str) -> None:
     register_layer(Abs, lower_abs)

@@ -158,6 +158,7 @@ def check_files(folder: Path, name: str) -> None:
     assert len(text) < 300_000
 
 
+@pytest.mark.slow
 def test_linear_regions_writes_the_same_figure_each_time(script, tmp_path: Path) -> None:
     main = script("linear_regions").main
     main(["--output", str(tmp_path / "one")])
@@ -168,6 +169,7 @@ def test_linear_regions_writes_the_same_figure_each_time(script, tmp_path: Path)
         assert one.read_bytes() == two.read_bytes()
 
 
+@pytest.mark.slow
 def test_walk_paths_shows_what_its_titles_say(script, tmp_path: Path) -> None:
     module = script("walk_paths")
     module.main(["--output", str(tmp_path)])
@@ -188,6 +190,7 @@ def test_walk_paths_shows_what_its_titles_say(script, tmp_path: Path) -> None:
     assert moves[:15].mean() > 5 * moves[-15:].mean()
 
 
+@pytest.mark.slow
 def test_learning_rates_measures_and_draws(script, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     measured = ["--measure", "--table", str(table), "--seconds", "0.3", "--restarts", "2", "--rates", "0.1", "10"]

@@ -38,6 +38,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_forked_processes_and_workers_of_data_loaders_solve_programs(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]

@@ -161,6 +161,7 @@ def programs_with_a_feasible_point(draw: st.DrawFn) -> tuple[Program, list[int]]
     ), x
 
 
+@pytest.mark.slow
 @given(case=programs_with_a_feasible_point(), data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_any_multipliers_bound_every_feasible_point(case: tuple[Program, list[int]], data: st.DataObject) -> None:
@@ -173,6 +174,7 @@ def test_any_multipliers_bound_every_feasible_point(case: tuple[Program, list[in
     assert not p.proves_infeasible(multipliers)
 
 
+@pytest.mark.slow
 @given(
     data=st.lists(st.floats(-1e8, 1e8, allow_nan=False), min_size=12, max_size=12),
     multipliers=st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=2, max_size=2),

@@ -24,6 +24,7 @@ def needs_scip() -> None:
         pytest.skip("SCIP is not installed: pip install pyscipopt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", LINEAR)
 def test_a_linear_program_with_known_optimum_and_multipliers(solver: str) -> None:
     solution = solve(diet(), solver)

@@ -117,6 +117,7 @@ def test_the_last_point_of_a_walk_counts() -> None:
     assert worst.evaluations == 2 * len(x)
 
 
+@pytest.mark.slow
 def test_on_small_networks_it_finds_what_a_mixed_integer_program_proves_to_be_the_worst() -> None:
     model, x = random_network(3, 4, 3, seed=2), torch.rand(1, 3, generator=torch.Generator().manual_seed(0)).double()
     label = answers(model, x)

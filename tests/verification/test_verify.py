@@ -112,6 +112,7 @@ SETS: list[Callable[[], ra.Domain]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", SETS)
 def test_every_kind_of_set(make: Callable[[], ra.Domain]) -> None:
     # |x_0| is at most 1.25 on each of them, at (1.25, *).
