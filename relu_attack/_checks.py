@@ -98,7 +98,7 @@ def check_is(
 
 
 def all_finite(numbers: Tensor) -> bool:
-    """Tell whether no number is NaN or infinite; their sum, which takes one pass, tells it but for an overflow."""
+    """Return whether all numbers are finite; their sum decides in one pass unless it overflows."""
     return math.isfinite(numbers.sum().item()) or bool(torch.isfinite(numbers).all())
 
 

@@ -60,7 +60,7 @@ class Deadline:
 
     @staticmethod
     def after(seconds: float) -> Deadline:
-        """Return the deadline so many seconds from now."""
+        """Return the deadline `seconds` from now."""
         return Deadline(time.perf_counter() + seconds)
 
     @property
@@ -76,7 +76,7 @@ class Deadline:
         return self.left == 0.0
 
     def require(self, seconds: float = 0.0, *, memory: float = 0.0) -> None:
-        """Raise `OutOfTimeError` when less is left than so many seconds, and `DoesNotFitError` for as many bytes."""
+        """Raise `OutOfTimeError` if less than `seconds` is left, `DoesNotFitError` if `memory` bytes do not fit."""
         left = self.left
         if left == 0.0 or left < seconds:
             raise OutOfTimeError
@@ -88,7 +88,7 @@ class Deadline:
         return self if math.isinf(self.at) else self.within(share * self.left)
 
     def within(self, seconds: float) -> Deadline:
-        """Return the sooner one of this deadline and so many seconds from now, with the same interruption."""
+        """Return the earlier of this deadline and `seconds` from now, with the same interruption."""
         return replace(self, at=min(self.at, time.perf_counter() + seconds))
 
 
@@ -110,7 +110,7 @@ class _Note:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Note Ctrl-C and SIGTERM while a call runs, so that it ends at its next look at the clock with what there is.
+    """Record Ctrl-C and SIGTERM during a call, which ends at its next check of the deadline with the best so far.
 
     That is so in the main thread, and only for signals that nobody else handles: KeyboardInterrupt is Python's answer
     to Ctrl-C, and the end of the process that to SIGTERM. Both are as they were afterwards. A call within a call shares

@@ -78,7 +78,7 @@ def _free_of_machine() -> float:
         found = None
     if found is not None:
         return 1024.0 * int(found.group(1))
-    try:  # machines without that file tell what they have, not what is free
+    try:  # machines without that file report their total memory, not what is free
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):
         return math.inf

@@ -15,7 +15,7 @@ OPTIMALITY = 1e-6
 
 # A value below this share of the objective's scale counts as zero: its gap is relative to the share.
 _NEGLIGIBLE = 1e-3
-# A gap up to this is the rounding of 0, and none, where there is no scale to tell.
+# A gap up to this counts as the rounding of 0 where there is no scale to compare with.
 _ZERO = 1e-300
 
 

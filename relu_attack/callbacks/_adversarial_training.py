@@ -1,4 +1,4 @@
-"""`AdversarialTraining`: learn from the worst inputs near the samples."""
+"""`AdversarialTraining`: training on worst-case inputs near the samples."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class AdversarialTraining(Callback):
         return {"batches": self._batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         self._batches = state_dict["batches"]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

@@ -17,7 +17,7 @@ Keys: TypeAlias = "tuple[int | str, int | str]"
 
 @dataclass(frozen=True)
 class Place:
-    """Where samples and labels are in a batch: the indices of a sequence, or the keys of a mapping.
+    """Location of samples and labels in a batch: indices of a sequence, or keys of a mapping.
 
     Attributes
     ----------

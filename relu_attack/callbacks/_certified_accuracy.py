@@ -1,4 +1,4 @@
-"""`CertifiedAccuracyMonitor`: accuracy on the samples, under attack, and proven, while a classifier is trained."""
+"""`CertifiedAccuracyMonitor`: clean, attacked and certified accuracy during the training of a classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worst inputs as pictures in the loggers that take them."""
+"""Logging of worst-case inputs as images, to loggers that support it."""
 
 from __future__ import annotations
 

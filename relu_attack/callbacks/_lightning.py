@@ -1,4 +1,4 @@
-"""The classes of Lightning that callbacks need; at run time they are imported after torchvision, as it must be."""
+"""Classes of Lightning for the callbacks, imported at run time after torchvision."""
 
 from typing import TYPE_CHECKING
 

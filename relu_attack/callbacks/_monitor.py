@@ -1,4 +1,4 @@
-"""What the monitors share: when they look at the network, in which process, and how numbers are logged."""
+"""Base of the monitors: schedule, rank handling and logging."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Monitor(Callback, ABC, Generic[T]):
 
     @property
     def state_key(self) -> str:
-        """Name under which checkpoints keep the state; it holds the prefix, so that there may be several."""
+        """Name under which checkpoints keep the state; it contains the prefix, so that several monitors may coexist."""
         return self._generate_state_key(log_key_prefix=self.log_key_prefix)
 
     @abstractmethod
@@ -89,7 +89,7 @@ class Monitor(Callback, ABC, Generic[T]):
 
     @abstractmethod
     def _take(self, answer: T, trainer: Trainer) -> dict[str, float]:
-        """Keep the answer, in every process, and return what to log."""
+        """Store the answer, in every process, and return the numbers to log."""
 
     def _check(self, model: nn.Module) -> None:
         """Raise before the training what would otherwise be raised at its first validation."""
@@ -106,7 +106,7 @@ class Monitor(Callback, ABC, Generic[T]):
             self._check(self._model)
 
     def _let_others_wait(self, trainer: Trainer) -> None:
-        """Keep callbacks that go by a number of this monitor from failing where it is not there in the first epochs."""
+        """Prevent callbacks that monitor a number of this one from failing before its first evaluation."""
         keys = [f"{self.log_key_prefix}/{name}" for name in self.names]
         for stop in trainer.early_stopping_callbacks:
             if stop.monitor in keys and stop.strict:
@@ -143,7 +143,7 @@ class Monitor(Callback, ABC, Generic[T]):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the weights that validation runs on, and take samples from its first data."""
+        """Store the weights that validation runs on, and samples of its first batches."""
         if dataloader_idx or not trainer.is_global_zero or not self._is_due(trainer):
             return
         if batch_idx == 0:

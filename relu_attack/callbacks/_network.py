@@ -1,4 +1,4 @@
-"""Which part of a LightningModule is the network."""
+"""Selection of the network within a LightningModule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of callbacks, checked when a callback is made and not hours later."""
+"""Options of callbacks, validated when a callback is created."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def given(**options: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttackOptions:
-    """How a callback calls `worst_case`, which says what each option means."""
+    """Options that a callback passes to `worst_case`, which documents them."""
 
     radius: float
     norm: str

@@ -1,4 +1,4 @@
-"""`StopOnBound`: train until it is certified that the outputs keep within limits on a whole set of inputs."""
+"""`StopOnBound`: early stopping once certified bounds of the outputs over a set lie within limits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from relu_attack.robustness import model_digest
 
 @dataclass(frozen=True)
 class Envelope:
-    """What is certified of a network: for every input of a set the objective is within these two numbers.
+    """Certificate for a network: the objective lies between two numbers for every input of a set.
 
     Attributes
     ----------
@@ -48,9 +48,9 @@ class Envelope:
 
 
 class StopOnBound(Monitor[Envelope]):
-    """Stop the training once a safety envelope is proven: the objective keeps within limits on a whole set of inputs.
+    """Stop the training once certified bounds of the objective over a set lie within limits (safety envelope).
 
-    For a controller whose command must stay within its actuator's limits, or a surrogate that must not promise the
+    For a controller whose command must stay within its actuator's limits, or a surrogate that must not predict the
     impossible. At each validation the objective is bounded over the set, and ``envelope/lower`` and ``envelope/upper``
     are logged. The limits hold when ``upper <= below`` and ``lower >= above``, those of the two that are given; then
     ``trainer.should_stop`` is set, and `certified` says what is proven of the weights as they are.
@@ -131,12 +131,12 @@ class StopOnBound(Monitor[Envelope]):
 
     @property
     def certified(self) -> Envelope | None:
-        """What is proven of the network as it is now."""
+        """Certificate for the current weights, or None."""
         known = self._holding is not None and self._model is not None and self._holding.is_of(self._model)
         return self._holding if known else None
 
     def holds(self, envelope: Envelope) -> bool:
-        """Tell whether an envelope is within the limits."""
+        """Return whether an envelope is within the limits."""
         low_enough = self.below is None or envelope.upper <= self.below
         return low_enough and (self.above is None or envelope.lower >= self.above)
 
@@ -145,7 +145,7 @@ class StopOnBound(Monitor[Envelope]):
         return {"in_a_row": self._in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         self._in_a_row = state_dict["in_a_row"]
 
     def _check(self, model: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""The two targets of `WorstCaseMonitor`: over one set, or near each of some samples."""
+"""Targets of `WorstCaseMonitor`: a set of inputs, or neighbourhoods of samples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECONDS = 1.0
 
 @dataclass(frozen=True, eq=False)
 class WorstInputs:
-    """The worst inputs found and what is known of them.
+    """Worst-case inputs found, with values and bounds.
 
     Attributes
     ----------
@@ -57,14 +57,14 @@ class WorstInputs:
 
 
 class MonitorTarget(ABC):
-    """What is searched."""
+    """Target of a monitor."""
 
     @abstractmethod
     def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> WorstInputs:
         """Search from the inputs of the last answer, with the seed of this turn."""
 
     def check(self, model: nn.Module) -> None:  # noqa: B027
-        """Raise where the model does not fit; a target for which that is not known beforehand does nothing."""
+        """Raise if the model does not fit the target, as far as that is known before the search."""
 
 
 def check_question(domain: Domain, objective: Objective | None, bounds: str) -> None:
@@ -106,7 +106,7 @@ class OverDomain(MonitorTarget):
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         bound = result.bound
-        if not bool(result.certified.all()):  # the word of a mixed-integer solver is no proof
+        if not bool(result.certified.all()):  # a bound reported by a mixed-integer solver is no proof
             bound = torch.where(result.certified, bound, optimizer.bounds(self.bounds)[1])
         x = result.x if result.value.dim() else result.x[None]
         digests = Digests(model_digest(model), digest(self.domain), digest(self.objective))

@@ -1,4 +1,4 @@
-"""The weights that validation runs on, which other callbacks may have taken out again when a monitor looks."""
+"""Snapshot of the weights that validation runs on, which other callbacks may swap out before a monitor runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`WorstCaseMonitor`: how bad the network can get, at the end of each validation."""
+"""`WorstCaseMonitor`: worst-case objective value over a set, logged after each validation epoch."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class WorstCaseMonitor(Monitor[WorstInputs]):
         return {"searches": self._searches, "worst_inputs": self.worst_inputs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state of a checkpoint."""
         self._searches, self.worst_inputs = state_dict["searches"], state_dict["worst_inputs"]
 
     def _check(self, model: nn.Module) -> None:

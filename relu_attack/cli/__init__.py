@@ -1,4 +1,4 @@
-"""The command ``relu-attack``; nothing heavy is imported before a subcommand runs."""
+"""The command ``relu-attack``; heavy packages are imported by the subcommands that need them."""
 
 import gc
 import signal

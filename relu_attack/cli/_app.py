@@ -1,4 +1,4 @@
-"""The subcommands under one name."""
+"""Registration of the subcommands."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _KNOWN = ", ".join(BOUNDS.built_in)
 
 @dataclass(frozen=True)
 class BoundRow:
-    """What is bounded: an output or the objective, in words, and over which set of a batch."""
+    """Bounds of an output or of the objective, with its description and the index of the set in a batch."""
 
     name: str
     unit: str

@@ -1,4 +1,4 @@
-"""``relu-attack compare``: methods one after the other on the question of one configuration."""
+"""``relu-attack compare``: several methods on the problem of one configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relu_attack._names import suggest
-from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, say
+from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, print_error
 from relu_attack.cli._optimize import AsJson, Change, Config, Progress, Seed
 from relu_attack.cli._question import load_question, read_changes
 from relu_attack.errors import ReLUAttackError
@@ -30,7 +30,7 @@ _EVERY = ",".join(METHODS.built_in)
 
 @dataclass(frozen=True)
 class ComparedMethod:
-    """What became of one method: a result, or the line that says why there is none."""
+    """Outcome of one method: a result, or the message of its error."""
 
     method: str
     result: Result | None = None
@@ -98,7 +98,7 @@ def _run_all(
         # The options of a file are those of its method.
         options = own if name == configuration.method else {}
         if progress:
-            say(name)
+            print_error(name)
         try:
             rows.append(ComparedMethod(name, search(method=name, **shared, **options, progress=progress)))
         except ReLUAttackError as reason:
@@ -173,7 +173,7 @@ def _show(
         )
     caption = ["> the best value"] if best else ["no method found a feasible input"]
     if any(row.result is not None and not bool(row.result.certified) for row in rows):
-        caption.append(f"* {NOT_CERTIFIED}: the word of the solver")
+        caption.append(f"* {NOT_CERTIFIED}: reported by the solver")
     table.caption = "; ".join(caption)
     console.print(table)
     for row in rows:

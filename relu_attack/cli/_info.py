@@ -1,4 +1,4 @@
-"""``relu-attack info``: what a model became, and how much of it is still undecided over a set."""
+"""``relu-attack info``: layers of a lowered model, and its unstable units over a set."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _load(name: str, config: Path | None) -> tuple[nn.Module, Domain | None]:
 
 
 def _guess_shape(model: nn.Module) -> tuple[int, ...]:
-    """Return the shape of one input, as far as the first layer with weights tells it."""
+    """Return the shape of one input, as far as the first layer with weights determines it."""
     from torch import nn
 
     from relu_attack.errors import ModelError
@@ -95,11 +95,11 @@ def _guess_shape(model: nn.Module) -> tuple[int, ...]:
             return (module.in_features,)
         if isinstance(module, nn.BatchNorm1d):
             return (module.num_features,)
-    raise ModelError("the model does not tell the shape of one input; give --shape, such as --shape 1,28,28")
+    raise ModelError("the shape of one input does not follow from the model; give --shape, such as --shape 1,28,28")
 
 
 def _stability(network: Network, domain: Domain) -> dict[str, Any]:
-    """Count the units that are on one side of their kink over the whole set, by interval bounds."""
+    """Count the stable units over the set, by interval bounds."""
     import torch
 
     from relu_attack.bounds import bound_rows

@@ -1,4 +1,4 @@
-"""The files of ``relu-attack verify-all``: the list of instances, and the results, which name what they are of."""
+"""Files of ``relu-attack verify-all``: the list of instances, and results with digests of their instances."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Identity:
-    """What an answer is of: the content of both files, and the version that answered."""
+    """Identity of an instance: digests of both files, and the version of the package."""
 
     network_sha256: str = ""
     property_sha256: str = ""
@@ -39,7 +39,7 @@ class Identity:
 
     @staticmethod
     def of(instance: Instance, folder: Path, known: dict[str, str] | None = None) -> Identity:
-        """Return that of an instance as its files are now; `known` has the digests of networks that were just read."""
+        """Return the identity of an instance from its files; `known` holds digests of networks read before."""
         from relu_attack import __version__
 
         network = (known or {}).get(instance.onnx) or digest_of_network(folder / instance.onnx)
@@ -50,7 +50,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class InstanceRow:
-    """A line of the results; `result` is a word of the competition or ``error``."""
+    """A line of the results; `result` is one of the competition's words, or ``error``."""
 
     onnx: str
     vnnlib: str
@@ -67,11 +67,11 @@ class InstanceRow:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What the row is found by."""
+        """Key of the row."""
         return self.onnx, self.vnnlib
 
     def answers(self, instance: Instance, identity: Identity) -> bool:
-        """Return whether the row is of these very files and this version, and no longer run could say more."""
+        """Return whether the row is final for these files and this version."""
         if (
             identity != Identity(self.network_sha256, self.property_sha256, self.version)
             or "" in vars(identity).values()
@@ -124,7 +124,7 @@ def read_results(path: Path) -> dict[tuple[str, str], InstanceRow]:
 
 
 def write_results(path: Path, rows: Iterable[InstanceRow]) -> None:
-    """Write the head and the rows; the file is whole at any moment."""
+    """Write header and rows atomically."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

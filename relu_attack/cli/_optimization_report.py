@@ -1,4 +1,4 @@
-"""The answer to a configuration: what must be done before the search, files, JSON, and tables for a terminal."""
+"""Report of an optimization: checks before the search, files, JSON, and tables for a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from relu_attack.api import ReLUOptimizer
-from relu_attack.cli._recipe import Line, Recipe, Reference, find_reference, make_recipe, output_lines
+from relu_attack.cli._recipe import Recipe, RecipeRow, Reference, find_reference, make_recipe, output_lines
 from relu_attack.cli._tables import batch_table, recipe_table, shown_violations, summary_table
 from relu_attack.config import BallSection, ConfigError, Configuration, ImagesReport
 from relu_attack.errors import ReLUAttackError
@@ -126,8 +126,8 @@ class OptimizationReport:
         )
         save_figure(figure, report.file)
 
-    def _lines(self) -> tuple[Line, ...] | None:
-        """Return the output constraints in words; None where a recipe tells them."""
+    def _lines(self) -> tuple[RecipeRow, ...] | None:
+        """Return the output constraints as rows of text; None where a recipe shows them."""
         if self.recipe is not None:
             return None
         point = self.result.x.detach().to("cpu", torch.float64).flatten().numpy()

@@ -1,4 +1,4 @@
-"""``relu-attack maximize`` and ``minimize``: answer the question of a configuration file."""
+"""``relu-attack maximize`` and ``minimize``: solve the problem of a configuration file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, say
+from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, print_error
 from relu_attack.cli._question import load_question, read_changes
 from relu_attack.solvers import METHODS
 
@@ -28,7 +28,7 @@ Solver = Annotated[
 ]
 Restarts = Annotated[int | None, typer.Option(help="Walkers, all in one batch.")]
 Iterations = Annotated[int | None, typer.Option(help="Steps of each walker, or programs.")]
-TimeLimit = Annotated[float | None, typer.Option(metavar="SECONDS", help="Stop after so many seconds.")]
+TimeLimit = Annotated[float | None, typer.Option(metavar="SECONDS", help="Time limit in seconds.")]
 Seed = Annotated[int | None, typer.Option(help="Makes the run repeat.")]
 LearningRate = Annotated[float | None, typer.Option(help="Raw gradient step instead of relative ones.")]
 Device = Annotated[str | None, typer.Option(help="Where to walk, such as cpu or cuda.")]
@@ -85,7 +85,7 @@ def command(sense: Sense) -> Callable[..., None]:
             else:
                 answer.show(files)
             for failure in failures:
-                say(failure)
+                print_error(failure)
             if failures:
                 raise typer.Exit(BAD_INPUT)
 

@@ -1,4 +1,4 @@
-"""``relu-attack plot``: the picture of a saved answer."""
+"""``relu-attack plot``: figure of a saved answer."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """How worst cases are to be drawn; other answers are drawn in one way."""
+class PlotOptions:
+    """Options for figures of worst cases; other answers have none."""
 
     samples: list[int] | None
     names: list[str] | None
     probabilities: bool
 
-    def refuse_for(self, what: str) -> None:
-        """Raise if there is a wish, since it would not be heard."""
-        for name, wish in (("samples", self.samples), ("classes", self.names), ("probabilities", self.probabilities)):
-            if wish:
+    def reject_unsupported(self, what: str) -> None:
+        """Raise if an option is given, since it would have no effect."""
+        for name, given in (("samples", self.samples), ("classes", self.names), ("probabilities", self.probabilities)):
+            if given:
                 raise OptionError(f"--{name} is for worst cases; this file holds {what}")
 
 
@@ -52,7 +52,7 @@ def plot(
 ) -> None:
     """Draw a saved answer: value against time, worst cases with their class scores, or accuracy against radius."""
     names = None if classes is None else [name.strip() for name in classes.split(",")]
-    wishes = Wishes(_read_numbers(samples), names, probabilities)
+    options = PlotOptions(_read_numbers(samples), names, probabilities)
     with plain_messages():
         from relu_attack.io import read_summary
         from relu_attack.plots import save_figure
@@ -61,7 +61,7 @@ def plot(
         path = _beside(result) if output is None else output
         _check_picture(path)
         draw = _drawer(summary["format"], result)
-        save_figure(draw(result, summary["settings"], wishes), path)
+        save_figure(draw(result, summary["settings"], options), path)
         typer.echo(f"wrote {path.resolve()}")
 
 
@@ -89,7 +89,7 @@ def _check_picture(path: Path) -> None:
         raise OptionError(f"{path.parent} is not a folder; make it before drawing {path.name} there")
 
 
-def _drawer(form: str, result: Path) -> Callable[[Path, dict[str, Any], Wishes], Figure]:
+def _drawer(form: str, result: Path) -> Callable[[Path, dict[str, Any], PlotOptions], Figure]:
     """Return what draws a file of that format."""
     from relu_attack.io import ACCURACIES, RESULT, WORST_CASE
 
@@ -101,29 +101,29 @@ def _drawer(form: str, result: Path) -> Callable[[Path, dict[str, Any], Wishes],
     raise OptionError(f"{result} has the format {form!r}; what can be drawn are {known}")
 
 
-def _draw_result(result: Path, settings: dict[str, Any], wishes: Wishes) -> Figure:
+def _draw_result(result: Path, settings: dict[str, Any], options: PlotOptions) -> Figure:
     from relu_attack.io import load_result
     from relu_attack.plots import plot_trace
 
-    wishes.refuse_for("a result")
+    options.reject_unsupported("a result")
     objective = settings.get("objective")
     words = objective if isinstance(objective, dict) else {}
     return plot_trace(load_result(result), **{key: str(words[key]) for key in ("name", "unit") if key in words})
 
 
-def _draw_worst_case(result: Path, settings: dict[str, Any], wishes: Wishes) -> Figure:
+def _draw_worst_case(result: Path, settings: dict[str, Any], options: PlotOptions) -> Figure:
     from relu_attack.io import load_worst_case
     from relu_attack.plots import plot_worst_case
 
     return plot_worst_case(
-        load_worst_case(result), samples=wishes.samples, names=wishes.names, probabilities=wishes.probabilities
+        load_worst_case(result), samples=options.samples, names=options.names, probabilities=options.probabilities
     )
 
 
-def _draw_accuracies(result: Path, settings: dict[str, Any], wishes: Wishes) -> Figure:
+def _draw_accuracies(result: Path, settings: dict[str, Any], options: PlotOptions) -> Figure:
     from relu_attack.io import load_accuracies
     from relu_attack.plots import plot_accuracy
 
-    wishes.refuse_for("accuracies over radii")
+    options.reject_unsupported("accuracies over radii")
     norm = settings.get("norm")
     return plot_accuracy(load_accuracies(result), norm=None if norm is None else str(norm))

@@ -1,4 +1,4 @@
-"""From a configuration file, and what the line changes of it, to a question that can be run."""
+"""Problem of a configuration file with the overrides of the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer as a recipe: each input and constraint in words, beside the best row of a table of measurements."""
+"""Recipe report: inputs and constraints with units, beside the best row of a table of measurements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROUNDED = 1e-6
 
 
 @dataclass(frozen=True)
-class Line:
+class RecipeRow:
     """One line of the recipe: an input or a constraint.
 
     Attributes
@@ -55,9 +55,9 @@ class Reference:
 class Recipe:
     """Inputs, constraints and output constraints in words, and the reference if a row of the table is feasible."""
 
-    inputs: tuple[Line, ...]
-    constraints: tuple[Line, ...]
-    output_constraints: tuple[Line, ...]
+    inputs: tuple[RecipeRow, ...]
+    constraints: tuple[RecipeRow, ...]
+    output_constraints: tuple[RecipeRow, ...]
     reference: Reference | None
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def make_recipe(configuration: Configuration, problem: Problem, x: Tensor, refer
     other = None if reference is None else np.array(list(reference.inputs.values()))
     lower, upper = _limits(problem.domain)
     inputs = [
-        Line(
+        RecipeRow(
             name,
             unit,
             float(point[i]),
@@ -111,7 +111,7 @@ def make_recipe(configuration: Configuration, problem: Problem, x: Tensor, refer
         for i, (name, unit) in enumerate((configuration.inputs or {}).items())
     ]
     constraints = [
-        Line(
+        RecipeRow(
             constraint.name or f"constraint {number}",
             constraint.unit,
             constraint.value(point),
@@ -127,12 +127,12 @@ def make_recipe(configuration: Configuration, problem: Problem, x: Tensor, refer
 
 def output_lines(
     configuration: Configuration, problem: Problem, point: Array, reference: Array | None = None
-) -> tuple[Line, ...]:
+) -> tuple[RecipeRow, ...]:
     """Put the output constraints in words, at one input (inputs,) and maybe at another."""
     inputs = [entry for entry in (point, reference) if entry is not None]
     outputs = problem.network.forward(torch.tensor(np.stack(inputs), dtype=torch.float64)).outputs.numpy()
     return tuple(
-        Line(
+        RecipeRow(
             constraint.name or f"output constraint {number}",
             constraint.unit,
             constraint.value(outputs[0]),

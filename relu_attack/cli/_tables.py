@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
-from relu_attack.cli._recipe import Line, Recipe
+from relu_attack.cli._recipe import Recipe, RecipeRow
 from relu_attack.config import ObjectiveSection
 from relu_attack.problem import Problem
 from relu_attack.result import Result, Status
@@ -16,7 +16,7 @@ from relu_attack.result import Result, Status
 _SHOWN = 20
 
 NOT_CERTIFIED = "not certified"
-"""Said of a bound that is the word of a solver."""
+"""Mark of a bound that a solver reported and that was not independently verified."""
 
 _UNANSWERED = {
     Status.INFEASIBLE: "infeasible; the nearest input",
@@ -25,7 +25,7 @@ _UNANSWERED = {
 
 
 def write_number(value: float, step: float = 0.0) -> str:
-    """Write a number to five digits, but no finer than `step`; say "none" of an infinite one."""
+    """Write a number to five digits, but no finer than `step`; "none" for an infinite one."""
     if math.isinf(value):
         return "none"
     rounded = round(value / step) * step if step else value
@@ -33,7 +33,7 @@ def write_number(value: float, step: float = 0.0) -> str:
 
 
 def shown_violations(problem: Problem) -> dict[str, str]:
-    """Return the violations of a result that say something of a problem, and what of, by the name of the field."""
+    """Return the names of the violations that apply to a problem, with their descriptions."""
     kinds = {"violation": "set"}
     if problem.constraints is not None:
         kinds["output_violation"] = "output constraints"
@@ -53,7 +53,7 @@ def recipe_table(recipe: Recipe, result: Result, sense: str, objective: Objectiv
         table.add_column("best measured", justify="right")
     table.add_column("at its")
 
-    def add(lines: Iterable[Line]) -> None:
+    def add(lines: Iterable[RecipeRow]) -> None:
         for line in lines:
             reference = () if line.reference is None else (write_number(line.reference, line.step),)
             table.add_row(line.name, line.unit, write_number(line.value, line.step), *reference, line.limit)
@@ -76,11 +76,11 @@ def summary_table(
     sense: str,
     objective: ObjectiveSection,
     kinds: dict[str, str],
-    constraints: Iterable[Line] | None,
+    constraints: Iterable[RecipeRow] | None,
 ) -> Table:
-    """Return value, bound and gap, violations of these kinds, what was found by whom, and the run.
+    """Return a table of value, bound, gap, violations of these kinds, origin of the answer, and the run.
 
-    `constraints` are those on the outputs; None where a recipe tells them, and the input.
+    `constraints` are those on the outputs; None where a recipe shows them, and the input.
     """
     title = None if constraints is None else _UNANSWERED.get(result.status, sense)
     table = Table(show_header=False, title=title, title_justify="left")
@@ -108,7 +108,7 @@ def summary_table(
 
 
 def batch_table(result: Result, sense: str, objective: ObjectiveSection, kinds: dict[str, str]) -> Table:
-    """Return a row for each problem, of the first ones."""
+    """Return a table with a row for each of the first problems."""
     problems = len(result.value)
     shown = f", first {_SHOWN}" if problems > _SHOWN else ""
     table = Table(title=f"{sense} {objective.name} in {problems} problems{shown}")
@@ -120,13 +120,13 @@ def batch_table(result: Result, sense: str, objective: ObjectiveSection, kinds: 
         mark = "" if bool(result.certified[number]) else "*"
         violations = (f"{float(getattr(result, name)[number]):.2g}" for name in kinds)
         table.add_row(str(number), value, f"{bound}{mark}", gap, *violations, result.found_by[number])
-    caveat = "" if bool(result.certified.all()) else f"; * {NOT_CERTIFIED}: the word of the solver"
+    caveat = "" if bool(result.certified.all()) else f"; * {NOT_CERTIFIED}: reported by the solver"
     table.caption = f"{result.status.name}: {result.message}; {_run(result)}{caveat}"
     return table
 
 
 def _bound_in_words(result: Result, sense: str, unit: str) -> str:
-    caveat = "" if bool(result.certified) else f" ({NOT_CERTIFIED}: the word of the solver)"
+    caveat = "" if bool(result.certified) else f" ({NOT_CERTIFIED}: reported by the solver)"
     if result.status is Status.INFEASIBLE:
         return f"none: no input of the set is feasible{caveat}"
     side = "above" if sense == "maximize" else "below"

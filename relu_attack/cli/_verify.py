@@ -39,7 +39,7 @@ def verify(
     as_json: AsJson = False,
     progress: Progress = None,
 ) -> None:
-    """Say whether a network violates a property: print unsat, sat, unknown or timeout, the witness, and details."""
+    """Verify a property of a network: print unsat, sat, unknown or timeout, the witness, and details."""
     check_timeout(timeout)
     with plain_messages():
         from relu_attack.io import format_witness, verify_files, write_witness
@@ -64,7 +64,7 @@ def verify(
 
 
 def check_timeout(timeout: float | None) -> None:
-    """Refuse a timeout that is no positive number of seconds; None stands for none given."""
+    """Raise unless a timeout is a positive number of seconds or None."""
     if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
         raise typer.BadParameter(f"must be a positive number of seconds, got {timeout:g}", param_hint="--timeout")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relu_attack._progress import progress_bar
-from relu_attack.cli._messages import BAD_INPUT, INTERRUPTED, on_terminal, plain_messages, say
+from relu_attack.cli._messages import BAD_INPUT, INTERRUPTED, on_terminal, plain_messages, print_error
 from relu_attack.cli._optimize import Progress
 from relu_attack.cli._verify import WORDS, WholeSeed, check_timeout
 from relu_attack.errors import FileFormatError, ReLUAttackError
@@ -49,10 +49,10 @@ def verify_all(
             finished = all(run.verify(instance) for instance in _shown(missing, run.counts, shown))
         typer.echo(in_words(run.counts))
         if not finished:
-            say("interrupted")
+            print_error("interrupted")
             raise typer.Exit(INTERRUPTED)
         if run.counts["error"]:
-            say(f"{run.counts['error']} of {len(asked)} instances ended in an error")
+            print_error(f"{run.counts['error']} of {len(asked)} instances ended in an error")
         if run.counts["error"] or run.unwritten:
             raise typer.Exit(BAD_INPUT)
 
@@ -94,9 +94,11 @@ class Run:
         self.counts.update(row.result for row in found if row is not None)
         kept = sum(row is not None for row in found)
         if kept:
-            say(f"{kept} of {len(asked)} instances are in {self._results} and are not run again")
+            print_error(f"{kept} of {len(asked)} instances are in {self._results} and are not run again")
         if stale:
-            say(f"{stale} of {len(asked)} are there for other files, another version or less time, and are run again")
+            print_error(
+                f"{stale} of {len(asked)} are there for other files, another version or less time, and are run again"
+            )
         write_results(self._results, self._rows.values())
         return found
 
@@ -114,7 +116,7 @@ class Run:
         return True
 
     def _write(self) -> None:
-        """Write all rows; where that fails, say so and go on: the next ones are written with them."""
+        """Write all rows; after a failure, report it and retry with the next row."""
         if self._results is None:
             return
         from relu_attack.cli._instances import write_results
@@ -124,7 +126,7 @@ class Run:
             self.unwritten = False
         except FileFormatError as reason:
             if not self.unwritten:
-                say(f"{reason}; the run goes on")
+                print_error(f"{reason}; the run goes on")
             self.unwritten = True
 
 
@@ -163,7 +165,7 @@ def _row(instance: Instance, folder: Path, seed: int, identity: Identity) -> Ins
 
 
 def _shown(instances: list[Instance], counts: Counter[str], progress: bool) -> Iterator[Instance]:
-    """Yield the instances, with a bar that shows the counts where it is wanted."""
+    """Yield the instances, with a progress bar of the counts if requested."""
     if not (progress and instances):
         yield from instances
         return

@@ -90,7 +90,7 @@ class Attack:
         self._normalize: tuple[Sequence[float], Sequence[float]] | None = None
 
     def set_normalization_used(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Tell that the images are normalized by these numbers a channel; `eps` stays in pixels of [0, 1].
+        """Declare that images are normalized with these numbers per channel; `eps` stays in pixels of [0, 1].
 
         As in torchattacks, the images that go in and come out of a call are then normalized ones.
         """

@@ -1,4 +1,4 @@
-"""Configuration files: a question to a model in YAML, checked as a whole before anything runs."""
+"""Configuration files: optimization problems in YAML, validated completely before anything runs."""
 
 from relu_attack.config._base import ConfigError
 from relu_attack.config._configuration import Configuration, Question

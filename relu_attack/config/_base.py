@@ -1,4 +1,4 @@
-"""What all sections of a configuration file share: unknown keys are errors, and each error has its key."""
+"""Base of all sections of a configuration file: unknown keys are errors, and each error names its key."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ConfigError(FileFormatError):
 
 @dataclass(frozen=True)
 class Context:
-    """What the sections know of the file around them: its folder, and the names of inputs and outputs, if any."""
+    """Context of a section: the folder of the file, and the names of inputs and outputs, if any."""
 
     folder: Path
     names: tuple[str, ...] | None

@@ -1,4 +1,4 @@
-"""A configuration file as a whole: one question to one model."""
+"""Configuration file: one optimization problem over one model."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _as_number(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Question:
-    """What a configuration asks, ready for `ReLUOptimizer`."""
+    """Problem of a configuration, with loaded model, set and objective, for `ReLUOptimizer`."""
 
     model: nn.Module
     domain: Domain
@@ -62,7 +62,7 @@ class Question:
 
 
 class Configuration(Section):
-    """A whole configuration; ``configs/README.md`` describes each key.
+    """Validated configuration; ``configs/README.md`` describes each key.
 
     Attributes
     ----------
@@ -200,7 +200,7 @@ class Configuration(Section):
         return Question(model, domain, objective, constraints), []
 
     def _wrong_outputs(self, outputs: int) -> list[str]:
-        """Return one line for each name or index that a model with so many outputs does not have."""
+        """Return an error for each name or index that a model with this number of outputs does not have."""
         if self.outputs is not None and len(self.outputs) != outputs:
             return [f"outputs: there are {len(self.outputs)} names, but the model has {outputs} outputs"]
         return [

@@ -1,4 +1,4 @@
-"""Linear constraints in words: weighted sums and ratios of named inputs within limits."""
+"""Linear constraints by name: weighted sums and ratios of inputs within limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import Self
 from relu_attack.config._base import Real, Section
 from relu_attack.config._numbers import Array, Terms
 
-# How near a limit counts as at it, relative to the limit: a walk ends near a wall, not on it.
+# How near a limit counts as at it, relative to the limit: a walk ends near a constraint, not on it.
 NEAR = 1e-3
 
 
@@ -88,14 +88,14 @@ class Constraint(Section):
         return float(self.ratio.of @ x) / divisor if divisor else float("nan")
 
     def at_limit(self, x: Array) -> str:
-        """Say which limit a point is at, or nothing."""
+        """Return which limit a point attains; "" for none."""
         if self.equals is not None:
             return "fixed"
         return at_limit(self.value(x), self.lower, self.upper)
 
 
 def at_limit(value: float, lower: float | None, upper: float | None) -> str:
-    """Say which of two limits a value is at, up to `NEAR`, or nothing."""
+    """Return which of two limits a value attains, up to `NEAR`; "" for none."""
     if lower is not None and lower == upper:
         return "fixed"
     for words, limit in (("lower limit", lower), ("upper limit", upper)):

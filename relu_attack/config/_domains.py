@@ -1,4 +1,4 @@
-"""The sets of inputs in a configuration, one section a kind."""
+"""Sections of a configuration for sets of inputs, one for each kind."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ Inputs: TypeAlias = Annotated[tuple[int, ...], PlainValidator(_read_inputs)]
 
 
 class BoxSection(Section):
-    """A `Box`: ``lower`` and ``upper`` of each input, and ``shape`` of one input where the numbers do not tell.
+    """A `Box`: ``lower`` and ``upper`` of each input, and ``shape`` where it does not follow from them.
 
     Inputs that must be whole are listed under ``integer``, choices of one among several under ``one_hot``.
     """
@@ -204,7 +204,7 @@ class PolytopeSection(Section):
 
 
 def _check_divisor(domain: Polytope, constraint: Constraint, number: int) -> None:
-    """Refuse a ratio whose divisor is negative somewhere: there its rows say the opposite."""
+    """Raise for a ratio whose divisor may be negative, since its rows would then be reversed."""
     if constraint.ratio is None:
         return
     divisor = torch.as_tensor(constraint.ratio.to)

@@ -1,4 +1,4 @@
-"""Numbers in a configuration: one for all inputs, a list, one for each name, or an array in a file."""
+"""Numbers in a configuration: a scalar, a list, a mapping by name, or an array in a file."""
 
 from __future__ import annotations
 

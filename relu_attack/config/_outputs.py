@@ -1,4 +1,4 @@
-"""Constraints on the outputs in words: weighted sums of outputs, by name or index, within limits."""
+"""Constraints on the outputs: weighted sums of outputs, by name or index, within limits."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class OutputConstraint(Section):
         return self
 
     def outside(self, outputs: int) -> list[str]:
-        """Return one line for each output that a model with so many outputs does not have."""
+        """Return an error for each output that a model with this number of outputs does not have."""
         return [
             f"{index} is no index; the model has {outputs} outputs, from 0"
             for index in self.expression
@@ -96,12 +96,12 @@ class OutputConstraint(Section):
         return float(sum(weight * outputs[index] for index, weight in self.expression.items()))
 
     def at_limit(self, outputs: Array) -> str:
-        """Say which limit the outputs are at, or nothing."""
+        """Return which limit the outputs attain; "" for none."""
         return at_limit(self.value(outputs), self.lower, self.upper)
 
 
 def join(constraints: Iterable[OutputConstraint], outputs: int) -> OutputConstraints | None:
-    """Return the constraints of a model with so many outputs as rows; None for none."""
+    """Return the constraints as rows for a model with this number of outputs; None for none."""
     rows = [row for constraint in constraints for row in constraint.inequalities(outputs)]
     if not rows:
         return None

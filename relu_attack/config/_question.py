@@ -1,4 +1,4 @@
-"""The model, the objective and what to make of the answer, one section each."""
+"""Sections of a configuration for the model, the objective and the report."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ModelSection(Section):
 
 
 class MarginSection(Section):
-    """How far the class ``target`` is ahead of the class ``label``."""
+    """Margin of the class ``target`` over the class ``label``."""
 
     target: OutputIndex
     label: OutputIndex

@@ -1,4 +1,4 @@
-"""From a YAML file, with what the command line changes, to a checked configuration."""
+"""Reading of a YAML file with overrides of the command line into a validated configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from relu_attack.errors import FileFormatError
 def load_configuration(
     path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None
 ) -> tuple[Configuration, Question]:
-    """Read a configuration file, check it as a whole, and load what it names.
+    """Read a configuration file, validate it, and load the files that it names.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Certified and attacked accuracy against the radius."""
+"""Figure of certified and attacked accuracy over the radius."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _per_cent(shares: Sequence[float | None]) -> list[float]:
 
 
 def _count(found: Sequence[RobustAccuracy]) -> str:
-    """Say how many samples there were, and whether some are still missing."""
+    """Return a caption with the number of samples, and of those that are missing."""
     least, most = min(one.samples for one in found), max(one.samples for one in found)
     number = f"{most}" if least == most else f"{least} to {most}"
     part = "" if all(one.complete for one in found) else ", not all that were to be counted"

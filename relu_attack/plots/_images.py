@@ -1,4 +1,4 @@
-"""Clean images beside their worst cases: the difference, and what the classifier makes of both."""
+"""Figure of images, their worst cases, the differences, and the scores of the classes."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _read_samples(samples: Sequence[int] | None, count: int) -> list[int]:
 
 
 def _verdict(found: ScoredWorstCase, sample: int) -> str:
-    """Say what is known of a sample, with the margin at its worst case."""
+    """Return the verdict on a sample in words, with the margin at its worst case."""
     worst = found.worst
     margin = float(worst.margin[sample])
     if margin > 0:
@@ -232,6 +232,6 @@ def _show(axes: Axes, picture: npt.NDArray[np.float64], title: str, **arguments:
 
 
 def _add_legend(figure: Figure, axes: Axes) -> None:
-    """Say above the figure what the two colours of the bars are."""
+    """Add a legend of the two colours above the figure."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)

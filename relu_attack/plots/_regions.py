@@ -1,4 +1,4 @@
-"""Pictures of two-input networks: exact linear regions, the neurons' boundaries, contours and maxima.
+"""Exact linear regions of two-input networks, with unit boundaries, contours and maxima.
 
 Nothing is sampled on a grid: the box is cut by the line of each neuron, layer by layer. Inside a cell of the layers
 before it a neuron is affine, so its boundary there is a straight cut; where it meets an earlier neuron it bends.
@@ -66,7 +66,7 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Boundary:
-    """Where one neuron switches: one straight piece for each cell of the layers before it that the neuron cuts.
+    """Boundary of one unit: a segment for each cell of the earlier layers that it crosses.
 
     Attributes
     ----------

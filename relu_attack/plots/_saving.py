@@ -1,4 +1,4 @@
-"""Pictures in files."""
+"""Saving of figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOTS_PER_INCH = 150
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure as a whole file; one that was there before stays until then.
+    """Save a figure atomically: an existing file is replaced once the new one is complete.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Class scores of an input and of its worst case, as horizontal bars."""
+"""Horizontal bars of the class scores of an input and of its worst case."""
 
 from __future__ import annotations
 

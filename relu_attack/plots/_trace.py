@@ -1,4 +1,4 @@
-"""Value against time."""
+"""Figure of the best value over time, with the bound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# A bound farther away than this many heights of the curve would flatten it; it is then told in words.
+# A bound farther away than this many heights of the curve would flatten it; it is printed in the caption instead.
 _FAR = 2.0
 # A run longer than this many times its first record is drawn on a logarithmic axis.
 _LONG = 30.0

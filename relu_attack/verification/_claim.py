@@ -1,4 +1,4 @@
-"""One set of inputs and one unsafe clause: what is proven over it, and what counts as a witness against it."""
+"""Claim: a set of inputs and an unsafe clause, with the form that proofs use and the test of witnesses."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 from relu_attack.domains import Domain, LinearConstraints
 from relu_attack.specification import Clause
 
-_PULLS = (0.0, *(10.0**-power for power in range(9, 0, -1)))
+_SHRINK_FACTORS = (0.0, *(10.0**-power for power in range(9, 0, -1)))
 """Shares of the way to the middle of the set that a rounded point is moved by until it lies inside."""
 
 
 @dataclass(frozen=True, eq=False)
 class Claim:
-    """That no input of a set puts the outputs into an unsafe clause.
+    """The statement that no input of a set leads to outputs in an unsafe clause.
 
     Numbers that were decimals are given twice, rounded outward for proofs and inward for witnesses.
 
@@ -48,7 +48,7 @@ class Claim:
         return Claim(exact, clause, exact, None, clause)
 
     def contains(self, x: Tensor) -> bool:
-        """Say whether a float64 input (inputs,) lies in the set for witnesses, at zero tolerance.
+        """Return whether a float64 input (inputs,) lies in the set for witnesses, at zero tolerance.
 
         Linear rows are summed in rational numbers. Equations, which hardly any float64 meets, are the exception: they
         hold to the tolerance of the set.
@@ -72,7 +72,7 @@ class Claim:
         if not bool(torch.isfinite(x).all()):
             return None
         middle = self.domain.center()
-        for share in _PULLS:
+        for share in _SHRINK_FACTORS:
             for point in self._rounded(torch.lerp(x, middle, share), dtype):
                 if self.contains(point):
                     return point
@@ -84,7 +84,7 @@ class Claim:
 
 
 def _meets(rows: LinearConstraints, x: Tensor) -> bool:
-    """Say whether an input satisfies bounds and inequalities exactly."""
+    """Return whether an input satisfies bounds and inequalities exactly."""
     if bool((x < rows.lower).any()) or bool((x > rows.upper).any()):
         return False
     matrix, limit, equation = rows.one_sided

@@ -1,4 +1,4 @@
-"""Models that are verified: the chain for proofs, and the model itself, run again at a witness."""
+"""Reference models: the chain for proofs, and the model itself for the confirmation of witnesses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from relu_attack.model import Model
 from relu_attack.network import Network
 
 
-class Original(ABC):
+class ReferenceModel(ABC):
     """A model with its chain.
 
     Attributes
@@ -50,18 +50,18 @@ class Original(ABC):
 
     @property
     def note(self) -> str:
-        """What is to be known of how the model is run; "" for nothing."""
+        """Remark on how the model is run, or ""."""
         return ""
 
 
 @dataclass(frozen=True, eq=False)
-class Module(Original):
+class Module(ReferenceModel):
     """A torch module.
 
     Attributes
     ----------
     network, dtype
-        As in `Original`.
+        As in `ReferenceModel`.
     model
         The module beside its chain.
     """

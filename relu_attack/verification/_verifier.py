@@ -1,4 +1,4 @@
-"""The order in which claims are decided: bounds, walks, branch and bound; no verdict without a proof or a witness."""
+"""Decision of claims by bounds, then ascent, then branch and bound."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from relu_attack.rounding import tiny, up
 from relu_attack.solvers import Budget, Decision
 from relu_attack.specification import Clause
 from relu_attack.verification._claim import Claim
-from relu_attack.verification._reference_model import Original
-from relu_attack.verification._witness import Witness, examine, first_witness, search_longer, walk
+from relu_attack.verification._reference_model import ReferenceModel
+from relu_attack.verification._witness import Witness, check_candidate, first_witness, search_longer, walk
 
 BOUNDS = ("interval", "crown")
 """Methods of bounds that are tried before anything else, the cheapest first."""
@@ -35,7 +35,7 @@ _SHORT_TRY, _SHORT_TRY_ALONE = 0.25, 0.1
 _LONGER_SEARCH = 1 / 8
 """Share of the time of a claim that is still open for a longer search for a witness."""
 
-_DEEPER = 12
+_MAX_TIGHTENINGS = 12
 """How many times a search aims deeper because the model itself did not confirm what the chain found."""
 
 
@@ -53,12 +53,12 @@ class Decide(Protocol):
         budget: Budget,
         progress: bool,
     ) -> Decision:
-        """Return what is known of ``min(matrix f(x) + offset)`` over the set."""
+        """Return the best point and the upper bound of ``min(matrix f(x) + offset)`` over the set."""
 
 
 @dataclass(eq=False)
 class Finding:
-    """What is known of one claim so far.
+    """State of one claim: its bound, and its witness if found.
 
     Attributes
     ----------
@@ -69,13 +69,13 @@ class Finding:
     witness
         A confirmed witness.
     decided_by
-        What proved or falsified the claim.
+        Method that proved or falsified the claim.
     regions
-        Parts of the set that branch and bound looked at.
+        Number of nodes that branch and bound bounded.
     stopped
-        Why the last search of branch and bound ended; None before the first one.
+        Reason for the end of branch and bound; None before it ran.
     unconfirmed
-        Whether the chain broke the claim somewhere but the model itself did not.
+        Whether the chain violated the claim at a point where the model itself does not.
     """
 
     claim: Claim
@@ -88,7 +88,7 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
-        """What follows from it."""
+        """Verdict that follows."""
         if self.witness is not None:
             return Verdict.FALSIFIED
         if self.claim.clause.excluded_by(self.upper):
@@ -97,7 +97,7 @@ class Finding:
 
     @property
     def open(self) -> bool:
-        """Whether there is neither a proof nor a witness."""
+        """Whether the claim has neither a proof nor a witness."""
         return self.verdict in (Verdict.TIMEOUT, Verdict.UNKNOWN)
 
     def bounded(self, upper: float, by: str) -> None:
@@ -112,8 +112,8 @@ class Finding:
         self.witness, self.decided_by = witness, by
 
 
-def settle(
-    original: Original,
+def decide_claims(
+    original: ReferenceModel,
     claims: Sequence[Claim],
     decide: Decide,
     *,
@@ -122,7 +122,7 @@ def settle(
     progress: bool,
     first: bool,
 ) -> list[Finding]:
-    """Find out about claims within a budget.
+    """Decide claims within a budget.
 
     Parameters
     ----------
@@ -135,16 +135,16 @@ def settle(
     budget
         Seconds for all of them.
     seed
-        Makes walks repeat.
+        Seed of the ascents.
     progress
         Whether branch and bound shows its progress.
     first
-        Whether the first witness ends the search, because it settles all claims together.
+        Whether the first witness ends the search, since it falsifies the conjunction of the claims.
 
     Returns
     -------
     list of Finding
-        One for each claim.
+        Finding of each claim.
     """
     findings = [Finding(claim) for claim in claims]
     try:
@@ -183,7 +183,7 @@ def _log(findings: Sequence[Finding], stage: str) -> None:
     LOGGER.debug("verify: after %s %d of %d claims are open", stage, sum(one.open for one in findings), len(findings))
 
 
-def _walk(original: Original, findings: Sequence[Finding], *, budget: Budget, seed: int) -> None:
+def _walk(original: ReferenceModel, findings: Sequence[Finding], *, budget: Budget, seed: int) -> None:
     """Look for witnesses where walks toward the unsafe clauses end."""
     ends = walk(original.network, [finding.claim for finding in findings], budget=budget, seed=seed)
     for finding, points in zip(findings, ends, strict=True):
@@ -192,7 +192,7 @@ def _walk(original: Original, findings: Sequence[Finding], *, budget: Budget, se
             finding.falsified(witness, "walk")
 
 
-def _search_longer(original: Original, finding: Finding, *, budget: Budget, seed: int) -> None:
+def _search_longer(original: ReferenceModel, finding: Finding, *, budget: Budget, seed: int) -> None:
     """Look for a witness in a share of the time of a claim that walks and a short try left open."""
     part = budget.part(seconds=_LONGER_SEARCH * budget.left())
     points = search_longer(original.network, finding.claim, budget=part, seed=seed)
@@ -216,11 +216,11 @@ def _bound(network: Network, findings: Sequence[Finding], method: str, *, deadli
             finding.bounded(float(part.amin()), method)
 
 
-def _branch(original: Original, finding: Finding, decide: Decide, *, budget: Budget, progress: bool) -> None:
+def _branch(original: ReferenceModel, finding: Finding, decide: Decide, *, budget: Budget, progress: bool) -> None:
     """Search one clause by branch and bound; aim deeper while the model does not confirm what the chain finds."""
     claim, margin = finding.claim, 0.0
     clause = claim.clause
-    for _ in range(_DEEPER):
+    for _ in range(_MAX_TIGHTENINGS):
         if budget.left() == 0:
             finding.stopped = Status.TIME_LIMIT
             return
@@ -233,7 +233,7 @@ def _branch(original: Original, finding: Finding, decide: Decide, *, budget: Bud
         finding.bounded(_raised(decision.upper, clause, offset), "branch_and_bound")
         if not finding.open or decision.upper < 0 or not decision.value >= 0:
             return
-        found = examine(original, claim, decision.x.flatten().clone())
+        found = check_candidate(original, claim, decision.x.flatten().clone())
         if isinstance(found, Witness):
             finding.falsified(found, "branch_and_bound")
             return

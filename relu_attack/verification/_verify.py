@@ -1,4 +1,4 @@
-"""What users call: `verify` and `check_bounds`."""
+"""The functions `verify` and `check_bounds`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from relu_attack.solvers import Budget
 from relu_attack.solvers import decide as branch_and_bound
 from relu_attack.specification import Clause, Specification
 from relu_attack.verification._claim import Claim
-from relu_attack.verification._reference_model import Module, Original
-from relu_attack.verification._verifier import Decide, Finding, settle
+from relu_attack.verification._reference_model import Module, ReferenceModel
+from relu_attack.verification._verifier import Decide, Finding, decide_claims
 
 TIME_LIMIT = 60.0
 """Seconds of a call that gives none."""
@@ -31,7 +31,7 @@ TIME_LIMIT = 60.0
 
 @checked_names()
 def verify(
-    model: nn.Module | Original,
+    model: nn.Module | ReferenceModel,
     domain: Domain,
     specification: Specification,
     *,
@@ -40,7 +40,7 @@ def verify(
     seed: int = 0,
     progress: bool = False,
 ) -> Verification:
-    """Say whether the outputs of a model satisfy a specification for every input of a set.
+    """Verify or falsify a specification of the outputs of a model over a set of inputs.
 
     Bounds come first, then walks, then branch and bound. A proof holds in real arithmetic for the stored weights. A
     witness lies in the set at zero tolerance, in the model's own dtype, and the model itself, run again, violates
@@ -107,7 +107,7 @@ def verify(
 
 
 def verify_claims(
-    original: Original,
+    original: ReferenceModel,
     claims: Sequence[Claim],
     shape: tuple[int, ...],
     *,
@@ -116,7 +116,7 @@ def verify_claims(
     progress: bool,
     decide: Decide = branch_and_bound,
 ) -> Verification:
-    """Say whether all claims hold; a witness against one of them falsifies them together.
+    """Verify or falsify a conjunction of claims; a witness against one of them falsifies it.
 
     Parameters
     ----------
@@ -132,13 +132,13 @@ def verify_claims(
         Branch and bound.
     """
     with torch.inference_mode(False), torch.no_grad():
-        findings = settle(original, claims, decide, budget=budget, seed=seed, progress=progress, first=True)
+        findings = decide_claims(original, claims, decide, budget=budget, seed=seed, progress=progress, first=True)
         return _answer(original, findings, shape, budget)
 
 
 @checked_names()
 def check_bounds(
-    model: nn.Module | Original,
+    model: nn.Module | ReferenceModel,
     domain: Domain,
     lower: ArrayLike,
     upper: ArrayLike,
@@ -148,7 +148,7 @@ def check_bounds(
     seed: int = 0,
     progress: bool = False,
 ) -> CheckedBounds:
-    """Say of each claimed bound on an output whether it holds for every input of a set.
+    """Verify or falsify each claimed bound on an output over a set of inputs.
 
     Parameters
     ----------
@@ -202,7 +202,9 @@ def check_bounds(
         ]
         asked = [index for index, clause in enumerate(clauses) if bool(torch.isfinite(clause.upper).all())]
         claims = [Claim.plain(exact, clauses[index]) for index in asked]
-        findings = settle(original, claims, branch_and_bound, budget=budget, seed=seed, progress=progress, first=False)
+        findings = decide_claims(
+            original, claims, branch_and_bound, budget=budget, seed=seed, progress=progress, first=False
+        )
         known = dict(zip(asked, findings, strict=True))
         answers = [
             _answer(original, [known[index]] if index in known else [], domain.shape, budget)
@@ -217,14 +219,14 @@ def make_budget(time_limit: float, memory_limit: float | None, began: float, int
     return Budget(time_limit=time_limit, began=began, interruption=interruption, memory_limit=memory)
 
 
-def read_original(model: nn.Module | Original, domain: Domain, *, deadline: Deadline = NEVER) -> Original:
+def read_original(model: nn.Module | ReferenceModel, domain: Domain, *, deadline: Deadline = NEVER) -> ReferenceModel:
     """Return the model with its chain; check that it fits the set, in a quarter of the time of the call at most."""
     check_domain(domain)
     if domain.batch is not None:
         raise DomainError(
             f"one set can be verified at a time, got a batch of {domain.batch}; give domain.single(index)"
         )
-    if isinstance(model, Original):
+    if isinstance(model, ReferenceModel):
         if model.network.inputs != domain.inputs:
             raise DomainError(f"the domain has {domain.inputs} inputs, but the model takes {model.network.inputs}")
         return model
@@ -253,8 +255,10 @@ def _read_bounds(claimed: ArrayLike, name: str, outputs: int) -> Tensor:
     return bounds
 
 
-def _answer(original: Original, findings: Sequence[Finding], shape: tuple[int, ...], budget: Budget) -> Verification:
-    """Join what is known of claims that must all hold."""
+def _answer(
+    original: ReferenceModel, findings: Sequence[Finding], shape: tuple[int, ...], budget: Budget
+) -> Verification:
+    """Combine the findings on claims that must all hold."""
     known = {finding.verdict for finding in findings} or {Verdict.VERIFIED}
     order = (Verdict.FALSIFIED, Verdict.TIMEOUT, Verdict.UNKNOWN, Verdict.VERIFIED)
     verdict = next(verdict for verdict in order if verdict in known)

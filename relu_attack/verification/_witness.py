@@ -1,4 +1,4 @@
-"""Points that may be witnesses: found by walks, and accepted only if the model itself breaks the claim there."""
+"""Candidates for witnesses, accepted only if the model itself violates the claim there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from relu_attack.problem import Problem
 from relu_attack.result import Status
 from relu_attack.solvers import PPGALR, Auto, Budget, Settings, find_method, ppga_lr
 from relu_attack.verification._claim import Claim
-from relu_attack.verification._reference_model import Original
+from relu_attack.verification._reference_model import ReferenceModel
 
 # Walkers for each claim, their steps, the claims of one batch, and how far beyond the boundary of a clause they aim,
 # relative to the scale of its rows. Walkers are fewer where there are many rows: a step looks at each for each of them.
@@ -36,30 +36,30 @@ class Witness:
 
 
 @dataclass(frozen=True, eq=False)
-class Rejected:
+class RejectedWitness:
     """Why a point is no witness: how much deeper in the unsafe set the chain is at it than the model itself."""
 
     loss: float
 
 
-def examine(original: Original, claim: Claim, x: Tensor) -> Witness | Rejected:
+def check_candidate(original: ReferenceModel, claim: Claim, x: Tensor) -> Witness | RejectedWitness:
     """Place a point `x` (inputs,) inside the set in the dtype of the model, and run the model itself there.
 
     It is a witness if the chain and the model both break the claim, exactly.
     """
     placed = claim.place(x, original.dtype)
     if placed is None:
-        return Rejected(0.0)
+        return RejectedWitness(0.0)
     chain = original.network.forward(placed[None]).outputs[0]
     answers = original.run(placed)
     if all(claim.inner_clause.holds(outputs) for outputs in (chain, *answers)):
         return Witness(placed, answers[0])
     aimed = original.network.forward(x[None]).outputs[0]
     loss = claim.clause.depth(aimed) - claim.inner_clause.depth(torch.stack([chain, *answers])).amin()
-    return Rejected(float(loss) if bool(torch.isfinite(loss)) else 0.0)
+    return RejectedWitness(float(loss) if bool(torch.isfinite(loss)) else 0.0)
 
 
-def first_witness(original: Original, claim: Claim, points: Tensor) -> Witness | None:
+def first_witness(original: ReferenceModel, claim: Claim, points: Tensor) -> Witness | None:
     """Compare model and chain at the deepest of `points` (points, inputs), and return the first witness among them."""
     depth = claim.clause.depth(original.network.forward(points).outputs)
     depth = torch.where(depth.isnan(), -torch.inf, depth)
@@ -68,7 +68,7 @@ def first_witness(original: Original, claim: Claim, points: Tensor) -> Witness |
     for index in order[:_TRIED].tolist():
         if depth[index] < 0:
             return None
-        found = examine(original, claim, points[index])
+        found = check_candidate(original, claim, points[index])
         if isinstance(found, Witness):
             return found
     return None

@@ -15,7 +15,7 @@ from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.solvers.branch_and_bound._decide import Decision
 from relu_attack.solvers.core._budget import Budget
-from relu_attack.verification import Claim, Original, _verifier, _witness, verify_claims
+from relu_attack.verification import Claim, ReferenceModel, _verifier, _witness, verify_claims
 from relu_attack.verification._verify import read_original
 from tests.problems import box, network
 
@@ -23,10 +23,10 @@ ABSOLUTE = network(([[1.0], [-1.0]], [0.0, 0.0]), ([[1.0, 1.0]], [0.0]))  # |x|
 SEGMENT = box([-2.0], [3.0])
 
 
-class Wrong(Original):
+class Wrong(ReferenceModel):
     """A model that computes something else than its chain."""
 
-    def __init__(self, original: Original, change: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, original: ReferenceModel, change: Callable[[Tensor], Tensor]) -> None:
         self.network, self.dtype = original.network, original.dtype
         self._original, self._change = original, change
 
@@ -171,7 +171,7 @@ def test_chain_and_model_must_both_break_the_claim(shift: float) -> None:
     claim = Claim.plain(SEGMENT, Specification.require([1.0], limit).clauses[0])
     point = torch.tensor([3.0], dtype=torch.float64)
     wrong = Wrong(original, lambda outputs: outputs + shift)
-    assert isinstance(_witness.examine(wrong, claim, point), _witness.Rejected)
+    assert isinstance(_witness.check_candidate(wrong, claim, point), _witness.RejectedWitness)
 
 
 def test_a_set_for_witnesses_has_no_tolerance() -> None:
@@ -202,9 +202,9 @@ def test_every_answer_of_a_model_must_break_the_claim() -> None:
     (clause,) = Specification.require([1.0], 2.5).clauses
     claim = Claim.plain(SEGMENT, clause)
     point = torch.tensor([3.0], dtype=torch.float64)
-    assert isinstance(_witness.examine(original, claim, point), _witness.Witness)
-    rejected = _witness.examine(Twice(original, torch.clone), claim, point)
-    assert isinstance(rejected, _witness.Rejected)
+    assert isinstance(_witness.check_candidate(original, claim, point), _witness.Witness)
+    rejected = _witness.check_candidate(Twice(original, torch.clone), claim, point)
+    assert isinstance(rejected, _witness.RejectedWitness)
     assert rejected.loss == 1.0
 
 

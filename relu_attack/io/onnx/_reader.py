@@ -32,7 +32,7 @@ from relu_attack.io.onnx._layers import lower_as_layer
 from relu_attack.io.onnx._node import Node
 from relu_attack.io.onnx._runtime import Runtime, start_runtime
 from relu_attack.network import LiveValue, Network, onnx_operators
-from relu_attack.verification import Original
+from relu_attack.verification import ReferenceModel
 
 if TYPE_CHECKING:
     import onnx
@@ -55,7 +55,7 @@ DTYPES = {"FLOAT": torch.float32, "DOUBLE": torch.float64, "FLOAT16": torch.floa
 
 
 @dataclass(frozen=True, eq=False)
-class OnnxModel(Original):
+class OnnxModel(ReferenceModel):
     """A model that was read from an ONNX file. It can be given to `relu_attack.verify`.
 
     Attributes
