@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from relu_attack.domains import Polytope
-from relu_attack.domains import _polytope_form as forms
+from relu_attack.domains.polytope import _form as forms
 from relu_attack.errors import DomainError
 
 NAN, INF = float("nan"), float("inf")

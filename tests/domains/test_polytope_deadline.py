@@ -7,7 +7,7 @@ import torch
 
 import relu_attack as ra
 from relu_attack._deadline import Deadline, Interruption
-from relu_attack.domains import _polytope_box, _polytope_form
+from relu_attack.domains.polytope import _box, _form
 
 LATE = Deadline.after(-1.0)
 
@@ -26,7 +26,7 @@ def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("begun after the deadline")
 
-    for module in (_polytope_form, _polytope_box):
+    for module in (_form, _box):
         monkeypatch.setattr(module, "solve_linear_program", refuse)
 
 

@@ -77,6 +77,14 @@ def test_a_float32_copy_of_a_thin_set_projects_as_the_set_does() -> None:
         assert copy.contains(copy.project(far.float())).all()
 
 
+def test_a_float32_copy_is_the_same_before_and_after_the_set_itself_has_projected() -> None:
+    far = torch.tensor([[0.9, 0.1, 0.3], [-0.2, 1.4, 0.7]])
+    polytope = Polytope([[1.0, 1.0, 1.0], [-1.0, -1.0, -1.0]], [1.0, -1.0 + 1e-7], lower=0.0, upper=1.0)
+    before = polytope.to(dtype=torch.float32).project(far)
+    polytope.project(far)
+    assert torch.equal(polytope.to(dtype=torch.float32).project(far), before)
+
+
 def test_no_point_of_a_projection_is_nan_where_systems_of_many_rows_are_not_solved() -> None:
     source = np.random.default_rng(520)
     rows = source.normal(size=(500, 20))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -15,17 +14,17 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike, first_index
 from relu_attack._deadline import Deadline
 from relu_attack.domains import _integrality
-from relu_attack.domains import _polytope_form as forms
-from relu_attack.domains import _polytope_input as reading
 from relu_attack.domains._arrangement import normal, uniform
-from relu_attack.domains._box import Box, steps_to_bounds
+from relu_attack.domains._box import Box
 from relu_attack.domains._domain import Domain
 from relu_attack.domains._linear_constraints import LinearConstraints
-from relu_attack.domains._polytope_box import enclosing_box
-from relu_attack.domains._polytope_checks import Checks
-from relu_attack.domains._polytope_form import Array
-from relu_attack.domains._polytope_integer_points import repair
-from relu_attack.domains._polytope_projection import Projector
+from relu_attack.domains.polytope import _form as forms
+from relu_attack.domains.polytope import _input as reading
+from relu_attack.domains.polytope._box import enclosing_box
+from relu_attack.domains.polytope._checks import Checks
+from relu_attack.domains.polytope._form import Array
+from relu_attack.domains.polytope._integer_points import repair
+from relu_attack.domains.polytope._reduced import ReducedPolytope
 from relu_attack.errors import DomainError
 
 SAMPLE_STEPS = 10
@@ -122,17 +121,15 @@ class Polytope(Domain):
     def _settle(self, form: forms.PolytopeForm, reduced: forms.PolytopeForm, interior: Array, scale: Array) -> None:
         """Keep the rows of norm 1, the form that walks use, a point inside of it, and rough widths of the inputs."""
         self._rows, self._form, self._scale = form, reduced, scale
-        parts = [torch.as_tensor(part) for part in (reduced.A, reduced.b, reduced.E, reduced.e)]
-        self._projector = Projector(
-            rows=torch.cat([parts[2], parts[0]]), values=torch.cat([parts[3], parts[1]]), equalities=len(parts[3]),
-            low=torch.as_tensor(reduced.low), high=torch.as_tensor(reduced.high),
-            size=max(1.0, float(np.abs(interior).max())), deadline=self._deadline,
-        )  # fmt: skip
         self._checks = Checks.of(form, interior, scale)
-        self._interior = torch.as_tensor(interior)
+        self._reduced = ReducedPolytope.of(reduced, interior, self._checks.largest, self._deadline)
         self._box: Box | None = None
         self._exact: Polytope = self
         self._parts: dict[tuple[float, ...], Polytope] = {}
+
+    @property
+    def _interior(self) -> Tensor:
+        return self._reduced.interior
 
     @property
     def dtype(self) -> torch.dtype:
@@ -157,15 +154,14 @@ class Polytope(Domain):
         copy = object.__new__(Polytope)
         vars(copy).update(vars(exact))
         copy.integer, copy.one_hot = self.integer, self.one_hot
-        copy._projector = exact._projector.to(device=device, dtype=dtype)
-        copy._interior = exact._interior.to(device=device, dtype=dtype)
+        copy._reduced = exact._reduced.to(device, dtype)
         copy._checks = exact._checks.to(device, dtype)
         return copy
 
     def within(self, deadline: Deadline) -> Polytope:
         exact = copy.copy(self._exact)
         exact._exact, exact._source, exact._deadline = exact, self._exact, deadline
-        exact._projector = replace(exact._projector, deadline=deadline)
+        exact._reduced = replace(exact._reduced, projector=replace(exact._reduced.projector, deadline=deadline))
         exact.integer, exact.one_hot = self.integer, self.one_hot
         return exact.to(device=self.device, dtype=self.dtype)
 
@@ -231,74 +227,26 @@ class Polytope(Domain):
 
     def project(self, points: Tensor) -> Tensor:
         flat = self._check_points(points).to(self.dtype).reshape(-1, self.inputs)
-        onto = self._onto_equations(flat)
-        outside = self._outside(onto)
+        onto = self._reduced.onto_equations(flat)
+        outside = self._reduced.outside(onto)
         if bool(outside.any()):
             index = torch.nonzero(outside).squeeze(-1)
             if self._too_thin:
                 nearest = self._exact.to(device=self.device).project(onto[index].double()).to(self.dtype)
             else:
-                nearest = self._pull_inside(self._projector.nearest(onto[index]))
+                nearest = self._reduced.nearest(onto[index])
             onto = onto.index_copy(0, index, nearest)
         return onto.reshape(points.shape)
 
-    @cached_property
+    @property
     def _too_thin(self) -> bool:
         """Whether the errors of a projection in this dtype are no small part of the room of some row."""
-        if self.dtype == torch.float64:
-            return False
-        form, interior = self._form, self._exact._interior.cpu().numpy()
-        near = forms.Scaled.around(form, interior, self._scale)
-        return bool((near.form.b < THIN).any())
-
-    def _onto_equations(self, points: Tensor) -> Tensor:
-        """Return the nearest points of the affine hull; points that meet the equations already stay."""
-        projector = self._projector
-        fixed = projector.low == projector.high
-        points = torch.where(fixed, projector.low, points)
-        if projector.equalities == 0:
-            return points
-        rows = projector.rows[: projector.equalities]
-        rounding = 8 * torch.finfo(self.dtype).eps * projector.size
-        # The second pass takes out the rounding of the first, which is that of a point far away.
-        for _ in range(2):
-            error = points @ rows.T - projector.values[: projector.equalities]
-            points = points - torch.where(error.abs() > rounding, error, 0.0) @ rows
-        return points
+        return self.dtype != torch.float64 and self._exact._is_thin
 
     @cached_property
-    def _margin(self) -> Tensor:
-        """What the products of the rows with points of the set are off by for a rounding, (rows,)."""
-        projector = self._projector
-        rows, values = projector.rows[projector.equalities :], projector.values[projector.equalities :]
-        size = rows.abs() @ self._checks.largest + values.abs()
-        return 8 * torch.finfo(self.dtype).eps * size
-
-    def _outside(self, points: Tensor) -> Tensor:
-        """Return which points (count, inputs) of the affine hull break a row or a bound."""
-        projector = self._projector
-        rows, values = projector.rows[projector.equalities :], projector.values[projector.equalities :]
-        outside = ((points < projector.low) | (points > projector.high)).any(-1)
-        return outside if len(rows) == 0 else outside | ((points @ rows.T) > values).any(-1)
-
-    def _pull_inside(self, points: Tensor) -> Tensor:
-        """Move points that leave the set by roundings toward the interior point, until they are inside."""
-        projector, interior = self._projector, self._interior
-        points = self._onto_equations(points)
-        offset = points - interior
-        rows, values = projector.rows[projector.equalities :], projector.values[projector.equalities :]
-        room, margin = values - rows @ interior, self._margin
-        if self.dtype == torch.float64:
-            room = torch.maximum(room - margin, room / 2).clamp_min(0)
-        else:
-            # What the dtype cannot tell from the boundary is not worth a move by a share of the whole set.
-            room = room.clamp_min(0) + margin
-        share = _largest_share(offset @ rows.T, room)
-        if projector.equalities:
-            share = torch.minimum(share, _largest_share(offset, projector.high - interior))
-            share = torch.minimum(share, _largest_share(-offset, interior - projector.low))
-        pulled = torch.where((share < 1).unsqueeze(-1), interior + share.unsqueeze(-1) * offset, points)
-        return torch.clamp(pulled, projector.low, projector.high)
+    def _is_thin(self) -> bool:
+        near = forms.Scaled.around(self._form, self._interior.cpu().numpy(), self._scale)
+        return bool((near.form.b < THIN).any())
 
     def violation(self, points: Tensor) -> Tensor:
         return self._checks.violation(self._check_points(points))
@@ -318,7 +266,7 @@ class Polytope(Domain):
         part = self.within(self._deadline.share(_SAMPLE_SHARE))
         start = part.project(box.lower + draw(count, self.inputs) * widths)
         points = torch.lerp(self._interior, start, draw(count, 1))
-        equations = self._projector.rows[: self._projector.equalities]
+        equations = self._reduced.equations
         for _ in range(SAMPLE_STEPS):
             direction = normal(count, self.inputs, generator=generator)
             direction = direction.to(self.device, self.dtype) * widths
@@ -327,7 +275,7 @@ class Polytope(Domain):
             ahead, behind = (torch.where(torch.isfinite(step), step, 0.0) for step in (ahead, behind))
             step = torch.lerp(-behind, ahead, draw(count))
             points = points + step.unsqueeze(-1) * direction
-        return self._pull_inside(points)
+        return self._reduced.pulled_inside(points)
 
     def maximizer(self, direction: Tensor) -> Tensor:
         flat = self._check_points(direction).detach().to("cpu", torch.float64).reshape(-1, self.inputs)
@@ -335,25 +283,12 @@ class Polytope(Domain):
         deadline = self._deadline.share(_SUPPORT_SHARE)
         best = [forms.maximize(near, row, deadline) for row in flat.numpy()]
         points = torch.as_tensor(np.stack(best)) if best else flat
-        return self._pull_inside(points.to(self.device, self.dtype)).reshape(direction.shape)
+        return self._reduced.pulled_inside(points.to(self.device, self.dtype)).reshape(direction.shape)
 
     def max_step(self, points: Tensor, direction: Tensor) -> Tensor:
-        projector, count = self._projector, self._projector.equalities
         points = self._check_points(points).to(self.dtype)
-        direction = self._check_points(direction).to(self.dtype)
-        inside = self.contains(points)
-        # Roundings of a direction along a face must not count as a step through it.
-        flat = 64 * torch.finfo(self.dtype).eps * direction.abs().amax(-1, keepdim=True)
-        direction = torch.where(direction.abs() > flat, direction, 0.0)
-        rate, slack = direction @ projector.rows.T, projector.values - points @ projector.rows.T
-        rate = torch.where(rate.abs() > flat * math.sqrt(self.inputs), rate, 0.0)
-        leaves = (rate[..., :count] != 0).any(-1)
-        rate, slack = rate[..., count:], slack[..., count:].clamp_min(0)
-        through = torch.where(rate > 0, slack / rate, torch.inf)
-        bounded = torch.clamp(points, projector.low, projector.high)
-        step = steps_to_bounds(bounded, direction, projector.low, projector.high)
-        step = torch.cat([step.unsqueeze(-1), through], -1).amin(-1)
-        return torch.where(inside & ~leaves, step, 0.0)
+        step = self._reduced.max_step(points, self._check_points(direction).to(self.dtype))
+        return torch.where(self.contains(points), step, 0.0)
 
     @property
     def is_polyhedral(self) -> bool:
@@ -410,9 +345,3 @@ def _over(given: LinearConstraints, shift: Tensor, scale: Tensor) -> LinearConst
         given.A * scale, given.lb - moved, given.ub - moved,
         lower=(given.lower - shift) / scale, upper=(given.upper - shift) / scale,
     )  # fmt: skip
-
-
-def _largest_share(offset: Tensor, room: Tensor) -> Tensor:
-    """Return the largest share <= 1 of offsets (count, rows) that stays within the room (rows,), shape (count,)."""
-    share = torch.where(offset > room, room / offset, 1.0)
-    return torch.cat([share, share.new_ones(len(share), 1)], -1).amin(-1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains._linear_constraints import LinearConstraints
-from relu_attack.domains._polytope_form import Scaled, solve_linear_program
+from relu_attack.domains.polytope._form import Scaled, solve_linear_program
 from relu_attack.errors import SolverError
 from relu_attack.rounding import MatrixProducts, dot_error, down, sum_above, up, weak_duality
 

@@ -14,7 +14,7 @@ from relu_attack._checks import ArrayLike, as_tensor, first_index
 from relu_attack.domains import _integrality
 from relu_attack.domains._arrangement import read_shape
 from relu_attack.domains._linear_constraints import LinearConstraints, sum_to_one
-from relu_attack.domains._polytope_form import PolytopeForm, RowNames
+from relu_attack.domains.polytope._form import PolytopeForm, RowNames
 from relu_attack.errors import DomainError
 
 Labels: TypeAlias = list[str]

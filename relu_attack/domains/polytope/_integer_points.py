@@ -14,7 +14,7 @@ from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains._domain import Domain
-from relu_attack.domains._polytope_form import PRECISION, Array, PolytopeForm
+from relu_attack.domains.polytope._form import PRECISION, Array, PolytopeForm
 from relu_attack.errors import DomainError, SolverError
 
 # What a program may take: until it is decided whether there is an integral point, and to find one nearer than is known.

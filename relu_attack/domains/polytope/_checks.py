@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack.domains._polytope_form import Array, PolytopeForm
-from relu_attack.domains._polytope_input import larger_size
+from relu_attack.domains.polytope._form import Array, PolytopeForm
+from relu_attack.domains.polytope._input import larger_size
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 """The violation up to which a point counts as inside; what a rounding breaks of a row is no more."""
