@@ -33,7 +33,7 @@ class ArgumentError(OptionError, TypeError):
 
 
 class SolverError(ReLUAttackError):
-    """A numerical solver failed, and no answer can be vouched for."""
+    """A numerical solver failed without an answer that can be verified."""
 
 
 class FileFormatError(ReLUAttackError):

@@ -17,7 +17,7 @@ from relu_attack.robustness import AttackArguments, Classes, Clip, KeptModel, wo
 class FoolboxAttack:
     """An attack that is called as those of Foolbox with a fixed epsilon are.
 
-    The model is the torch module itself, where Foolbox takes its own wrapper; what the wrapper is told of bounds and
+    The model is the torch module itself, where Foolbox takes its own wrapper; what the wrapper gets as bounds and
     preprocessing are the arguments `clip` and `normalize` of `worst_case` here.
 
     Parameters

@@ -48,7 +48,7 @@ class AnnealedStep(StepRule):
         self._begin_first(torch.ones_like(self._steps, dtype=torch.bool))
 
     def _plan(self, chosen: Tensor, steps: Tensor, lengths: Tensor) -> None:
-        """Let the walkers that are `chosen` take so many steps from such a first one on; all of shape (batch, 1)."""
+        """Set the number of steps and the first step of the walkers that are `chosen`; all of shape (batch, 1)."""
         self._steps = torch.where(chosen, steps, self._steps)
         self._lengths = torch.where(chosen, lengths, self._lengths)
         # The factor between the first two steps; each later one is smaller by its square.
