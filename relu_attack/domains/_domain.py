@@ -334,7 +334,8 @@ class Domain(ABC):
 
         By default it is along the gradient itself, and then to the nearest point of the set.
         """
-        return ProjectedMove(self, walkers)
+        box = self.bounding_box()
+        return ProjectedMove(self.project_, box.upper - box.lower, walkers)
 
     def center(self) -> Tensor:
         """Return a point of the set in its middle, shape (inputs,) or (P, 1, inputs)."""

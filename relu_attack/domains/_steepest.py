@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from relu_attack.domains._domain import Domain
 
 
 class SteepestMove(ABC):
@@ -29,22 +27,22 @@ class ProjectedMove(SteepestMove):
 
     Parameters
     ----------
-    domain
-        A set, or P sets.
+    project
+        Returns the nearest points of the set; it may overwrite what it is given.
+    widths
+        Widths of the set, shape (inputs,), or (P, 1, inputs) for P sets.
     walkers
         Walkers for each set.
     """
 
-    def __init__(self, domain: Domain, walkers: int) -> None:
-        box = domain.bounding_box()
-        self._domain, self._walkers = domain, walkers
-        self._radius = torch.linalg.vector_norm(box.upper - box.lower, dim=-1, keepdim=True) / 2
+    def __init__(self, project: Callable[[Tensor], Tensor], widths: Tensor, walkers: int) -> None:
+        self._project, self._radius = project, torch.linalg.vector_norm(widths, dim=-1, keepdim=True) / 2
+        self._shape = (-1, widths.shape[-1]) if widths.dim() == 1 else (len(widths), walkers, widths.shape[-1])
 
     def __call__(self, x: Tensor, gradient: Tensor, length: float, out: Tensor) -> None:
-        shape = x.shape if self._domain.batch is None else (self._domain.batch, self._walkers, -1)
-        factor = length * self._radius / _positive(_norm(gradient.view(shape)))
-        moved = torch.addcmul(x.view(shape), gradient.view(shape), factor)
-        out.copy_(self._domain.project_(moved).view_as(out))
+        rows, gradient = x.view(self._shape), gradient.view(self._shape)
+        moved = torch.addcmul(rows, gradient, length * self._radius / _positive(_norm(gradient)))
+        out.copy_(self._project(moved).view_as(out))
 
 
 class BallMove(SteepestMove):

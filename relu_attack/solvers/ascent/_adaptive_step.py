@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from relu_attack.network import Evaluation, boundary_times
 from relu_attack.solvers.ascent._options import PPGALR
 from relu_attack.solvers.ascent._step_rules import StepRule
-
-if TYPE_CHECKING:
-    from relu_attack.solvers.ascent._ascent import Ascent
+from relu_attack.solvers.ascent._walkers import Walkers
 
 
 class AdaptiveStep(StepRule):
@@ -38,7 +34,7 @@ class AdaptiveStep(StepRule):
     def __init__(self, options: PPGALR) -> None:
         self._options = options
 
-    def begin(self, ascent: Ascent) -> None:
+    def begin(self, ascent: Walkers) -> None:
         super().begin(ascent)
         self._steps = self._drawn()
         self._age = 0

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from relu_attack.network import Evaluation
 from relu_attack.solvers.ascent._step_rules import StepRule
-
-if TYPE_CHECKING:
-    from relu_attack.solvers.ascent._ascent import Ascent
+from relu_attack.solvers.ascent._walkers import Walkers
 
 # Lengths of steps over the diagonal of the set: the first of a walker's first excursion, the range, log-uniform, of the
 # first of its later ones, and the last of each. A step of several diagonals ends at a vertex of the set.
@@ -41,7 +37,7 @@ class AnnealedStep(StepRule):
 
     needs_preactivations = True
 
-    def begin(self, ascent: Ascent) -> None:
+    def begin(self, ascent: Walkers) -> None:
         super().begin(ascent)
         self._steps = torch.empty_like(ascent.x[:, :1])
         self._lengths, self._factors, self._bends = (torch.empty_like(self._steps) for _ in range(3))

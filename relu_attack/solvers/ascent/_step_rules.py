@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from relu_attack.network import Evaluation
 from relu_attack.solvers.ascent._options import GradientWalk
-
-if TYPE_CHECKING:
-    from relu_attack.solvers.ascent._ascent import Ascent
+from relu_attack.solvers.ascent._walkers import Walkers
 
 
 class StepRule(ABC):
@@ -21,10 +19,10 @@ class StepRule(ABC):
     needs_preactivations: ClassVar[bool] = False
     """Whether the rule reads preactivations, not only their signs."""
 
-    ascent: Ascent
-    """The ascent whose walkers it moves."""
+    ascent: Walkers
+    """The walkers that it moves."""
 
-    def begin(self, ascent: Ascent) -> None:
+    def begin(self, ascent: Walkers) -> None:
         """Take charge of the walkers of an ascent."""
         self.ascent = ascent
 
@@ -84,7 +82,7 @@ class SteepestStep(StepRule):
     def __init__(self, steps: int) -> None:
         self._done, self._last = 0, max(steps - 2, 1)
 
-    def begin(self, ascent: Ascent) -> None:
+    def begin(self, ascent: Walkers) -> None:
         super().begin(ascent)
         self._move = ascent.problem.domain.steepest_move(ascent.problem.restarts)
 
