@@ -1,4 +1,4 @@
-"""Problems as linear and mixed-integer programs: the exact model of a network over a set, its relaxation, and cuts."""
+"""Encodings of problems as programs: the exact big-M model, its triangle relaxation, cuts, and neighbourhoods."""
 
 from relu_attack.encodings._big_m import count_entries, encode
 from relu_attack.encodings._coefficients import combination_error, row_error

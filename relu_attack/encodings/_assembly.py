@@ -1,4 +1,4 @@
-"""Programs put together block by block: columns and rows are counted as they come."""
+"""Incremental assembly of a program from blocks of columns and rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Block: TypeAlias = "tuple[Indices, Indices, Array]"
 
 
 class Columns:
-    """The columns of a program in the making."""
+    """Columns of a program under construction."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -35,12 +35,12 @@ class Columns:
 
     @property
     def integral(self) -> NDArray[np.bool_]:
-        """Which columns are whole numbers, shape (columns,)."""
+        """Mask of the integral columns, shape (columns,)."""
         return np.concatenate([part[2] for part in self._parts])
 
 
 class Rows:
-    """The rows of a program in the making."""
+    """Rows of a program under construction."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -48,9 +48,9 @@ class Rows:
         self._sides: list[tuple[Array, Array]] = []
 
     def add(self, lower: ArrayLike, upper: ArrayLike, *blocks: Block) -> None:
-        """Add rows with these sides, of shape (rows,), whose entries are those of `blocks`.
+        """Add rows with these sides, of shape (rows,), and the entries of `blocks`.
 
-        A block is row indices that start at 0, column indices and values; no place may be in two blocks.
+        A block consists of row indices from 0, column indices and values; blocks must not overlap.
         """
         low, high = np.broadcast_arrays(np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64))
         self._blocks.extend((rows + self.count, columns, values) for rows, columns, values in blocks)
@@ -70,7 +70,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Assembly:
-    """A program in the making."""
+    """A program under construction."""
 
     columns: Columns = field(default_factory=Columns)
     rows: Rows = field(default_factory=Rows)
@@ -78,24 +78,24 @@ class Assembly:
 
 def stack(blocks: list[Block], shape: tuple[int, int]) -> Any:
     """Return the CSR array of this shape with the entries of all blocks."""
-    nothing = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
-    rows, columns, values = (np.concatenate(parts) for parts in zip(nothing, *blocks, strict=True))
+    empty = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
+    rows, columns, values = (np.concatenate(parts) for parts in zip(empty, *blocks, strict=True))
     matrix = scipy.sparse.csr_array(scipy.sparse.coo_array((values, (rows, columns)), shape=shape))
     matrix.sum_duplicates()
     return matrix
 
 
 def single(columns: Indices, values: ArrayLike) -> Block:
-    """Return the block of one entry a row, row i in column `columns[i]`; `values` is a number or one a row."""
+    """Return a block with one entry in each row, row i in column `columns[i]`; `values` is a number or one a row."""
     return np.arange(len(columns)), columns, np.broadcast_to(np.asarray(values, dtype=np.float64), columns.shape)
 
 
 def relocate(matrix: Any, columns: Indices) -> Block:
-    """Return the entries of a CSR array with column j moved to `columns[j]`, or left out where that is -1."""
+    """Return the entries of a CSR array with column j renumbered to `columns[j]`, and left out for -1."""
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     moved = columns[matrix.indices]
-    kept = moved >= 0
-    return rows[kept], moved[kept], matrix.data[kept]
+    present = moved >= 0
+    return rows[present], moved[present], matrix.data[present]
 
 
 def dense_block(matrix: Array) -> Block:

@@ -1,4 +1,4 @@
-"""A network over a set as a program: the exact big-M model, and its triangle relaxation."""
+"""Big-M model of a network over a set, and its triangle relaxation."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from relu_attack._deadline import NEVER, Deadline
 from relu_attack.encodings._assembly import Array, Assembly, dense_block, relocate, stack
 from relu_attack.encodings._coefficients import combination_error, row_error, sparse_matrix
 from relu_attack.encodings._encoding import Encoding, Ranges
-from relu_attack.encodings._units import Kinds, add_activations, add_columns, add_equations
+from relu_attack.encodings._units import UnitStability, add_activations, add_columns, add_equations
 from relu_attack.errors import OptionError, SolverError
 from relu_attack.network import Layer, Network
 from relu_attack.problem import Problem
 from relu_attack.programs import Program
 from relu_attack.rounding import up
 
-# What it takes to write one coefficient of a program down, on one core: a half to once this.
-_SECONDS_AN_ENTRY = 4e-7
-# What a coefficient takes on its way through triplets and compressed rows into a solver.
-_BYTES_AN_ENTRY = 160
+# Upper estimate of the time for one coefficient of a program on one core; measured: half of this to this.
+_SECONDS_PER_ENTRY = 4e-7
+# Memory of one coefficient as triplet, in compressed rows and in the solver.
+_BYTES_PER_ENTRY = 160
 
 
 def count_entries(network: Network, ranges: Ranges) -> int:
-    """Return about how many coefficients the program of a network has, given the ranges of its units."""
+    """Estimate the number of coefficients in the program of a network, given the ranges of its units."""
     before, total = network.inputs, 0
     for layer, (_, upper) in zip(network.layers, ranges, strict=True):
         units = int(((upper > 0) | (layer.slope > 0)).sum())
@@ -33,26 +33,26 @@ def count_entries(network: Network, ranges: Ranges) -> int:
 
 
 def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline: Deadline = NEVER) -> Encoding:
-    """Write a problem as a program.
+    """Encode a problem as a program.
 
     Parameters
     ----------
     problem
         A single problem over a polyhedral set.
     ranges
-        For each hidden layer the lower and upper ends of its preactivations over the set, float64, each of shape
-        (units,). They may be tighter than what the program implies, but must hold.
+        For each hidden layer lower and upper bounds of its preactivations over the set, float64, each of shape
+        (units,). They may be tighter than the bounds that the program implies, but must be valid.
     relaxed
-        Whether to write the triangle relaxation, a linear program, in place of the exact model.
+        Whether to encode the triangle relaxation, a linear program, instead of the exact model.
     deadline
-        When to stop.
+        Time limit.
 
     Returns
     -------
     Encoding
-        The program and where x, activations and binaries stand in it. It holds in real arithmetic for the weights of
-        the model: rows whose coefficients are rounded are loosened by as much, and the constant of the objective is
-        raised by it. Output constraints have the tolerance that answers have.
+        The program and the columns of x, activations and binaries. It is valid in real arithmetic for the weights of
+        the model: rows with rounded coefficients and the constant of the objective are relaxed by their rounding error.
+        Output constraints have the feasibility tolerance of results.
 
     Raises
     ------
@@ -61,21 +61,21 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline:
     OptionError
         For a batch of problems, or ranges that do not fit the layers.
     DoesNotFitError
-        When the deadline passes before the program is written, or the time or the memory that is left does not do.
+        If the deadline passes, or the remaining time or memory is too small for the program.
     SolverError
-        For a range that is not finite or is empty, with the layer and the unit.
+        For a range that is not finite or is empty; names the layer and the unit.
 
     Notes
     -----
-    A unit with the range [L, U], slope a and L < 0 < U has columns for its preactivation z and its activation h, so
-    that the long row ``z = A h' + b`` stands once in the program. With ``h >= z`` and ``h >= a z`` come
+    A unit with range [L, U], slope a and L < 0 < U has columns for its preactivation z and its activation h, so that
+    the long row ``z = A h' + b`` appears once in the program. Further rows beside ``h >= z`` and ``h >= a z`` are
 
     - in the exact model, the one of Tjeng, Xiao, Tedrake (1711.07356), a binary s and a big-M for each side,
       ``h <= z - (1 - a) L (1 - s)`` and ``h <= a z + (1 - a) U s``;
     - in the relaxation the upper side of the triangle of Ehlers (1705.01320),
       ``(U - L) h <= (U - a L) z - (1 - a) U L``.
 
-    A unit that cannot switch has one equation and no binary; one that is always 0 has no column.
+    A stable unit has one equation and no binary; a unit that is constantly 0 has no column.
 
     Examples
     --------
@@ -100,12 +100,12 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline:
     before, size = np.arange(problem.network.inputs), np.maximum(np.abs(box[0]), np.abs(box[1]))
     units, matrices = [], []
     entries = count_entries(problem.network, ranges)
-    deadline.require(_SECONDS_AN_ENTRY * entries, memory=_BYTES_AN_ENTRY * entries)
+    deadline.require(_SECONDS_PER_ENTRY * entries, memory=_BYTES_PER_ENTRY * entries)
     for layer, (lower, upper) in zip(layers, sides, strict=True):
         deadline.require()
         matrix = sparse_matrix(layer.affine.operator)
         matrices.append(matrix)
-        kinds = Kinds(layer.slope.numpy(), lower, upper)
+        kinds = UnitStability(layer.slope.numpy(), lower, upper)
         error = row_error(layer.affine, torch.as_tensor(size), kinds.scaled)
         places = add_columns(assembly, kinds, relaxed=relaxed)
         add_equations(assembly, kinds, places, relocate(matrix, before), layer.affine.bias.numpy(), error)
@@ -117,8 +117,8 @@ def encode(problem: Problem, ranges: Ranges, *, relaxed: bool = False, deadline:
     constant, largest = output.bias.numpy(), torch.as_tensor(size)
     if problem.constraints is not None:
         matrix, limit = problem.constraints.matrix, problem.constraints.accepted
-        room = combination_error(output, matrix, largest)
-        upper = up(up(limit - matrix @ output.bias) + room).numpy()
+        rounding = combination_error(output, matrix, largest)
+        upper = up(up(limit - matrix @ output.bias) + rounding).numpy()
         rows.add(np.full(len(upper), -np.inf), upper, dense_block(matrix.numpy() @ outputs.toarray()))
     weight = problem.objective
     value = up(weight @ output.bias + combination_error(output, weight, largest))
@@ -171,16 +171,16 @@ def _read_ranges(layers: tuple[Layer, ...], ranges: Ranges) -> list[tuple[Array,
 
 
 def add_set(problem: Problem, assembly: Assembly, *, relaxed: bool) -> tuple[Array, Array]:
-    """Add the inputs and the rows of the set to a program; return a box that holds the inputs."""
+    """Add the inputs and the rows of the set to a program; return a box that contains the inputs."""
     domain = problem.domain.to(device="cpu", dtype=torch.float64)
     given, hull = domain.require_linear_rows(), domain.bounding_box()
     low, high = given.lower.numpy().copy(), given.upper.numpy().copy()
     inputs = domain.inputs
     low[:inputs] = np.maximum(low[:inputs], hull.lower.numpy())
     high[:inputs] = np.minimum(high[:inputs], hull.upper.numpy())
-    whole = np.zeros(len(low), dtype=bool)
+    integral = np.zeros(len(low), dtype=bool)
     if not relaxed:
-        whole[list(domain.integer)] = True
-    assembly.columns.add(low, high, integral=whole)
+        integral[list(domain.integer)] = True
+    assembly.columns.add(low, high, integral=integral)
     assembly.rows.add(given.lb.numpy(), given.ub.numpy(), dense_block(given.A.numpy()))
     return low[:inputs], high[:inputs]

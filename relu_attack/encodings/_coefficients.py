@@ -1,4 +1,4 @@
-"""Affine maps of a network as sparse arrays, and what their coefficients lost when they were folded."""
+"""Affine maps of a network as sparse arrays, with bounds of the rounding error of their coefficients."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from relu_attack.network import Affine, LinearOperator
 from relu_attack.rounding import dot_error, up
 
-# Roundings around the sums: a scale, and what is added up after it.
-_AROUND = 6
+# Roundings besides those of the sum: scaling, and additions after it.
+_EXTRA_ROUNDINGS = 6
 
 
 def sparse_matrix(operator: LinearOperator) -> Any:
@@ -25,24 +25,24 @@ def sparse_matrix(operator: LinearOperator) -> Any:
 
 
 def folding_error(affine: Affine, size: Tensor) -> Tensor:
-    """Bound what rounding of coefficients changes in ``A x + b`` where |x| <= `size` (inputs,); shape (outputs,).
+    """Bound the effect of rounded coefficients on ``A x + b`` for |x| <= `size` (inputs,); shape (outputs,).
 
-    It is that of a coefficient that is a sum of products, scaled and added up with the others, and what the map lost
-    when it was folded.
+    A coefficient may be a sum of products that is scaled and added to others. The loss of the map from folding is
+    included.
     """
     operator = affine.operator
     magnitude = operator.absolute().apply(size[None], bias=affine.bias.abs())
-    rounded = dot_error(magnitude, operator.row_nnz + _AROUND, operator.gain * size.sum())
+    rounded = dot_error(magnitude, operator.row_nnz + _EXTRA_ROUNDINGS, operator.gain * size.sum())
     return up(rounded + affine.lost(size[None]))[0]
 
 
 def combination_error(affine: Affine, weight: Tensor, size: Tensor) -> Tensor:
-    """Bound what rounding takes from rows ``weight (A x + b)`` multiplied out, where |x| <= `size`; shape (rows,).
+    """Bound the rounding error of rows ``weight (A x + b)`` multiplied out, for |x| <= `size`; shape (rows,).
 
     Parameters
     ----------
     affine
-        The map; what its own coefficients are off by is included.
+        The map; the error of its own coefficients is included.
     weight
         Shape (rows, outputs).
     size
@@ -50,13 +50,13 @@ def combination_error(affine: Affine, weight: Tensor, size: Tensor) -> Tensor:
 
     Notes
     -----
-    Each coefficient is a sum of products over the outputs, and so is the constant. Underflow of one of them counts with
-    the size of its input.
+    Each coefficient and the constant is a sum of products over the outputs. Underflow of a product counts with the size
+    of its input.
     """
     operator, weight = affine.operator, weight.abs()
     own = torch.as_tensor(row_error(affine, size, np.zeros(operator.outputs, dtype=bool)))
     magnitude = operator.absolute().apply(size[None], bias=affine.bias.abs())[0]
-    terms = operator.outputs + operator.row_nnz + _AROUND
+    terms = operator.outputs + operator.row_nnz + _EXTRA_ROUNDINGS
     operands = (weight.sum(1) + operator.outputs + 1) * (size.sum() + 1) + magnitude.sum()
     folded = dot_error(weight @ magnitude, terms, operands)
     passed = weight @ own
@@ -64,10 +64,10 @@ def combination_error(affine: Affine, weight: Tensor, size: Tensor) -> Tensor:
 
 
 def row_error(affine: Affine, size: Tensor, scaled: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the folding error of each row, shape (outputs,); 0 where its coefficients are those of the model.
+    """Return the folding error of each row, shape (outputs,); 0 for rows with the coefficients of the model.
 
-    They are not where operators are folded into one matrix, and in the rows that are `scaled` (outputs,). Elsewhere the
-    error is what the network lost when it was lowered.
+    Rows of operators that are folded into one matrix, and `scaled` rows (outputs,), have rounded coefficients. The
+    error of other rows is the loss of lowering.
     """
     lost = affine.lost(size[None])[0].numpy()
     folded = affine.operator.rounds_triplets

@@ -17,7 +17,7 @@ from relu_attack.encodings._encoding import Encoding
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cuts:
-    """Rows ``matrix @ point <= upper`` that every run of the network satisfies, the most violated first.
+    """Rows ``matrix @ point <= upper`` that every forward pass satisfies, the most violated first.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Cuts:
     upper
         Shape (cuts,).
     violation
-        By how much the point that was cut off breaks each row, relative to the row's norm; shape (cuts,).
+        Violation of each row by the separated point, relative to the row's norm; shape (cuts,).
     """
 
     matrix: Any
@@ -35,7 +35,7 @@ class Cuts:
 
 
 def separate(encoding: Encoding, point: Array, *, tolerance: float = 1e-6, limit: int | None = None) -> Cuts:
-    """Return for each unit that can switch the cut that `point` breaks most, if it breaks one.
+    """Return for each unstable unit the cut that `point` violates most, if any.
 
     Parameters
     ----------
@@ -44,14 +44,14 @@ def separate(encoding: Encoding, point: Array, *, tolerance: float = 1e-6, limit
     point
         A point of its linear relaxation, shape (columns,).
     tolerance
-        Violations up to this, relative to the row's norm, are none.
+        Smallest violation of a cut, relative to the row's norm.
     limit
-        Return at most this many, the most violated; by default all.
+        Largest number of cuts, the most violated ones; no limit by default.
 
     Returns
     -------
     Cuts
-        At most one a unit.
+        At most one for each unit.
 
     Notes
     -----
@@ -96,7 +96,7 @@ def separate(encoding: Encoding, point: Array, *, tolerance: float = 1e-6, limit
 
 
 def _separate_layer(encoding: Encoding, index: int, point: Array, tolerance: float) -> tuple[Block, Array, Array]:
-    """Return the entries, right sides and violations of the broken cuts of one layer."""
+    """Return the entries, right sides and violations of the violated cuts of one layer."""
     layer, program = encoding.problem.network.layers[index], encoding.program
     unstable = np.flatnonzero(encoding.binary_columns[index] >= 0)
     activation, preactivation, binary = (
@@ -122,20 +122,20 @@ def _separate_layer(encoding: Encoding, index: int, point: Array, tolerance: flo
     at_s = share * (total(np.where(chosen, least, most)) + bias)
     norm = np.sqrt(1 + slope**2 + at_s**2 + share**2 * total(np.where(chosen, weight, 0.0) ** 2))
     violation = excess / norm
-    broken = violation > tolerance
-    # What rounding of the sums may have taken from the right side.
+    violated = violation > tolerance
+    # The right side is relaxed by the rounding error of the sums.
     size = torch.as_tensor(np.maximum(np.abs(low), np.abs(high)))
-    room = 4 * folding_error(layer.affine, size).numpy()[unstable]
-    upper = (room - share * total(np.where(chosen, least, 0.0)))[broken]
-    position, count = np.cumsum(broken) - 1, np.arange(int(broken.sum()))
-    mine = chosen & broken[rows] & (before[entry] >= 0)
-    leaky = slope[broken] > 0
+    error = 4 * folding_error(layer.affine, size).numpy()[unstable]
+    upper = (error - share * total(np.where(chosen, least, 0.0)))[violated]
+    position, count = np.cumsum(violated) - 1, np.arange(int(violated.sum()))
+    mine = chosen & violated[rows] & (before[entry] >= 0)
+    leaky = slope[violated] > 0
     block = (
         np.concatenate([count, count, count[leaky], position[rows[mine]]]),
-        np.concatenate([activation[broken], binary[broken], preactivation[broken][leaky], before[entry[mine]]]),
-        np.concatenate([np.ones(len(count)), -at_s[broken], -slope[broken][leaky], -(share[rows] * weight)[mine]]),
+        np.concatenate([activation[violated], binary[violated], preactivation[violated][leaky], before[entry[mine]]]),
+        np.concatenate([np.ones(len(count)), -at_s[violated], -slope[violated][leaky], -(share[rows] * weight)[mine]]),
     )
-    return block, upper, violation[broken]
+    return block, upper, violation[violated]
 
 
 def _entries(matrix: Any) -> tuple[Indices, NDArray[np.int32], Array]:

@@ -1,4 +1,4 @@
-"""A network over a set as a program, and the way between inputs and points of the program."""
+"""Program of a network over a set, with the maps between inputs and points of the program."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ Ranges: TypeAlias = Sequence[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Encoding:
-    """A program whose points are runs of a network; `encode` makes it.
+    """Program whose points are forward passes of a network; the result of `encode`.
 
     Attributes
     ----------
     program
-        Maximizes the objective of the problem, its constant included.
+        Maximization of the objective of the problem, including its constant.
     problem
-        The problem, a single one.
+        The single problem.
     inputs
         Columns 0 to ``inputs - 1`` are x; auxiliary columns of the set follow.
     ranges
-        The ranges of the preactivations that the program relies on.
+        The ranges of the preactivations that the program assumes.
     input_box
-        A box that holds the set, two arrays of shape (inputs,).
+        Bounding box of the set, two arrays of shape (inputs,).
     matrices
         For each hidden layer its linear operator as a CSR array, shape (units, units before).
     activation_columns
         For each hidden layer the column of each unit's activation h; -1 where h is constantly 0. Shape (units,).
     preactivation_columns
-        The column of the preactivation z of each unit that can switch; -1 for the others.
+        The column of the preactivation z of each unstable unit; -1 for stable units.
     binary_columns
-        The column of the binary s of each unit that can switch, 1 where it is active; -1 for the others, and all over
-        in a relaxation.
+        The column of the binary s of each unstable unit, 1 for active; -1 for stable units, and for all units of a
+        relaxation.
     output_matrix
         The outputs are ``output_matrix @ point + output_constant``: a CSR array, shape (outputs, columns).
     output_constant
@@ -84,9 +84,9 @@ class Encoding:
 
 
 def auxiliary_values(rows: LinearConstraints, x: Tensor) -> NDArray[np.float64]:
-    """Return the least auxiliary variables (auxiliary,) that the rows of a set allow beside x (inputs,).
+    """Return the smallest auxiliary variables (auxiliary,) that the rows of a set allow for x (inputs,).
 
-    An auxiliary variable of a set stands for a magnitude: rows bound it from below by x, and sums of them above.
+    An auxiliary variable of a set is a magnitude: rows bound it from below by x, and sums of such variables from above.
     """
     if rows.auxiliary == 0:
         return np.zeros(0)

@@ -1,4 +1,4 @@
-"""The neighbourhood of an input as a program: linear regions around it, as the walks over programs take them."""
+"""Neighbourhood of an input as a program: the linear regions around it, for local search by programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from relu_attack.programs import Program
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A network with each unit held to one side, but for the free ones, whose activations are variables of their own.
+    """A network with fixed activation pattern except for free units, whose activations are variables.
 
     All preactivations and outputs are then affine in y = (x, activations of the free units).
 
@@ -30,9 +30,9 @@ class Piece:
     network
         The chain in float64 on the CPU.
     pattern
-        Which units are held active, one boolean tensor (units,) a layer.
+        Units fixed to active, one boolean tensor (units,) for each layer.
     free
-        Which units are free, likewise.
+        Free units, likewise.
     """
 
     network: Network
@@ -74,7 +74,7 @@ class Piece:
         return self._back(len(self.network.layers), self.network.output.operator.transpose(matrix))
 
     def _back(self, layer: int, rows: Tensor) -> Tensor:
-        """Take coefficients of the activations before `layer`, shape (rows, units), back to y."""
+        """Substitute the layers before `layer` into coefficients of its inputs, shape (rows, units)."""
         later = sum(int(free.sum()) for free in self.free[layer:])
         parts = [rows.new_zeros(len(rows), later)]
         for index in range(layer - 1, -1, -1):
@@ -85,21 +85,21 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Neighborhood:
-    """A program whose points are the inputs that keep all units but the free ones on their sides.
+    """Program over the inputs that preserve the pattern of all units except the free ones.
 
-    With no free unit it is the linear program of one linear region. The walls, rows that hold a unit to its side, are
-    not in it to begin with: few of them matter, so they are found one after the other by `broken`.
+    Without free units it is the linear program of one linear region. The facets, rows that preserve the sign of a unit,
+    are not part of the program: few are active at the optimum, so `violated` generates them lazily.
 
     Attributes
     ----------
     program
-        Maximizes the objective over the set, the free units and the output constraints.
+        Maximization of the objective over the set, the free units and the output constraints.
     piece
-        The network as it is affine here.
+        The affine piece of the network, with its free units.
     places
         The columns of y in the program, shape (piece.columns,).
     start
-        The point of the input around which this is, shape (columns,).
+        The point of the central input, shape (columns,).
     """
 
     program: Program
@@ -107,27 +107,28 @@ class Neighborhood:
     places: NDArray[np.int64]
     start: Array
 
-    def broken(self, point: Array, *, tolerance: float, limit: int) -> NDArray[np.int64]:
-        """Return the units, counted over all layers, that a point (columns,) takes beyond their walls.
+    def violated(self, point: Array, *, tolerance: float, limit: int) -> NDArray[np.int64]:
+        """Return the units, numbered over all layers, whose facets a point (columns,) violates.
 
-        At most `limit` of them, those that are farthest beyond it relative to their preactivations at the start.
+        The result has at most `limit` units, those with the largest violation relative to their preactivations at the
+        start.
         """
-        beyond = self._beyond(point)
-        units = torch.nonzero(beyond > tolerance).flatten()
-        order = beyond[units].argsort(descending=True)
+        violation = self._violation(point)
+        units = torch.nonzero(violation > tolerance).flatten()
+        order = violation[units].argsort(descending=True)
         return units[order][:limit].numpy()
 
     def nearest(self, limit: int) -> NDArray[np.int64]:
-        """Return the units whose walls are nearest to the start, by their preactivations."""
+        """Return the units whose facets are nearest to the start, by their preactivations."""
         if not self._at_start:
             return np.zeros(0, dtype=np.int64)
         sizes = torch.cat([z.abs() for z in self._at_start])
-        sizes[~torch.cat(self._holding)] = torch.inf
+        sizes[~torch.cat(self._fixed)] = torch.inf
         order = sizes.argsort()[:limit]
         return order[torch.isfinite(sizes[order])].numpy()
 
-    def walls(self, units: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Return the walls of some units as rows ``matrix @ point <= upper``, scaled to norm 1."""
+    def facets(self, units: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return the facets of units as rows ``matrix @ point <= upper``, scaled to norm 1."""
         matrix, upper = np.zeros((len(units), self.program.columns)), np.zeros(len(units))
         y = torch.as_tensor(self.start[self.places])
         first = 0
@@ -139,7 +140,7 @@ class Neighborhood:
                 sign = rows.new_ones(len(rows)).masked_fill_(self.piece.pattern[index][own], -1.0)
                 norm = torch.linalg.vector_norm(rows, dim=1)
                 factor = (sign / torch.where(norm > 0, norm, 1.0))[:, None]
-                # The start is on the right side of every wall, whatever rounding says.
+                # The start satisfies every facet exactly, whatever the rounding.
                 limit = torch.maximum((rows @ y - z[own]) * factor[:, 0], (rows * factor) @ y)
                 matrix[here[:, None], self.places] = (rows * factor).numpy()
                 upper[here] = limit.numpy()
@@ -151,19 +152,17 @@ class Neighborhood:
         return self.piece.forward(torch.as_tensor(self.start[self.places]))[0]
 
     @cached_property
-    def _holding(self) -> list[Tensor]:
+    def _fixed(self) -> list[Tensor]:
         layers = zip(self.piece.network.layers, self.piece.free, strict=True)
         return [(layer.slope < 1) & ~free for layer, free in layers]
 
-    def _beyond(self, point: Array) -> Tensor:
+    def _violation(self, point: Array) -> Tensor:
         preactivations, _ = self.piece.forward(torch.as_tensor(point[self.places]))
         parts = []
-        for z, here, side, holding in zip(
-            preactivations, self._at_start, self.piece.pattern, self._holding, strict=True
-        ):
+        for z, here, side, fixed in zip(preactivations, self._at_start, self.piece.pattern, self._fixed, strict=True):
             size = torch.maximum(here.abs(), (z - here).abs()).clamp_min(torch.finfo(torch.float64).tiny)
-            beyond = torch.where(side, -z, z) / size
-            parts.append(torch.where(holding, beyond, -torch.inf))
+            violation = torch.where(side, -z, z) / size
+            parts.append(torch.where(fixed, violation, -torch.inf))
         return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 
 
@@ -175,25 +174,25 @@ def neighborhood(
     free: Sequence[Tensor] | None = None,
     ranges: Ranges | None = None,
 ) -> Neighborhood:
-    """Write the linear regions around an input as a program.
+    """Encode the linear regions around an input as a program.
 
     Parameters
     ----------
     problem
         A single problem over a polyhedral set.
     x
-        An input of the set, float64, shape (inputs,), on whose sides `pattern` holds, or at whose walls.
+        An input of the set, float64, shape (inputs,), in the closure of the region of `pattern`.
     pattern
-        The side to which each unit is held, true for active; one boolean tensor (units,) a layer.
+        Fixed activation pattern, true for active; one boolean tensor (units,) for each layer.
     free
-        Units that may be on either side, likewise; none by default.
+        Units without a fixed sign, likewise; none by default.
     ranges
-        Ends of the preactivations, for the big-M of the free units; needed when there are any.
+        Bounds of the preactivations for the big-M of the free units; required if there are any.
 
     Returns
     -------
     Neighborhood
-        The program without its walls.
+        The program without its facets.
 
     Raises
     ------
@@ -247,7 +246,7 @@ def neighborhood(
 
 
 def _free_ranges(piece: Piece, ranges: Ranges | None) -> tuple[Array, Array, Array]:
-    """Return slope, lower and upper ends of each free unit."""
+    """Return slope and bounds of each free unit."""
     if ranges is None:
         raise ValueError("free units need ranges")
     layers = zip(piece.network.layers, ranges, piece.free, strict=True)

@@ -1,4 +1,4 @@
-"""Cuts in rounds at the root: the linear relaxation of the exact model, tightened before it is branched on."""
+"""Cut generation at the root: rounds of cuts tighten the linear relaxation before branching."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _SLACK = 1e-7
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TightenedRoot:
-    """An exact model with cuts, and what they are worth.
+    """An exact model with cuts, and the bounds without and with them.
 
     Attributes
     ----------
     encoding
-        The model with the rows of the cuts that hold it at the end, after its own rows.
+        The model with the rows of the active cuts after its own rows.
     before, after
         Certified upper bounds by the linear relaxation, without and with the cuts.
     cuts
-        How many rows were added.
+        Number of added rows.
     rounds
-        How many rounds of separation found a cut.
+        Number of separation rounds that found a cut.
     """
 
     encoding: Encoding
@@ -45,18 +45,18 @@ class TightenedRoot:
 def tighten_root(
     encoding: Encoding, *, rounds: int = 20, limit: int | None = None, time_limit: float | None = None
 ) -> TightenedRoot:
-    """Add cuts to an exact model in rounds: solve its linear relaxation, cut the solution off, repeat.
+    """Add cuts to an exact model in rounds: solve its linear relaxation, separate the solution, repeat.
 
     Parameters
     ----------
     encoding
         An exact model.
     rounds
-        Most rounds.
+        Largest number of rounds.
     limit
-        Most cuts at one time; twice the number of binaries by default. A cut that is slack makes room for others.
+        Largest number of simultaneous cuts; twice the number of binaries by default. New cuts replace slack ones.
     time_limit
-        Seconds; none by default. It is kept within one separation.
+        Seconds, exceeded by at most one separation; none by default.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def tighten_root(
     done = 0
     while True:
         solution = prepared.solve(time_limit=None if math.isinf(deadline) else deadline - time.perf_counter())
-        # That nothing is feasible may be the solver's word only; other bounds of a linear program are certified.
+        # Infeasibility may be reported by the solver and not certified; other bounds of a linear program are certified.
         after = min(after, solution.bound) if solution.certified else after
         before = before if done else after
         if solution.status is not SolutionStatus.OPTIMAL or solution.x is None:
@@ -96,34 +96,34 @@ def tighten_root(
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    """A fixed number of places for cuts, so that a basis of the relaxation fits the next one; free ones are empty rows.
+    """Fixed number of rows for cuts, empty if unused, so that a basis of one relaxation fits the next.
 
-    A cut that is slack is basic, and so is the cut that takes its place: the basis stays dual feasible.
+    A slack cut is basic, and so is the cut that replaces it: the basis stays dual feasible.
     """
 
     matrix: Any
     upper: Array
 
     @staticmethod
-    def empty(places: int, columns: int) -> _Pool:
-        return _Pool(scipy.sparse.csr_array((places, columns)), np.full(places, np.inf))
+    def empty(rows: int, columns: int) -> _Pool:
+        return _Pool(scipy.sparse.csr_array((rows, columns)), np.full(rows, np.inf))
 
     @property
     def used(self) -> NDArray[np.bool_]:
         return np.isfinite(self.upper)
 
     def slack(self, point: Array) -> NDArray[np.bool_]:
-        """Return which places are free, or hold a cut that is not tight at the point."""
+        """Return the rows that are unused, or whose cut is not tight at the point."""
         norm = np.sqrt((self.matrix * self.matrix).sum(axis=1))
         loose: NDArray[np.bool_] = self.matrix @ point < self.upper - _SLACK * norm
         return loose | ~self.used
 
-    def without(self, places: NDArray[np.bool_]) -> _Pool:
-        """Return the pool without these places."""
-        return _Pool(self.matrix[np.flatnonzero(~places)], self.upper[~places])
+    def without(self, rows: NDArray[np.bool_]) -> _Pool:
+        """Return the pool without these rows."""
+        return _Pool(self.matrix[np.flatnonzero(~rows)], self.upper[~rows])
 
     def replaced(self, free: NDArray[np.bool_], cuts: Cuts) -> _Pool:
-        """Return the pool with these places emptied, and the first of them taken by the cuts."""
+        """Return the pool with cuts in place of these rows; the rest of them is empty."""
         places, size = np.flatnonzero(free), len(self.upper)
         source = np.arange(size)
         source[places] = size + np.arange(len(places))

@@ -112,11 +112,11 @@ def test_every_wall_contains_the_start_and_has_norm_one(seed: int) -> None:
     problem = make_problem(random_network(3, 6, 5, 1, seed=seed), unit_box(3))
     x = random_point(unit_box(3), seed)
     hood = neighborhood(problem, x, sides(problem, x))
-    matrix, upper = hood.walls(np.arange(11))
+    matrix, upper = hood.facets(np.arange(11))
     assert bool((matrix @ hood.start <= upper).all())
     norms = np.linalg.norm(matrix, axis=1)
     assert bool(((abs(norms - 1) < 1e-12) | (norms == 0)).all())
-    assert len(hood.broken(hood.start, tolerance=1e-9, limit=50)) == 0
+    assert len(hood.violated(hood.start, tolerance=1e-9, limit=50)) == 0
 
 
 @few

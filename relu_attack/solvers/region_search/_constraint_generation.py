@@ -86,10 +86,10 @@ class _Facets:
 
     def __init__(self, hood: Neighborhood, units: NDArray[np.int64]) -> None:
         self.hood, self.units = hood, units
-        self.matrix, self.upper = hood.walls(units)
+        self.matrix, self.upper = hood.facets(units)
 
     def grow(self, units: NDArray[np.int64]) -> tuple[Array, Array]:
-        matrix, upper = self.hood.walls(units)
+        matrix, upper = self.hood.facets(units)
         self.units = np.concatenate([self.units, units])
         self.matrix, self.upper = np.vstack([self.matrix, matrix]), np.concatenate([self.upper, upper])
         return matrix, upper
@@ -107,7 +107,7 @@ def _generate(facets: _Facets, program: Program, solver: str, deadline: float) -
         report = current.solve(None if math.isinf(left) else left)
         if report is None or report.x is None:
             return None
-        broken = hood.broken(report.x, tolerance=_TOLERANCE, limit=_MAX_FACETS_PER_ROUND)
+        broken = hood.violated(report.x, tolerance=_TOLERANCE, limit=_MAX_FACETS_PER_ROUND)
         # Facets in the program are violated by no more than the solver's tolerance.
         new = np.setdiff1d(broken, facets.units)
         if len(new) == 0:
