@@ -1,4 +1,4 @@
-"""An architecture as plain data, as YAML and JSON hold it, and back."""
+"""Conversion between a model's architecture and plain data for YAML and JSON."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def build(architecture: Architecture) -> nn.Sequential:
     Returns
     -------
     nn.Sequential
-        In evaluation mode, with the initial weights that torch draws.
+        In evaluation mode, with the random initial weights of torch.
 
     Raises
     ------
     FileFormatError
-        For an unknown layer or a bad argument; it names the place and what would be right.
+        For an unknown layer or a bad argument; names the place and the accepted values.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def build(architecture: Architecture) -> nn.Sequential:
 
 
 def describe(model: nn.Module) -> Architecture:
-    """Describe a model as `build` takes it. Arguments at torch's default are left out.
+    """Describe a model in the form that `build` reads. Arguments with the default value are left out.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def describe(model: nn.Module) -> Architecture:
     Returns
     -------
     list or dict
-        Plain data; a dict where the layers have names of their own.
+        Plain data; a dict if the layers have names of their own.
 
     Raises
     ------
     UnsupportedModuleError
-        For a module that `build` does not know, or one with hooks; it names the place.
+        For a module without a description, or one with hooks; names the place.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def _as_tuple(value: object) -> object:
 
 
 def _children(model: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
-    # named_children() leaves out a module that stands in two places
+    # named_children() leaves out repeated modules
     return ((name, child) for name, child in model._modules.items() if child is not None)
 
 
@@ -208,7 +208,7 @@ def _has_hooks(module: nn.Module) -> bool:
 def _argument(module: nn.Module, argument: str) -> object:
     value = getattr(module, argument)
     if argument == "bias":
-        # without affine a batch norm has no bias either, whatever was asked for
+        # without affine a batch norm has no bias, whatever the argument
         return value is not None or not getattr(module, "affine", True)
     if not isinstance(value, tuple):
         return value

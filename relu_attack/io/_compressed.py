@@ -1,4 +1,4 @@
-"""Files that may be compressed with gzip."""
+"""Reading of files with optional gzip compression."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from relu_attack.errors import FileFormatError
 
 
 def read_bytes(path: str | os.PathLike[str], *, suffix: str, most: int) -> bytes:
-    """Return the content of a file, decompressed where its name ends in ``.gz``.
+    """Return the content of a file, decompressed if its name ends in ``.gz``.
 
     Parameters
     ----------
     path
         A file.
     suffix
-        What its name must end in, before a ``.gz``: ``".onnx"``.
+        Required suffix before ``.gz``, such as ``".onnx"``.
     most
-        How many bytes it may have, decompressed.
+        Largest size in bytes, decompressed.
 
     Raises
     ------
     FileFormatError
-        For another suffix, a file that cannot be read or is larger, or one that is no whole gzip file.
+        For another suffix, a file that cannot be read or is too large, or an incomplete gzip file.
     """
     path = as_path(path)
     if not path.name.endswith((suffix, f"{suffix}.gz")):

@@ -1,4 +1,4 @@
-"""An instance of the competition: a network and a property, each in a file."""
+"""Instance of the verification competition: a network and a property, each in a file."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def verify_files(
     seed: int = 0,
     progress: bool = False,
 ) -> Verification:
-    """Say whether an input violates a property in VNN-LIB, which the competition calls ``sat``.
+    """Verify a property in VNN-LIB of a network in ONNX.
 
-    Proofs cover every decimal number of the files; a witness satisfies them exactly, and the network is run again at it
-    by onnxruntime, or by our own chain where that is not installed, which `Verification.note` then says.
+    Proofs cover every decimal number of the files. A witness satisfies the property's formulas exactly and is confirmed
+    by onnxruntime or, if that is not installed, by the chain, as `Verification.note` then states.
 
     Parameters
     ----------
@@ -42,20 +42,19 @@ def verify_files(
     unsafe
         A name in ``.vnnlib`` or ``.vnnlib.gz``.
     time_limit
-        Seconds, with those for reading.
+        Seconds, including reading.
     memory_limit, seed, progress
         As in `relu_attack.verify`.
 
     Returns
     -------
     Verification
-        Falsified is ``sat``, verified is ``unsat``. The witness has shape (inputs,).
+        FALSIFIED is ``sat`` of the competition, VERIFIED is ``unsat``. The witness has shape (inputs,).
 
     Raises
     ------
     FileFormatError, UnsupportedModuleError, ModelError
-        For files that cannot be read, or that do not fit each other. A file that is missing is looked for with and
-        without ``.gz``.
+        For files that cannot be read, or that do not match. A missing file is searched for with and without ``.gz``.
     """
     began = time.perf_counter()
     with named_memory_errors(), interruptible() as interruption:
@@ -73,7 +72,7 @@ def verify_files(
 
 
 def digest_of_network(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a network and of its tensors in other files; "" where it cannot be read."""
+    """Return the SHA-256 of a network and of its tensors in other files; "" if it cannot be read."""
     try:
         return read_model(find(path))[1]
     except FileFormatError:
@@ -81,7 +80,7 @@ def digest_of_network(path: str | os.PathLike[str]) -> str:
 
 
 def digest_of_property(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a property, decompressed; "" where it cannot be read."""
+    """Return the SHA-256 of a property, decompressed; "" if it cannot be read."""
     try:
         return hashlib.sha256(read_bytes(find(path), suffix=".vnnlib", most=PROPERTY_BYTES)).hexdigest()
     except FileFormatError:
@@ -89,7 +88,7 @@ def digest_of_property(path: str | os.PathLike[str]) -> str:
 
 
 def _nothing_known(budget: Budget) -> Verification:
-    """Return the answer of a call that ends before its files are read."""
+    """Return the result of a call that ends before its files are read."""
     interrupted = budget.interruption.happened
     return Verification(
         verdict=Verdict.UNKNOWN if interrupted else Verdict.TIMEOUT,
@@ -105,7 +104,7 @@ def _nothing_known(budget: Budget) -> Verification:
 
 
 def find(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a file, or of the same file compressed or not where only that is there."""
+    """Return the path of a file, or of its compressed or decompressed form if only that exists."""
     path = as_path(path)
     other = path.with_suffix("") if path.suffix == ".gz" else Path(f"{path}.gz")
     return other if other.exists() and not path.exists() else path

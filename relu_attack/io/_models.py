@@ -1,4 +1,4 @@
-"""Models in files: weights as plain numbers, architecture as plain data, no code."""
+"""Model files: weights as arrays, architecture as plain data, no code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def save_model(model: nn.Module, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     model
-        An ``nn.Sequential`` of the layers that `build` knows, nested or not.
+        An ``nn.Sequential`` of supported layers, nested or not; own layers need `relu_attack.register_layer`.
     path
         A name in ``.safetensors``: one file with both; or in ``.pt``: the weights, and the architecture beside it
         as ``.yaml``. The same model gives the same bytes in ``.safetensors``.
@@ -48,8 +48,8 @@ def save_model(model: nn.Module, path: str | os.PathLike[str]) -> None:
     UnsupportedModuleError
         For a module that has no description.
     FileFormatError
-        For another suffix, or a folder that does not exist or cannot be written. A model that was saved there before
-        can be loaded until the new one is whole.
+        For another suffix, or a folder that does not exist or cannot be written. A model that was saved
+        there before can be loaded until the new one is complete.
 
     Examples
     --------
@@ -68,32 +68,32 @@ def save_model(model: nn.Module, path: str | os.PathLike[str]) -> None:
         raise FileFormatError(f"{path.parent} is not a folder; make it before saving {path.name} there")
     model = model if isinstance(model, nn.Sequential) else nn.Sequential(model)
     architecture = describe(model)
-    # a layer that stands in two places shares its memory, which safetensors refuses
+    # repeated layers share memory, which safetensors rejects
     weights = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     if path.suffix == ".pt":
         buffer = io.BytesIO()
         torch.save(weights, buffer)
         content = buffer.getvalue()
         text = yaml.safe_dump(architecture, sort_keys=False, default_flow_style=None, width=120)
-        # The weights first: until the description is in its place, it is found beside it by its first line.
+        # The weights come first: until the description is moved, it is found by its first line.
         write_files({path: content, path.with_suffix(".yaml"): f"{_first_line(content)}\n{text}"})
     else:
-        # a second key of metadata would be written in an order that changes from run to run
+        # safetensors writes several keys of metadata in an order that changes from run to run
         write_files({path: save(weights, metadata={"architecture": json.dumps(architecture)})})
 
 
 def load_model(
     path: str | os.PathLike[str], *, architecture: Architecture | str | os.PathLike[str] | None = None
 ) -> nn.Sequential:
-    """Load a model from weights and an architecture. Nothing in the files is run.
+    """Load a model from weights and an architecture. No code of the files is run.
 
     Parameters
     ----------
     path
         A ``.safetensors`` file, or a ``.pt`` file with a state dict.
     architecture
-        A description as `build` takes it, or a YAML or JSON file that holds one. By default the one that
-        `save_model` stored in the ``.safetensors`` file, else the file of the same name in ``.yaml``.
+        A description for `build`, or a YAML or JSON file with one. By default the description that `save_model` stored
+        in the ``.safetensors`` file, else the file of the same name in ``.yaml``.
 
     Returns
     -------
@@ -103,8 +103,8 @@ def load_model(
     Raises
     ------
     FileFormatError
-        When a file is missing or is not what it should be, when it holds code, or when the weights do not fit the
-        architecture; it names the file and the weight.
+        For a missing or malformed file, one that contains code, or weights that do not fit the architecture; names the
+        file and the weight.
     """
     path = _checked_suffix(path)
     if not path.is_file():
@@ -118,7 +118,7 @@ def load_model(
             raise FileFormatError(f"{path} says nothing of its architecture; give architecture= or write {beside.name}")
         architecture = beside if stored is None else stored
     layers = _read_architecture(architecture) if isinstance(architecture, str | os.PathLike) else architecture
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+    with torch.device("meta"):  # no memory and no random numbers: weights are replaced
         model = build(layers)
     expected = model.state_dict()
     # counts the batches of training; converters from other frameworks leave it out
@@ -131,22 +131,22 @@ def load_model(
 def load_factory(name: str) -> nn.Module:
     """Import ``"module:factory"`` and call the factory, which takes no arguments and returns a model.
 
-    This runs the module's code: name only modules that you trust.
+    The import runs the code of the module; it must be trusted.
 
     Parameters
     ----------
     name
-        Module and function with a colon between, such as ``"my_package.models:surrogate"``.
+        Module and function separated by a colon, such as ``"my_package.models:surrogate"``.
 
     Returns
     -------
     nn.Module
-        What the factory returned, in the mode in which it returned it.
+        The result of the factory, in its mode.
 
     Raises
     ------
     FileFormatError
-        When there is no such module or factory, when either raises, or when the result is no ``nn.Module``.
+        For a missing module or factory, an exception of either, or a result that is not an ``nn.Module``.
     """
     check_is(name, str, name="name", wanted="text such as 'my_package.models:surrogate'", error=FileFormatError)
     module_name, _, factory_name = name.partition(":")
@@ -169,12 +169,12 @@ def load_factory(name: str) -> nn.Module:
 
 
 def _first_line(content: bytes) -> str:
-    """Return the line of a description that says which weights it was written with."""
+    """Return the first line of a description, which identifies its weights."""
     return f"# of the weights with sha256 {hashlib.sha256(content).hexdigest()}"
 
 
 def _description_of(path: Path, beside: Path) -> Path:
-    """Return the description beside weights: one that a killed process could not move there, if it is theirs."""
+    """Return the description of weights, including one that a killed process left under a temporary name."""
     waiting = left_beside(beside)
     if waiting:
         line = _first_line(read_bytes(path, most=WEIGHT_BYTES))
@@ -206,17 +206,17 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Architecture | Non
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    if zipfile.is_zipfile(path):  # torch also reads what it wrote before it wrote archives
+    if zipfile.is_zipfile(path):  # older versions of torch wrote no archives
         check_archive(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols and TorchScript; the error below says enough
+            warnings.simplefilter("ignore")  # pickle protocols and TorchScript; the error below suffices
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as reason:
         found = re.search(r"GLOBAL (\S+)", str(reason))
         what = f"holds code or objects ({found[1]})" if found else "is a pickle that may hold code"
         raise FileFormatError(f"{path} {what} and is not unpickled; save model.state_dict() instead") from None
-    except Exception as reason:  # the reader of pickles raises whatever it stumbles over in a damaged file
+    except Exception as reason:  # unpickling a damaged file may raise anything
         raise FileFormatError(f"{path} is not a file of weights from torch.save: {_one_line(reason)}") from None
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise FileFormatError(f"{path} must hold a state dict of names and tensors; save model.state_dict()")
@@ -241,7 +241,7 @@ def _check_weights(path: Path, expected: Mapping[str, Tensor], weights: Mapping[
             raise FileFormatError(
                 f"{path}: weight {name!r} has shape {tuple(value.shape)}, the architecture needs {tuple(wanted.shape)}"
             )
-        # A file of some bytes may hold views of one number, of any shape.
+        # A small file may contain views of one number with any shape.
         if value.is_meta or value.layout != torch.strided or value.untyped_storage().nbytes() < value.nbytes:
             raise FileFormatError(f"{path}: weight {name!r} does not hold a number for each of its entries")
         if wanted.is_floating_point() and not value.is_floating_point():

@@ -1,4 +1,4 @@
-"""Results in files."""
+"""Files of results."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _ARRAYS = ("x", "trace.seconds", "trace.iterations", "trace.values")
 
 
 def summarize(result: Result) -> dict[str, Any]:
-    """Return what a result says, but for its arrays, as JSON holds it.
+    """Return the summary of a result for JSON: everything except its arrays.
 
     Parameters
     ----------
     result
-        For a batch the numbers of each problem are a list.
+        A result; the values of a batch are lists.
 
     Returns
     -------
     dict
-        Value, bound, scale, gap, relative gap, violations, integrality, whether the bound is certified, status,
-        message, method, who found the point, iterations, evaluations and runtime in seconds. Numbers that JSON lacks
-        are the words ``"inf"``, ``"-inf"`` and ``"nan"``.
+        Value, bound, scale, gap, relative gap, violations, integrality, certification, status, message, method, source
+        of the point, iterations, evaluations and runtime in seconds. Non-finite numbers are the words ``"inf"``,
+        ``"-inf"`` and ``"nan"``.
     """
     numbers = (*_NUMBERS, "gap", "relative_gap")
     return {
@@ -54,16 +54,16 @@ def save_result(result: Result, path: str | os.PathLike[str], *, settings: Mappi
     Parameters
     ----------
     result
-        What `maximize` or `minimize` returned.
+        Result of `maximize` or `minimize`.
     path
         The common name of the two files; a suffix ``.json`` or ``.safetensors`` is left out.
     settings
-        What else to keep in the JSON file under ``settings``, such as the seed; plain data.
+        Additional plain data for the JSON file under ``settings``, such as the seed.
 
     Raises
     ------
     FileFormatError
-        When the folder does not exist or cannot be written, or when the settings are no plain data.
+        For a folder that does not exist or cannot be written, or settings that are not plain data.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def save_result(result: Result, path: str | os.PathLike[str], *, settings: Mappi
 
 
 def load_result(path: str | os.PathLike[str]) -> Result:
-    """Load what `save_result` saved.
+    """Load a result saved by `save_result`.
 
     Parameters
     ----------
@@ -94,19 +94,19 @@ def load_result(path: str | os.PathLike[str]) -> Result:
     Returns
     -------
     Result
-        On the CPU, every number as it was.
+        On the CPU, with exact values.
 
     Raises
     ------
     FileFormatError
-        When a file is missing or damaged, or when the two do not belong together.
+        For a missing or damaged file, or two files that do not match.
     """
     saved = RESULT.load(path)
     x, *records = saved.need(*_ARRAYS)
     with saved.reading() as entries:
         known = [name for name in _NUMBERS if name in entries or name != "scale"]
         numbers = {name: torch.tensor(from_json(entries[name]), dtype=torch.float64) for name in known}
-        # Files of before have none: the gap was relative to the value alone.
+        # Older files have none: the gap was relative to the value.
         numbers.setdefault("scale", torch.zeros_like(numbers["value"]))
         result = Result(
             x=x,

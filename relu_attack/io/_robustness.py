@@ -1,4 +1,4 @@
-"""Worst cases of classifiers and accuracies over radii in files."""
+"""Files of worst cases of classifiers and of accuracies over radii."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def save_worst_case(
     Parameters
     ----------
     found
-        What `ScoredWorstCase.of` returned.
+        Result of `ScoredWorstCase.of`.
     path, settings
         As in `save_result`.
 
@@ -75,7 +75,7 @@ def save_worst_case(
 
 
 def load_worst_case(path: str | os.PathLike[str]) -> ScoredWorstCase:
-    """Load what `save_worst_case` saved.
+    """Load worst cases saved by `save_worst_case`.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ def load_worst_case(path: str | os.PathLike[str]) -> ScoredWorstCase:
     Returns
     -------
     ScoredWorstCase
-        On the CPU, every number as it was.
+        On the CPU, with exact values.
 
     Raises
     ------
     FileFormatError
-        When a file is missing or damaged, or when the two do not belong together.
+        For a missing or damaged file, or two files that do not match.
     """
     saved = WORST_CASE.load(path)
     x, label, clean_scores, worst_scores = saved.need(*_SAMPLES)
@@ -121,7 +121,7 @@ def save_accuracies(
     Parameters
     ----------
     accuracies
-        Pairs of a radius and what `robust_accuracy` returned for it.
+        Pairs of a radius and the result of `robust_accuracy` for it.
     path, settings
         As in `save_result`; the command ``plot`` takes the norm from ``settings["norm"]``.
 
@@ -130,7 +130,7 @@ def save_accuracies(
     FileFormatError
         As `save_result`.
     OptionError
-        When there is no pair, or a radius is no number from 0.
+        For an empty list, or a radius that is negative or not a number.
 
     Examples
     --------
@@ -156,7 +156,7 @@ def save_accuracies(
 
 
 def load_accuracies(path: str | os.PathLike[str]) -> list[tuple[float, RobustAccuracy]]:
-    """Load what `save_accuracies` saved.
+    """Load accuracies saved by `save_accuracies`.
 
     Parameters
     ----------
@@ -166,13 +166,12 @@ def load_accuracies(path: str | os.PathLike[str]) -> list[tuple[float, RobustAcc
     Returns
     -------
     list of (float, RobustAccuracy)
-        On the CPU, every number as it was.
+        On the CPU, with exact values.
 
     Raises
     ------
     FileFormatError
-        When a file is missing or damaged, when the two do not belong together, or when the accuracies are not those
-        of the margins.
+        For a missing or damaged file, two files that do not match, or accuracies that contradict the margins.
     """
     saved = ACCURACIES.load(path)
     found = []
@@ -196,7 +195,7 @@ def load_accuracies(path: str | os.PathLike[str]) -> list[tuple[float, RobustAcc
 
 
 def check_accuracies(accuracies: Accuracies) -> None:
-    """Raise `OptionError` unless these are pairs of a radius and what `robust_accuracy` returned for it."""
+    """Raise `OptionError` unless these are pairs of a radius and a `RobustAccuracy`."""
     wanted = "pairs (radius, what robust_accuracy returned), such as [(0.1, accuracy)]"
     check_is(accuracies, (list, tuple), name="accuracies", wanted=wanted, error=OptionError)
     for place, pair in enumerate(accuracies):
@@ -207,7 +206,7 @@ def check_accuracies(accuracies: Accuracies) -> None:
 
 
 def check_radii(radii: Sequence[float]) -> None:
-    """Raise `OptionError` unless there are radii, and all of them are finite numbers from 0."""
+    """Raise `OptionError` unless there are radii, all finite and at least 0."""
     if not radii:
         raise OptionError("there are no accuracies; give at least one pair (radius, RobustAccuracy)")
     wrong = [radius for radius in radii if not (math.isfinite(radius) and radius >= 0)]
@@ -227,13 +226,13 @@ def _summarize(radius: float, accuracy: RobustAccuracy) -> dict[str, Any]:
 
 
 def _digests(entries: Mapping[str, Any]) -> Digests | None:
-    """Return the digests that a file holds; earlier versions wrote none."""
+    """Return the digests of a file; files of earlier versions have none."""
     stated = entries.get("digests")
     return None if stated is None else Digests(**stated)
 
 
 def _check_samples(found: ScoredWorstCase, summary: Path) -> None:
-    """Raise unless every array has an entry for each sample, and labels and targets are classes."""
+    """Raise unless every array has one entry for each sample, and labels and targets are classes."""
     worst, count = found.worst, found.x.shape[:1]
 
     def wrong(name: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> FileFormatError:

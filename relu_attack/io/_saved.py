@@ -1,4 +1,4 @@
-"""A saved answer: a summary to read in JSON, and the arrays beside it in safetensors."""
+"""Saved results: a readable summary in JSON, and arrays in safetensors."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 @dataclass(frozen=True)
 class Kind:
-    """What is saved, such as ``"result"``, and the version of its form.
+    """Kind of a saved result, such as ``"result"``, and the version of its format.
 
     Attributes
     ----------
     name
-        In words, for the messages.
+        Name for messages.
     version
-        It grows when files of before can no longer be read.
+        Increases when older files can no longer be read.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Kind:
 
     @property
     def format(self) -> str:
-        """What the summary says under ``format``."""
+        """Entry ``format`` of the summary."""
         return f"relu_attack {self.name} {self.version}"
 
     def save(
@@ -57,12 +57,12 @@ class Kind:
     ) -> None:
         """Write ``<path>.json`` and ``<path>.safetensors``; tensors that are None are left out.
 
-        What was saved there before can be loaded until both are whole.
+        An earlier save can be loaded until both files are complete.
 
         Raises
         ------
         FileFormatError
-            When the folder does not exist or cannot be written, or when the settings are no plain data.
+            For a folder that does not exist or cannot be written, or settings that are not plain data.
         """
         summary, arrays = _names(path)
         check_is(settings or {}, Mapping, name="settings", wanted="a mapping of plain data", error=FileFormatError)
@@ -82,16 +82,16 @@ class Kind:
             text = json.dumps(whole, indent=2, allow_nan=False)
         except (TypeError, ValueError) as reason:
             raise FileFormatError(f"settings must be plain data that JSON can hold: {reason}") from None
-        # The arrays first: until the summary is in its place, it is found beside it by their checksum.
+        # The arrays come first: until the summary is moved, it is found by their checksum.
         write_files({arrays: content, summary: text + "\n"})
 
     def load(self, path: str | os.PathLike[str]) -> Saved:
-        """Read what `save` wrote.
+        """Read the files of `save`.
 
         Raises
         ------
         FileFormatError
-            When a file is missing or damaged, or is of another kind, or when the two do not belong together.
+            For a missing or damaged file, one of another kind, or two files that do not match.
         """
         summary, arrays = _names(path)
         entries, content = _read_both(path)
@@ -105,14 +105,14 @@ class Kind:
 
 @dataclass(frozen=True)
 class Saved:
-    """The content of the two files, and the path of the summary for messages."""
+    """Content of the two files, with the path of the summary for messages."""
 
     summary: Path
     entries: dict[str, Any]
     tensors: dict[str, Tensor]
 
     def need(self, *names: str) -> list[Tensor]:
-        """Return the arrays of these names; raise `FileFormatError` when one is missing."""
+        """Return the arrays of these names; raise `FileFormatError` for a missing one."""
         missing = [name for name in names if name not in self.tensors]
         if missing:
             raise FileFormatError(f"{self.summary.with_suffix('.safetensors')} lacks {', '.join(missing)}")
@@ -120,7 +120,7 @@ class Saved:
 
     @contextmanager
     def reading(self) -> Iterator[dict[str, Any]]:
-        """Give the entries; what is wrong with one of them becomes a `FileFormatError`."""
+        """Context of the entries in which conversion errors become a `FileFormatError`."""
         try:
             yield self.entries
         except KeyError as reason:
@@ -131,7 +131,7 @@ class Saved:
 
 
 def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the summary of an answer of any kind; its ``format`` is text and its ``settings`` are a mapping.
+    """Return the summary of a saved result of any kind; ``format`` is text and ``settings`` a mapping.
 
     Parameters
     ----------
@@ -141,15 +141,15 @@ def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises
     ------
     FileFormatError
-        When it cannot be read or is no summary.
+        For a file that cannot be read or is not a summary.
     """
     return _read_both(path)[0]
 
 
 def _read_both(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes | None]:
-    """Return the summary and the bytes of the arrays, None where they cannot be read.
+    """Return the summary and the bytes of the arrays, None if they cannot be read.
 
-    A process that was killed while it replaced both may have left the summary of the new arrays beside the old one.
+    A process that was killed during replacement may have left the summary of the new arrays under a temporary name.
     """
     summary, arrays = _names(path)
     waiting = left_beside(summary)
@@ -162,7 +162,7 @@ def _read_both(path: str | os.PathLike[str]) -> tuple[dict[str, Any], bytes | No
     for other in waiting if content is not None else ():
         try:
             entries = _read_summary(other)
-        except FileFormatError:  # not written to its end
+        except FileFormatError:  # incomplete file
             continue
         if _belong_together(entries, content):
             return entries, content
@@ -180,26 +180,26 @@ def _read_summary(summary: Path) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> Any:
-    """Return a number, or a list of them, with a word for what JSON lacks."""
+    """Return a number or a list of numbers with words for non-finite values."""
     if isinstance(value, list):
         return [to_json(entry) for entry in value]
     return value if math.isfinite(value) else str(value)
 
 
 def from_json(value: Any) -> Any:
-    """Return what `to_json` was given."""
+    """Invert `to_json`."""
     if isinstance(value, list):
         return [from_json(entry) for entry in value]
     return _WORDS[value] if isinstance(value, str) else value
 
 
 def check_archive(path: Path) -> None:
-    """Refuse a zip archive whose compressed parts are too large once they are decompressed.
+    """Reject a zip archive whose parts are too large when decompressed.
 
     Raises
     ------
     FileFormatError
-        When they are, or when the file is no archive.
+        For parts that are too large, or a file that is not an archive.
     """
     try:
         with zipfile.ZipFile(path) as archive:

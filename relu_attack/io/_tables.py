@@ -1,4 +1,4 @@
-"""Tables in CSV."""
+"""CSV tables."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from relu_attack.errors import FileFormatError
 
 
 def read_rows(path: str | os.PathLike[str]) -> list[tuple[int, list[str]]]:
-    """Return the lines of a table that are not empty, each with its number from 1 and its fields.
+    """Return the non-empty lines of a table, each with its number from 1 and its fields.
 
     Raises
     ------
     FileFormatError
-        For a file that cannot be read, is no text, or has a field of more than 131072 characters.
+        For a file that cannot be read, is not text, or has a field of more than 131072 characters.
 
     Examples
     --------

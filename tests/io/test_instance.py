@@ -137,7 +137,7 @@ def test_without_onnxruntime_the_chain_is_run_in_both_precisions_and_the_note_sa
     assert len(read_onnx(net).run(torch.zeros(2, dtype=torch.float64))) == 2
     answer = verify_files(net, written(net.parent, f"{WIDE} (assert (>= Y_0 3.9))"))
     assert answer.verdict is Verdict.FALSIFIED
-    assert answer.note == "onnxruntime is not installed: the witness was run by our own chain"
+    assert answer.note == "onnxruntime is not installed: the witness was run by the chain"
 
 
 def test_the_file_itself_is_run(net: Path) -> None:

@@ -120,7 +120,7 @@ def test_normal_form_has_a_limit() -> None:
     pairs = "(assert (or (<= Y_0 1) (<= Y_0 2)))" * 12
     assert raised(HEAD + pairs, limit=4095) == (
         "text, line 1: the normal form would have 4096 disjuncts, 49152 comparisons in the largest part of it; at most "
-        "limit=4095 disjuncts and 409500 comparisons are made"
+        "limit=4095 disjuncts and 409500 comparisons fit"
     )
     (case,) = parse_vnnlib(HEAD + pairs, limit=4097).cases
     assert len(case.clauses) == 4096

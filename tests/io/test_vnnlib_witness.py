@@ -47,9 +47,9 @@ def test_layout_of_other_tools_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("unsat", " is no witness: it must read ((X_0 number) ... (Y_0 number))"),
-        ("((X_0 1.0)", " is no witness: it must read ((X_0 number) ... (Y_0 number))"),
-        ("(X_0 1.0)()", " is no witness: it must read ((X_0 number) ... (Y_0 number))"),
+        ("unsat", " is not a witness: it must read ((X_0 number) ... (Y_0 number))"),
+        ("((X_0 1.0)", " is not a witness: it must read ((X_0 number) ... (Y_0 number))"),
+        ("(X_0 1.0)()", " is not a witness: it must read ((X_0 number) ... (Y_0 number))"),
         ("((X_0 one))", ": X_0 is 'one', which is no finite number"),
         ("((X_0 inf))", ": X_0 is 'inf', which is no finite number"),
         ("((X_0 1.0) (X_0 2.0))", " has two values of X_0"),

@@ -1,4 +1,4 @@
-"""ONNX files as chains: one file for each family of nodes, one table of rules."""
+"""Reader of ONNX files: one file for each family of operators."""
 
 from relu_attack.io.onnx._graph import read_model
 from relu_attack.io.onnx._reader import OnnxModel, read_onnx

@@ -1,4 +1,4 @@
-"""Sums, differences, products and quotients with a constant of any shape that broadcasts."""
+"""Sums, differences, products and quotients with broadcasting constants."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from relu_attack.network import Diagonal, LiveValue
 
 
 def broadcast(node: Node, chain: Chain, constant: Tensor) -> Tensor:
-    """Bring the value and a constant to their common shape, and return the constant flat, shape (entries,)."""
+    """Broadcast the value and a constant, and return the constant flat, shape (entries,)."""
     try:
-        # That of torch imports sympy, which takes most of a second.
+        # torch.broadcast_shapes imports sympy, which takes most of a second.
         shape = np.broadcast_shapes(chain.shape, constant.shape)
     except ValueError:
         raise node.wrong(

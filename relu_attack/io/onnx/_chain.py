@@ -1,4 +1,4 @@
-"""The builder that the rules write to."""
+"""Builder for values with a batch dimension."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from relu_attack.network import Builder
 
 
 class Chain(Builder):
-    """The builder of `relu_attack.network.lowering`, for values that have their batch dimension, which is 1.
+    """`Builder` for values with a batch dimension of 1.
 
-    It multiplies no two dense matrices: the product would be rounded by much, and bounds hold for the file's network.
+    Products of dense matrices are not formed: their rounding error would widen all bounds.
     """
 
     multiplies_matrices = False
@@ -29,7 +29,7 @@ class Chain(Builder):
 
     @contextmanager
     def without_batch(self, node: Node, *, dimensions: range) -> Iterator[None]:
-        """Take the batch dimension away for the rules of images, and put it back."""
+        """Context without the batch dimension, for rules of images."""
         if len(self.shape) - 2 not in dimensions or self.shape[0] != 1:
             spatial = " or ".join(str(number) for number in dimensions)
             raise node.wrong(f"takes a value of shape (1, channels, {spatial} more) but gets one of shape {self.shape}")

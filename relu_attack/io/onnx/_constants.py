@@ -1,4 +1,4 @@
-"""Constants: stored tensors, and nodes whose inputs are constants all."""
+"""Constants: stored tensors, and evaluation of nodes with constant inputs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ RANDOM = (
 DRAWS = "draws random numbers, other ones at each run; export the model for inference"
 REPEATING = ("Loop", "Scan", "SequenceMap")
 SMALL_ENTRIES = 64
-"""Entries of a constant that may be a shape, one for each dimension, and is cheap to copy."""
+"""Largest number of entries of a constant that may be a shape, which is cheap to copy."""
 
 
 def stored(tensor: onnx.TensorProto, where: str) -> np.ndarray[Any, Any]:
-    """Return the array that a file holds.
+    """Return the array of a stored tensor.
 
     Raises
     ------
     ModelError
-        When its data do not fit its shape.
+        If its data do not fit its shape.
     """
     from onnx import numpy_helper
 
@@ -45,9 +45,9 @@ def stored(tensor: onnx.TensorProto, where: str) -> np.ndarray[Any, Any]:
 
 
 def never_constant(node: onnx.NodeProto) -> str:
-    """Return why a node, or one in a graph within it, is not computed beforehand, for a message; "" where it may be.
+    """Return the reason why a node, or one of its subgraphs, is not constant, for a message; "" if it may be.
 
-    A ``Dropout`` is random where its third input says that it is training, which is not known in a graph within a node.
+    A ``Dropout`` is random if its third input sets training mode, which is unknown in a subgraph.
     """
     if node.op_type in RANDOM:
         return DRAWS
@@ -69,21 +69,21 @@ def evaluate(
     *,
     most: int = CONSTANT_ENTRIES,
 ) -> list[np.ndarray[Any, Any]]:
-    """Return the outputs of a node on constants, in the arithmetic of their own types, as a runtime gives them.
+    """Return the outputs of a node on constants in the arithmetic of their types, as a runtime does.
 
     Parameters
     ----------
     node, inputs, opsets
         The node, its inputs by name, and the versions of the operators.
     where
-        Its place, for messages.
+        Location of the node, for messages.
     most
-        How many entries the outputs may have.
+        Largest number of entries of the outputs.
 
     Raises
     ------
     ModelError
-        When they cannot be computed, are too large, or are random.
+        For outputs that cannot be computed, are too large, or are random.
     """
     training = node.op_type == "Dropout" and len(node.input) > 2 and bool(np.any(inputs.get(node.input[2], False)))
     refusal = DRAWS if training else never_constant(node)
@@ -106,9 +106,9 @@ def evaluate(
     if _foreseen(model, {name: inputs[name] for name in taken}) > most:
         raise ModelError(f"{where} computes a constant of too many entries: at most {CONSTANT_ENTRIES} are computed")
     try:
-        with np.errstate(all="ignore"):  # what is not finite is refused where it is used
+        with np.errstate(all="ignore"):  # non-finite values are rejected where they are used
             results = ReferenceEvaluator(model).run(given, {name: inputs[name] for name in taken})
-    except Exception as reason:  # whatever an operator does on inputs that do not fit it
+    except Exception as reason:  # an operator may raise anything on unsuitable inputs
         raise ModelError(
             f"{where} has constant inputs but cannot be computed: {type(reason).__name__}: {_line(reason)}"
         ) from None
@@ -116,14 +116,14 @@ def evaluate(
 
 
 def _foreseen(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray[Any, Any]]) -> int:
-    """Return how many entries the outputs of a model of one node will have, as far as their shapes can be foreseen."""
+    """Return the number of entries in the outputs of a model of one node, as far as shape inference determines it."""
     from onnx import ModelProto, checker, helper, numpy_helper, shape_inference
 
     asked = ModelProto()
     asked.CopyFrom(model)
     del asked.graph.input[:]
     for name, array in inputs.items():
-        # Small ones are shapes and limits, whose values say how large the outputs are.
+        # Small constants are shapes and limits, whose values determine the size of the outputs.
         if array.size <= SMALL_ENTRIES:
             asked.graph.initializer.append(numpy_helper.from_array(array, name))
         else:
@@ -132,7 +132,7 @@ def _foreseen(model: onnx.ModelProto, inputs: Mapping[str, np.ndarray[Any, Any]]
     try:
         inferred = shape_inference.infer_shapes(asked, data_prop=True)
     except (shape_inference.InferenceError, checker.ValidationError, RuntimeError):
-        return 0  # it does not fit its inputs, which its evaluation says better
+        return 0  # unsuitable inputs, which evaluation reports
     return sum(
         math.prod(size.dim_value for size in value.type.tensor_type.shape.dim)
         for value in inferred.graph.output

@@ -23,7 +23,7 @@ def lower_convolution(node: Node, chain: Chain) -> None:
         if bias is not None and bias.shape != weight.shape[:1]:
             raise node.wrong(f"has a bias of shape {tuple(bias.shape)}; it must be {tuple(weight.shape[:1])}")
         found = windows(node, chain.shape, kernel)
-        # Both sides share a padding; what one has on top is a map of its own.
+        # The symmetric part belongs to the convolution; the rest is a map of its own.
         common = tuple(min(both) for both in zip(found.begin, found.end, strict=True))
         if not found.is_symmetric:
             widths = [

@@ -1,4 +1,4 @@
-"""Tensors of an ONNX file that lie in files beside it, as exporters write them."""
+"""External tensors of an ONNX file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def load_external(model: onnx.ModelProto, path: Path) -> list[bytes]:
-    """Put the content of other files into the tensors of a model that name them.
+    """Load the external data of a model into its tensors.
 
-    Only files in the folder of the model are read: a model may come from anywhere, and names what it likes.
+    Only files in the folder of the model are read, as a model of unknown origin may name any path.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def load_external(model: onnx.ModelProto, path: Path) -> list[bytes]:
     Returns
     -------
     list of bytes
-        What was read, in the order of the model.
+        The external data in the order of the model.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def load_external(model: onnx.ModelProto, path: Path) -> list[bytes]:
 
 
 def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield the tensors of a graph: its initializers, those of its nodes, and those of graphs within them."""
+    """Yield the tensors of a graph: its initializers, and those of its nodes and of their subgraphs."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -92,12 +92,12 @@ def _read(tensor: onnx.TensorProto, path: Path, most: int) -> bytes:
 
 
 def _place(location: str, path: Path, where: str) -> Path:
-    """Return the file that a tensor names, from the folder of the model."""
+    """Return the external file of a tensor, relative to the folder of the model."""
     name = Path(location)
     if not location or "\0" in location or name.is_absolute() or ".." in name.parts or "\\" in location:
         raise FileFormatError(f"{where} lies in {location!r}; it must be a file in the folder of the model")
     file = path.parent / name
-    # A link may lead elsewhere; caches of downloads link the model and its tensors into one other folder.
+    # Download caches link the model and its tensors into one other folder; other links are rejected.
     folders = {path.parent.resolve(), path.resolve().parent}
     if not any(file.resolve().is_relative_to(folder) for folder in folders):
         raise FileFormatError(f"{where} lies in {location!r}, which leads out of the folder of the model")

@@ -1,4 +1,4 @@
-"""The graph of an ONNX file: its one input, its one output, and the nodes between them."""
+"""Graph of an ONNX file: one input, one output, and the nodes between them."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from relu_attack.io.onnx._external import load_external
 if TYPE_CHECKING:
     import onnx
 
-OLDEST_OPSET = 7  # before it, Add and its kin broadcast by other rules
+OLDEST_OPSET = 7  # earlier opsets have other broadcasting rules
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """What of an ONNX file says how its output comes from its input.
+    """The computation of an ONNX file.
 
     Attributes
     ----------
     path
         The file.
     input_name, output_name
-        The tensors that go in and come out.
+        Names of the input and output tensors.
     input_shape
         The shape of the input, where a free batch dimension is 1.
     input_type
         The type of its numbers: ``"FLOAT"``, ``"DOUBLE"`` or ``"FLOAT16"``.
     nodes
-        The nodes that the output depends on, each after those that it depends on.
+        The nodes that the output depends on, in topological order.
     initializers
         The stored tensors, by name.
     opsets
@@ -55,23 +55,23 @@ class Graph:
     digest: str
 
     def where(self, node: onnx.NodeProto) -> str:
-        """Return the place of a node, for messages: ``net.onnx, node 'gemm_3' (Gemm)``."""
+        """Return the location of a node, for messages: ``net.onnx, node 'gemm_3' (Gemm)``."""
         return f"{self.path}, node {label(node)}"
 
 
 def label(node: onnx.NodeProto) -> str:
-    """Return what a node is called: by its first output where it has no name."""
+    """Return the name of a node, or of its first output if it has none."""
     name = node.name or (node.output[0] if node.output else "")
     return f"{name!r} ({node.domain + '.' if node.domain else ''}{node.op_type})"
 
 
 def read_graph(path: Path) -> Graph:
-    """Read and check the graph of a file, without looking into its nodes.
+    """Read and check the graph of a file, not its nodes.
 
     Raises
     ------
     FileFormatError
-        For a file that cannot be read, is no ONNX file, or keeps tensors in files that cannot be read; when onnx is
+        For a file that cannot be read, is not an ONNX file, or has external tensors that cannot be read, or if onnx is
         not installed.
     ModelError
         For several inputs or outputs, free dimensions besides the batch, or a set of operators that is too old.
@@ -82,7 +82,7 @@ def read_graph(path: Path) -> Graph:
         raise ModelError(f"{path} has opset {opsets.get('', 'none')}; opsets from {OLDEST_OPSET} on are read")
     graph = model.graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    # Old files list the initializers among the inputs.
+    # Old files list initializers among the inputs.
     inputs = [value for value in graph.input if value.name not in initializers]
     for word, values in (("input", inputs), ("output", list(graph.output))):
         if len(values) != 1:
@@ -95,7 +95,7 @@ def read_graph(path: Path) -> Graph:
 
 
 def read_model(path: Path) -> tuple[onnx.ModelProto, str]:
-    """Read a file with the tensors that lie beside it, and return the digest of all that as well.
+    """Read a file with its external tensors, and return it with the digest of both.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def _needed(nodes: Sequence[onnx.NodeProto], output: str) -> tuple[onnx.NodeProt
 
 
 def _input_shape(value: onnx.ValueInfoProto, path: Path) -> tuple[tuple[int, ...], str]:
-    """Return the shape of the input, and the type of its numbers."""
+    """Return shape and element type of the input."""
     import onnx
 
     where = f"{path}: the input {value.name!r}"

@@ -14,18 +14,18 @@ from relu_attack.io.onnx._chain import Chain
 from relu_attack.io.onnx._node import Node
 from relu_attack.network import Dense, Kronecker, Sparse
 
-# What an entry takes while the triplets of a matrix are sorted.
+# Memory of an entry while the triplets of a matrix are sorted.
 _BYTES_AN_ENTRY = 80
 
 
 def lower_matmul(node: Node, chain: Chain) -> None:
-    """Lower ``MatMul``, where more than two dimensions are stacks of matrices and one dimension is a vector."""
+    """Lower ``MatMul``; values of more than two dimensions are batches of matrices, of one dimension vectors."""
     _multiply(node, chain, node.tensor(1 - node.place))
     chain.note(f"-> {chain.shape}")
 
 
 def lower_gemm(node: Node, chain: Chain) -> None:
-    """Lower ``Gemm``: ``alpha A B + beta C`` with A and B perhaps transposed."""
+    """Lower ``Gemm``: ``alpha A B + beta C`` with A and B optionally transposed."""
     flips = [bool(node.number(name, 0)) for name in ("transA", "transB")]
     constant = node.tensor(1 - node.place)
     if len(chain.shape) != 2 or constant.dim() != 2:
@@ -58,7 +58,7 @@ def _multiply(node: Node, chain: Chain, constant: Tensor) -> None:
         copies = math.prod(leading), math.prod(last)
         chain.affine(Dense(weight) if copies == (1, 1) else Kronecker(weight, *copies), None, shape)
         return
-    # Entry (m, n) of the product is the sum over k of left (m, k) times right (k, n); one side holds places.
+    # Entry (m, n) of the product is the sum over k of left (m, k) times right (k, n); one side holds offsets.
     left = (sides[0] if sides[0].dim() > 1 else sides[0][None])[..., :, None, :]
     across = (sides[1] if sides[1].dim() > 1 else sides[1][:, None]).transpose(-1, -2)[..., None, :, :]
     try:

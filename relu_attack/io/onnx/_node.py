@@ -1,4 +1,4 @@
-"""A node as the rules see it."""
+"""Node of an ONNX graph for the lowering rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from relu_attack.rounding import to_double
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A node with values that depend on the network's input, most often one; its other inputs are constants.
+    """A node with one or several inputs that depend on the network's input; its other inputs are constants.
 
     Attributes
     ----------
@@ -25,11 +25,11 @@ class Node:
     where
         File, name and type, for messages.
     place
-        Where among its inputs the value stands, or the first of several.
+        Index of the input-dependent value among its inputs, or of the first of several.
     constants
-        Its other inputs, by their places.
+        Its other inputs, by index.
     attributes
-        As ONNX names them, text as bytes.
+        By ONNX name; text as bytes.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Node:
     attributes: Mapping[str, Any]
 
     def tensor(self, place: int) -> Tensor:
-        """Return a constant in float64, which holds every number of the narrower types."""
+        """Return a constant in float64, exactly."""
         if place not in self.constants:
             raise self.wrong(f"lacks its input {place}")
         array = self.constants[place]
@@ -68,9 +68,9 @@ class Node:
         return number
 
     def wrong(self, reason: str) -> ModelError:
-        """Return the error of a node that does not fit, for a rule to raise."""
+        """Return the error of a node that does not fit its value, for a rule to raise."""
         return ModelError(f"{self.where} {reason}")
 
     def unsupported(self, reason: str) -> UnsupportedModuleError:
-        """Return the error of a node that has no form here, for a rule to raise."""
+        """Return the error of a node without an exact form, for a rule to raise."""
         return UnsupportedModuleError(f"{self.where} {reason}")

@@ -18,7 +18,7 @@ def lower_average_pool(node: Node, chain: Chain) -> None:
     """Lower ``AveragePool`` over one or two spatial dimensions."""
     counts_padding = bool(node.number("count_include_pad", 0))
     if counts_padding and node.number("ceil_mode", 0):
-        # Opsets and runtimes differ in how many places the last window counts.
+        # Opsets and runtimes differ in the number of positions that the last window counts.
         raise node.unsupported("has both ceil_mode=1 and count_include_pad=1; supported: one of them")
     with chain.without_batch(node, dimensions=range(1, 3)):
         table, shape = _table(node, chain, _windows(node, chain))
@@ -38,7 +38,7 @@ def lower_global_average_pool(node: Node, chain: Chain) -> None:
 
 
 def lower_max_pool(node: Node, chain: Chain) -> None:
-    """Lower ``MaxPool`` over one or two spatial dimensions; padding never wins."""
+    """Lower ``MaxPool`` over one or two spatial dimensions; padding is minus infinity."""
     with chain.without_batch(node, dimensions=range(1, 3)):
         found = _windows(node, chain)
         reach = [dilate * (width - 1) + 1 for dilate, width in zip(found.dilations, found.kernel, strict=True)]
@@ -48,7 +48,7 @@ def lower_max_pool(node: Node, chain: Chain) -> None:
                 module(found.kernel, found.strides, found.begin, found.dilations, ceil_mode=found.ceil_mode), chain
             )
         else:
-            # Each window is laid out by itself, its padding filled with one of its own entries, and pooled alone.
+            # Windows are unfolded, with padding replaced by one of their own entries, and pooled separately.
             table, shape = _table(node, chain, found)
             chain.select(torch.where(table >= 0, table, table.amax(1, keepdim=True)))
             lower_module(nn.MaxPool1d(table.shape[1]), chain)
@@ -64,7 +64,7 @@ def _windows(node: Node, chain: Chain) -> Windows:
 
 
 def _table(node: Node, chain: Chain, found: Windows) -> tuple[Tensor, tuple[int, ...]]:
-    """Return which entries each window sees, one row a window, and the shape of the result."""
+    """Return the entries under each window, one row for each window, and the shape of the result."""
     tables = found.tables()
     table = product(tables, chain.shape)
     if bool((table < 0).all(1).any()):

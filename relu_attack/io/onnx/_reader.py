@@ -1,4 +1,4 @@
-"""ONNX files as chains: one file for each family of nodes, one table of rules."""
+"""Reader of ONNX files: the walk over the graph."""
 
 from __future__ import annotations
 
@@ -46,32 +46,32 @@ RULES: dict[str, Callable[[Node, Chain], None]] = {
     **_reshaping.RULES,
 }
 SEVERAL: dict[str, Callable[[Node, Chain, Sequence[LiveValue]], None]] = {**_arithmetic.SEVERAL, **_reshaping.SEVERAL}
-"""Nodes all inputs of which may depend on the input of the network: where skip connections end."""
+"""Operators whose inputs may all depend on the network's input: the ends of skip connections."""
 
 EITHER_SIDE = ("Add", "Sub", "Mul", "MatMul", "Gemm")
-"""Nodes in which the value may stand second as well; in the others it stands first."""
+"""Operators whose value may be the second input; for the others it is the first."""
 
 DTYPES = {"FLOAT": torch.float32, "DOUBLE": torch.float64, "FLOAT16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxModel(ReferenceModel):
-    """A model that was read from an ONNX file. It can be given to `relu_attack.verify`.
+    """A model of an ONNX file, accepted by `relu_attack.verify`.
 
     Attributes
     ----------
     network
         The chain, in float64 on the CPU; its flat input is the input of the file in row-major order.
     dtype
-        The type of its input.
+        The dtype of its input.
     path
         The file.
     input_name, output_name
-        What its input and its output are called.
+        Names of its input and output.
     input_shape
-        The shape of an array that a runtime takes for one input: as in the file, with a free batch dimension as 1.
+        Shape of one input for a runtime: as in the file, with a free batch dimension as 1.
     notes
-        What became of each node, one line each.
+        One line for each lowered node.
     digest
         The SHA-256 of the file and of the tensors beside it.
     """
@@ -90,7 +90,7 @@ class OnnxModel(ReferenceModel):
         return start_runtime(self.path, self.input_name, self.input_shape, self.digest)
 
     def run(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Run the file by onnxruntime; without that package, its chain in the dtype of the file and in float64."""
+        """Evaluate the file by onnxruntime; without that package, its chain in the dtype of the file and in float64."""
         if self._runtime is not None:
             return (self._runtime(x.to(self.dtype)),)
         chains = (self.network.to(dtype=dtype) for dtype in (self.dtype, torch.float64))
@@ -98,34 +98,34 @@ class OnnxModel(ReferenceModel):
 
     @property
     def note(self) -> str:
-        """Who ran the model, where it was not onnxruntime."""
-        return "" if self._runtime is not None else "onnxruntime is not installed: the witness was run by our own chain"
+        """Name of the runtime if it is not onnxruntime."""
+        return "" if self._runtime is not None else "onnxruntime is not installed: the witness was run by the chain"
 
 
 def read_onnx(path: str | os.PathLike[str], *, deadline: Deadline = NEVER) -> OnnxModel:
-    """Read an ONNX file into the chain of affine maps and activations that every engine works on.
+    """Read an ONNX file into the sequential piecewise-linear form.
 
-    Nodes on constants are computed beforehand in the types of the file, as a runtime does. The rest is read as
-    a function of real numbers, with the weights as they are.
+    Nodes on constants are evaluated in the types of the file, as by a runtime. The rest is lowered as a function of
+    real numbers with the exact weights.
 
     Parameters
     ----------
     path
         A name in ``.onnx`` or ``.onnx.gz``. Needs the extra ``onnx``. Tensors may lie in other files of its folder.
     deadline
-        When to give up, with an `OutOfTimeError` of the package's own.
+        Time limit, beyond which an `OutOfTimeError` is raised.
 
     Returns
     -------
     OnnxModel
-        The network, and how to feed the same file to a runtime.
+        The network, with the interface to a runtime of the same file.
 
     Raises
     ------
     FileFormatError
-        For a file that cannot be read or is no ONNX file; when the package onnx is not installed.
+        For a file that cannot be read or is not an ONNX file, or if the package onnx is not installed.
     UnsupportedModuleError
-        For nodes that have no exact form here; it names all of them and what is supported.
+        For nodes without an exact form; names all of them and the supported operators.
     ModelError
         For several inputs or outputs, a free dimension besides the batch, a missing tensor, or a node that does not
         fit its value.
@@ -160,17 +160,17 @@ def read_onnx(path: str | os.PathLike[str], *, deadline: Deadline = NEVER) -> On
 
 
 def _rules() -> dict[str, Callable[[Node, Chain], None]]:
-    """Return the rule of each operator of one value; operators that need the batch dimension have their own."""
+    """Return the rule of each operator of one value, those of layers included."""
     return {**dict.fromkeys(onnx_operators(), lower_as_layer), **RULES}
 
 
 def _one(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape without its batch dimension, where there is one."""
+    """Return a shape without its batch dimension, if any."""
     return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
 
 
 def _check(graph: Graph) -> None:
-    """Raise one error that names every node that has no form here, or every one that lacks an input."""
+    """Raise one error that names all nodes without an exact form, or all that lack an input."""
     constant, varying = set(graph.initializers), {graph.input_name}
     taken = {name for node in graph.nodes for name in node.input} | {graph.output_name}
     lacking: list[str] = []
@@ -198,7 +198,7 @@ def _check(graph: Graph) -> None:
 
 
 def _reason(node: onnx.NodeProto, places: list[int], taken: set[str]) -> str | None:
-    """Return why a node on the way from the input has no form here, "" for its type, or None."""
+    """Return the reason why an input-dependent node is not supported, "" for its type, or None."""
     if node.domain not in ("", "ai.onnx") or not (node.op_type in _rules() or node.op_type in SEVERAL):
         return ""
     if _takes_several(node, places):

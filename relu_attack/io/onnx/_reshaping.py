@@ -1,4 +1,4 @@
-"""Nodes that move no number, or only change the order."""
+"""Nodes that reshape or permute a value."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from relu_attack.io.onnx._node import Node
 from relu_attack.network import LiveValue
 
 
-def lower_identity(node: Node, chain: Chain) -> None:
-    """Lower ``Identity``, and ``Dropout``, which vanishes in inference."""
+def lower_dropout(node: Node, chain: Chain) -> None:
+    """Lower ``Dropout``, the identity in inference."""
     if 2 in node.constants and bool(node.constants[2]):
         raise node.wrong("is in training mode, where its result is random; export the model for inference")
     chain.note("vanishes")
@@ -27,7 +27,7 @@ def lower_flatten(node: Node, chain: Chain) -> None:
 
 
 def lower_reshape(node: Node, chain: Chain) -> None:
-    """Lower ``Reshape``: a 0 keeps a dimension, a -1 takes what is left."""
+    """Lower ``Reshape``: 0 preserves a dimension, -1 is inferred."""
     target = node.integers("shape", 1)
     if target is None:
         raise node.wrong("has no shape to give")
@@ -93,7 +93,7 @@ def _reshape(node: Node, chain: Chain, shape: tuple[int, ...]) -> None:
 
 SEVERAL = {"Concat": lower_concatenation}
 RULES = {
-    "Dropout": lower_identity,
+    "Dropout": lower_dropout,
     "Flatten": lower_flatten,
     "Reshape": lower_reshape,
     "Squeeze": lower_squeeze,

@@ -1,4 +1,4 @@
-"""The file itself, run by onnxruntime, which is imported when something is to be run."""
+"""Evaluation of an ONNX file by onnxruntime, which is imported on demand."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Runtime: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def start_runtime(path: Path, input_name: str, shape: tuple[int, ...], digest: str) -> Runtime | None:
-    """Return a function that runs an ONNX file on one flat input of its type; None without onnxruntime.
+    """Return a function that evaluates an ONNX file at one flat input of its type; None without onnxruntime.
 
     Parameters
     ----------
     path, input_name, shape
-        The file, and what goes in.
+        The file, and its input.
     digest
-        That of the file as it was read.
+        Digest of the file when it was read.
 
     Returns
     -------
     callable
-        It returns the flat output in float64.
+        Maps a flat input to the flat output in float64.
 
     Raises
     ------
     ModelError
-        When onnxruntime does not load or run the file, or when the file is no longer the one that was read.
+        If onnxruntime fails to load or run the file, or if the file has changed since it was read.
     """
     try:
         import onnxruntime
@@ -48,10 +48,10 @@ def start_runtime(path: Path, input_name: str, shape: tuple[int, ...], digest: s
         raise ModelError(f"{path} is no longer the file that was read; read it again")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # none: what is wrong is in the error
+    options.log_severity_level = 4  # no log: errors are raised
     try:
         session = onnxruntime.InferenceSession(_content(model, path), options, providers=["CPUExecutionProvider"])
-    except Exception as reason:  # onnxruntime has a class of its own for each kind of failure, all plain exceptions
+    except Exception as reason:  # onnxruntime has many exception classes without a common base
         raise ModelError(
             f"{path}: onnxruntime does not load the file, so that no witness can be confirmed: {_line(reason)}"
         ) from None
@@ -69,7 +69,7 @@ def start_runtime(path: Path, input_name: str, shape: tuple[int, ...], digest: s
 
 
 def _content(model: onnx.ModelProto, path: Path) -> bytes | str:
-    """Return the model with all its tensors, as it was read; its path where that is more than protobuf can write."""
+    """Return the model with all its tensors; its path if the model is too large for protobuf."""
     from google.protobuf.message import EncodeError
 
     try:

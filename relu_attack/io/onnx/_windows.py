@@ -1,4 +1,4 @@
-"""The windows of convolutions and pooling, as ONNX describes them."""
+"""Windows of convolutions and pooling in ONNX."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from relu_attack.network import OUTSIDE, PADDING
 
 @dataclass(frozen=True)
 class Windows:
-    """A window that slides over the last dimensions of a value, one number for each of them in every attribute.
+    """A sliding window over the last dimensions of a value, with one number for each in every attribute.
 
     Attributes
     ----------
     sizes
-        The sizes of the value.
+        Sizes of the value.
     kernel, strides, dilations
-        How the window looks and moves.
+        Shape and movement of the window.
     begin, end
         The padding before the first and after the last entry.
     ceil_mode
-        Whether a last window may reach beyond the padding.
+        Whether the last window may extend beyond the padding.
     """
 
     sizes: tuple[int, ...]
@@ -38,11 +38,11 @@ class Windows:
 
     @property
     def is_symmetric(self) -> bool:
-        """Whether there is as much padding after as before."""
+        """Whether the padding is symmetric."""
         return self.begin == self.end
 
     def tables(self) -> list[Tensor]:
-        """Return a table for each dimension, (windows, kernel), as `relu_attack.network.lowering._windows` has them."""
+        """Return the index table of each dimension, (windows, kernel), see `relu_attack.network.lowering`."""
         return [self._table(dimension) for dimension in range(len(self.sizes))]
 
     def _table(self, dimension: int) -> Tensor:
@@ -59,7 +59,7 @@ class Windows:
 
 
 def windows(node: Node, shape: Sequence[int], kernel: Sequence[int]) -> Windows:
-    """Read the window of a node that gets a value of shape (channels, \\*sizes).
+    """Read the window of a node for a value of shape (channels, \\*sizes).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""From asserted formulas to cases."""
+"""Conversion of asserted formulas to cases."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from relu_attack.io.vnnlib._parser import Parser
 from relu_attack.io.vnnlib._property import Case, Polyhedron
 from relu_attack.rounding import fraction_down, fraction_near, fraction_up
 
-LOOK_COMPARISONS = 1024
-"""Comparisons between two looks at the clock: some milliseconds."""
-COMPARISONS_FOR_EACH = 100
-"""The normal form may have this many comparisons for each disjunct that it may have."""
+COMPARISONS_PER_CLOCK_CHECK = 1024
+"""Comparisons between two checks of the deadline: some milliseconds."""
+COMPARISONS_PER_DISJUNCT = 100
+"""Largest number of comparisons in the normal form, for each disjunct of its limit."""
 
 
 @dataclass(eq=False)
 class InputBox:
-    """The bounds of the inputs in one conjunction: the tightest ones, with where in the text they stand.
+    """Tightest bounds of the inputs in one conjunction, with their positions in the text.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class InputBox:
     rows: tuple[Comparison, ...] = ()
 
     def within(self, comparisons: Iterable[Comparison]) -> InputBox:
-        """Return the box with more comparisons."""
+        """Return the box intersected with more comparisons."""
         lower, upper, rows = dict(self.lower), dict(self.upper), list(self.rows)
         for comparison in comparisons:
             if len(comparison.coefficients) > 1:
@@ -66,12 +66,12 @@ class InputBox:
 
     @property
     def conflict(self) -> int | None:
-        """An input whose lower bound is above its upper bound."""
+        """An input whose lower bound is above its upper bound, or None."""
         return next((index for index in self.lower if self.lower[index][0] > self.upper[index][0]), None)
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What is equal for equal boxes."""
+        """Key that is equal for equal boxes."""
         bounds = (
             bounds[index][0].as_integer_ratio() for bounds in (self.lower, self.upper) for index in sorted(bounds)
         )
@@ -79,14 +79,14 @@ class InputBox:
 
 
 def cases(parser: Parser, *, inputs: int, outputs: int, limit: int, deadline: Deadline = NEVER) -> tuple[Case, ...]:
-    """Return the cases of what a text asserts.
+    """Return the cases of the assertions in a text.
 
     Raises
     ------
     FileFormatError
-        When there would be more than `limit` disjuncts, an input lacks a bound, or no case has any input.
+        For more than `limit` disjuncts, an input without a bound, or only cases without inputs.
     OutOfTimeError
-        When the deadline passes.
+        If the deadline passes.
     """
     sets, mixed, clauses = _split(parser, limit, deadline)
     if len(sets) * len(mixed) * inputs > BOUNDS:
@@ -125,21 +125,21 @@ def cases(parser: Parser, *, inputs: int, outputs: int, limit: int, deadline: De
 def _split(
     parser: Parser, limit: int, deadline: Deadline
 ) -> tuple[list[Conjunction], list[Conjunction], list[Conjunction]]:
-    """Return the normal forms of what is said of inputs, of both together, and of outputs; all three hold."""
+    """Return the normal forms of the conditions on inputs, on both and on outputs, which hold together."""
     groups: dict[frozenset[str], list[Formula]] = {frozenset("X"): [], frozenset("XY"): [], frozenset("Y"): []}
     for part in parts_of(join(parser.asserted, conjunction=True), conjunction=True):
         groups[sides_of(part) or frozenset("X")].append(part)
     joined = [join(parts, conjunction=True) for parts in groups.values()]
     sizes = [size_of(formula) for formula in joined]
     disjuncts = min(math.prod(count for count, _ in sizes), MANY)
-    # Clauses on outputs alone are shared by the cases, so they are not multiplied out with them.
+    # Clauses on outputs alone are shared by the cases instead of distributed over them.
     made = sizes[0][0] * sizes[1][0] * (sizes[2][0] if groups[frozenset("XY")] else 1) + sizes[2][0]
     largest = max(size for _, size in sizes)
-    if made > limit or largest > COMPARISONS_FOR_EACH * limit:
+    if made > limit or largest > COMPARISONS_PER_DISJUNCT * limit:
         raise parser.wrong(
             0,
             f"the normal form would have {_count(disjuncts)} disjuncts, {_count(largest)} comparisons in the largest "
-            f"part of it; at most limit={limit} disjuncts and {COMPARISONS_FOR_EACH * limit} comparisons are made",
+            f"part of it; at most limit={limit} disjuncts and {COMPARISONS_PER_DISJUNCT * limit} comparisons fit",
         )
     sets, mixed, clauses = (normal_form(formula, deadline) for formula in joined)
     return sets, mixed, clauses
@@ -170,7 +170,7 @@ def _empty(parser: Parser, box: InputBox, index: int) -> FileFormatError:
 def _case(parser: Parser, box: InputBox, clauses: tuple[Polyhedron, ...], inputs: int, deadline: Deadline) -> Case:
     inner, outer, snapped = [], [], []
     for index in range(inputs):
-        if index % LOOK_COMPARISONS == 0:
+        if index % COMPARISONS_PER_CLOCK_CHECK == 0:
             deadline.require()
         low, high = box.lower[index][0], box.upper[index][0]
         inner.append((fraction_up(low), fraction_down(high)))
@@ -197,7 +197,7 @@ def _inequalities(
     values: list[float] = []
     limits: list[tuple[float, float]] = []
     for place, comparison in enumerate(itertools.chain.from_iterable(clauses)):
-        if place % LOOK_COMPARISONS == 0:
+        if place % COMPARISONS_PER_CLOCK_CHECK == 0:
             deadline.require()
         scale = _scale(comparison.coefficients)
         limit = comparison.limit if scale == 1 else comparison.limit * scale
@@ -222,7 +222,7 @@ def _inequalities(
 
 
 def _scale(coefficients: tuple[tuple[int, Fraction], ...]) -> Fraction:
-    """Return a factor that makes the coefficients of a row exact in float64, if there is one."""
+    """Return a factor that makes the coefficients of a row exact in float64, if one exists."""
     numbers = [number for _, number in coefficients]
     if len(numbers) == 1 and abs(numbers[0]) != 1:
         return abs(1 / numbers[0])

@@ -1,4 +1,4 @@
-"""A property as claims: each number rounded outward for proofs and inward for witnesses."""
+"""Claims of a property, with numbers rounded outward for proofs and inward for witnesses."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from relu_attack.verification import Claim
 
 
 def claims_of(unsafe: Property) -> tuple[Claim, ...]:
-    """Return what must hold for the property not to be violated: one claim for each case and clause.
+    """Return the claims that imply the property: one for each case and clause.
 
-    Without claims nothing violates it.
+    A property without claims holds.
     """
     found: list[Claim] = []
     clauses: dict[int, tuple[Clause, Clause]] = {}
@@ -37,12 +37,12 @@ def _set_for_proofs(case: Case) -> Domain:
     try:
         return Polytope(case.input_rows.matrix, case.input_rows.upper, lower=lower, upper=upper)
     except DomainError:
-        # Such as rows that leave no input, for which there is no proof in hand: the box around them is proven instead.
+        # For example rows without a solution, of which there is no proof: the claim is proved over the box instead.
         return Box(lower, upper)
 
 
 def _clause(rows: Polyhedron, limits: Tensor) -> Clause:
     matrix = rows.matrix
-    if not rows.rows:  # no rows hold always: as 0 <= 0 does
+    if not rows.rows:  # an empty conjunction is true, as is 0 <= 0
         matrix, limits = matrix.new_zeros(1, matrix.shape[1]), limits.new_zeros(1)
     return Clause(matrix, limits, torch.zeros(len(limits), dtype=torch.bool))

@@ -1,4 +1,4 @@
-"""What stands between two parentheses, and what it may mean."""
+"""S-expressions and their values."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class Term(NamedTuple):
 
 
 Value: TypeAlias = "Term | Formula | str | None"
-"""A command's arguments stay text, and a command means nothing to the one around it."""
+"""Value of an expression; arguments of a command are text, and a command has no value."""
 
 
 @dataclass(eq=False, slots=True)
 class Expression:
-    """An operator and its arguments while they are read.
+    """An operator and its arguments during parsing.
 
     Attributes
     ----------
     position
-        Where in the text its parenthesis stands.
+        Position of its parenthesis in the text.
     operator
-        The first word, as soon as it is read.
+        The first word; None before it is read.
     arguments
-        What the others mean.
+        Values of the other words and expressions.
     """
 
     position: int

@@ -34,7 +34,7 @@ class Comparison:
     limit
         The right-hand side.
     position
-        Where in the text it stands.
+        Position in the text.
     """
 
     side: str
@@ -52,11 +52,11 @@ class Junction:
     conjunction
         Whether all parts must hold, or one of them.
     parts
-        What is joined.
+        The operands.
     sides
-        The sides of the variables in it, of ``X`` and ``Y``.
+        The sides of its variables, of ``X`` and ``Y``.
     disjuncts, comparisons
-        How many conjunctions its normal form has, and how many comparisons all of them together.
+        Number of conjunctions of its normal form, and of comparisons in all of them.
     """
 
     conjunction: bool
@@ -69,10 +69,10 @@ class Junction:
 Formula: TypeAlias = Comparison | Junction
 Conjunction: TypeAlias = tuple[Comparison, ...]
 
-LOOK_FORMULAS = 4096
-"""Formulas between two looks at the clock: some milliseconds."""
+FORMULAS_PER_CLOCK_CHECK = 4096
+"""Formulas between two checks of the deadline: some milliseconds."""
 MANY = 10**18
-"""Counts stop here."""
+"""Cap of counts."""
 
 
 def join(parts: Sequence[Formula], *, conjunction: bool) -> Formula:
@@ -96,7 +96,7 @@ def sides_of(formula: Formula) -> frozenset[str]:
 
 
 def parts_of(formula: Formula, *, conjunction: bool) -> list[Formula]:
-    """Return the formulas that are joined, through junctions of the same kind in one another to any depth."""
+    """Return the operands of a junction, nested junctions of the same kind flattened."""
     found: list[Formula] = []
     waiting = [formula]
     while waiting:
@@ -109,15 +109,15 @@ def parts_of(formula: Formula, *, conjunction: bool) -> list[Formula]:
 
 
 def normal_form(formula: Formula, deadline: Deadline = NEVER) -> list[Conjunction]:
-    """Return the conjunctions of which one must hold, in the order of the text.
+    """Return the disjunctive normal form: a list of conjunctions in the order of the text.
 
-    No recursion: formulas may be nested to any depth.
+    The implementation is iterative, so formulas may be nested to any depth.
     """
     waiting: list[tuple[Formula, int | None]] = [(formula, None)]
     done: list[list[Conjunction]] = []
     steps = 0
     while waiting:
-        if steps % LOOK_FORMULAS == 0:
+        if steps % FORMULAS_PER_CLOCK_CHECK == 0:
             deadline.require()
         steps += 1
         part, count = waiting.pop()
@@ -134,12 +134,12 @@ def normal_form(formula: Formula, deadline: Deadline = NEVER) -> list[Conjunctio
 
 
 def _conjoin(parts: list[list[Conjunction]]) -> list[Conjunction]:
-    """Return one conjunction for each way to choose one of each part."""
+    """Return the conjunctions of all choices of one disjunct from each part."""
     sure = [comparison for part in parts if len(part) == 1 for comparison in part[0]]
     choices = itertools.product(*(part for part in parts if len(part) != 1))
     return [(*sure, *itertools.chain.from_iterable(choice)) for choice in choices]
 
 
 def size_of(formula: Formula) -> tuple[int, int]:
-    """Return how many conjunctions the normal form has, and how many comparisons all of them together."""
+    """Return the number of conjunctions of the normal form, and of comparisons in all of them."""
     return (formula.disjuncts, formula.comparisons) if isinstance(formula, Junction) else (1, 1)

@@ -1,4 +1,4 @@
-"""What each operator of VNN-LIB means; one table."""
+"""Semantics of the operators of VNN-LIB, in one table."""
 
 from __future__ import annotations
 
@@ -100,10 +100,10 @@ def _terms(parser: Parser, expression: Expression, *, count: int | None = None) 
 
 
 def _sum(terms: list[Term]) -> Term:
-    # The longest one grows: a sum within a sum within a sum would else be copied as often as it is nested.
+    # The longest term is extended in place: nested sums would otherwise be copied at each level.
     longest = max(range(len(terms)), key=lambda place: len(terms[place].coefficients))
     coefficients = terms[longest].coefficients
-    if len(coefficients) == 1:  # perhaps those of a variable, which stand for it everywhere
+    if len(coefficients) == 1:  # may be the shared term of a variable
         coefficients = dict(coefficients)
     for place, term in enumerate(terms):
         if place != longest:
@@ -120,7 +120,7 @@ def _scale(term: Term, number: Fraction) -> Term:
 
 def _compare(parser: Parser, expression: Expression, low: Term, high: Term) -> Formula:
     """Return ``low <= high`` with the variables on the left and the number on the right."""
-    # Most comparisons have a bare variable or number on each side, for which nothing is to be computed.
+    # Most comparisons have a single variable or number on each side and need no arithmetic.
     coefficients = dict(low.coefficients)
     for variable, coefficient in high.coefficients.items():
         before = coefficients.get(variable)

@@ -1,4 +1,4 @@
-"""The text of a property: declarations and asserted formulas, in one pass and without recursion."""
+"""Parser of properties: declarations and asserted formulas in one pass, without recursion."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from relu_attack.io.vnnlib._formulas import Comparison, Formula, Variable
 from relu_attack.io.vnnlib._operators import COMMANDS, HINTS, NAME, OPERATORS, declare
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE]([+-]?[0-9]{1,4}))?")
-# Bounds on one variable and declarations are read as a whole: files of a million lines hold little else.
+# Bounds on one variable and declarations have a fast path: files of a million lines consist of them.
 TOKEN = re.compile(
     r"\(\s*(?:(assert)\s*\(\s*)?([<>]=)\s+([XY]_[0-9]+)\s+([+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,2})?)\s*\)"
     r"(?(1)\s*\))"
     r"|\(\s*declare-const\s+([XY]_[0-9]+)\s+Real\s*\)"
     r"|[()]|;[^\n]*|[^\s();]+"
 )
-LOOK_TOKENS = 4096
-"""Tokens between two looks at the clock: some milliseconds."""
+TOKENS_PER_CLOCK_CHECK = 4096
+"""Tokens between two checks of the deadline: some milliseconds."""
 _SIGNS = {"<=": Fraction(1), ">=": Fraction(-1)}
 
 
 @dataclass(eq=False)
 class Parser:
-    """Reads the text of one file.
+    """Parser of the text of one file.
 
     Attributes
     ----------
     path, text
         The file and its content.
     declared
-        Where in the text each variable is declared.
+        Position of each variable's declaration in the text.
     asserted
-        The asserted formulas, all of which hold.
+        The asserted formulas, whose conjunction is the property.
     terms
-        What each name and each number means.
+        Term of each name and number.
     tokens
-        How many are read.
+        Number of tokens read.
     """
 
     path: Path
@@ -55,25 +55,25 @@ class Parser:
     tokens: int = 0
 
     def wrong(self, position: int, reason: str) -> FileFormatError:
-        """Return the error at a place of the text, for a caller to raise."""
+        """Return the error at a position of the text, for a caller to raise."""
         line = self.text.count("\n", 0, position) + 1
         return FileFormatError(f"{self.path}, line {line}: {reason}")
 
     def parse(self, deadline: Deadline = NEVER) -> None:
-        """Read the whole text.
+        """Parse the text.
 
         Raises
         ------
         FileFormatError
-            With the line of what is not VNN-LIB 1.0.
+            For text that is not VNN-LIB 1.0; names the line.
         OutOfTimeError
-            When the deadline passes.
+            If the deadline passes.
         """
         opened: list[Expression] = []
         position = 0
         while (match := TOKEN.search(self.text, position)) is not None:
             position = match.end()
-            self._look(deadline)
+            self._check_deadline(deadline)
             token = match[0]
             if match.lastindex:
                 if match[5] and not opened:
@@ -83,7 +83,7 @@ class Parser:
                 if bound is not None:
                     (opened[-1].arguments if opened else self.asserted).append(bound)
                     continue
-                # Word by word, which says what is wrong.
+                # The slow path reports errors.
                 token, position = "(", match.start() + 1
             if token == "(":
                 opened.append(Expression(match.start()))
@@ -103,14 +103,14 @@ class Parser:
         if opened:
             raise self.wrong(opened[0].position, "this parenthesis is never closed")
 
-    def _look(self, deadline: Deadline) -> None:
-        """Raise `OutOfTimeError` when the deadline has passed, by a look at the clock from time to time."""
+    def _check_deadline(self, deadline: Deadline) -> None:
+        """Raise `OutOfTimeError` if the deadline has passed, checked from time to time."""
         self.tokens += 1
-        if self.tokens % LOOK_TOKENS == 0:
+        if self.tokens % TOKENS_PER_CLOCK_CHECK == 0:
             deadline.require()
 
     def _bound(self, match: re.Match[str], *, outermost: bool) -> Comparison | None:
-        """Return a bound on one variable, or None where it is not one as it stands."""
+        """Return a bound on one variable, or None for any other expression."""
         asserted, operator, name, number, _ = match.groups()
         variable = self.terms.get(name)
         if outermost != bool(asserted) or variable is None or len(number) > DIGITS or math.isinf(float(number)):
@@ -120,14 +120,14 @@ class Parser:
         return Comparison(named.side, ((named.number, sign),), limit if operator == "<=" else -limit, match.start())
 
     def _operator(self, token: str, position: int) -> str:
-        """Return the operator that a word names."""
+        """Return the operator of a word."""
         if token not in OPERATORS:
             known = ", ".join(OPERATORS)
             raise self.wrong(position, f"unknown operator {_shown(token)}{HINTS.get(token, '')}; known: {known}")
         return token
 
     def _term(self, token: str, position: int) -> Term:
-        """Return what a name or a number means."""
+        """Return the term of a name or number."""
         term = self.terms.get(token)
         if term is not None:
             return term
@@ -141,7 +141,7 @@ class Parser:
         return self.terms[token]
 
     def _close(self, expression: Expression, *, outermost: bool) -> Value:
-        """Return what an expression means."""
+        """Return the value of an expression."""
         operator, position = expression.operator, expression.position
         if operator is None:
             raise self.wrong(position, "an operator must follow this parenthesis")

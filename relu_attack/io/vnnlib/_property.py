@@ -1,4 +1,4 @@
-"""What a property says: cases of inputs, and what the outputs must not do there."""
+"""Properties: sets of inputs with clauses on the outputs that violate them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from relu_attack.output_constraints import OutputConstraints
 
 @dataclass(frozen=True, eq=False)
 class Polyhedron:
-    """Rows ``A v <= b`` that hold all together; without rows they hold always.
+    """Polyhedron ``A v <= b``; without rows it is the whole space.
 
-    The coefficients are exact. The limits are decimals, which few float64 are, so there are two of each.
+    Coefficients are exact. Limits are decimals, most of which are not float64 numbers, so there are two of each.
 
     Attributes
     ----------
     matrix
         A, float64, shape (rows, variables).
     upper
-        b rounded up: what satisfies the decimal rows satisfies these. For proofs.
+        b rounded up, for proofs: values that satisfy the decimal rows satisfy these.
     inner_upper
-        b rounded down: what satisfies these satisfies the decimal rows. For witnesses.
+        b rounded down, for witnesses: values that satisfy these satisfy the decimal rows.
     """
 
     matrix: Tensor
@@ -36,11 +36,11 @@ class Polyhedron:
         return self.matrix.shape[0]
 
     def constraints(self) -> OutputConstraints:
-        """Return the rows with the limits for proofs; there must be one at least."""
+        """Return the rows with the limits for proofs; there must be at least one."""
         return OutputConstraints(self.matrix, self.upper)
 
     def hold(self, values: Tensor) -> bool:
-        """Say whether float64 `values`, shape (variables,), satisfy the rows with the limits for witnesses, exactly.
+        """Return whether float64 `values`, shape (variables,), satisfy the rows with the limits for witnesses, exactly.
 
         True is a proof that they satisfy the decimal rows. Sums are computed in rational numbers.
         """
@@ -54,7 +54,7 @@ class Polyhedron:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A set of inputs, and the clauses that violate the property there.
+    """A set of inputs, with the clauses on the outputs that violate the property there.
 
     Attributes
     ----------
@@ -64,12 +64,12 @@ class Case:
     outer_lower, outer_upper
         The range rounded outward: it contains the decimal one. For proofs.
     snapped
-        Inputs whose decimal range holds no float64, such as 0.1 to 0.1: `lower` and `upper` are the one nearest to it.
+        Inputs whose decimal range contains no float64, such as 0.1 to 0.1; `lower` and `upper` are the nearest one.
     input_rows
-        Comparisons of inputs with each other; None if there are none.
+        Comparisons between inputs; None without any.
     clauses
         An input of the set violates the property if all rows of one clause hold for its outputs. A clause without rows
-        holds always: every input of the set violates.
+        always holds, so that every input of the set violates the property.
     """
 
     lower: Tensor
@@ -81,7 +81,7 @@ class Case:
     clauses: tuple[Polyhedron, ...]
 
     def contains(self, x: Tensor) -> bool:
-        """Say whether a float64 input, shape (inputs,), lies in the set at zero tolerance."""
+        """Return whether a float64 input, shape (inputs,), lies in the set at zero tolerance."""
         inside = bool(((x >= self.lower) & (x <= self.upper)).all())
         return inside and (self.input_rows is None or self.input_rows.hold(x))
 
@@ -95,7 +95,7 @@ class Property:
     inputs, outputs
         Number of each, as declared.
     cases
-        In the order of the file. Without cases nothing violates the property.
+        In the order of the file. A property without cases holds.
     """
 
     inputs: int
@@ -103,9 +103,9 @@ class Property:
     cases: tuple[Case, ...]
 
     def violated_by(self, x: Tensor, y: Tensor) -> bool:
-        """Say whether the input x, shape (inputs,), with the outputs y, shape (outputs,), violates the property.
+        """Return whether the input x, shape (inputs,), with the outputs y, shape (outputs,), violates the property.
 
-        Both are taken as exact numbers. True is a proof that they satisfy the formulas of the file, to the rounding
+        Both are exact numbers. True is a proof that they satisfy the formulas of the file, to the rounding
         of inputs that are `Case.snapped`; False may be wrong where they lie within the rounding of a decimal limit.
         """
         return any(case.contains(x) and any(clause.hold(y) for clause in case.clauses) for case in self.cases)

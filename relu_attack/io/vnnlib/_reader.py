@@ -23,31 +23,31 @@ LIMIT = 100_000
 def read_vnnlib(path: str | os.PathLike[str], *, limit: int = LIMIT, deadline: Deadline = NEVER) -> Property:
     """Read a property in VNN-LIB 1.0.
 
-    What a file asserts is satisfied by a *violation* of the property. Conjunctions and disjunctions, nested to any
-    depth, are brought into cases: sets of inputs with clauses on the outputs. Terms may be sums, differences and
-    products with numbers. A case whose ranges leave no input is left out; when all are, that is an error.
+    The assertions of a file describe a *violation* of the property. Conjunctions and disjunctions, nested to any depth,
+    are converted to cases: sets of inputs with clauses on the outputs. Terms may be sums, differences and products with
+    numbers. Cases without inputs are left out; a property with only such cases is an error.
 
     Parameters
     ----------
     path
         A name in ``.vnnlib`` or ``.vnnlib.gz``.
     limit
-        How many disjuncts the normal form may have.
+        Largest number of disjuncts of the normal form.
     deadline
-        When to give up, with an `OutOfTimeError` of the package's own.
+        Time limit, beyond which an `OutOfTimeError` is raised.
 
     Returns
     -------
     Property
-        The cases, with every number of the file rounded to both sides.
+        The cases, with every number of the file rounded in both directions.
 
     Raises
     ------
     FileFormatError
-        For a file that cannot be read, or that is not VNN-LIB 1.0, with the line: an unbalanced parenthesis, a strict
-        or mixed comparison, a variable that is not declared, an input without a bound, too many disjuncts.
+        For a file that cannot be read or is not VNN-LIB 1.0, such as an unbalanced parenthesis, a strict or mixed
+        comparison, an undeclared variable, an input without a bound, too many disjuncts; names the line.
     """
-    # Comments may be in any encoding; elsewhere a character that is replaced is refused with its line.
+    # Comments may have any encoding; a replaced character elsewhere is rejected with its line.
     text = read_bytes(path, suffix=".vnnlib", most=PROPERTY_BYTES).decode("utf-8-sig", errors="replace")
     return _property(Parser(as_path(path), text), limit, deadline)
 
@@ -72,7 +72,7 @@ def parse_vnnlib(text: str, *, limit: int = LIMIT) -> Property:
 
 
 def _property(parser: Parser, limit: int, deadline: Deadline) -> Property:
-    # A million small objects are made and none of them is garbage: to look for it takes half of the time.
+    # A million small objects are created and none is garbage; collection would take half of the time.
     with without_collection():
         return _read(parser, limit, deadline)
 

@@ -27,7 +27,7 @@ def format_witness(x: Tensor, y: Tensor) -> str:
     Parameters
     ----------
     x, y
-        An input and what the network answers, each of shape (entries,) or with more dimensions in row-major order.
+        An input and the outputs of the network, each of shape (entries,) or with more dimensions in row-major order.
 
     Raises
     ------
@@ -55,12 +55,12 @@ def format_witness(x: Tensor, y: Tensor) -> str:
 
 
 def write_witness(target: str | os.PathLike[str] | TextIO, x: Tensor, y: Tensor) -> None:
-    """Write an input and its outputs in the standard format, to a file or to what is open for writing.
+    """Write an input and its outputs in the standard format to a path or an open file.
 
     Raises
     ------
     FileFormatError
-        When the file cannot be written.
+        If the file cannot be written.
     OptionError
         For a number that is not finite.
     """
@@ -77,21 +77,21 @@ def read_witness(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     path
-        Any file, compressed where its name ends in ``.gz``. The word ``sat`` may stand first, as in files of results.
+        Any file, compressed if its name ends in ``.gz``. The word ``sat`` may come first, as in files of results.
 
     Returns
     -------
     x, y
-        Float64, of shapes (inputs,) and (outputs,); y is empty where the file has no outputs.
+        Float64, of shapes (inputs,) and (outputs,); y is empty for a file without outputs.
 
     Raises
     ------
     FileFormatError
-        For anything else than numbered inputs and outputs; it names the file.
+        For any other content than numbered inputs and outputs; names the file.
     """
     text = decode(read_bytes(path, suffix="", most=PROPERTY_BYTES), path).strip()
     if WHOLE.fullmatch(text) is None:
-        raise FileFormatError(f"{path} is no witness: it must read ((X_0 number) ... (Y_0 number))")
+        raise FileFormatError(f"{path} is not a witness: it must read ((X_0 number) ... (Y_0 number))")
     values: dict[str, dict[int, float]] = {"X": {}, "Y": {}}
     for side, index, number in re.findall(PAIR, text):
         try:
