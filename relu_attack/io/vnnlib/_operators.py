@@ -5,19 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from relu_attack._limits import RATIONAL_BITS
+from relu_attack.errors import FileFormatError
 from relu_attack.io.vnnlib._expression import Expression, Term, Value
 from relu_attack.io.vnnlib._formulas import Comparison, Formula, Junction, Variable, join
-
-if TYPE_CHECKING:
-    from relu_attack.io.vnnlib._parser import Parser
 
 NAME = re.compile(r"([XY])_(0|[1-9][0-9]{0,8})")
 
 
-def declare(parser: Parser, expression: Expression) -> None:
+class Statements(Protocol):
+    """What operators see of the parser of a file: what was declared and asserted so far.
+
+    Attributes
+    ----------
+    declared
+        Where in the text each variable is declared.
+    asserted
+        The asserted formulas.
+    terms
+        The term of each name and each number.
+    """
+
+    declared: dict[Variable, int]
+    asserted: list[Formula]
+    terms: dict[str, Term]
+
+    def wrong(self, position: int, reason: str) -> FileFormatError:
+        """Return the error at a place of the text."""
+
+
+def declare(parser: Statements, expression: Expression) -> None:
     """Read ``(declare-const X_0 Real)``."""
     name = NAME.fullmatch(str(expression.arguments[0])) if len(expression.arguments) == 2 else None
     if name is None or expression.arguments[1] != "Real":
@@ -31,45 +50,45 @@ def declare(parser: Parser, expression: Expression) -> None:
     parser.terms[str(variable)] = Term({variable: Fraction(1)}, Fraction(0))
 
 
-def assert_(parser: Parser, expression: Expression) -> None:
+def assert_(parser: Statements, expression: Expression) -> None:
     """Read ``(assert formula)``."""
     parser.asserted.extend(_formulas(parser, expression, count=1))
 
 
-def conjoin(parser: Parser, expression: Expression) -> Formula:
+def conjoin(parser: Statements, expression: Expression) -> Formula:
     """Read ``(and formula ...)``."""
     return join(_formulas(parser, expression), conjunction=True)
 
 
-def disjoin(parser: Parser, expression: Expression) -> Formula:
+def disjoin(parser: Statements, expression: Expression) -> Formula:
     """Read ``(or formula ...)``."""
     return join(_formulas(parser, expression), conjunction=False)
 
 
-def at_most(parser: Parser, expression: Expression) -> Formula:
+def at_most(parser: Statements, expression: Expression) -> Formula:
     """Read ``(<= term term)``."""
     left, right = _terms(parser, expression, count=2)
     return _compare(parser, expression, left, right)
 
 
-def at_least(parser: Parser, expression: Expression) -> Formula:
+def at_least(parser: Statements, expression: Expression) -> Formula:
     """Read ``(>= term term)``."""
     left, right = _terms(parser, expression, count=2)
     return _compare(parser, expression, right, left)
 
 
-def add(parser: Parser, expression: Expression) -> Term:
+def add(parser: Statements, expression: Expression) -> Term:
     """Read ``(+ term ...)``."""
     return _sum(_terms(parser, expression))
 
 
-def subtract(parser: Parser, expression: Expression) -> Term:
+def subtract(parser: Statements, expression: Expression) -> Term:
     """Read ``(- term)`` or ``(- term term ...)``."""
     first, *others = _terms(parser, expression)
     return _sum([first, *(_scale(term, Fraction(-1)) for term in others)]) if others else _scale(first, Fraction(-1))
 
 
-def multiply(parser: Parser, expression: Expression) -> Term:
+def multiply(parser: Statements, expression: Expression) -> Term:
     """Read ``(* number term)``: all factors but one are numbers."""
     result = Term({}, Fraction(1))
     for term in _terms(parser, expression):
@@ -83,7 +102,7 @@ def multiply(parser: Parser, expression: Expression) -> Term:
     return result
 
 
-def _formulas(parser: Parser, expression: Expression, *, count: int | None = None) -> list[Formula]:
+def _formulas(parser: Statements, expression: Expression, *, count: int | None = None) -> list[Formula]:
     found = [argument for argument in expression.arguments if isinstance(argument, Comparison | Junction)]
     if len(found) != len(expression.arguments) or (count is not None and len(found) != count):
         wanted = "comparisons, and, or" if count is None else "one comparison, and, or or"
@@ -91,7 +110,7 @@ def _formulas(parser: Parser, expression: Expression, *, count: int | None = Non
     return found
 
 
-def _terms(parser: Parser, expression: Expression, *, count: int | None = None) -> list[Term]:
+def _terms(parser: Statements, expression: Expression, *, count: int | None = None) -> list[Term]:
     found = [argument for argument in expression.arguments if isinstance(argument, Term)]
     if len(found) != len(expression.arguments) or not found or (count is not None and len(found) != count):
         wanted = "" if count is None else f"{count} "
@@ -118,7 +137,7 @@ def _scale(term: Term, number: Fraction) -> Term:
     )
 
 
-def _compare(parser: Parser, expression: Expression, low: Term, high: Term) -> Formula:
+def _compare(parser: Statements, expression: Expression, low: Term, high: Term) -> Formula:
     """Return ``low <= high`` with the variables on the left and the number on the right."""
     # Most comparisons have a single variable or number on each side and need no arithmetic.
     coefficients = dict(low.coefficients)
@@ -136,7 +155,7 @@ def _compare(parser: Parser, expression: Expression, low: Term, high: Term) -> F
 
 
 COMMANDS = ("declare-const", "assert")
-OPERATORS: dict[str, Callable[[Parser, Expression], Value]] = {
+OPERATORS: dict[str, Callable[[Statements, Expression], Value]] = {
     "declare-const": declare,
     "assert": assert_,
     "and": conjoin,
