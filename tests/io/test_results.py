@@ -21,9 +21,9 @@ from relu_attack import (
     Result,
     Status,
     Trace,
-    bounds,
     maximize,
     minimize,
+    output_bounds,
 )
 from relu_attack.io._results import load_result, save_result
 from tests.problems import random_network
@@ -109,7 +109,7 @@ def test_a_true_result_survives(search: object, objective: Output, tmp_path: Pat
 def test_a_result_without_a_feasible_point_survives(method: str, status: Status, tmp_path: Path) -> None:
     box = Box(0.0, 1.0, shape=(3,))
     # Each row holds somewhere, so that intervals refute neither; both hold nowhere.
-    middle = float(sum(side[0] for side in bounds(MODEL, box))) / 2
+    middle = float(sum(side[0] for side in output_bounds(MODEL, box))) / 2
     never = OutputConstraints([[1.0, 0.0], [-1.0, 0.0]], [middle, -middle - 0.01])
     result = maximize(MODEL, box, output_constraints=never, method=method, iterations=15)
     assert result.status is status
