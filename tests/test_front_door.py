@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import relu_attack as ra
+from relu_attack._deadline import Deadline
 from relu_attack.solvers import METHODS, SearchArguments
 
 SEARCHES = (ra.maximize, ra.minimize, ra.ReLUOptimizer.maximize, ra.ReLUOptimizer.minimize)
@@ -144,3 +145,36 @@ def test_label_is_the_old_name_of_labels() -> None:
 def test_an_argument_by_both_of_its_names_is_refused() -> None:
     with pytest.raises(ra.ArgumentError, match="worst_case was given 'iterations' twice"):
         ra.worst_case(model(), X, LABEL, 0.1, steps=3, iterations=3)  # type: ignore[call-arg]
+
+
+class Watched(ra.Box):
+    """A set that notes how much time is left to each part of a call that asks for it."""
+
+    def __init__(self) -> None:
+        super().__init__(-1.0, 1.0, shape=(2,))
+        self.left: list[float] = []
+
+    def within(self, deadline: Deadline) -> Watched:
+        self.left.append(deadline.left)
+        return self
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda domain: ra.maximize(model(), domain, method="ppga_lr", iterations=1, time_limit=4.0),
+        lambda domain: ra.minimize(model(), domain, method="ppga_lr", iterations=1, time_limit=4.0),
+        lambda domain: ra.check_bounds(model(), domain, -100.0, 100.0, time_limit=4.0),
+        lambda domain: ra.verify(model(), domain, CLAIM, time_limit=4.0),
+    ],
+)
+def test_a_model_is_compared_with_its_chain_in_a_quarter_of_the_time(call: Callable[[ra.Box], object]) -> None:
+    domain = Watched()
+    call(domain)
+    assert min(domain.left) <= 1.0
+
+
+def test_without_a_time_limit_the_comparison_is_a_matter_of_seconds() -> None:
+    domain = Watched()
+    ra.ReLUOptimizer(model(), domain)
+    assert domain.left[0] <= 2.0

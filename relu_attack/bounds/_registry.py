@@ -117,7 +117,7 @@ def register_bound(name: str, bound: BoundFunction) -> None:
 
     Examples
     --------
-    >>> import relu_attack as ra
+    >>> import torch, relu_attack as ra
     >>> from relu_attack.bounds import bound_rows
     >>> def box_only(network, domain, objective, *, deadline):
     ...     return bound_rows(network, domain.bounding_box(), objective, "crown", deadline=deadline)

@@ -19,8 +19,9 @@ from relu_attack.config._domains import BallSection, DomainSection, PolytopeSect
 from relu_attack.config._numbers import Numbers
 from relu_attack.config._outputs import OutputConstraint, join
 from relu_attack.config._question import (
+    AnyModelSection,
+    AnyObjectiveSection,
     ImagesReport,
-    ModelSection,
     ObjectiveSection,
     OutputSection,
     RecipeReport,
@@ -82,11 +83,11 @@ class Configuration(Section):
         What to write and to print.
     """
 
-    model: ModelSection
+    model: AnyModelSection
     inputs: Names | None = None
     outputs: Names | None = None
     domain: DomainSection
-    objective: ObjectiveSection = Field(default_factory=ObjectiveSection)
+    objective: AnyObjectiveSection = Field(default_factory=ObjectiveSection)
     output_constraints: tuple[OutputConstraint, ...] = ()
     sense: Literal["maximize", "minimize"] | None = None
     method: str | None = None

@@ -11,6 +11,7 @@ import torch
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
     ValidationError,
@@ -24,6 +25,7 @@ from relu_attack._names import suggest
 from relu_attack.config._base import Real, Section, Whole, context_of, problem, read_index, shown
 from relu_attack.config._constraints import Constraint
 from relu_attack.config._numbers import Array, Numbers
+from relu_attack.config._own_classes import ClassName, is_class_name, make
 from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
 from relu_attack.errors import DomainError
 
@@ -245,6 +247,18 @@ def _shape_of_names(names: Names) -> tuple[int, ...] | None:
     return None if names is None else (len(names),)
 
 
+class OwnDomainSection(Section):
+    """A set of a class of the user, a subclass of `Domain`; the other keys are the arguments of its constructor."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: ClassName
+
+    def build(self, names: Names) -> Domain:
+        """Return the set; its code is run here."""
+        return make(self.kind, self.model_extra or {}, Domain)  # type: ignore[type-abstract]
+
+
 _SECTIONS: dict[str, type[BoxSection | BallSection | PolytopeSection]] = {
     "box": BoxSection,
     **dict.fromkeys(_BALLS, BallSection),
@@ -256,9 +270,13 @@ def _choose(value: Any, info: ValidationInfo) -> Any:
     # Chosen here, so that the errors are those of one kind.
     if not isinstance(value, dict) or "kind" not in value:
         raise ValueError(f"must be a mapping with a key kind: {', '.join(_SECTIONS)}")
+    if is_class_name(value["kind"]):
+        return OwnDomainSection.model_validate(value, context=info.context)
     if not isinstance(value["kind"], str) or value["kind"] not in _SECTIONS:
         raise ValueError(f"has the kind {shown(value['kind'])}; {suggest(value['kind'], _SECTIONS)}")
     return _SECTIONS[value["kind"]].model_validate(value, context=info.context)
 
 
-DomainSection: TypeAlias = Annotated[BoxSection | BallSection | PolytopeSection, BeforeValidator(_choose)]
+DomainSection: TypeAlias = Annotated[
+    BoxSection | BallSection | PolytopeSection | OwnDomainSection, BeforeValidator(_choose)
+]

@@ -6,13 +6,14 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, ValidationInfo, model_validator
 from torch import nn
 from typing_extensions import Self
 
 from relu_attack._names import suggest
 from relu_attack.config._base import InputFile, OutputFile, Section, context_of, read_index, shown
 from relu_attack.config._numbers import Numbers
+from relu_attack.config._own_classes import ClassName, make
 from relu_attack.errors import FileFormatError
 from relu_attack.io import load_factory, load_model, read_rows
 from relu_attack.objectives import Linear, Margin, Objective, Output
@@ -56,15 +57,34 @@ class ModelSection(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
+        self._check_source()
+        return self
+
+    def _check_source(self) -> None:
         if (self.file is None) == (self.factory is None):
             raise ValueError("needs either file: a file of weights, or factory: module:function")
-        return self
 
     def build(self) -> nn.Module:
         """Return the model; raise `FileFormatError` when it cannot be loaded."""
         if self.file is None:
             return load_factory(str(self.factory))
         return load_model(self.file, architecture=self.architecture)
+
+
+class OwnModelSection(ModelSection):
+    """A model of a class of the user, an ``nn.Module``; the other keys are the arguments of its constructor."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: ClassName
+
+    def _check_source(self) -> None:
+        if self.file is not None or self.factory is not None:
+            raise ValueError("has a kind beside file or factory; give one of them")
+
+    def build(self) -> nn.Module:
+        """Return the model; its code is run here."""
+        return make(self.kind, self.model_extra or {}, nn.Module)
 
 
 class MarginSection(Section):
@@ -96,6 +116,38 @@ class ObjectiveSection(Section):
         if self.linear is not None:
             return Linear(self.linear)
         return None if self.output is None else Output(self.output)
+
+
+class OwnObjectiveSection(ObjectiveSection):
+    """An objective of a class of the user; the keys beside name and unit are the arguments of its constructor."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: ClassName
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if any(entry is not None for entry in (self.output, self.linear, self.margin)):
+            raise ValueError("has a kind beside output, linear or margin; give one of them")
+        return self
+
+    def build(self) -> Objective:
+        """Return the objective; its code is run here."""
+        return make(self.kind, self.model_extra or {}, Objective)  # type: ignore[type-abstract]
+
+
+def _or_own(section: type[Section]) -> BeforeValidator:
+    """Return a validator that reads a mapping with a kind as a section of a user's class."""
+
+    def choose(value: Any, info: ValidationInfo) -> Any:
+        own = isinstance(value, dict) and "kind" in value
+        return section.model_validate(value, context=info.context) if own else value
+
+    return BeforeValidator(choose)
+
+
+AnyModelSection: TypeAlias = Annotated[ModelSection, _or_own(OwnModelSection)]
+AnyObjectiveSection: TypeAlias = Annotated[ObjectiveSection, _or_own(OwnObjectiveSection)]
 
 
 class OutputSection(Section):

@@ -15,6 +15,8 @@ _MAX_MULTIPLY_ADDS, _MIN_POINTS, _MAX_SETS = 2**26, 2, 4
 _OFFSET = 1e-3
 # Fraction of the time of a call for the points: those of a polytope are linear programs and projections.
 _TIME_FRACTION = 0.25
+# Seconds for the points in a call without a time limit: a polytope with hundreds of rows would take minutes.
+_MAX_SECONDS = 2.0
 
 
 def comparison_points(network: Network, domain: Domain, *, most: int = 16, deadline: Deadline = NEVER) -> Tensor:
@@ -31,14 +33,14 @@ def comparison_points(network: Network, domain: Domain, *, most: int = 16, deadl
     most
         Largest number of corners and random points; each adds two points at boundaries.
     deadline
-        End of the call. Sets are sampled for a quarter of the time until then, at least one.
+        End of the call. Sets are sampled for a quarter of the time until then and 2 seconds at most, at least one set.
 
     Returns
     -------
     Tensor
         Float64 on the CPU, shape (points, inputs); the first is the mean of the others.
     """
-    deadline = deadline.share(_TIME_FRACTION)
+    deadline = deadline.share(_TIME_FRACTION).within(_MAX_SECONDS)
     domain = domain.within(deadline)
     generator = torch.Generator().manual_seed(0)
     count = min(max(_MAX_MULTIPLY_ADDS // max(network.multiply_adds, 1), _MIN_POINTS), most)

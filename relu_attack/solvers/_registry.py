@@ -80,7 +80,7 @@ def register_method(
 
     Examples
     --------
-    >>> import relu_attack as ra
+    >>> import torch, relu_attack as ra
     >>> from dataclasses import dataclass
     >>> from relu_attack.solvers import Incumbents
     >>> @dataclass(frozen=True, kw_only=True)
