@@ -26,7 +26,7 @@ from relu_attack.config._base import Real, Section, Whole, context_of, problem, 
 from relu_attack.config._constraints import Constraint
 from relu_attack.config._numbers import Array, Numbers
 from relu_attack.config._own_classes import ClassName, is_class_name, make
-from relu_attack.domains import Box, Domain, L1Ball, L2Ball, LInfBall, Polytope
+from relu_attack.domains import BALLS, Box, Domain, Polytope
 from relu_attack.errors import DomainError
 
 
@@ -39,7 +39,7 @@ def _not_too_large(shape: tuple[int, ...]) -> tuple[int, ...]:
 Shape: TypeAlias = Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], AfterValidator(_not_too_large)]
 Names: TypeAlias = tuple[str, ...] | None
 
-_BALLS: dict[str, type[LInfBall | L2Ball | L1Ball]] = {"linf_ball": LInfBall, "l2_ball": L2Ball, "l1_ball": L1Ball}
+_BALLS = {f"{norm}_ball": ball for norm, ball in BALLS.items()}
 
 
 def _complete(numbers: float | Array, info: ValidationInfo) -> float | Array:
@@ -205,7 +205,7 @@ class PolytopeSection(Section):
         return message
 
 
-def _check_divisor(domain: Polytope, constraint: Constraint, number: int) -> None:
+def _check_divisor(domain: Domain, constraint: Constraint, number: int) -> None:
     """Raise for a ratio whose divisor may be negative, since its rows would then be reversed."""
     if constraint.ratio is None:
         return

@@ -1,4 +1,4 @@
-"""How tensors of sets are shaped, and random numbers for them."""
+"""How tensors of sets are shaped, random numbers for them, and steps between bounds."""
 
 from __future__ import annotations
 
@@ -79,3 +79,11 @@ def flatten(tensor: Tensor, shape: tuple[int, ...], batch: int | None) -> Tensor
 def products(rows: Tensor, vector: Tensor) -> Tensor:
     """Return the products of rows (sets, rows, inputs) with a vector of each set, (inputs,) or (sets, 1, inputs)."""
     return (rows @ vector.reshape(-1, vector.shape[-1], 1))[..., 0]
+
+
+def steps_to_bounds(points: Tensor, direction: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Return how far `points` (..., inputs) can go along `direction` between the bounds, shape (...)."""
+    wall = torch.where(direction > 0, upper, lower)
+    step = torch.where(direction == 0, torch.inf, (wall - points) / direction).amin(-1)
+    inside = ((points >= lower) & (points <= upper)).all(-1)
+    return torch.where(inside, step, 0.0)

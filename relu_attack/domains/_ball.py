@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
-from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape
-from relu_attack.domains._box import Box, steps_to_bounds
+from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape, steps_to_bounds
+from relu_attack.domains._box import Box
 from relu_attack.domains._domain import Domain
 from relu_attack.domains._support import BoxSupport, box_support
 from relu_attack.errors import DomainError

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, common_dtype, first_index
 from relu_attack.domains import _integrality
-from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape, uniform
+from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape, steps_to_bounds, uniform
 from relu_attack.domains._domain import Domain
 from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._steepest import BoxMove, SteepestMove
@@ -270,14 +270,6 @@ def _read_ends(lower: ArrayLike, upper: ArrayLike, shape: tuple[int, ...] | None
             f"({low[empty][0].item():g} > {high[empty][0].item():g})"
         )
     return low, high
-
-
-def steps_to_bounds(points: Tensor, direction: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Return how far `points` (..., inputs) can go along `direction` between the bounds, shape (...)."""
-    wall = torch.where(direction > 0, upper, lower)
-    step = torch.where(direction == 0, torch.inf, (wall - points) / direction).amin(-1)
-    inside = ((points >= lower) & (points <= upper)).all(-1)
-    return torch.where(inside, step, 0.0)
 
 
 def representable_ends(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

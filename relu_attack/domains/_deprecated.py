@@ -53,7 +53,26 @@ class Inequalities:
         )  # fmt: skip
 
 
-def adapt(kind: type[Domain]) -> None:
+class OldNames:
+    """Methods of sets by their old names; a subclass that defines those gets the new ones."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        _adapt(cls)
+
+    def support(self: Any, direction: Tensor) -> Tensor:
+        """Return `maximizer`, which is the name of it now; this one goes in the next release."""
+        warn_renamed("support", "maximizer")
+        found: Tensor = self.maximizer(direction)
+        return found
+
+    def inequalities(self: Any) -> Inequalities:
+        """Return `linear_rows` in the form of earlier releases; this method goes in the next one."""
+        warn_renamed("inequalities()", "linear_rows()")
+        return Inequalities.of(self.require_linear_rows())
+
+
+def _adapt(kind: type) -> None:
     """Give a subclass that defines methods by their old names the new ones."""
     own: dict[str, Any] = dict(vars(kind))
     if "support" in own and "maximizer" not in own:

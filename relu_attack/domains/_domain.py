@@ -6,15 +6,16 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from relu_attack._checks import ArrayLike, check_is
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.domains import _deprecated, _integrality
-from relu_attack.domains._arrangement import normal
+from relu_attack.domains import _integrality
+from relu_attack.domains._arrangement import normal, steps_to_bounds, uniform
+from relu_attack.domains._deprecated import OldNames
 from relu_attack.domains._halfspaces import Halfspaces
 from relu_attack.domains._linear_constraints import LinearConstraints, sum_to_one
 from relu_attack.domains._row_bounds import RowsInBox
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from relu_attack.domains._box import Box
 
 
-class Domain(ABC):
+class Domain(OldNames, ABC):
     """A closed, bounded, convex, nonempty set of inputs, or a batch of such sets.
 
     Points are flat: ``(..., inputs)``. A batch of P sets broadcasts against points of shape
@@ -63,10 +64,6 @@ class Domain(ABC):
     integer: tuple[int, ...] = ()
     one_hot: tuple[tuple[int, ...], ...] = ()
     _deadline: Deadline = NEVER
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        _deprecated.adapt(cls)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self._facts())})"
@@ -190,9 +187,14 @@ class Domain(ABC):
         """
         raise DomainError(f"inputs of a {type(self).__name__} cannot be fixed; those of a Box or a Polytope can")
 
-    @abstractmethod
     def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return random points of the set, shape (count, inputs), or (P, count, inputs) for a batch of sets."""
+        """Return random points of the set, shape (count, inputs), or (P, count, inputs) for a batch of sets.
+
+        By default uniform points of the bounding box, projected.
+        """
+        box = self.bounding_box()
+        share = uniform(*(() if self.batch is None else (self.batch,)), count, self.inputs, generator=generator)
+        return self.project(torch.lerp(box.lower, box.upper, share.to(box.device, box.dtype)).to(self.dtype))
 
     @abstractmethod
     def maximizer(self, direction: Tensor) -> Tensor:
@@ -205,17 +207,20 @@ class Domain(ABC):
         """
         return self.maximizer(direction)
 
-    def support(self, direction: Tensor) -> Tensor:
-        """Return `maximizer`, which is the name of it now; this one goes in the next release."""
-        _deprecated.warn_renamed("support", "maximizer")
-        return self.maximizer(direction)
-
-    @abstractmethod
     def max_step(self, points: Tensor, direction: Tensor) -> Tensor:
         """Return the largest t >= 0 with ``points + t direction`` in the set, shape (...).
 
-        Infinite where the direction is zero; 0 where the point is outside or the first step leaves.
+        Infinite where the direction is zero; 0 where the point is outside or the first step leaves. By default found
+        by bisection with `contains`.
         """
+        box = self.bounding_box()
+        beyond = steps_to_bounds(points, direction, box.lower, box.upper)
+        inside, outside = torch.zeros_like(beyond), torch.where(torch.isfinite(beyond), beyond, 0.0)
+        for _ in range(torch.finfo(beyond.dtype).bits):
+            middle = inside + (outside - inside) / 2
+            holds = self.contains(points + middle.unsqueeze(-1) * direction)
+            inside, outside = torch.where(holds, middle, inside), torch.where(holds, outside, middle)
+        return torch.where((direction == 0).all(-1) & self.contains(points), torch.inf, inside)
 
     def ascend(self, points: Tensor, gradient: Tensor, length: float | Tensor) -> Tensor:
         """Return where a step of a walk ends: in the set, from its `points` (..., inputs) along a gradient.
@@ -242,13 +247,7 @@ class Domain(ABC):
         return None
 
     def require_linear_rows(self) -> LinearConstraints:
-        """Return `linear_rows`.
-
-        Raises
-        ------
-        DomainError
-            Where there are none.
-        """
+        """Return `linear_rows`; raise `DomainError` where there are none."""
         rows = self.linear_rows()
         if rows is None:
             kind = type(self).__name__
@@ -259,11 +258,6 @@ class Domain(ABC):
                 else f"a batch of {self.batch} sets ({kind}) has no one set of rows; take one at a time, single(i)"
             )
         return rows
-
-    def inequalities(self) -> _deprecated.Inequalities:
-        """Return `linear_rows` in the form of earlier releases; this method goes in the next one."""
-        _deprecated.warn_renamed("inequalities()", "linear_rows()")
-        return _deprecated.Inequalities.of(self.require_linear_rows())
 
     @property
     def groups(self) -> LinearConstraints:
@@ -300,7 +294,8 @@ class Domain(ABC):
     def excludes(self, lower: Tensor, upper: Tensor) -> Tensor:
         """Return which boxes surely hold no exact point of this single set, shape (boxes,).
 
-        By default those that `linear_rows` rule out, one by one; none where there are no rows.
+        By default those that one of the `linear_rows` rules out, or the halfspace at the projection of their middle:
+        its side is `upper_bound`, so that its direction need not be exact.
 
         Parameters
         ----------
@@ -308,9 +303,12 @@ class Domain(ABC):
             Ends of the boxes, each (boxes, inputs), in float64.
         """
         rows = self.linear_rows()
-        if rows is None or rows.auxiliary:
-            return torch.zeros(len(lower), dtype=torch.bool, device=lower.device)
-        return Halfspaces.of(self).to(lower.device).excludes(lower, upper)
+        if rows is not None and not rows.auxiliary:
+            return Halfspaces.of(self).to(lower.device).excludes(lower, upper)
+        middle = lower + (upper - lower) / 2
+        normals = middle - self.project(middle).to(middle)
+        least = -box_support(lower, upper)(-normals[:, None])[:, 0]
+        return least > self.upper_bound(normals)
 
     @abstractmethod
     def bounding_box(self) -> Box:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import Deadline
-from relu_attack.domains._box import steps_to_bounds
+from relu_attack.domains._arrangement import steps_to_bounds
 from relu_attack.domains.polytope._form import Array, PolytopeForm
 from relu_attack.domains.polytope._projection import Projector
 
