@@ -34,7 +34,6 @@ AVOIDED = {
 
 NOT_YET = {
     "relu_attack/bounds",
-    "relu_attack/domains",
     "relu_attack/encodings",
     "relu_attack/io",
     "relu_attack/robustness",

@@ -20,7 +20,7 @@ def read_shape(shape: Sequence[int], *, name: str) -> tuple[int, ...]:
 
 
 def resolve_shape(tensor: Tensor, shape: tuple[int, ...] | None, *, name: str) -> tuple[tuple[int, ...], int | None]:
-    """Tell one input's shape from the batch of sets.
+    """Separate the shape of one input from the number of sets of a batch.
 
     Without `shape`, the last dimension of a 1-D or 2-D tensor, and the last three of a 3-D or 4-D
     one, are one input; a dimension before them counts the sets.

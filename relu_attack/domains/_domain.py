@@ -328,7 +328,7 @@ class Domain(OldNames, ABC):
         """
 
     def steepest_move(self, walkers: int) -> SteepestMove:
-        """Return the steepest move of so many walkers for each set along their gradients, in the norm of the set.
+        """Return the steepest move of `walkers` for each set along their gradients, in the norm of the set.
 
         By default it is along the gradient itself, and then to the nearest point of the set.
         """

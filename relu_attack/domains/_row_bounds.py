@@ -18,7 +18,7 @@ from relu_attack.programs import PreparedProgram, Program
 if TYPE_CHECKING:
     from relu_attack.domains._domain import Domain
 
-# With more rows than this the systems of equations are as dear as programs.
+# With more rows than this the systems of equations cost as much as programs.
 MOST_ROWS = 40
 
 

@@ -137,7 +137,7 @@ def form_of(given: LinearConstraints) -> PolytopeForm:
 
 
 def count_inputs(given: Given, shape: tuple[int, ...] | None) -> int:
-    """Tell the number of inputs from whatever is given."""
+    """Return the number of inputs, by whichever argument has it."""
     if shape is not None:
         return math.prod(read_shape(shape, name="Polytope"))
     for name, dimensions in (("A", 2), ("A_eq", 2), ("lower", 1), ("upper", 1)):

@@ -74,9 +74,9 @@ class Polytope(Domain):
     projected, sampled and supporting points violate no row by more than 1e-9 of it: they are pulled toward a point in
     the relative interior. Bounds and proofs are made from the rows and bounds as they were given, never from those that
     walks use: a row with hardly any room, 5e-10 of its range, is an equation for walks only. How `project` finds the
-    nearest point is told in `Projector`. `round` goes to the nearest whole numbers; where no point has these, to those
-    nearest in the L1 norm that one has, by a mixed-integer program whose search is cut off after 1000 nodes. The other
-    inputs are projected with the whole numbers held.
+    nearest point is described in `Projector`. `round` goes to the nearest whole numbers; where no point has these, to
+    those nearest in the L1 norm that one has, by a mixed-integer program whose search is cut off after 1000 nodes. The
+    other inputs are projected with the whole numbers held.
 
     Examples
     --------

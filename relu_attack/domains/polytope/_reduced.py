@@ -102,7 +102,7 @@ class ReducedPolytope:
         if rows.dtype == torch.float64:
             room = torch.maximum(room - margin, room / 2).clamp_min(0)
         else:
-            # What the dtype cannot tell from the boundary is not worth a move by a share of the whole set.
+            # A distance from the boundary below a rounding is not worth a move by a share of the whole set.
             room = room.clamp_min(0) + margin
         share = _largest_share(offset @ rows.T, room)
         if projector.equalities:
