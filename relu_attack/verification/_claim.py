@@ -12,27 +12,27 @@ from relu_attack.domains import Domain, LinearConstraints
 from relu_attack.specification import Clause
 
 _SHRINK_FACTORS = (0.0, *(10.0**-power for power in range(9, 0, -1)))
-"""Shares of the way to the middle of the set that a rounded point is moved by until it lies inside."""
+"""Factors by which a rounded point is moved toward the center of the set, in order, until it lies inside."""
 
 
 @dataclass(frozen=True, eq=False)
 class Claim:
     """The statement that no input of a set leads to outputs in an unsafe clause.
 
-    Numbers that were decimals are given twice, rounded outward for proofs and inward for witnesses.
+    Decimal numbers of files are stored twice, rounded outward for proofs and inward for witnesses.
 
     Attributes
     ----------
     domain
         The set for proofs: one set, in float64 on the CPU.
     clause
-        What is unsafe, for proofs.
+        Unsafe clause, for proofs.
     inner
         The set for witnesses.
     inner_rows
-        Rows on the inputs that a witness satisfies besides; None for none.
+        Further rows that a witness has to satisfy; None for none.
     inner_clause
-        What is unsafe, for witnesses.
+        Unsafe clause, for witnesses.
     """
 
     domain: Domain
@@ -43,15 +43,15 @@ class Claim:
 
     @staticmethod
     def plain(domain: Domain, clause: Clause) -> Claim:
-        """Return the claim whose numbers are what they are."""
+        """Return the claim with the same set and clause for proofs and witnesses."""
         exact = domain.to(device="cpu", dtype=torch.float64)
         return Claim(exact, clause, exact, None, clause)
 
     def contains(self, x: Tensor) -> bool:
         """Return whether a float64 input (inputs,) lies in the set for witnesses, at zero tolerance.
 
-        Linear rows are summed in rational numbers. Equations, which hardly any float64 meets, are the exception: they
-        hold to the tolerance of the set.
+        Linear inequalities are evaluated in rational numbers. Equations, which hardly any float64 point satisfies, hold
+        to the tolerance of the set.
         """
         inner = self.inner
         if not bool(torch.isfinite(x).all()) or float(inner.integrality(x)) != 0:

@@ -20,7 +20,7 @@ class ReferenceModel(ABC):
     network
         The chain in float64 on the CPU.
     dtype
-        What the model takes and computes in.
+        Dtype of the model's inputs and computation.
     """
 
     network: Network
@@ -38,14 +38,14 @@ class ReferenceModel(ABC):
         Returns
         -------
         tuple of Tensor
-            What it answers, float64, shape (outputs,). Where the model cannot be run, answers of several
-            computations of its chain: only what all of them confirm counts.
+            Outputs, float64, shape (outputs,). If the model cannot be run, outputs of several computations of its
+            chain, all of which have to confirm a witness.
         """
 
     def compare(self, x: Tensor) -> None:  # noqa: B027
-        """Raise `ModelError` where the model answers something else than its chain at points (points, inputs).
+        """Raise `ModelError` if the outputs of model and chain differ at points (points, inputs).
 
-        A model that cannot be run on many points does nothing.
+        Models that cannot be run on many points are not compared.
         """
 
     @property
@@ -63,7 +63,7 @@ class Module(ReferenceModel):
     network, dtype
         As in `ReferenceModel`.
     model
-        The module beside its chain.
+        The module with its chain.
     """
 
     network: Network

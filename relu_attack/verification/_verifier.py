@@ -24,19 +24,19 @@ from relu_attack.verification._reference_model import ReferenceModel
 from relu_attack.verification._witness import Witness, check_candidate, first_witness, search_longer, walk
 
 BOUNDS = ("interval", "crown")
-"""Methods of bounds that are tried before anything else, the cheapest first."""
+"""Bounds that are tried first, ordered by cost."""
 
 _BOUND_SHARE = 0.5
-"""Share of the time that is left which such a method may take."""
+"""Maximum share of the remaining time of such a method."""
 
-_SHORT_TRY, _SHORT_TRY_ALONE = 0.25, 0.1
-"""Share of the time for a first, short try of branch and bound: of all claims, or of a single one."""
+_SHORT_SHARE, _SHORT_SHARE_ALONE = 0.25, 0.1
+"""Share of the time for a first, short run of branch and bound: for several claims, or for a single one."""
 
-_LONGER_SEARCH = 1 / 8
-"""Share of the time of a claim that is still open for a longer search for a witness."""
+_LONG_SEARCH_SHARE = 1 / 8
+"""Share of the time of an undecided claim for a longer search for a witness."""
 
 _MAX_TIGHTENINGS = 12
-"""How many times a search aims deeper because the model itself did not confirm what the chain found."""
+"""Maximum number of larger margins after the model itself did not confirm a point of the chain."""
 
 
 class Decide(Protocol):
@@ -100,20 +100,20 @@ class Finding:
         """Whether the claim has neither a proof nor a witness."""
         return self.verdict in (Verdict.TIMEOUT, Verdict.UNKNOWN)
 
-    def bounded(self, upper: float, by: str) -> None:
-        """Take a certified upper bound; one that is no number says nothing."""
+    def update_bound(self, upper: float, by: str) -> None:
+        """Update the certified upper bound; NaN is ignored."""
         if upper < self.upper:
             self.upper = upper
             if not self.open:
                 self.decided_by = by
 
-    def falsified(self, witness: Witness, by: str) -> None:
-        """Take a confirmed witness."""
+    def falsify(self, witness: Witness, by: str) -> None:
+        """Record a confirmed witness."""
         self.witness, self.decided_by = witness, by
 
 
 def decide_claims(
-    original: ReferenceModel,
+    reference: ReferenceModel,
     claims: Sequence[Claim],
     decide: Decide,
     *,
@@ -126,7 +126,7 @@ def decide_claims(
 
     Parameters
     ----------
-    original
+    reference
         The model and its chain.
     claims
         The claims.
@@ -150,25 +150,25 @@ def decide_claims(
     try:
         for method in BOUNDS:
             within = budget.deadline.share(_BOUND_SHARE)
-            _bound(original.network, [finding for finding in findings if finding.open], method, deadline=within)
+            _bound(reference.network, [finding for finding in findings if finding.open], method, deadline=within)
             _log(findings, method)
-        _walk(original, [finding for finding in findings if finding.open], budget=budget, seed=seed)
+        _walk(reference, [finding for finding in findings if finding.open], budget=budget, seed=seed)
         _log(findings, "walks")
-        # One hard claim must not take the time of the others: all have a short try, then a long one. What a short try
-        # leaves open is worth a longer search for witnesses.
+        # One hard claim must not use up the time of the others: all get a short run, then a long one. Claims that a
+        # short run leaves undecided get a longer search for witnesses first.
         alone = sum(finding.open for finding in findings) == 1
-        for share in (_SHORT_TRY_ALONE if alone else _SHORT_TRY, 1.0):
+        for share in (_SHORT_SHARE_ALONE if alone else _SHORT_SHARE, 1.0):
             pending = [finding for finding in findings if finding.open and finding.stopped in (None, Status.TIME_LIMIT)]
             for place, finding in enumerate(pending):
                 if budget.left() == 0 or (first and any(finding.witness is not None for finding in findings)):
                     return findings
                 part = budget.part(seconds=share * budget.left() / (len(pending) - place))
                 if share == 1.0:
-                    _search_longer(original, finding, budget=part, seed=seed)
+                    _search_longer(reference, finding, budget=part, seed=seed)
                     _log(findings, "a longer search")
                     if not finding.open:
                         continue
-                _branch(original, finding, decide, budget=part, progress=progress)
+                _branch(reference, finding, decide, budget=part, progress=progress)
                 _log(findings, "branch and bound")
     except KeyboardInterrupt:
         budget.interruption.happened = True
@@ -183,22 +183,22 @@ def _log(findings: Sequence[Finding], stage: str) -> None:
     LOGGER.debug("verify: after %s %d of %d claims are open", stage, sum(one.open for one in findings), len(findings))
 
 
-def _walk(original: ReferenceModel, findings: Sequence[Finding], *, budget: Budget, seed: int) -> None:
-    """Look for witnesses where walks toward the unsafe clauses end."""
-    ends = walk(original.network, [finding.claim for finding in findings], budget=budget, seed=seed)
+def _walk(reference: ReferenceModel, findings: Sequence[Finding], *, budget: Budget, seed: int) -> None:
+    """Check the final points of ascents toward the unsafe clauses for witnesses."""
+    ends = walk(reference.network, [finding.claim for finding in findings], budget=budget, seed=seed)
     for finding, points in zip(findings, ends, strict=True):
-        witness = first_witness(original, finding.claim, points.to("cpu", torch.float64))
+        witness = first_witness(reference, finding.claim, points.to("cpu", torch.float64))
         if witness is not None:
-            finding.falsified(witness, "walk")
+            finding.falsify(witness, "walk")
 
 
-def _search_longer(original: ReferenceModel, finding: Finding, *, budget: Budget, seed: int) -> None:
-    """Look for a witness in a share of the time of a claim that walks and a short try left open."""
-    part = budget.part(seconds=_LONGER_SEARCH * budget.left())
-    points = search_longer(original.network, finding.claim, budget=part, seed=seed)
-    witness = first_witness(original, finding.claim, points.to("cpu", torch.float64))
+def _search_longer(reference: ReferenceModel, finding: Finding, *, budget: Budget, seed: int) -> None:
+    """Search for a witness against an undecided claim in a share of its time."""
+    part = budget.part(seconds=_LONG_SEARCH_SHARE * budget.left())
+    points = search_longer(reference.network, finding.claim, budget=part, seed=seed)
+    witness = first_witness(reference, finding.claim, points.to("cpu", torch.float64))
     if witness is not None:
-        finding.falsified(witness, "auto")
+        finding.falsify(witness, "auto")
 
 
 def _bound(network: Network, findings: Sequence[Finding], method: str, *, deadline: Deadline) -> None:
@@ -213,11 +213,11 @@ def _bound(network: Network, findings: Sequence[Finding], method: str, *, deadli
         depth = up(upper + limits)
         sizes = [len(finding.claim.clause.upper) for finding in group]
         for finding, part in zip(group, depth.split(sizes), strict=True):
-            finding.bounded(float(part.amin()), method)
+            finding.update_bound(float(part.amin()), method)
 
 
-def _branch(original: ReferenceModel, finding: Finding, decide: Decide, *, budget: Budget, progress: bool) -> None:
-    """Search one clause by branch and bound; aim deeper while the model does not confirm what the chain finds."""
+def _branch(reference: ReferenceModel, finding: Finding, decide: Decide, *, budget: Budget, progress: bool) -> None:
+    """Decide one clause by branch and bound; increase the margin while the model does not confirm the chain."""
     claim, margin = finding.claim, 0.0
     clause = claim.clause
     for _ in range(_MAX_TIGHTENINGS):
@@ -225,17 +225,17 @@ def _branch(original: ReferenceModel, finding: Finding, decide: Decide, *, budge
             finding.stopped = Status.TIME_LIMIT
             return
         offset = clause.upper - margin
-        decision = decide(original.network, claim.domain, -clause.matrix, offset, budget=budget, progress=progress)
+        decision = decide(reference.network, claim.domain, -clause.matrix, offset, budget=budget, progress=progress)
         finding.regions += decision.regions
         finding.stopped = decision.status
         if decision.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        finding.bounded(_raised(decision.upper, clause, offset), "branch_and_bound")
+        finding.update_bound(_raised(decision.upper, clause, offset), "branch_and_bound")
         if not finding.open or decision.upper < 0 or not decision.value >= 0:
             return
-        found = check_candidate(original, claim, decision.x.flatten().clone())
+        found = check_candidate(reference, claim, decision.x.flatten().clone())
         if isinstance(found, Witness):
-            finding.falsified(found, "branch_and_bound")
+            finding.falsify(found, "branch_and_bound")
             return
         finding.unconfirmed = True
         margin = max(4 * margin, 2 * found.loss, 1e-9 * _scale(clause))

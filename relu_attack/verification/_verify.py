@@ -26,7 +26,7 @@ from relu_attack.verification._reference_model import Module, ReferenceModel
 from relu_attack.verification._verifier import Decide, Finding, decide_claims
 
 TIME_LIMIT = 60.0
-"""Seconds of a call that gives none."""
+"""Default time limit in seconds."""
 
 
 @checked_names()
@@ -42,9 +42,9 @@ def verify(
 ) -> Verification:
     """Verify or falsify a specification of the outputs of a model over a set of inputs.
 
-    Bounds come first, then walks, then branch and bound. A proof holds in real arithmetic for the stored weights. A
-    witness lies in the set at zero tolerance, in the model's own dtype, and the model itself, run again, violates
-    the specification there; a point at which only the chain in float64 does is no witness.
+    Bounds are tried first, then ascent, then branch and bound. A proof holds in real arithmetic for the stored weights.
+    A witness lies in the set at zero tolerance, in the model's own dtype, and the model itself, run again, violates
+    the specification there; a point at which only the chain in float64 violates it is no witness.
 
     Parameters
     ----------
@@ -53,25 +53,25 @@ def verify(
     domain
         One set of inputs.
     specification
-        What the outputs must satisfy.
+        Property of the outputs.
     time_limit
         Seconds.
     memory_limit
-        Bytes that may be taken at a time; by default 0.8 of what the machine has free.
+        Bytes that may be allocated at a time; by default 0.8 of the free memory.
     seed
-        Makes the search repeat, as far as time does not end it.
+        Seed of the search, which then repeats unless time ends it.
     progress
         Whether to show the progress of branch and bound.
 
     Returns
     -------
     Verification
-        The verdict, with the witness if there is one. Ctrl-C leaves it open.
+        The verdict, with the witness if there is one; UNKNOWN after Ctrl-C.
 
     Raises
     ------
     UnsupportedModuleError, ModelError, DomainError, ObjectiveError, OptionError
-        When the model has no exact form here, or the parts do not fit.
+        If the model cannot be lowered exactly, or the parts do not fit.
 
     Examples
     --------
@@ -92,22 +92,23 @@ def verify(
         budget = make_budget(time_limit, memory_limit, began, interruption)
         whole_number(seed, name="seed", least=0, error=OptionError)
         domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
-        original = read_original(model, domain, deadline=budget.deadline)
+        reference = read_reference(model, domain, deadline=budget.deadline)
         wanted = "a Specification, such as Specification.require(A, b)"
         check_is(specification, Specification, name="specification", wanted=wanted, error=ObjectiveError)
-        if specification.outputs != original.network.outputs:
+        if specification.outputs != reference.network.outputs:
             raise ObjectiveError(
-                f"the specification is on {specification.outputs} outputs, but the model has {original.network.outputs}"
+                f"the specification is on {specification.outputs} outputs, but the model has "
+                f"{reference.network.outputs}"
             )
         exact = domain.to(device="cpu", dtype=torch.float64)
         claims = [Claim.plain(exact, clause) for clause in specification.clauses]
-        answer = verify_claims(original, claims, domain.shape, budget=budget, seed=seed, progress=progress)
+        answer = verify_claims(reference, claims, domain.shape, budget=budget, seed=seed, progress=progress)
         LOGGER.info("verify: %s", answer)
         return answer
 
 
 def verify_claims(
-    original: ReferenceModel,
+    reference: ReferenceModel,
     claims: Sequence[Claim],
     shape: tuple[int, ...],
     *,
@@ -120,10 +121,10 @@ def verify_claims(
 
     Parameters
     ----------
-    original
+    reference
         The model and its chain.
     claims
-        What must hold; without any nothing can be violated.
+        Claims that must all hold; an empty list is verified.
     shape
         The shape of the witness.
     budget, seed, progress
@@ -132,8 +133,8 @@ def verify_claims(
         Branch and bound.
     """
     with torch.inference_mode(False), torch.no_grad():
-        findings = decide_claims(original, claims, decide, budget=budget, seed=seed, progress=progress, first=True)
-        return _answer(original, findings, shape, budget)
+        findings = decide_claims(reference, claims, decide, budget=budget, seed=seed, progress=progress, first=True)
+        return _answer(reference, findings, shape, budget)
 
 
 @checked_names()
@@ -158,14 +159,14 @@ def check_bounds(
         The claims ``lower <= f(x) <= upper``, each shape (outputs,) or a number for every output; infinite where
         nothing is claimed.
     time_limit
-        Seconds, for all of them together.
+        Seconds for all bounds together.
     memory_limit
         As in `verify`.
 
     Returns
     -------
     CheckedBounds
-        One answer for each claim; `Verification.bound` says by how much the claim may be broken at most.
+        One verification for each bound; `Verification.bound` limits its largest violation.
 
     Raises
     ------
@@ -189,13 +190,13 @@ def check_bounds(
         budget = make_budget(time_limit, memory_limit, began, interruption)
         whole_number(seed, name="seed", least=0, error=OptionError)
         domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
-        original = read_original(model, domain, deadline=budget.deadline)
-        outputs = original.network.outputs
+        reference = read_reference(model, domain, deadline=budget.deadline)
+        outputs = reference.network.outputs
         exact = domain.to(device="cpu", dtype=torch.float64)
         claimed = _read_bounds(lower, "lower", outputs), _read_bounds(upper, "upper", outputs)
         signs = torch.eye(outputs, dtype=torch.float64)
         clauses = [
-            # Broken where y < l, and where -y < -u.
+            # Violated where y < l, and where -y < -u.
             Clause(sign * signs[place][None], sign * limits[place][None], torch.tensor([True]))
             for sign, limits in zip((1.0, -1.0), claimed, strict=True)
             for place in range(outputs)
@@ -203,23 +204,23 @@ def check_bounds(
         asked = [index for index, clause in enumerate(clauses) if bool(torch.isfinite(clause.upper).all())]
         claims = [Claim.plain(exact, clauses[index]) for index in asked]
         findings = decide_claims(
-            original, claims, branch_and_bound, budget=budget, seed=seed, progress=progress, first=False
+            reference, claims, branch_and_bound, budget=budget, seed=seed, progress=progress, first=False
         )
         known = dict(zip(asked, findings, strict=True))
         answers = [
-            _answer(original, [known[index]] if index in known else [], domain.shape, budget)
+            _answer(reference, [known[index]] if index in known else [], domain.shape, budget)
             for index in range(2 * outputs)
         ]
     return CheckedBounds(tuple(answers[:outputs]), tuple(answers[outputs:]))
 
 
 def make_budget(time_limit: float, memory_limit: float | None, began: float, interruption: Interruption) -> Budget:
-    """Return what a call may spend, given its limits."""
+    """Return the budget of a call, given its limits."""
     memory = memory_limit_of(memory_limit)
     return Budget(time_limit=time_limit, began=began, interruption=interruption, memory_limit=memory)
 
 
-def read_original(model: nn.Module | ReferenceModel, domain: Domain, *, deadline: Deadline = NEVER) -> ReferenceModel:
+def read_reference(model: nn.Module | ReferenceModel, domain: Domain, *, deadline: Deadline = NEVER) -> ReferenceModel:
     """Return the model with its chain; check that it fits the set, in a quarter of the time of the call at most."""
     check_domain(domain)
     if domain.batch is not None:
@@ -256,7 +257,7 @@ def _read_bounds(claimed: ArrayLike, name: str, outputs: int) -> Tensor:
 
 
 def _answer(
-    original: ReferenceModel, findings: Sequence[Finding], shape: tuple[int, ...], budget: Budget
+    reference: ReferenceModel, findings: Sequence[Finding], shape: tuple[int, ...], budget: Budget
 ) -> Verification:
     """Combine the findings on claims that must all hold."""
     known = {finding.verdict for finding in findings} or {Verdict.VERIFIED}
@@ -268,12 +269,12 @@ def _answer(
     witness, outputs, notes = None, None, []
     if falsified is not None and falsified.witness is not None:
         x = falsified.witness.x
-        rounded = x.to(original.dtype)
+        rounded = x.to(reference.dtype)
         same = torch.equal(rounded.double(), x)
         witness, outputs = (rounded if same else x).clone().view(shape), falsified.witness.outputs.clone()
-        notes = [original.note]
+        notes = [reference.note]
         if not same:
-            notes.append(f"the set holds no {original.dtype} number for some inputs: the model rounded the witness")
+            notes.append(f"the set holds no {reference.dtype} number for some inputs: the model rounded the witness")
     elif verdict is not Verdict.VERIFIED:
         if any(finding.unconfirmed for finding in findings):
             notes.append("an input violates it in float64, but the model itself confirmed none")

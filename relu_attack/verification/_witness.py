@@ -18,18 +18,18 @@ from relu_attack.solvers import PPGALR, Auto, Budget, Settings, find_method, ppg
 from relu_attack.verification._claim import Claim
 from relu_attack.verification._reference_model import ReferenceModel
 
-# Walkers for each claim, their steps, the claims of one batch, and how far beyond the boundary of a clause they aim,
-# relative to the scale of its rows. Walkers are fewer where there are many rows: a step looks at each for each of them.
-_WALKERS, _LOOKS = 64, 2**24
-_STEPS = 50
-_BATCH = 64
-_MARGIN = 1e-5
-_TRIED = 8
+# Maximum walkers for each claim, row evaluations of a step over all walkers, steps, claims of a batch, and candidates
+# that the model itself evaluates. Walkers aim beyond the boundary of a clause by a margin relative to its rows' scale.
+_MAX_WALKERS, _MAX_ROW_EVALUATIONS = 64, 2**24
+_MAX_STEPS = 50
+_MAX_BATCH = 64
+_TARGET_MARGIN = 1e-5
+_MAX_CANDIDATES = 8
 
 
 @dataclass(frozen=True, eq=False)
 class Witness:
-    """An input of the set, float64, and what the model itself answers there; each flat."""
+    """An input of the set and the outputs of the model itself there; flat, float64."""
 
     x: Tensor
     outputs: Tensor
@@ -37,53 +37,53 @@ class Witness:
 
 @dataclass(frozen=True, eq=False)
 class RejectedWitness:
-    """Why a point is no witness: how much deeper in the unsafe set the chain is at it than the model itself."""
+    """A point that is no witness; `loss` is the depth in the unsafe set of the chain minus that of the model itself."""
 
     loss: float
 
 
-def check_candidate(original: ReferenceModel, claim: Claim, x: Tensor) -> Witness | RejectedWitness:
-    """Place a point `x` (inputs,) inside the set in the dtype of the model, and run the model itself there.
+def check_candidate(reference: ReferenceModel, claim: Claim, x: Tensor) -> Witness | RejectedWitness:
+    """Move a point `x` (inputs,) into the set in the dtype of the model, and run the model itself there.
 
-    It is a witness if the chain and the model both break the claim, exactly.
+    The point is a witness if both the chain and the model violate the claim, evaluated exactly.
     """
-    placed = claim.place(x, original.dtype)
+    placed = claim.place(x, reference.dtype)
     if placed is None:
         return RejectedWitness(0.0)
-    chain = original.network.forward(placed[None]).outputs[0]
-    answers = original.run(placed)
+    chain = reference.network.forward(placed[None]).outputs[0]
+    answers = reference.run(placed)
     if all(claim.inner_clause.holds(outputs) for outputs in (chain, *answers)):
         return Witness(placed, answers[0])
-    aimed = original.network.forward(x[None]).outputs[0]
+    aimed = reference.network.forward(x[None]).outputs[0]
     loss = claim.clause.depth(aimed) - claim.inner_clause.depth(torch.stack([chain, *answers])).amin()
     return RejectedWitness(float(loss) if bool(torch.isfinite(loss)) else 0.0)
 
 
-def first_witness(original: ReferenceModel, claim: Claim, points: Tensor) -> Witness | None:
+def first_witness(reference: ReferenceModel, claim: Claim, points: Tensor) -> Witness | None:
     """Compare model and chain at the deepest of `points` (points, inputs), and return the first witness among them."""
-    depth = claim.clause.depth(original.network.forward(points).outputs)
+    depth = claim.clause.depth(reference.network.forward(points).outputs)
     depth = torch.where(depth.isnan(), -torch.inf, depth)
     order = depth.argsort(descending=True)
-    original.compare(points[order[:1]])
-    for index in order[:_TRIED].tolist():
+    reference.compare(points[order[:1]])
+    for index in order[:_MAX_CANDIDATES].tolist():
         if depth[index] < 0:
             return None
-        found = check_candidate(original, claim, points[index])
+        found = check_candidate(reference, claim, points[index])
         if isinstance(found, Witness):
             return found
     return None
 
 
 def walk(network: Network, claims: Sequence[Claim], *, budget: Budget, seed: int) -> list[Tensor]:
-    """Walk toward the unsafe clauses of claims; return where the walkers ended, (points, inputs) for each claim."""
+    """Ascend toward the unsafe clauses of claims; return the final points, (points, inputs) for each claim."""
     found: list[Tensor] = []
     for domain, group in _batches(claims):
         if budget.left() == 0:
             found.extend(claim.domain.center()[None] for claim in group)
             continue
         problem = _problem(network, domain, group)
-        restarts = max(min(_WALKERS, _LOOKS // (problem.problems * problem.network.outputs)), 1)
-        part = budget.part(seconds=budget.left() / 4, iterations=_STEPS)
+        restarts = max(min(_MAX_WALKERS, _MAX_ROW_EVALUATIONS // (problem.problems * problem.network.outputs)), 1)
+        part = budget.part(seconds=budget.left() / 4, iterations=_MAX_STEPS)
         try:
             answer = ppga_lr(problem, PPGALR(), _settings(part, restarts=restarts, seed=seed))
         except SolverError:  # values overflow float32; the search that follows computes in float64
@@ -131,10 +131,10 @@ def _settings(budget: Budget, *, restarts: int, seed: int, goal: float = math.in
 
 
 def _batches(claims: Sequence[Claim]) -> list[tuple[Domain, Sequence[Claim]]]:
-    """Return claims in order, in groups over one set or over a batch of them, one for each claim."""
+    """Return claims in order, grouped over one set, or over a batch with one set for each claim."""
     batches: list[tuple[Domain, list[Claim]]] = []
     for claim in claims:
-        if batches and len(batches[-1][1]) < _BATCH:
+        if batches and len(batches[-1][1]) < _MAX_BATCH:
             domain, group = batches[-1]
             if domain is claim.domain or domain.join([claim.domain]) is not None:
                 group.append(claim)
@@ -149,7 +149,7 @@ def _joined(claims: Sequence[Claim]) -> Domain:
 
 
 def _problem(network: Network, domain: Domain, claims: Sequence[Claim]) -> Problem:
-    """Return the problems of breaking the rows of each claim's clause as little as possible."""
+    """Return problems that minimize the violation of the rows of each claim's clause."""
     clauses = list({id(claim.clause): claim.clause for claim in claims}.values())
     sizes = [clause.matrix.shape[0] for clause in clauses]
     starts = {id(clause): sum(sizes[:place]) for place, clause in enumerate(clauses)}
@@ -157,7 +157,7 @@ def _problem(network: Network, domain: Domain, claims: Sequence[Claim]) -> Probl
     norm: Tensor = torch.linalg.vector_norm(matrix, dim=1)
     size = torch.maximum(norm, upper.abs())
     scale = torch.where(size > 0, size, 1.0)
-    excess = with_constraint_violations(network, matrix / scale[:, None], upper / scale - _MARGIN)
+    excess = with_constraint_violations(network, matrix / scale[:, None], upper / scale - _TARGET_MARGIN)
     objective = torch.zeros(len(claims), excess.outputs, dtype=torch.float64)
     for place, claim in enumerate(claims):
         first = network.outputs + starts[id(claim.clause)]
