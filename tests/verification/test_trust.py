@@ -16,7 +16,7 @@ from relu_attack.result import Status
 from relu_attack.solvers.branch_and_bound._decide import Decision
 from relu_attack.solvers.core._budget import Budget
 from relu_attack.verification import Claim, ReferenceModel, _verifier, _witness, verify_claims
-from relu_attack.verification._verify import read_original
+from relu_attack.verification._verify import read_reference
 from tests.problems import box, network
 
 ABSOLUTE = network(([[1.0], [-1.0]], [0.0, 0.0]), ([[1.0, 1.0]], [0.0]))  # |x|
@@ -61,7 +61,7 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
 def decided(
     decide: _verifier.Decide, limit: float, change: Callable[[Tensor], Tensor] | None = None, domain: Box = SEGMENT
 ) -> Verification:
-    original = read_original(ABSOLUTE, domain)
+    original = read_reference(ABSOLUTE, domain)
     if change is not None:
         original = Wrong(original, change)
     claims = [Claim.plain(domain, clause) for clause in Specification.require([1.0], limit).clauses]
@@ -166,7 +166,7 @@ def verifier_decide() -> _verifier.Decide:
 
 @pytest.mark.parametrize("shift", [9.0, -9.0])
 def test_chain_and_model_must_both_break_the_claim(shift: float) -> None:
-    original = read_original(ABSOLUTE, SEGMENT)
+    original = read_reference(ABSOLUTE, SEGMENT)
     limit = 2.5 + max(shift, 0.0)
     claim = Claim.plain(SEGMENT, Specification.require([1.0], limit).clauses[0])
     point = torch.tensor([3.0], dtype=torch.float64)
@@ -192,7 +192,7 @@ def test_a_set_for_witnesses_has_no_tolerance() -> None:
 
 
 def test_every_answer_of_a_model_must_break_the_claim() -> None:
-    original = read_original(ABSOLUTE, SEGMENT)
+    original = read_reference(ABSOLUTE, SEGMENT)
 
     class Twice(Wrong):
         def run(self, x: Tensor) -> tuple[Tensor, ...]:
