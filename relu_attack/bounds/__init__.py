@@ -1,4 +1,4 @@
-"""Certified bounds: one file a method, one table."""
+"""Certified bounds: interval, CROWN, alpha-CROWN and linear programs, and the table of methods."""
 
 from relu_attack.bounds._backward import AffineBound
 from relu_attack.bounds._bounds import Bounds

@@ -1,4 +1,4 @@
-"""alpha-CROWN: CROWN whose lower lines are turned, for each bound, until it comes down no more."""
+"""alpha-CROWN: CROWN with lower-relaxation slopes optimized for each bound."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds._backward import AffineBound
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._concretization import bounding_ends, set_support
-from relu_attack.bounds._crown import KEPT, MEMORY_LIMIT, bound_layers, crown, intersect, lower_and_upper
-from relu_attack.bounds._interval import activation_range, box_turns
+from relu_attack.bounds._crown import MEMORY_LIMIT, RESERVED_FRACTION, bound_layers, crown, intersect, lower_and_upper
+from relu_attack.bounds._interval import activation_range, box_chunks
 from relu_attack.bounds._slopes import SlopeOptimizer
 from relu_attack.domains import Domain, Support
 from relu_attack.network import Network
 
-# Share of the time that CROWN may take before.
+# Fraction of the time for the preceding CROWN bounds.
 _CROWN = 1 / 3
 
 
@@ -26,26 +26,26 @@ def alpha_crown(
     domain: Domain,
     objective: Tensor,
     *,
-    descent: SlopeOptimizer | None = None,
+    optimizer: SlopeOptimizer | None = None,
     memory_limit: int = MEMORY_LIMIT,
     deadline: Deadline = NEVER,
 ) -> Bounds:
-    """Bound ``objective . f(x)`` and every preactivation over sets by lines with the best slopes, sound to rounding.
+    """Bound ``objective . f(x)`` and every preactivation over sets with optimized lower slopes, sound to rounding.
 
     Parameters
     ----------
     network
-        The chain in float64 on the CPU, or what `in_single_precision` returned.
+        The chain in float64 on the CPU, or the result of `in_single_precision`.
     domain
         One set or P sets.
     objective
         Rows over the outputs, in the dtype of the network: (rows, outputs) for all sets, or (P, rows, outputs).
-    descent
-        How the slopes descend; `SlopeOptimizer()` when not given.
+    optimizer
+        Optimizer of the slopes; `SlopeOptimizer()` by default.
     memory_limit
-        Bytes that may be taken at a time; rows are taken in turns that stay below it.
+        Bytes of memory at a time; rows are processed in chunks below it.
     deadline
-        When to stop; what is not done by then is `crown`'s, which has at most a third of the time.
+        Time limit; ranges that are not computed by then are those of `crown`, which has at most a third of the time.
 
     Returns
     -------
@@ -54,10 +54,9 @@ def alpha_crown(
 
     Notes
     -----
-    Xu et al., Fast and Complete (2011.13824). Each unit that may switch and each row of the objective has slopes of
-    its own, and each layer is done before the next, so that the lines of a layer are those of its final ranges.
-    What the slopes are does not matter for soundness: the bounds are those of `substitute` with them. For a polytope
-    they are chosen for its bounding box.
+    Xu et al., Fast and Complete (2011.13824). Each unstable unit and each row of the objective has slopes of its own.
+    Layers are bounded in order, so that relaxations are those of final ranges. Any slopes give sound bounds: the bounds
+    are those of `substitute`. For a polytope the slopes are optimized over its bounding box.
 
     Examples
     --------
@@ -70,17 +69,17 @@ def alpha_crown(
     >>> alpha_crown(chain, box, row).upper.item() < crown(chain, box, row).upper.item()
     True
     """
-    descent = descent or SlopeOptimizer()
+    optimizer = optimizer or SlopeOptimizer()
     known = crown(network, domain, objective, memory_limit=memory_limit, deadline=deadline.share(_CROWN))
     if deadline.passed:
         return replace(known, method="alpha_crown")
     lower, upper = bounding_ends(domain, network.dtype)
     support = set_support(domain, network.dtype, deadline=deadline)
     rows, parts = objective.expand(len(lower), -1, -1), []
-    for boxes in box_turns(network, len(lower)):
+    for boxes in box_chunks(network, len(lower)):
         own = deadline.share(len(lower[boxes]) / (len(lower) - boxes.start))
         sets = lower[boxes], upper[boxes], support.select(boxes)
-        parts.append(_descended(network, *sets, rows[boxes], known.select(boxes), descent, own, memory_limit))
+        parts.append(_descended(network, *sets, rows[boxes], known.select(boxes), optimizer, own, memory_limit))
     return Bounds.join(parts)
 
 
@@ -91,16 +90,16 @@ def _descended(
     support: Support,
     rows: Tensor,
     known: Bounds,
-    descent: SlopeOptimizer,
+    optimizer: SlopeOptimizer,
     deadline: Deadline,
     memory_limit: int,
 ) -> Bounds:
-    """Bound rows (boxes, rows, outputs) over sets in boxes (boxes, inputs), within what is known."""
+    """Bound rows (boxes, rows, outputs) over sets in boxes (boxes, inputs), within known ranges."""
     if deadline.passed:
         return replace(known, method="alpha_crown")
-    within, layers = deadline.share(1 - KEPT), known.layers
+    within, layers = deadline.share(1 - RESERVED_FRACTION), known.layers
     ranges, steps = bound_layers(
-        network, lower, upper, support, known=layers, descent=descent, deadline=within, memory_limit=memory_limit
+        network, lower, upper, support, known=layers, optimizer=optimizer, deadline=within, memory_limit=memory_limit
     )
     low, high = activation_range(network.layers[-1], *ranges[-1]) if ranges else (lower, upper)
     found = lower_and_upper(
@@ -109,7 +108,7 @@ def _descended(
         rows,
         torch.zeros_like(known.upper),
         after=(AffineBound.create(network.output, low, high),),
-        descent=descent,
+        optimizer=optimizer,
         memory_limit=memory_limit,
         deadline=deadline,
     )

@@ -1,4 +1,4 @@
-"""Linear bounds by back-substitution: from rows over a layer's activations to rows over the inputs, soundly."""
+"""Backward linear bound propagation, sound to rounding: rows over activations become rows over the inputs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from relu_attack.bounds._relaxation import Relaxation
 from relu_attack.network import Affine
 from relu_attack.rounding import gamma, sum_above, tiny, up
 
-# Roundings of the factors themselves and around the products.
-_AROUND = 8
+# Roundings of the factors themselves and besides the products.
+_EXTRA_ROUNDINGS = 8
 
 
 @dataclass(frozen=True, eq=False)
 class LinearBound:
-    """Linear functions of the inputs x that no row exceeds: ``row . h(x) <= coefficients . x + constant`` on each box.
+    """Linear upper bounds of rows in the inputs x: ``row . h(x) <= coefficients . x + constant`` on each box.
 
     Attributes
     ----------
     coefficients
         Shape (boxes, rows, inputs).
     constant
-        Shape (boxes, rows); it holds in real arithmetic, what was rounded on the way is added.
+        Shape (boxes, rows); it includes all rounding errors, so that the bound holds in real arithmetic.
     """
 
     coefficients: Tensor
@@ -34,7 +34,7 @@ class LinearBound:
 
 @dataclass(frozen=True, eq=False)
 class AffineBound:
-    """An affine map as back-substitution sees it, with what its roundings are proportional to.
+    """An affine map for back-substitution, with the magnitudes that bound its rounding errors.
 
     Attributes
     ----------
@@ -43,9 +43,9 @@ class AffineBound:
     size
         Upper bound of ``|A| |h| + |b|`` over the activations h below, and of `lost`, shape (boxes, outputs).
     lost
-        What the map may be off by, and what coefficients that are read as zero amount to, shape (boxes, outputs).
+        Upper bound of the map's own error and of coefficients that are read as zero, shape (boxes, outputs).
     underflow
-        What products too small for the dtype can amount to, shape (boxes, 1).
+        Upper bound of the effect of underflow of products, shape (boxes, 1).
     """
 
     affine: Affine
@@ -55,7 +55,7 @@ class AffineBound:
 
     @staticmethod
     def create(affine: Affine, lower: Tensor, upper: Tensor) -> AffineBound:
-        """Describe a map of activations within (boxes, inputs)."""
+        """Create the bound of a map for activations within (boxes, inputs)."""
         largest, operator = torch.maximum(lower.abs(), upper.abs()), affine.operator
         size, length = operator.absolute().apply(largest, bias=affine.bias.abs()), largest.sum(1, keepdim=True)
         size = sum_above(size, operator.row_nnz + 1, operator.gain * length)
@@ -72,28 +72,28 @@ class AffineBound:
         return self.affine.operator.transpose(rows.flatten(0, 1)).view(*rows.shape[:2], -1)
 
     def factor(self, adds: int) -> float:
-        """Return what `size` times a row is multiplied with to cover the row's product, its constant and some sums."""
+        """Return the relative error of a row's product, its constant and a number of sums, as a factor of `size`."""
         operator = self.affine.operator
-        return gamma(2 * (operator.outputs + operator.column_nnz + adds + _AROUND), self.size.dtype)
+        return gamma(2 * (operator.outputs + operator.column_nnz + adds + _EXTRA_ROUNDINGS), self.size.dtype)
 
     def charge(self, adds: int) -> Tensor:
-        """Return what a row is charged for each unit of its coefficients, (boxes, outputs)."""
+        """Return the charge to a row for each unit of its coefficients, (boxes, outputs)."""
         return self.factor(adds) * self.size + self.lost
 
     def select(self, boxes: slice) -> AffineBound:
-        """Return the map as some of the boxes see it."""
+        """Return the map for a subset of the boxes."""
         return AffineBound(self.affine, self.size[boxes], self.lost[boxes], self.underflow[boxes])
 
 
 @dataclass(frozen=True, eq=False)
 class RelaxedLayer:
-    """A layer: its affine map, and lines around its activations."""
+    """A layer: its affine map, and the relaxation of its activations."""
 
     map: AffineBound
     relaxation: Relaxation
 
     def select(self, boxes: slice) -> RelaxedLayer:
-        """Return the layer as some of the boxes see it."""
+        """Return the layer for a subset of the boxes."""
         return RelaxedLayer(self.map.select(boxes), self.relaxation.select(boxes))
 
 
@@ -111,39 +111,39 @@ def substitute(
     Parameters
     ----------
     steps
-        The layers, the first one first; without any the rows are over the inputs.
+        The layers in order; without layers the rows are over the inputs.
     rows
         Shape (boxes, rows, units).
     constant
         Shape (boxes, rows).
     after
-        Maps after the layers, the first one first; the rows are then over the outputs of the last.
+        Maps after the layers in order; the rows are then over the outputs of the last one.
     slopes
-        Lower slopes of each row for each layer, (boxes, rows, units), instead of those of the relaxations; each between
-        the activation's slope and 1 where it is adjustable, and the relaxation's elsewhere.
+        Lower slopes of each row for each layer, (boxes, rows, units), in place of those of the relaxations; between the
+        activation's slope and 1 where adjustable, the relaxation's elsewhere.
     multipliers
-        For each layer numbers (boxes, rows, units) that are added to the coefficients of the preactivations, or none.
-        The bound then holds where each of them has the sign of its preactivation, or one of the two is 0.
+        Lagrange multipliers for each layer (boxes, rows, units), added to the coefficients of the preactivations, or
+        none. The bound holds where each multiplier has the sign of its preactivation, or one of the two is 0.
 
     Returns
     -------
     LinearBound
-        For lower bounds, give the negated rows.
+        Lower bounds are those of the negated rows.
 
     Notes
     -----
-    CROWN (Zhang et al., 1811.00866, section 3.2). At each layer the coefficients as computed are taken for granted, and
-    the rounding of the next ones is charged to the constant: a product of rows M with A is off by at most ``gamma |M|
-    |A|`` (Higham, Accuracy and Stability, section 3.5), so its value at h is by at most ``gamma |M| (|A| |h| + |b|)``.
-    That is linear in the positive and in the negative part of M, as is what the layer adds to the constant, so each
-    part takes one product with a vector. Half of each factor covers the rounding of the charge itself. What a map lost
-    when it was folded is charged in the same way, and for what underflows products are counted as if each did.
+    CROWN (Zhang et al., 1811.00866, section 3.2). At each layer the computed coefficients are exact by definition, and
+    the rounding of the next ones is charged to the constant: the error of a product of rows M with A is at most ``gamma
+    |M| |A|`` (Higham, Accuracy and Stability, section 3.5), and that of its value at h at most ``gamma |M| (|A| |h| +
+    |b|)``. The charge is linear in the positive and in the negative part of M, as is the constant term of the layer, so
+    each part takes one product with a vector. Half of each factor covers the rounding of the charge itself. The loss of
+    folded maps is charged likewise, and underflow as if every product underflowed.
 
-    Multipliers are those of beta-CROWN (Wang et al., 2103.06624, section 3.1). As rounding keeps order, no
-    coefficient is moved against the sign of its multiplier, so what it is moved by is a multiplier too.
+    Multipliers are those of beta-CROWN (Wang et al., 2103.06624, section 3.1). Rounding is
+    monotone, so the change of a coefficient has the sign of its multiplier and is a multiplier too.
     """
-    adds = 4 * (len(steps) + len(after)) + 2  # into the constant, for whatever is added first
-    constant = constant + gamma(2 * (adds + _AROUND), rows.dtype) * constant.abs()
+    adds = 4 * (len(steps) + len(after)) + 2  # additions to the constant, in any order
+    constant = constant + gamma(2 * (adds + _EXTRA_ROUNDINGS), rows.dtype) * constant.abs()
     for map_ in reversed(after):
         rows, constant = _through_map(map_, rows, constant, adds)
     for index in range(len(steps) - 1, -1, -1):
@@ -170,13 +170,13 @@ def _through_layer(
 ) -> tuple[Tensor, Tensor]:
     factor, bias = map_.factor(adds), map_.affine.bias
     charge = map_.charge(adds)
-    # What each unit adds to the constant: for a positive coefficient, and for a negative one times its lower slope.
+    # Constant term of each unit: for a positive coefficient, and for a negative one times its lower slope.
     above = lines.upper_slope * (bias + charge) + (1 + factor) * lines.intercept + 4 * tiny(rows.dtype)
     positive, negative = rows.clamp_min(0), rows.clamp_max(0)
     constant = constant + times(positive, above)
     negative.mul_(below)
     constant = constant + times(negative, bias - charge)
-    # One of the two parts is zero, so there is one rounding, which is charged with those of the product.
+    # One of the two parts is zero, so the sum has one rounding, charged with those of the product.
     rows = negative.addcmul_(positive, lines.upper_slope[:, None])
     if multipliers is not None:
         rows += multipliers

@@ -1,4 +1,4 @@
-"""The value that every bound method returns."""
+"""Result of the bound methods."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Bounds:
     layers
         Range (lower, upper) of the preactivations of each hidden layer, each of shape (P, units).
     method
-        How they were made.
+        Name of the method.
     sound
-        Whether they hold in real arithmetic, rounding accounted for.
+        Whether they hold in real arithmetic, rounding included.
     """
 
     lower: Tensor
@@ -33,7 +33,7 @@ class Bounds:
 
     @staticmethod
     def join(parts: Sequence[Bounds]) -> Bounds:
-        """Return the ranges of all parts, which are of different sets, in one."""
+        """Concatenate the ranges of different sets."""
         if len(parts) == 1:
             return parts[0]
         layers = tuple(
@@ -44,11 +44,11 @@ class Bounds:
         return replace(parts[0], lower=lower, upper=upper, layers=layers)
 
     def select(self, sets: slice) -> Bounds:
-        """Return the ranges of some of the sets."""
+        """Return the ranges of a subset of the sets."""
         layers = tuple((low[sets], high[sets]) for low, high in self.layers)
         return replace(self, lower=self.lower[sets], upper=self.upper[sets], layers=layers)
 
     def double(self) -> Bounds:
-        """Return the same ranges as float64."""
+        """Return the ranges in float64."""
         layers = tuple((low.double(), high.double()) for low, high in self.layers)
         return replace(self, lower=self.lower.double(), upper=self.upper.double(), layers=layers)

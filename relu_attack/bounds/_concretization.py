@@ -1,4 +1,4 @@
-"""The largest value of linear functions over a set, from above, as back-substitution asks for it."""
+"""Concretization: upper bounds of linear functions over a set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from relu_attack.rounding import box_of
 
 @dataclass(frozen=True, eq=False)
 class SetSupport(Support):
-    """The support function of one set, or of a batch of P sets, as its `Domain.upper_bound` bounds it.
+    """Upper bound of the support function of one set, or of a batch of P sets, by `Domain.upper_bound`.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class SetSupport(Support):
 
 
 def bounding_ends(domain: Domain, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return ends, in a dtype, of boxes that hold all exact points of a set or P sets, each (P or 1, inputs)."""
+    """Return bounding boxes in a dtype that contain all exact points of a set or P sets, each end (P or 1, inputs)."""
     box = domain.to(device="cpu", dtype=torch.float64).bounding_box()
     lower, upper = box_of(box.lower, box.upper, dtype)
     return lower.reshape(-1, domain.inputs), upper.reshape(-1, domain.inputs)
@@ -46,11 +46,11 @@ def bounding_ends(domain: Domain, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def set_support(domain: Domain, dtype: torch.dtype = torch.float64, *, deadline: Deadline = NEVER) -> Support:
     """Return the support function of a set or a batch of P sets, sound to rounding, for coefficients of a dtype.
 
-    It is exact for boxes and `Domain.upper_bound` for other sets. No program is solved after the deadline: the support
-    function is that of the bounding box then.
+    It is exact for boxes, and `Domain.upper_bound` for other sets. After the deadline no program is solved, and the
+    support function is that of the bounding box.
     """
     if domain.is_box and not domain.one_hot:
         return box_support(*bounding_ends(domain, dtype))
     exact = domain.to(device="cpu", dtype=torch.float64).within(deadline)
-    exact.bounding_box()  # sets keep it, and hand it on to parts of a batch
+    exact.bounding_box()  # cached, also for parts of a batch
     return SetSupport(exact)

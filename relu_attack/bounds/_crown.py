@@ -1,4 +1,4 @@
-"""CROWN: bounds by back-substitution through one line above and one below each activation."""
+"""CROWN: backward linear bounds with one line above and one below each activation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds._backward import AffineBound, RelaxedLayer, substitute
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._concretization import bounding_ends, set_support
-from relu_attack.bounds._interval import activation_range, affine_range, box_turns, interval, objective_range
+from relu_attack.bounds._interval import activation_range, affine_range, box_chunks, interval, objective_range
 from relu_attack.bounds._relaxation import relax
 from relu_attack.bounds._slopes import SlopeOptimizer, optimize_slopes
 from relu_attack.domains import Domain, Support
@@ -22,10 +22,10 @@ from relu_attack.rounding import outward, up
 Range = tuple[Tensor, Tensor]
 
 MEMORY_LIMIT = 2**22
-"""Bytes that back-substitution may take at a time: no more than stay in a processor's cache."""
-KEPT = 0.1
-"""Share of the time that is kept for the rows of the objective."""
-# Tensors of the size of the rows that are alive at once.
+"""Memory of back-substitution at a time in bytes: at most the cache of a processor."""
+RESERVED_FRACTION = 0.1
+"""Fraction of the time that is reserved for the rows of the objective."""
+# Number of simultaneous tensors of the size of the rows.
 _COPIES = 2
 
 
@@ -42,21 +42,21 @@ def crown(
     Parameters
     ----------
     network
-        The chain in float64 on the CPU, or what `in_single_precision` returned.
+        The chain in float64 on the CPU, or the result of `in_single_precision`.
     domain
         One set or P sets. Linear bounds are maximized over the set itself, not over its bounding box.
     objective
         Rows over the outputs, in the dtype of the network: (rows, outputs) for all sets, or (P, rows, outputs).
     memory_limit
-        Bytes that back-substitution may take at a time; boxes and rows are taken in turns that stay below it.
+        Memory of back-substitution at a time in bytes; boxes and rows are processed in chunks below it.
     deadline
-        When to stop; rows that are not done by then keep the ranges of intervals. A part of the time is kept for the
-        rows of the objective.
+        Time limit; rows that are not bounded by then have the ranges of intervals. A fraction of the time is reserved
+        for the rows of the objective.
 
     Returns
     -------
     Bounds
-        Ranges nowhere wider than `interval`'s. Units that interval bounds show not to switch keep those.
+        Ranges nowhere wider than `interval`'s. Units that interval bounds prove stable keep those.
 
     Notes
     -----
@@ -65,7 +65,7 @@ def crown(
 
     Examples
     --------
-    relu(x) - relu(x - 1) + relu(-x) on [0, 1] is x: intervals lose that, lines do not.
+    relu(x) - relu(x - 1) + relu(-x) on [0, 1] is x, which linear bounds prove and intervals do not.
 
     >>> import torch
     >>> from relu_attack import Box
@@ -83,7 +83,7 @@ def crown(
         return replace(interval(network, lower, upper, objective, deadline=deadline), method="crown")
     support = set_support(domain, network.dtype, deadline=deadline)
     rows, parts = objective.expand(len(lower), -1, -1), []
-    for boxes in box_turns(network, len(lower)):
+    for boxes in box_chunks(network, len(lower)):
         own = deadline.share(len(lower[boxes]) / (len(lower) - boxes.start))
         part = _crown(network, lower[boxes], upper[boxes], support.select(boxes), rows[boxes], own, memory_limit)
         parts.append(part)
@@ -102,8 +102,8 @@ def _crown(
     """Bound rows (boxes, rows, outputs) over sets in boxes (boxes, inputs)."""
     if deadline.passed:
         return replace(interval(network, lower, upper, rows, deadline=deadline), method="crown")
-    within = deadline.share(1 - KEPT)
-    # A range that is computed from a tighter one may be wider by a rounding.
+    within = deadline.share(1 - RESERVED_FRACTION)
+    # A range computed from a tighter one may be wider by a rounding.
     plain = interval(network, lower, upper, rows, deadline=deadline)
     if within.passed:
         return replace(plain, method="crown")
@@ -125,11 +125,11 @@ def bound_layers(
     *,
     known: Sequence[Range] | None = None,
     substituted: bool = True,
-    descent: SlopeOptimizer | None = None,
+    optimizer: SlopeOptimizer | None = None,
     deadline: Deadline = NEVER,
     memory_limit: int = MEMORY_LIMIT,
 ) -> tuple[list[Range], list[RelaxedLayer]]:
-    """Bound the preactivations of every layer over sets in boxes (boxes, inputs), each by lines through those below.
+    """Bound the preactivations of every layer over sets in boxes (boxes, inputs), by CROWN on the layers below.
 
     Parameters
     ----------
@@ -140,11 +140,11 @@ def bound_layers(
     support
         Support function of the sets.
     known
-        Ranges that hold already; the answer is nowhere wider.
+        Known valid ranges; the result is nowhere wider.
     substituted
-        Whether to back-substitute; without it ranges are those of intervals, within the known ones.
-    descent
-        How the lower slopes descend for each bound; those of the relaxations when not given.
+        Whether to back-substitute; otherwise ranges are those of intervals, within the known ones.
+    optimizer
+        Optimizer of the lower slopes for each bound; the slopes of the relaxations when not given.
     deadline, memory_limit
         As for `crown`.
 
@@ -162,7 +162,7 @@ def bound_layers(
         # Over boxes intervals are exact in the first layer.
         if substituted and (steps or not support.of_boxes) and not deadline.passed:
             chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)
-            found = _bound_units(map_, steps, support, found, chosen, descent, memory_limit, deadline)
+            found = _bound_units(map_, steps, support, found, chosen, optimizer, memory_limit, deadline)
         steps.append(RelaxedLayer(map_, relax(layer.slope, *found)))
         ranges.append(found)
         lower, upper = activation_range(layer, *found)
@@ -175,29 +175,36 @@ def _bound_units(
     support: Support,
     known: Range,
     chosen: Tensor,
-    descent: SlopeOptimizer | None,
+    optimizer: SlopeOptimizer | None,
     memory_limit: int,
     deadline: Deadline,
 ) -> Range:
-    """Return the range of a layer with that of its `chosen` units (boxes, units) narrowed."""
+    """Return the range of a layer, tightened for its `chosen` units (boxes, units)."""
     low, high = known[0].clone(), known[1].clone()
     counts = chosen.sum(1)
     most = int(counts.max())
-    # Boxes have different units to bound; those with fewer fill up with others, which does no harm.
+    # Boxes have different numbers of units to bound; shorter lists are padded by other units.
     order, operator = chosen.to(torch.int8).argsort(dim=1, descending=True, stable=True), map_.affine.operator
     width = max(operator.inputs, operator.outputs) if operator.rounds_triplets else operator.inputs
-    each = _row_bytes(steps, width, low, descent)
-    for boxes in _turns(len(chosen), most * each, memory_limit):
+    each = _row_bytes(steps, width, low, optimizer)
+    for boxes in _chunks(len(chosen), most * each, memory_limit):
         layers, sets, own = [step.select(boxes) for step in steps], support.select(boxes), map_.select(boxes)
-        for part in _turns(int(counts[boxes].max()), len(low[boxes]) * each, memory_limit):
+        for part in _chunks(int(counts[boxes].max()), len(low[boxes]) * each, memory_limit):
             if deadline.passed:
                 return low, high
             units = order[boxes, part]
             rows, constant, after = _rows_of(own, units, low.dtype)
             found = lower_and_upper(
-                layers, sets, rows, constant, after=after, descent=descent, memory_limit=memory_limit, deadline=deadline
+                layers,
+                sets,
+                rows,
+                constant,
+                after=after,
+                optimizer=optimizer,
+                memory_limit=memory_limit,
+                deadline=deadline,
             )
-            if not after:  # then the rows are those of the map, and what it is off by is charged here
+            if not after:  # the rows are those of the map, whose own error is charged here
                 lost = own.lost.gather(1, units)
                 found = outward(found[0] - lost, found[1] + lost)
             before = low[boxes].gather(1, units), high[boxes].gather(1, units)
@@ -207,7 +214,7 @@ def _bound_units(
 
 
 def _rows_of(map_: AffineBound, units: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, tuple[AffineBound, ...]]:
-    """Return some outputs (boxes, units) of a map as rows that are no rounded ones, their constants and a map after."""
+    """Return outputs (boxes, units) of a map as rows without rounding, with their constants and a map after them."""
     affine = map_.affine
     if not affine.operator.rounds_triplets:
         return affine.operator.rows_of(units, dtype=dtype), affine.bias[units], ()
@@ -222,23 +229,23 @@ def lower_and_upper(
     constant: Tensor,
     *,
     after: Sequence[AffineBound] = (),
-    descent: SlopeOptimizer | None = None,
+    optimizer: SlopeOptimizer | None = None,
     memory_limit: int = MEMORY_LIMIT,
     deadline: Deadline = NEVER,
 ) -> Range:
-    """Return the range of rows as `substitute` takes them over the sets of `support`, each end (boxes, rows).
+    """Return the range of rows of `substitute` over the sets of `support`, each end (boxes, rows).
 
-    With a `descent` the lower slopes are chosen for each of them. Rows that are not begun by the deadline have infinite
-    ranges.
+    With an `optimizer` the lower slopes are optimized for each of them. Rows that are not started by the deadline have
+    infinite ranges.
     """
-    each, count = _row_bytes(steps, rows.shape[-1], rows, descent), rows.shape[1]
+    each, count = _row_bytes(steps, rows.shape[-1], rows, optimizer), rows.shape[1]
     sides = []
-    for boxes in _turns(len(rows), count * each, memory_limit):
+    for boxes in _chunks(len(rows), count * each, memory_limit):
         layers, maps = [step.select(boxes) for step in steps], [map_.select(boxes) for map_ in after]
         sets = support.select(boxes)
         parts = [
-            _upper_sides(layers, sets, rows[boxes, part], constant[boxes, part], maps, descent, deadline)
-            for part in _turns(count, len(rows[boxes]) * each, memory_limit)
+            _upper_sides(layers, sets, rows[boxes, part], constant[boxes, part], maps, optimizer, deadline)
+            for part in _chunks(count, len(rows[boxes]) * each, memory_limit)
         ]
         sides.append(torch.cat(parts, 2))
     high, low = up(torch.cat(sides)).unbind(1)
@@ -251,7 +258,7 @@ def _upper_sides(
     rows: Tensor,
     constant: Tensor,
     after: Sequence[AffineBound],
-    descent: SlopeOptimizer | None,
+    optimizer: SlopeOptimizer | None,
     deadline: Deadline,
 ) -> Tensor:
     """Return upper bounds of rows and of negated rows, (boxes, 2, rows)."""
@@ -259,26 +266,28 @@ def _upper_sides(
         return rows.new_full((len(rows), 2, rows.shape[1]), torch.inf)
     both, shifts = torch.cat([rows, -rows], 1), torch.cat([constant, -constant], 1)
     slopes = None
-    if descent is not None and steps:
-        slopes = optimize_slopes(steps, support.point, both, shifts, after=after, descent=descent, deadline=deadline)
+    if optimizer is not None and steps:
+        slopes = optimize_slopes(
+            steps, support.point, both, shifts, after=after, optimizer=optimizer, deadline=deadline
+        )
     bound = substitute(steps, both, shifts, after=after, slopes=slopes)
     return (support(bound.coefficients) + bound.constant).view(len(rows), 2, -1)
 
 
-def _row_bytes(steps: Sequence[RelaxedLayer], width: int, like: Tensor, descent: SlopeOptimizer | None) -> int:
-    """Return how much memory both sides of a row of some width take on the way to the inputs."""
+def _row_bytes(steps: Sequence[RelaxedLayer], width: int, like: Tensor, optimizer: SlopeOptimizer | None) -> int:
+    """Return the memory of both sides of a row of some width during back-substitution."""
     widest = max([width, *(step.map.affine.operator.inputs for step in steps)])
-    if descent is not None:
+    if optimizer is not None:
         widest += 2 * sum(step.map.affine.operator.outputs for step in steps)
     return 2 * widest * like.element_size() * _COPIES
 
 
-def _turns(count: int, each: int, limit: int) -> list[slice]:
-    """Cut a range into parts that take no more than a limit, or one each."""
+def _chunks(count: int, each: int, limit: int) -> list[slice]:
+    """Split a range into chunks within a limit, of at least one entry."""
     size = max(limit // max(each, 1), 1)
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def intersect(one: Range, other: Range) -> Range:
-    """Return the range that two ranges leave."""
+    """Return the intersection of two ranges."""
     return torch.maximum(one[0], other[0]), torch.minimum(one[1], other[1])

@@ -1,4 +1,4 @@
-"""Interval bounds: the range of each unit from the ranges of the layer before."""
+"""Interval bound propagation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from relu_attack.bounds._bounds import Bounds
 from relu_attack.network import Affine, Layer, Network
 from relu_attack.rounding import enclose_affine, midpoint_radius, outward, sum_above
 
-_AT_ONCE = 2**29
-"""Products that are done between two looks at the clock: about a tenth of a second of one core."""
-_EACH = 200
-"""Products that take the time of what is done with each number beside them, in some forty passes over memory."""
-_NUMBERS = 2**22
-"""Numbers in the rows of an objective that are taken at once: 32 MiB of float64."""
+_PRODUCTS_PER_CLOCK_CHECK = 2**29
+"""Products between two checks of the deadline: about a tenth of a second of one core."""
+_PRODUCTS_PER_ENTRY = 200
+"""Cost of the elementwise operations on an entry, some forty passes over memory, in products."""
+_MAX_ENTRIES = 2**22
+"""Largest number of entries of objective rows at a time: 32 MiB of float64."""
 
 
 def interval(
@@ -32,8 +32,8 @@ def interval(
     objective
         Rows over the outputs, float64: (rows, outputs) for all boxes, or (boxes, 1, outputs).
     deadline
-        When to stop; boxes that are not done by then have infinite ranges. Boxes that take no longer than it takes to
-        look at the clock are done in any case.
+        Time limit; boxes that are not bounded by then have infinite ranges. Boxes within one interval between checks of
+        the deadline are bounded in any case.
 
     Returns
     -------
@@ -42,8 +42,8 @@ def interval(
 
     Notes
     -----
-    In midpoint-radius form ``A c + b +- |A| r``, widened by what is rounded (see `relu_attack.rounding`) and by what
-    the maps lost when they were folded.
+    In midpoint-radius form ``A c + b +- |A| r``, widened by rounding errors (see `relu_attack.rounding`) and by the
+    loss of folded maps.
 
     Examples
     --------
@@ -55,8 +55,8 @@ def interval(
     >>> bool(bounds.lower <= 0) and bool(2 <= bounds.upper < 2.000001)
     True
     """
-    parts, quick = [], _work(network) <= _AT_ONCE
-    for boxes in box_turns(network, len(lower)):
+    parts, quick = [], _work(network) <= _PRODUCTS_PER_CLOCK_CHECK
+    for boxes in box_chunks(network, len(lower)):
         if deadline.passed and not (quick and boxes.start == 0):
             parts.append(_unknown(network, lower[boxes], objective))
         else:
@@ -65,15 +65,15 @@ def interval(
     return Bounds.join(parts)
 
 
-def box_turns(network: Network, boxes: int) -> list[slice]:
-    """Cut boxes into parts whose intervals take no longer than the clock may wait, or one each."""
-    size = max(_AT_ONCE // _work(network), 1)
+def box_chunks(network: Network, boxes: int) -> list[slice]:
+    """Split boxes into chunks within one interval between checks of the deadline, of at least one box."""
+    size = max(_PRODUCTS_PER_CLOCK_CHECK // _work(network), 1)
     return [slice(start, start + size) for start in range(0, boxes, size)]
 
 
 def _work(network: Network) -> int:
-    """Return what the intervals of a box take, in products."""
-    return 3 * network.multiply_adds + _EACH * (network.inputs + network.units)
+    """Return the cost of the intervals of a box in products."""
+    return 3 * network.multiply_adds + _PRODUCTS_PER_ENTRY * (network.inputs + network.units)
 
 
 def _interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor, deadline: Deadline) -> Bounds:
@@ -87,7 +87,7 @@ def _interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor,
 
 
 def _unknown(network: Network, lower: Tensor, objective: Tensor) -> Bounds:
-    """Return ranges that hold whatever the network is: infinite ones."""
+    """Return infinite ranges."""
 
     def infinite(width: int) -> tuple[Tensor, Tensor]:
         return lower.new_full((len(lower), width), -torch.inf), lower.new_full((len(lower), width), torch.inf)
@@ -100,7 +100,7 @@ def affine_range(affine: Affine, lower: Tensor, upper: Tensor) -> tuple[Tensor, 
     """Return the range of an affine map over boxes (boxes, inputs), each end of shape (boxes, outputs)."""
     center, radius = midpoint_radius(lower, upper)
     size, operator = center.abs() + radius, affine.operator
-    # One product for both: weights that are kept in float32 are widened once.
+    # One product for both: float32 weights are converted once.
     spread, magnitude = operator.absolute().apply(torch.cat([radius, size])).chunk(2)
     return enclose_affine(
         affine.apply(center),
@@ -124,12 +124,12 @@ def objective_range(
 ) -> tuple[Tensor, Tensor]:
     """Return the range of objective rows over boxes (boxes, inputs of the last map), each end (boxes, rows).
 
-    Rows are taken in turns; those of a turn that is not begun by the deadline, but for the first, have infinite ranges.
+    Rows are processed in chunks; those that are not started by the deadline, except the first, have infinite ranges.
     """
     operator, sets = output.operator, len(objective) if objective.dim() == 3 else 1
     numbers = sets * max(operator.inputs, operator.outputs, len(lower))
     products = sets * operator.outputs * operator.row_nnz
-    size = max(min(_NUMBERS // numbers, _AT_ONCE // (3 * products + 1)), 1)
+    size = max(min(_MAX_ENTRIES // numbers, _PRODUCTS_PER_CLOCK_CHECK // (3 * products + 1)), 1)
     parts: list[tuple[Tensor, Tensor]] = []
     for rows in objective.split(size, -2):
         if parts and deadline.passed:
@@ -151,8 +151,8 @@ def _rows_range(output: Affine, lower: Tensor, upper: Tensor, objective: Tensor)
     center, radius = midpoint_radius(lower, upper)
     size = center.abs() + radius
     middle, spread, error = map(_times, (folded, folded.abs(), magnitude), (center, radius, size))
-    # A product of three numbers goes through the roundings of both sums. What underflows in the first one is multiplied
-    # by the inputs.
+    # A product of three numbers goes through the roundings of both sums. Underflow in the first one is multiplied by
+    # the inputs.
     terms = operator.column_nnz + operator.outputs + operator.inputs
     length = objective.abs().sum(-1)
     operands = operator.gain * (1 + size.sum(1, keepdim=True)) * (1 + length) * (terms + 1)

@@ -1,4 +1,4 @@
-"""Bounds by one linear program for each end: the triangle relaxation of the whole network, its ranges by CROWN."""
+"""LP bounds: one linear program for each end over the triangle relaxation of the network, with ranges by CROWN."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def lp(problem: Problem, *, deadline: Deadline = NEVER) -> Bounds:
     Parameters
     ----------
     problem
-        One set; its objectives are bounded one by one. Programs see the box around a set without linear rows only, but
-        what `crown` found over the set itself holds for their units.
+        One set; its objectives are bounded one by one. For a set without linear rows, programs use the bounding box,
+        with the ranges of `crown` over the set itself.
     deadline
-        When no program is started any more and the one that runs is stopped. Ends that are not done by then are those
-        of `crown`, which stops after its share of the time.
+        Time limit, at which the running program is stopped. Ends that are not computed by then are those of `crown`,
+        which has a fraction of the time.
 
     Returns
     -------
     Bounds
         Ranges of shape (1, problems) for the objectives, never wider than those of `crown` and certified: each end is
-        rebuilt from the multipliers of its program by weak duality. Where that fails the end is `crown`'s, and all ends
-        are where a unit has an infinite range, or one beyond 1e10: there is no program then. The ranges of the layers,
-        each of shape (1, units), are `crown`'s.
+        recomputed from the multipliers of its program by weak duality. Ends for which that fails are those of `crown`,
+        as are all ends if a unit has a range that is infinite or beyond 1e10, for which there is no program. The ranges
+        of the layers, each of shape (1, units), are those of `crown`.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def lp(problem: Problem, *, deadline: Deadline = NEVER) -> Bounds:
     Notes
     -----
     The convex hull of each unit is from Ehlers, Formal Verification of Piece-Wise Linear Feed-Forward Neural Networks
-    (1705.01320), section 3. Back-substitution takes feasible points of the dual of this program: Salman et al., A
-    Convex Relaxation Barrier to Tight Robustness Verification of Neural Networks (1902.08722), section 4; so with the
-    same ranges no choice of lines gives a tighter bound. What lies between it and the exact range is their barrier.
+    (1705.01320), section 3. Back-substitution is a feasible point of the dual of this program (Salman et al., A
+    Convex Relaxation Barrier to Tight Robustness Verification of Neural Networks (1902.08722), section 4), so with
+    equal ranges no choice of slopes gives a tighter bound. The gap to the exact range is their barrier.
 
     Examples
     --------
-    relu(x + 1/2) + relu(-x) is at least 1/2; CROWN takes one line below each unit and says 0.
+    relu(x + 1/2) + relu(-x) is at least 1/2; CROWN with one line below each unit proves 0.
 
     >>> from relu_attack import Box, Linear
     >>> from relu_attack.network import dense_chain

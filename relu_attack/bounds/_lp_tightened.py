@@ -1,4 +1,4 @@
-"""Bounds by linear programs: the range of each unit over the triangle relaxation of the layers below it."""
+"""Tightened LP bounds: the range of each unit over the triangle relaxation of the layers below it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from relu_attack.bounds._triangle_program import CROWN, Range, TriangleRelaxatio
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 
-# Share of the time that is kept for the one program of the objective.
+# Fraction of the time that is reserved for the program of the objective.
 _KEPT = 0.1
 
 
@@ -26,19 +26,19 @@ def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable:
     problem
         One polyhedral set; its objectives are bounded one by one.
     deadline
-        When no program is started any more and the one that runs is stopped. The layers and the objective share the
-        time; what is done of one by then is kept, and the layers above get interval bounds from it, within those of
-        `crown`, which has the first half of the time.
+        Time limit, at which the running program is stopped. The layers and the objective share the time; ranges
+        computed by then are used, and later layers have interval bounds from them, within those of `crown`, which has
+        the first half of the time.
     only_unstable
-        Whether to leave units alone that are known not to switch: an exact model does not use their ranges. Else every
-        unit gets two programs.
+        Whether to skip stable units, whose ranges an exact model does not use. Otherwise every unit has two programs.
 
     Returns
     -------
     Bounds
         Ranges of shape (1, problems) for the objectives and (1, units) for the layers, never wider than those of
-        `crown` and certified: each end is rebuilt from the multipliers of its program by weak duality. Where a program
-        fails numerically, and above a layer with an infinite range, or one beyond 1e10, the ends are `crown`'s.
+        `crown` and certified: each end is recomputed from the multipliers of its program by weak duality. If a program
+        fails numerically, and after a layer with a range that is infinite or beyond 1e10, the ends are those of
+        `crown`.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable:
 
     Examples
     --------
-    relu(x) + relu(-x) is at most 1 on [-1, 1], where intervals say 2:
+    relu(x) + relu(-x) is at most 1 on [-1, 1], where intervals prove 2:
 
     >>> import torch
     >>> from relu_attack import Box, Linear
@@ -86,7 +86,7 @@ def lp_tightened(problem: Problem, *, deadline: Deadline = NEVER, only_unstable:
         if only_unstable:
             chosen &= (found[0][0] < 0) & (found[1][0] > 0) & (layer.slope < 1)
         if bool(chosen.any()) and has_program(ranges) and not deadline.passed:
-            # What is kept for the objective aside, the layers that are left get equal shares of the time.
+            # Apart from the time reserved for the objective, the remaining layers have equal fractions.
             share = deadline.share((1 - _KEPT) / (len(network.layers) - index))
             rows = TriangleRelaxation.of_units(network, seen, ranges, torch.maximum(lower.abs(), upper.abs())[0], share)
             if rows is not None:

@@ -1,4 +1,4 @@
-"""Ranges of units by mixed-integer programs over the layers below, each stopped after its part of the time."""
+"""Ranges of units by mixed-integer programs over the layers below, each with a time limit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from relu_attack.network import Network
 from relu_attack.problem import Problem
 from relu_attack.programs import PreparedProgram
 
-# A program with less time than this does not get beyond its root, where the linear program has been already.
+# A program with less time does not get beyond its root, which the linear program has bounded already.
 _SHORTEST = 0.05
-# Relative room added to a range that a branch and bound found, for the tolerances that the solver works with.
+# Relative widening of a range from branch and bound, for the tolerances of the solver.
 _ROOM = 1e-6
-# The ends of a range need no heuristics, which look for points, and no last digits.
+# Range bounds need neither heuristics for feasible points nor a small gap.
 _OPTIONS = {"mip_heuristic_effort": 0.0}
 _GAP = 1e-2
 
@@ -31,26 +31,26 @@ def milp_tightened(
     unit_time_limit: float = 1.0,
     stop: Callable[[], object] | None = None,
 ) -> Ranges:
-    """Narrow the ranges of the units that can switch, from the second hidden layer on.
+    """Tighten the ranges of the unstable units from the second hidden layer on.
 
     Parameters
     ----------
     problem
-        A single problem over a polyhedral set; its objective and output constraints are not looked at.
+        A single problem over a polyhedral set; its objective and output constraints are not used.
     ranges
         For each hidden layer the ends of its preactivations, float64, each of shape (units,), as of `lp_tightened`.
     deadline
-        When to stop, kept within one program; the time is shared evenly.
+        Time limit, exceeded by at most one program; the time is shared evenly.
     unit_time_limit
-        Most seconds for one program; there are two for each unit.
+        Largest time of one program in seconds; there are two for each unit.
     stop
-        Called often; once its answer is true, KeyboardInterrupt is raised.
+        Callback that is polled; KeyboardInterrupt is raised once it returns true.
 
     Returns
     -------
     Ranges
-        Nowhere wider. They are the word of a branch and bound and not certified. The same object comes back where the
-        time is too short for any program, or there is nothing to narrow.
+        Nowhere wider. They are reported by the solver's branch and bound and not certified. The same object is returned
+        if the time is too short for any program, or no unit is unstable.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Certified bounds: one file a method, one table."""
+"""Table of the methods of certified bounds, and the entry points that use it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from relu_attack.problem import Problem
 
 
 class BoundFunction(Protocol):
-    """Bounds objective rows over a set or a batch of sets, as `bound_rows` does."""
+    """Signature of a bound method: objective rows over a set or a batch of sets, as `bound_rows`."""
 
     def __call__(
         self, network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER
     ) -> Bounds:
-        """Bound them."""
+        """Return the bounds."""
 
 
 def _interval(network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER) -> Bounds:
@@ -41,13 +41,13 @@ class _ByPrograms(Protocol):
 
 
 def _rest(domain: Domain, first: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the ends of the boxes around the sets of a batch from number `first` on."""
+    """Return the bounding boxes of the sets of a batch from index `first`."""
     lower, upper = bounding_ends(domain, dtype)
     return lower[first:], upper[first:]
 
 
 def _one_by_one(bound: _ByPrograms) -> BoundFunction:
-    """Make a method of one that takes one set at a time."""
+    """Extend a method for single sets to batches."""
 
     def bound_each(network: Network, domain: Domain, objective: torch.Tensor, *, deadline: Deadline = NEVER) -> Bounds:
         rows = objective if objective.dim() == 3 else objective[None].expand(domain.batch or 1, -1, -1)
@@ -73,9 +73,9 @@ class BoundMethod:
     Attributes
     ----------
     bound
-        Bounds objective rows.
+        The bound function.
     in_float32
-        Whether it can be computed in float32 as well.
+        Whether the method supports float32.
     """
 
     bound: BoundFunction
@@ -154,12 +154,12 @@ def bound_rows(
     method
         A name in `BOUNDS`.
     deadline
-        When to stop. What is done by then is kept, the rest is what a cheaper method says: CROWN beside programs,
-        intervals beside CROWN, and infinite where not even those fit.
+        Time limit. Ranges that are not computed by then are those of a cheaper method: CROWN for programs, intervals
+        for CROWN, and infinite without intervals.
     dtype
-        What to compute in: float64, or float32, which takes half of the time and memory. Those bounds hold in real
-        arithmetic as well, and are wider by the larger rounding; they are for the methods without programs, boxes, and
-        networks of dense layers with numbers that float32 can hold, which those of a float32 model are.
+        Arithmetic: float64, or float32, which takes half of the time and memory. Bounds in float32 also hold in real
+        arithmetic and are wider by the larger rounding. They need a method without programs, a box, and dense layers
+        with weights that float32 represents, as those of a float32 model.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def bound_rows(
     Raises
     ------
     OptionError
-        For an unknown method, and for what cannot be bounded in float32.
+        For an unknown method, or a problem that float32 does not support.
     """
     chosen = BOUNDS.find(method)
     if dtype == torch.float64:
@@ -198,8 +198,8 @@ def bound_problem(
 def upper_bound(problem: Problem, method: str, *, deadline: Deadline = NEVER) -> torch.Tensor:
     """Return a certified upper bound of each problem, float64, shape (problems,).
 
-    It is minus infinity where the bounds of the outputs prove that no input of the set satisfies the output
-    constraints, with the tolerance that answers have. The deadline is that of `bound_rows`.
+    The bound is minus infinity if bounds of the outputs prove that no input of the set satisfies the output
+    constraints within the feasibility tolerance. The deadline is that of `bound_rows`.
     """
     _, upper = bound_problem(problem, method, deadline=deadline)
     constraints = problem.constraints

@@ -1,4 +1,4 @@
-"""Two lines around an activation over a range: what linear bound propagation knows of a layer."""
+"""Linear relaxation of activations over ranges: a line below and a line above."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Relaxation:
     lower_slope, upper_slope, intercept
         Shape (boxes, units).
     adjustable
-        Where any lower slope between the activation's slope and 1 would do, shape (boxes, units).
+        Mask of the units for which any lower slope between the activation's slope and 1 is sound, shape (boxes, units).
     least_slope
         The activation's slope, shape (units,).
     side
-        Of units whose range ends at 0, as it does on either side of a split: 1 where z is not negative, -1 where it is
-        not positive, else 0; shape (boxes, units).
+        Sign of units whose range ends at 0, as on either side of a split: 1 for nonnegative z, -1 for nonpositive z,
+        else 0; shape (boxes, units).
     """
 
     lower_slope: Tensor
@@ -36,12 +36,12 @@ class Relaxation:
     least_slope: Tensor
     side: Tensor
 
-    def admit(self, multipliers: Tensor) -> Tensor:
-        """Return the nearest multipliers (boxes, units) that are 0 or have the sign of the preactivation."""
+    def project_multipliers(self, multipliers: Tensor) -> Tensor:
+        """Project multipliers (boxes, units) to those that are 0 or have the sign of the preactivation."""
         return self.side * (self.side * multipliers).clamp_min(0)
 
     def select(self, boxes: slice) -> Relaxation:
-        """Return the lines of some of the boxes."""
+        """Return the relaxation of a subset of the boxes."""
         lower, upper, intercept = self.lower_slope[boxes], self.upper_slope[boxes], self.intercept[boxes]
         return Relaxation(lower, upper, intercept, self.adjustable[boxes], self.least_slope, self.side[boxes])
 
@@ -54,7 +54,7 @@ def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
     slope
         Shape (units,), each in [0, 1].
     lower, upper
-        Range of the preactivations, shape (boxes, units); an infinite end is one that is not known.
+        Range of the preactivations, shape (boxes, units); an infinite end is unknown.
 
     Returns
     -------
@@ -64,8 +64,7 @@ def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
 
     Notes
     -----
-    Whatever a slope is rounded to, the line is moved up until it holds at both ends, which suffices as the activation
-    is convex.
+    For any rounded slope, the line is moved up until it is valid at both ends, which suffices for a convex activation.
 
     Examples
     --------
@@ -76,7 +75,7 @@ def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
     active, inactive = lower >= 0, upper <= 0
     low, high = torch.maximum(lower, lower * slope), torch.maximum(upper, upper * slope)
     chord = (high - low) / (upper - lower)
-    # Where an end is not known the chord is that of an end moved away for ever.
+    # For an unknown end the chord is the limit of an end that moves to infinity.
     chord = torch.where(torch.isinf(lower), slope, torch.where(torch.isinf(upper), 1.0, chord))
     upper_slope = torch.where(active, 1.0, torch.where(inactive, slope, chord))
     adjustable = ~(active | inactive) & (slope < 1)
@@ -89,8 +88,8 @@ def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
 
 
 def _excess(value: Tensor, slope: Tensor, end: Tensor) -> Tensor:
-    """Return an upper bound of ``value - slope end`` in real arithmetic; minus infinity where `end` is infinite."""
+    """Return an upper bound of ``value - slope end`` in real arithmetic; minus infinity for an infinite `end`."""
     size = value.abs() + (slope * end).abs()
-    # The value is a product that is rounded itself.
+    # The value is a rounded product.
     excess = value - slope * end + dot_error(size, 3, 2 + end.abs())
     return torch.where(torch.isinf(end), -torch.inf, excess)

@@ -1,4 +1,4 @@
-"""What bounds in float32 are computed from: the same network, box and rows, where float32 can hold them."""
+"""Float32 copies of network, box and objective for float32 bounds; rejects values that float32 cannot represent."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from relu_attack.network import Combined, Dense, Diagonal, LinearOperator, Netwo
 def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> tuple[Network, Domain, Tensor]:
     """Return a network, a box and objective rows in float32 whose bounds hold for those in float64.
 
-    Weights and rows stay what they are, to the last bit, as those of a float32 model do; the box is rounded outward.
+    Weights and rows are exact, as those of a float32 model; the box is rounded outward.
 
     Raises
     ------
     OptionError
-        Where float32 cannot hold a number, for a set that is not a box, and where products are not plain sums of
-        products in float32: for convolutions, whose kernels may be fast transforms with errors of another kind, and
-        while `torch.set_float32_matmul_precision` allows less than the highest precision.
+        For a number that float32 cannot represent, for a set that is not a box, for convolutions, whose kernels may be
+        fast transforms with errors of another kind, and while `torch.set_float32_matmul_precision` allows less than the
+        highest precision.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> 
 
 
 def _numbers(network: Network) -> Iterator[tuple[str, Tensor]]:
-    """Return the numbers of a network, each tensor with the words for where it stands."""
+    """Return the tensors of a network with descriptions for messages."""
     affines = [(f"layer {index}", layer.affine) for index, layer in enumerate(network.layers)]
     for place, affine in [*affines, ("the output", network.output)]:
         yield f"a bias of {place}", affine.bias
@@ -68,7 +68,7 @@ def _weights(operator: LinearOperator, place: str) -> Iterator[Tensor]:
     elif isinstance(operator, Combined):
         for part in operator.operators:
             yield from _weights(part, place)
-    elif not isinstance(operator, Selection | UpcastDense):  # one has no numbers, the other's are of float32
+    elif not isinstance(operator, Selection | UpcastDense):  # no coefficients, or float32 ones
         raise OptionError(
             f"{place} is a {type(operator).__name__.lower()}; bounds in float32 are for dense layers, take float64"
         )

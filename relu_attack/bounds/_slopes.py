@@ -1,4 +1,4 @@
-"""The lower slopes of alpha-CROWN: chosen by descent on the bound that they give, with an adjoint of our own."""
+"""Optimization of the lower slopes of alpha-CROWN, by gradients from an adjoint computation."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from relu_attack.network import Affine
 from relu_attack.rounding import tiny
 
 Point = Callable[[Tensor], Tensor]
-"""Takes coefficients (boxes, rows, inputs) and returns where they are largest on each set, in the same shape."""
+"""Maps coefficients (boxes, rows, inputs) to maximizers on each set, in the same shape."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlopeOptimizer:
-    """How slopes descend: by Adam (Kingma, Ba, 1412.6980), projected, with steps that shrink.
+    """Projected Adam (Kingma, Ba, 1412.6980) with decreasing steps.
 
     Attributes
     ----------
     iterations
-        How many steps.
+        Number of steps.
     rate, decay
-        The first step, in slopes, and the factor on it after each step.
+        The first step in slopes, and its factor for each further step.
     """
 
     iterations: int = 20
@@ -35,7 +35,7 @@ class SlopeOptimizer:
 
 
 class Adam:
-    """Adam's averages of the gradient of one tensor, and the direction that they give.
+    """Adam's averages of the gradient of one tensor, and the resulting direction.
 
     Parameters
     ----------
@@ -64,12 +64,11 @@ class Adjoint:
     value
         Upper bound of each row, not sound to rounding, shape (boxes, rows).
     coefficients
-        Those of each row over the activations of each layer, (boxes, rows, units).
+        Coefficients of each row over the activations of each layer, (boxes, rows, units).
     input_coefficients, point
         The row's linear bound, and a maximizer of it on each set, (boxes, rows, inputs).
     preactivations, activations
-        Where that is brought by the lines that the row takes: in each layer, and after the last one, (boxes, rows,
-        units).
+        Images of the maximizer under the lines of the row: in each layer, and after the last one, (boxes, rows, units).
     """
 
     value: Tensor
@@ -94,20 +93,20 @@ def adjoint(
     after: Sequence[AffineBound] = (),
     multipliers: Sequence[Tensor] = (),
 ) -> Adjoint:
-    """Return the bound of rows with given lower slopes, and how it changes with them.
+    """Return the bound of rows for given lower slopes, with its derivatives.
 
     Parameters
     ----------
     steps, rows, constant, slopes, after, multipliers
         As for `relu_attack.bounds._backward.substitute`.
     point
-        Where linear functions are largest on the sets.
+        Function that returns maximizers of linear functions on the sets.
 
     Notes
     -----
     The bound of a row is ``max_x c x + constant``, linear in the slope of each unit whose coefficient is negative. At a
-    maximizer x its derivative in such a slope is the coefficient times the preactivation, where x is passed on through
-    those lines that the row takes: one pass back for the coefficients, one pass forward for the preactivations.
+    maximizer x its derivative in such a slope is the coefficient times the preactivation, with x propagated through the
+    lines of the row: one backward pass for the coefficients, one forward pass for the preactivations.
     """
     for map_ in reversed(after):
         rows, constant = _back(map_.affine, rows, constant)
@@ -137,12 +136,12 @@ def _back(affine: Affine, rows: Tensor, constant: Tensor) -> tuple[Tensor, Tenso
 
 
 def first_slopes(steps: Sequence[RelaxedLayer], rows: int) -> list[Tensor]:
-    """Return the lower slopes of the relaxations for each of some rows, (boxes, rows, units) a layer."""
+    """Return the lower slopes of the relaxations for each row, (boxes, rows, units) for each layer."""
     return [step.relaxation.lower_slope[:, None].expand(-1, rows, -1) for step in steps]
 
 
 def moved_slopes(step: RelaxedLayer, slopes: Tensor, move: Tensor) -> Tensor:
-    """Return slopes (boxes, rows, units) of a layer after a move, within what is sound."""
+    """Return slopes (boxes, rows, units) of a layer after a step, projected to sound ones."""
     lines = step.relaxation
     moved = torch.maximum(slopes + move, lines.least_slope).clamp_max_(1.0)
     return torch.where(lines.adjustable[:, None], moved, slopes)
@@ -155,39 +154,39 @@ def optimize_slopes(
     constant: Tensor,
     *,
     after: Sequence[AffineBound] = (),
-    descent: SlopeOptimizer,
+    optimizer: SlopeOptimizer,
     deadline: Deadline = NEVER,
 ) -> list[Tensor]:
-    """Choose lower slopes for each row so that its upper bound comes down.
+    """Optimize lower slopes for each row to minimize its upper bound.
 
     Parameters
     ----------
     steps, point, rows, constant, after
         As for `adjoint`.
-    descent
-        How far to go.
+    optimizer
+        Step sizes and iterations.
     deadline
-        When to stop, with the slopes of that moment.
+        Time limit, at which the best slopes so far are returned.
 
     Returns
     -------
     list of Tensor
-        Slopes for each layer, (boxes, rows, units), the best that were met for each row. Any slopes give a sound bound.
+        Slopes for each layer, (boxes, rows, units), the best ones of each row. Any slopes give a sound bound.
     """
     slopes = first_slopes(steps, rows.shape[1])
-    best, value, rate = slopes, torch.full(rows.shape[:2], torch.inf, dtype=rows.dtype), descent.rate
+    best, value, rate = slopes, torch.full(rows.shape[:2], torch.inf, dtype=rows.dtype), optimizer.rate
     averages = [Adam(slope) for slope in slopes]
-    for iteration in range(descent.iterations + 1):
+    for iteration in range(optimizer.iterations + 1):
         if deadline.passed:
             break
         found = adjoint(steps, point, rows, constant, slopes, after)
         better = found.value < value
         value = torch.where(better, found.value, value)
         best = [torch.where(better[..., None], new, old) for new, old in zip(slopes, best, strict=True)]
-        if iteration < descent.iterations:
+        if iteration < optimizer.iterations:
             slopes = [
                 moved_slopes(step, slope, -rate * average.direction(gradient))
                 for step, slope, average, gradient in zip(steps, slopes, averages, found.slopes, strict=True)
             ]
-            rate *= descent.decay
+            rate *= optimizer.decay
     return best

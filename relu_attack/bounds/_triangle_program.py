@@ -1,4 +1,4 @@
-"""Linear functions over the triangle relaxation of a network: what the bounds by linear programs have in common."""
+"""Shared LP model of the bounds by linear programs: linear functions over the triangle relaxation of a network."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Array = NDArray[np.float64]
 Range = tuple[Tensor, Tensor]
 
 CROWN = 0.5
-"""Share of the time that CROWN may take before the programs."""
-# Seconds a coefficient in which a linear program is written down and given to HiGHS, which looks at no clock meanwhile.
+"""Fraction of the time for CROWN before the programs."""
+# Seconds for one coefficient to encode a linear program and pass it to HiGHS, which ignores the time limit meanwhile.
 _SETUP = 2e-6
-# Half of the digits of what HiGHS takes for infinite: coefficients are products of two ends.
+# Square root of the infinity of HiGHS: coefficients are products of two ends.
 _LARGEST = 1e10
 
 
 @dataclass(frozen=True, eq=False)
 class TriangleRelaxation:
-    """Linear functions ``matrix @ point + constant`` of the points of a relaxation, off by rounding of `error`."""
+    """Linear functions ``matrix @ point + constant`` of points of a relaxation, with rounding error `error`."""
 
     program: Program
     matrix: Any
@@ -45,9 +45,9 @@ class TriangleRelaxation:
     def of_units(
         network: Network, domain: Domain, ranges: list[Range], size: Tensor, deadline: Deadline
     ) -> TriangleRelaxation | None:
-        """Return the preactivations of the layer above the known ranges; its inputs are of `size` (inputs,) at most.
+        """Return the preactivations of the layer after the known ranges; its inputs are bounded by `size` (inputs,).
 
-        None where the time that is left is too short for the program.
+        None if the remaining time is too short for the program.
         """
         layers, affine = network.layers[: len(ranges)], network.layers[len(ranges)].affine
         part = Network(layers, affine, network.input_shape, (affine.operator.outputs,))
@@ -61,7 +61,7 @@ class TriangleRelaxation:
     def of_objective(
         network: Network, domain: Domain, ranges: list[Range], size: Tensor, objective: Tensor, deadline: Deadline
     ) -> TriangleRelaxation | None:
-        """Return the objective rows; None where the time that is left is too short for the program."""
+        """Return the objective rows; None if the remaining time is too short for the program."""
         encoding = _relaxation(network, domain, ranges, deadline)
         if encoding is None:
             return None
@@ -71,10 +71,10 @@ class TriangleRelaxation:
         return TriangleRelaxation(encoding.program, matrix, weight @ encoding.output_constant, error.numpy())
 
     def tighten(self, known: Range, chosen: Tensor, deadline: Deadline, *, until_stable: bool) -> Range:
-        """Return ranges (1, rows) of which the `chosen` rows (rows,) are tightened in the time that is left.
+        """Return ranges (1, rows) with the `chosen` rows (rows,) tightened in the remaining time.
 
-        The widest come first, the side nearer to zero before the other; with `until_stable` a row is done when it
-        cannot change its sign any more.
+        The widest ranges come first, and the end nearer to zero before the other; with `until_stable` a row ends once
+        its sign is fixed.
         """
         low, high = (side[0].numpy().copy() for side in known)
         prepared = PreparedProgram(self.program)
@@ -100,7 +100,7 @@ class TriangleRelaxation:
 
 
 def has_program(ranges: Sequence[Range]) -> bool:
-    """Return whether the ranges of all units are small enough for a program: HiGHS takes no large numbers."""
+    """Return whether the ranges of all units are small enough for HiGHS, which rejects large numbers."""
     return all(bool((end.abs() <= _LARGEST).all()) for layer in ranges for end in layer)
 
 

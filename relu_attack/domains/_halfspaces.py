@@ -47,7 +47,7 @@ class Halfspaces:
     def __len__(self) -> int:
         return len(self.limit)
 
-    def admit(self, multipliers: Tensor) -> Tensor:
+    def project_to_dual_cone(self, multipliers: Tensor) -> Tensor:
         """Return the nearest multipliers (..., rows) that are allowed: those of inequalities are not negative."""
         return torch.where(self.equation, multipliers, multipliers.clamp_min(0))
 

@@ -72,7 +72,7 @@ def test_whenever_the_deadline_passes_the_bounds_hold(method: str, looks: int) -
 
 
 def test_boxes_that_intervals_do_not_reach_in_time_have_infinite_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(INTERVAL, "_AT_ONCE", 2 * INTERVAL._work(NETWORK))
+    monkeypatch.setattr(INTERVAL, "_PRODUCTS_PER_CLOCK_CHECK", 2 * INTERVAL._work(NETWORK))
     box = boxes(5)
     lower_ends, upper_ends = box.lower[:, 0], box.upper[:, 0]
     late = INTERVAL.interval(NETWORK, lower_ends, upper_ends, ROWS, deadline=Deadline.after(-1.0))
@@ -83,10 +83,10 @@ def test_boxes_that_intervals_do_not_reach_in_time_have_infinite_ranges(monkeypa
     assert known.upper.shape == late.upper.shape
 
 
-def test_rows_of_an_objective_are_bounded_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_an_objective_are_bounded_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     domain, rows = boxes(2), torch.randn(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     known = {method: bound_rows(NETWORK, domain, rows, method) for method in ("interval", "crown")}
-    monkeypatch.setattr(INTERVAL, "_NUMBERS", 60)
+    monkeypatch.setattr(INTERVAL, "_MAX_ENTRIES", 60)
     for method, whole in known.items():
         in_turns = bound_rows(NETWORK, domain, rows, method)
         torch.testing.assert_close(in_turns.lower, whole.lower, rtol=1e-12, atol=1e-12)

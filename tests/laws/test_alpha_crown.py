@@ -34,7 +34,7 @@ def test_exact_values_at_points_of_a_box_lie_in_every_range(
     model = canceling_network(seed, scale=scale, slope=slope)
     low, high = random_box(seed + 1, scale=box_scale)
     objective = torch.randn(1, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    bounds = alpha_crown(lower(model, (3,)).network, Box(low, high), objective, descent=SlopeOptimizer(iterations=5))
+    bounds = alpha_crown(lower(model, (3,)).network, Box(low, high), objective, optimizer=SlopeOptimizer(iterations=5))
     layers = exact.layers_of(model, objective)
     for x in points_of_box(low, high, seed):
         values = exact.fractions(x)

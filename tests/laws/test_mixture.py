@@ -1,4 +1,4 @@
-"""Laws of the bound on the smallest of several rows: nothing is above it, and a mixture proves what no row does."""
+"""Laws of the bound on the smallest of several rows: nothing is above it, and a combination proves what no row does."""
 
 from dataclasses import replace
 from math import inf, nextafter
@@ -39,13 +39,13 @@ def test_the_smallest_row_is_nowhere_above_it_in_exact_arithmetic(seed: int, sca
     rows = Affine(Dense(matrix), torch.zeros(3, dtype=torch.float64))
     after = (AffineBound.create(chain.output, *ends), AffineBound.create(rows, *affine_range(chain.output, *ends)))
     relaxed = Relaxed(low[None], high[None], Halfspaces.of(Box(low, high)), steps, after)
-    mixture = optimize_combination(relaxed, RowCombination.first(relaxed, 3), SlopeOptimizer(iterations=5))
-    torch.testing.assert_close(mixture.weights.sum(1), torch.ones(1, dtype=torch.float64))
-    assert bool((mixture.weights >= 0).all())
+    combination = optimize_combination(relaxed, RowCombination.first(relaxed, 3), SlopeOptimizer(iterations=5))
+    torch.testing.assert_close(combination.weights.sum(1), torch.ones(1, dtype=torch.float64))
+    assert bool((combination.weights >= 0).all())
     goal = MinOfRows(matrix, rows.bias)
-    weights = goal.mixtures(mixture.weights)
+    weights = goal.combinations(combination.weights)
     bound = exact.fractions(
-        goal.bound(torch.cat(weights, 1), bound_combinations(relaxed, mixture, *weights)[0]).amin(1)
+        goal.bound(torch.cat(weights, 1), bound_combinations(relaxed, combination, *weights)[0]).amin(1)
     )[0]
     chains = [exact.layers_of(model, row[None]) for row in matrix]
     for x in points_of_box(low, high, seed):
@@ -88,14 +88,18 @@ def test_whatever_the_multipliers_no_point_on_their_side_is_above_it(seed: int, 
         ends = activation_range(chain.layers[-1], *found[-1])
         after = (AffineBound.create(chain.output, *ends), AffineBound.create(last, *affine_range(chain.output, *ends)))
         relaxed = Relaxed(low[None], high[None], Halfspaces(matrix, limit, torch.tensor([False, False])), steps, after)
-        start = RowCombination.first(relaxed, 1, sides=True)
+        start = RowCombination.first(relaxed, 1, split_multipliers=True)
         size = 10.0 ** float(torch.randint(-3, 4, (), generator=generator))
-        sides = tuple(size * torch.randn(side.shape, generator=generator, dtype=side.dtype) for side in start.sides)
+        sides = tuple(
+            size * torch.randn(side.shape, generator=generator, dtype=side.dtype) for side in start.split_multipliers
+        )
         faces = size * torch.rand(1, 2, generator=generator, dtype=torch.float64)
-        mixture = replace(start, sides=sides, faces=faces).within(steps)
+        combination = replace(start, split_multipliers=sides, set_multipliers=faces).within(steps)
         assert (
             exact.forward(layers, x)[0]
-            <= exact.fractions(bound_combinations(relaxed, mixture, *(mixture.weights[:, None],) * 2)[0].amin(1))[0]
+            <= exact.fractions(
+                bound_combinations(relaxed, combination, *(combination.weights[:, None],) * 2)[0].amin(1)
+            )[0]
         )
 
 
@@ -110,7 +114,7 @@ def test_a_multiplier_of_a_side_proves_what_lines_alone_do_not() -> None:
     relaxed = Relaxed(
         low, high, Halfspaces.of(Box(-2.0, 2.0, shape=(1,))), steps, (AffineBound.create(chain.output, *ends),)
     )
-    start = RowCombination.first(relaxed, 1, sides=True)
+    start = RowCombination.first(relaxed, 1, split_multipliers=True)
     one = start.weights[:, None]
     without = float(bound_combinations(relaxed, start, one, one)[0][0, 0])
     descended = optimize_combination(relaxed, start, SlopeOptimizer(iterations=50))

@@ -125,7 +125,7 @@ def test_halves_are_nowhere_looser_than_what_they_were_split_from(units: bool) -
         Halfspaces.of(SQUARE),
         period=2,
         units=units,
-        descent=SlopeOptimizer(iterations=1),
+        optimizer=SlopeOptimizer(iterations=1),
     )
     boxes = bounded(Nodes.root(SQUARE.lower, SQUARE.upper))
     for _ in range(6):

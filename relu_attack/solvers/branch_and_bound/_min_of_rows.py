@@ -61,14 +61,14 @@ class MinOfRows:
         """Return the rows with a threshold, if it is finite and they are constrained."""
         return self if not self.constrained or not math.isfinite(threshold) else replace(self, threshold=threshold)
 
-    def mixtures(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which mixtures bound the value, given weights (boxes, rows) that descended.
+    def combinations(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which combinations bound the value, given weights (boxes, rows) that descended.
 
         Returns
         -------
         descended, plain
-            Weights, (boxes, mixtures, rows): the given ones, without the first row's as well where constraints alone
-            may fail; and again the given ones, and each row alone where there are several, but not very many.
+            Weights, (boxes, combinations, rows): the given ones, without the first row's as well where constraints
+            alone may fail; and again the given ones, and each row alone where there are several, but not very many.
         """
         descended, plain = weights[:, None], weights[:, None]
         if self.constrained:
@@ -86,14 +86,14 @@ class MinOfRows:
         return torch.where((rows[:, 1:] >= 0).all(1), rows[:, 0], -torch.inf)
 
     def bound(self, weights: Tensor, mixed: Tensor) -> Tensor:
-        """Return upper bounds of the value, (boxes, mixtures), where ``weights . rows`` is at most `mixed`.
+        """Return upper bounds of the value, (boxes, combinations), where ``weights . rows`` is at most `mixed`.
 
         Parameters
         ----------
         weights
-            Nonnegative, of any size, (boxes, mixtures, rows).
+            Nonnegative, of any size, (boxes, combinations, rows).
         mixed
-            Shape (boxes, mixtures), of `affine`'s rows.
+            Shape (boxes, combinations), of `affine`'s rows.
         """
         if not self.constrained:
             # The minimum is at most the weighted mean; the weights sum to 1 up to rounding only.

@@ -37,7 +37,7 @@ def bound_nodes(
     *,
     period: int,
     units: bool,
-    descent: SlopeOptimizer,
+    optimizer: SlopeOptimizer,
     deadline: Deadline = NEVER,
 ) -> Nodes:
     """Bound nodes, warm-started from their parents.
@@ -57,7 +57,7 @@ def bound_nodes(
         the parent's. The bound itself always comes from back-substitution.
     units
         Whether to branch on units.
-    descent
+    optimizer
         Optimizer of weights, slopes and multipliers, from those of the parents.
     deadline
         End of the time; afterwards back-substitution and descent are skipped, and cheaper bounds are returned.
@@ -73,7 +73,7 @@ def bound_nodes(
     for part in parts:
         full = int(part.age[0]) % period == 0
         alike = _bound_alike(
-            network, rows, halfspaces, part, full=full, units=units, descent=descent, deadline=deadline
+            network, rows, halfspaces, part, full=full, units=units, optimizer=optimizer, deadline=deadline
         )
         bounded.append(alike)
     return Nodes.join(bounded)
@@ -87,7 +87,7 @@ def _bound_alike(
     *,
     full: bool,
     units: bool,
-    descent: SlopeOptimizer,
+    optimizer: SlopeOptimizer,
     deadline: Deadline,
 ) -> Nodes:
     lower, upper = boxes.lower, boxes.upper
@@ -100,10 +100,10 @@ def _bound_alike(
         AffineBound.create(rows.affine, *affine_range(network.output, low, high)),
     )
     relaxed = Relaxed(lower, upper, halfspaces, steps, after)
-    first = boxes.mixture or RowCombination.first(relaxed, len(rows), sides=units)
-    mixture = optimize_combination(relaxed, first, descent, deadline=deadline)
-    descended, plain = rows.mixtures(mixture.weights)
-    mixed, slope = bound_combinations(relaxed, mixture, descended, plain)
+    first = boxes.combination or RowCombination.first(relaxed, len(rows), split_multipliers=units)
+    combination = optimize_combination(relaxed, first, optimizer, deadline=deadline)
+    descended, plain = rows.combinations(combination.weights)
+    mixed, slope = bound_combinations(relaxed, combination, descended, plain)
     bound, place = rows.bound(torch.cat([descended, plain], 1), mixed).min(1)
     # Ranges hold in real arithmetic, so a node with an empty range is empty.
     empty = torch.zeros_like(bound, dtype=torch.bool)
@@ -115,22 +115,22 @@ def _bound_alike(
         torch.where(empty, -torch.inf, torch.minimum(bound, boxes.bound)),
         slope,
         tuple(ranges),
-        mixture.toward(place - descended.shape[1] - 1, _SINGLE_ROW_WEIGHT),
-        _costliest_unit(relaxed, mixture) if units else boxes.unit,
+        combination.toward(place - descended.shape[1] - 1, _SINGLE_ROW_WEIGHT),
+        _costliest_unit(relaxed, combination) if units else boxes.unit,
         boxes.age,
     )
 
 
-def _costliest_unit(relaxed: Relaxed, mixture: RowCombination) -> Tensor:
+def _costliest_unit(relaxed: Relaxed, combination: RowCombination) -> Tensor:
     """Return the unit whose relaxation loosens the bound most at its maximizer, (nodes,); -1 without unstable units.
 
     The difference between the bound and the value at its maximizer is the sum over the units of coefficient times
     distance between relaxation and activation. A share of the largest possible distance is added, since the maximizer
     changes after the split.
     """
-    found = mixture.adjoint(relaxed)
+    found = combination.adjoint(relaxed)
     scores = []
-    each = zip(relaxed.steps, mixture.slopes, found.coefficients, found.preactivations, strict=True)
+    each = zip(relaxed.steps, combination.slopes, found.coefficients, found.preactivations, strict=True)
     for step, slope, row, z in ((step, slope, row[:, 0], z[:, 0]) for step, slope, row, z in each):
         lines = step.relaxation
         line = torch.where(row > 0, torch.addcmul(lines.intercept, z, lines.upper_slope), z * slope)

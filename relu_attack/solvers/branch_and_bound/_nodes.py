@@ -28,7 +28,7 @@ class Nodes:
         Coefficients of the linear function behind the bound, shape (boxes, inputs).
     ranges
         Ranges of the preactivations, one pair of (boxes, units) a layer.
-    mixture
+    combination
         Weights, slopes and multipliers of the bound; None before the first.
     unit
         Unit to split, counted over all layers, or -1 to split an input; shape (boxes,).
@@ -41,7 +41,7 @@ class Nodes:
     bound: Tensor
     slope: Tensor
     ranges: tuple[Range, ...]
-    mixture: RowCombination | None
+    combination: RowCombination | None
     unit: Tensor
     age: Tensor
 
@@ -59,7 +59,9 @@ class Nodes:
         """Return some of the nodes."""
         plain = {name: getattr(self, name)[index] for name in _PLAIN}
         ranges = tuple((low[index], high[index]) for low, high in self.ranges)
-        return Nodes(**plain, ranges=ranges, mixture=self.mixture.select(index) if self.mixture is not None else None)
+        return Nodes(
+            **plain, ranges=ranges, combination=self.combination.select(index) if self.combination is not None else None
+        )
 
     @staticmethod
     def join(parts: Sequence[Nodes]) -> Nodes:
@@ -71,8 +73,8 @@ class Nodes:
             (torch.cat([low for low, _ in layer]), torch.cat([high for _, high in layer]))
             for layer in zip(*(part.ranges for part in parts), strict=True)
         )
-        mixtures = [part.mixture for part in parts if part.mixture is not None]
-        return Nodes(**plain, ranges=ranges, mixture=RowCombination.join(mixtures) if mixtures else None)
+        combinations = [part.combination for part in parts if part.combination is not None]
+        return Nodes(**plain, ranges=ranges, combination=RowCombination.join(combinations) if combinations else None)
 
     def vertices(self) -> Tensor:
         """Return the corner of each box at which its linear function is largest, shape (boxes, inputs)."""

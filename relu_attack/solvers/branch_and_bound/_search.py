@@ -165,7 +165,7 @@ class TreeSearch:
         if float(values[place]) > self.value:
             self.x, self.value = inside[place].clone(), float(values[place])
 
-    def _bound(self, boxes: Nodes, descent: SlopeOptimizer, deadline: Deadline) -> Nodes:
+    def _bound(self, boxes: Nodes, optimizer: SlopeOptimizer, deadline: Deadline) -> Nodes:
         return bound_nodes(
             self._network,
             self._rows.above(self.value if math.isfinite(self.value) else self.upper),
@@ -173,7 +173,7 @@ class TreeSearch:
             boxes,
             period=self._period,
             units=self._units,
-            descent=descent,
+            optimizer=optimizer,
             deadline=deadline,
         )
 
