@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -103,3 +104,23 @@ def _translate(
             warn(f"{key!r} of {called} is called {name!r} now", RenamedWarning)
         present[name] = value
     return present
+
+
+def renamed_attributes(module: str, renamed: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the ``__getattr__`` of a package for one release of old names.
+
+    Parameters
+    ----------
+    module
+        Name of the package.
+    renamed
+        The present name for each old one, whose use issues a `RenamedWarning`.
+    """
+
+    def find(name: str) -> Any:
+        if name not in renamed:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn(f"{module}.{name} is called {renamed[name]} now", RenamedWarning)
+        return getattr(sys.modules[module], renamed[name])
+
+    return find

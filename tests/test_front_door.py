@@ -178,3 +178,19 @@ def test_without_a_time_limit_the_comparison_is_a_matter_of_seconds() -> None:
     domain = Watched()
     ra.ReLUOptimizer(model(), domain)
     assert domain.left[0] <= 2.0
+
+
+@pytest.mark.parametrize(
+    ("room", "old", "new"),
+    [
+        ("programs", "Claim", "SolverReport"),
+        ("programs", "Progress", "SolverProgress"),
+        ("io", "Inequalities", "Polyhedron"),
+    ],
+)
+def test_old_names_of_documented_classes_warn_for_one_release(room: str, old: str, new: str) -> None:
+    package = getattr(ra, room)
+    with pytest.warns(ra.RenamedWarning, match=f"relu_attack.{room}.{old} is called {new} now"):
+        assert getattr(package, old) is getattr(package, new)
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = package.Nothing

@@ -1,5 +1,8 @@
 """Files: models as weights and a plain description or as ONNX, properties in VNN-LIB, results as JSON and arrays."""
 
+from typing import TYPE_CHECKING
+
+from relu_attack._names import renamed_attributes
 from relu_attack.io._architecture import Architecture, build, describe
 from relu_attack.io._instance import digest_of_network, digest_of_property, verify_files
 from relu_attack.io._models import load_factory, load_model, save_model
@@ -64,3 +67,6 @@ __all__ = [
     "verify_files",
     "write_witness",
 ]
+
+if not TYPE_CHECKING:  # a module with __getattr__ has any attribute for type checkers
+    __getattr__ = renamed_attributes(__name__, {"Inequalities": "Polyhedron"})
