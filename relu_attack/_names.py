@@ -77,10 +77,11 @@ def checked_names(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         called = function.__qualname__.removesuffix(".__init__")
         known = [name for name in inspect.signature(function).parameters if name != "self"]
+        names = frozenset(known)
 
         @functools.wraps(function)
         def call(*arguments: P.args, **keywords: P.kwargs) -> R:
-            if keywords.keys() <= frozenset(known):
+            if keywords.keys() <= names:
                 return function(*arguments, **keywords)
             present: Any = _translate(keywords, called, known, renamed)
             return function(*arguments, **present)

@@ -106,3 +106,14 @@ def methods_table() -> str:
 
 def test_the_table_of_the_page_is_that_of_the_registry() -> None:
     assert methods_table() in (DOCS / "extending.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["README.md", "configs/README.md"])
+def test_the_guides_name_every_method(page: str) -> None:
+    text = (DOCS.parent / page).read_text()
+    assert [name for name in METHODS.built_in if f"`{name}`" not in text] == []
+
+
+def test_the_readme_names_every_bound() -> None:
+    text = (DOCS.parent / "README.md").read_text()
+    assert [name for name in BOUNDS.built_in if f"`{name}`" not in text] == []
