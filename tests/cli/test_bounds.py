@@ -142,7 +142,6 @@ def test_keys_are_changed_on_the_line(folder: Path) -> None:
         (["--set", "bound=crwn"], "bound: is 'crwn'; "),
         (["--set", "model.file=none.safetensors"], "none.safetensors does not exist"),
         (["--set", "objective.output=gold"], "objective.output: "),
-        (["--set", "domain={kind: l2_ball, center: [0, 0, 0], radius: 1}", "--method", "lp_tightened"], "polyhedral"),
     ],
 )
 def test_a_mistake_is_one_line(folder: Path, arguments: list[str], words: str) -> None:

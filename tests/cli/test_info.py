@@ -69,7 +69,7 @@ def test_an_image_model_needs_its_shape(folder: Path) -> None:
     assert done.exit_code == 1
     assert (
         done.stderr
-        == "relu-attack: the model does not tell the shape of one input; give --shape, such as --shape 1,28,28\n"
+        == "relu-attack: the shape of one input does not follow from the model; give --shape, such as --shape 1,28,28\n"
     )
     assert "(1, 6, 6) -> (1,)" in call(folder / "image.safetensors", "--shape", "1,6,6").stdout
     assert call(folder / "image.safetensors", "--shape", "big").exit_code == 2
