@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.io import load_model
-from relu_attack.robustness import KeptModel
+from relu_attack.robustness import CachedModel
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS, DIGITS = ROOT / "scripts", ROOT / "models" / "digits" / "model.safetensors"
@@ -110,7 +110,7 @@ def compare(networks: list[str], folder: Path, rounds: int, path: Path) -> None:
     for network in networks:
         model = make_model(network, folder)
         x, label = make_samples(network, model)
-        kept = KeptModel(model)  # the peers' attacks are made outside of the measured time, too
+        kept = CachedModel(model)  # the peers' attacks are made outside of the measured time, too
         for radius in RADII[network]:
             for peer in peers:  # what is made at a first call is in nobody's time
                 measure_peer(peer, model, x[:4], label[:4], radius, 0)

@@ -3,6 +3,7 @@
 import logging
 
 from relu_attack._loading import ended_by_interrupts, without_collection
+from relu_attack._names import renamed_attributes
 
 with ended_by_interrupts(), without_collection():
     from relu_attack.api import ReLUOptimizer, maximize, minimize, output_bounds
@@ -37,7 +38,7 @@ with ended_by_interrupts(), without_collection():
     from relu_attack.objectives import Linear, Margin, Objective, Output
     from relu_attack.output_constraints import OutputConstraints
     from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
-    from relu_attack.robustness import RobustAccuracy, ScoredWorstCase, WorstCase, robust_accuracy, worst_case
+    from relu_attack.robustness import RobustAccuracy, WorstCase, WorstCaseWithScores, robust_accuracy, worst_case
     from relu_attack.solvers import (
         MILP,
         PPGA,
@@ -92,7 +93,6 @@ __all__ = [
     "RenamedWarning",
     "Result",
     "RobustAccuracy",
-    "ScoredWorstCase",
     "SolverError",
     "Specification",
     "Status",
@@ -101,6 +101,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "WorstCase",
+    "WorstCaseWithScores",
     "check_bounds",
     "load_accuracies",
     "load_model",
@@ -121,3 +122,5 @@ __all__ = [
     "verify_files",
     "worst_case",
 ]
+
+__getattr__ = renamed_attributes(__name__, {"ScoredWorstCase": "WorstCaseWithScores"})

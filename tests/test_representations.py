@@ -45,7 +45,7 @@ SHOWN: dict[str, Callable[[], object]] = {
     "Verification(verdict=VERIFIED, bound=-": lambda: ra.verify(model(), BOX, CLAIM),
     "CheckedBounds(outputs=2, verdict=VERIFIED)": lambda: ra.check_bounds(model(), BOX, -100.0, 100.0),
     "WorstCase(samples=40, broken=": worst,
-    "ScoredWorstCase(samples=40, classes=2, worst=WorstCase(": lambda: ra.ScoredWorstCase.of(
+    "WorstCaseWithScores(samples=40, classes=2, worst=WorstCase(": lambda: ra.WorstCaseWithScores.of(
         model(), X, LABELS, worst()
     ),
     "RobustAccuracy(samples=40, clean=": lambda: ra.robust_accuracy(

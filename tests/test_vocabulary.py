@@ -32,11 +32,6 @@ AVOIDED = {
 }
 """Words that are avoided, as regular expressions, and what is said instead."""
 
-NOT_YET = {
-    "relu_attack/robustness",
-}
-"""Parts whose language has not been revised; the list only shrinks."""
-
 PATTERN = re.compile("|".join(rf"\b(?:{word})\b" for word in AVOIDED), re.IGNORECASE)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from relu_attack._checks import ArrayLike
 from relu_attack._names import checked_names
 from relu_attack.errors import OptionError
-from relu_attack.robustness import AttackArguments, Classes, Clip, KeptModel, worst_case
+from relu_attack.robustness import AttackArguments, CachedModel, Classes, Clip, worst_case
 
 
 class FoolboxAttack:
@@ -112,7 +112,7 @@ class FoolboxAttack:
         radii = list(epsilons) if isinstance(epsilons, Sequence) else [epsilons]
         if not radii:
             raise OptionError("epsilons is empty; give a radius, or a list of them")
-        kept = KeptModel(model)
+        kept = CachedModel(model)
         worst = [worst_case(kept, inputs, criterion, radius, norm=self.norm, **self._options) for radius in radii]
         if not several:
             return worst[0].x, worst[0].x.clone(), worst[0].success

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from relu_attack._names import checked_names
 from relu_attack.robustness import (
     AttackArguments,
+    CachedModel,
     Classes,
     Clip,
-    KeptModel,
     Normalization,
     check_module,
     half_of,
@@ -76,7 +76,7 @@ class Attack:
     ) -> None:
         check_module(model)
         self.model, self.eps, self.norm = model, eps, norm
-        self._kept: KeptModel | None = None
+        self._kept: CachedModel | None = None
         self._options: dict[str, Any] = {
             "clip": clip,
             "targets": targets,
@@ -99,7 +99,7 @@ class Attack:
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the worst inputs found, shape, device and dtype of the images (samples, channels, height, width)."""
         if self._kept is None or self._kept.model is not self.model:
-            self._kept = KeptModel(self.model)
+            self._kept = CachedModel(self.model)
         norm = self.norm.lower() if isinstance(self.norm, str) else self.norm
         if self._normalize is None:
             return worst_case(self._kept, images, labels, self.eps, norm=norm, **self._options).x

@@ -16,7 +16,7 @@ from relu_attack._digest import Digests
 from relu_attack.errors import FileFormatError, OptionError
 from relu_attack.io._saved import Kind, to_json
 from relu_attack.result import Status
-from relu_attack.robustness import Margins, RobustAccuracy, ScoredWorstCase, WorstCase, summarize
+from relu_attack.robustness import Margins, RobustAccuracy, WorstCase, WorstCaseWithScores, summarize
 
 Accuracies: TypeAlias = "Sequence[tuple[float, RobustAccuracy]]"
 
@@ -29,14 +29,14 @@ _MARGINS = ("clean_margin", "margin", "certified_margin")
 
 
 def save_worst_case(
-    found: ScoredWorstCase, path: str | os.PathLike[str], *, settings: Mapping[str, Any] | None = None
+    found: WorstCaseWithScores, path: str | os.PathLike[str], *, settings: Mapping[str, Any] | None = None
 ) -> None:
     """Save worst cases, with their samples and scores, as ``<path>.json`` and ``<path>.safetensors``.
 
     Parameters
     ----------
     found
-        Result of `ScoredWorstCase.of`.
+        Result of `WorstCaseWithScores.of`.
     path, settings
         As in `save_result`.
 
@@ -51,14 +51,14 @@ def save_worst_case(
     >>> import torch, relu_attack as ra
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
     >>> x, label = torch.rand(5, 2), torch.tensor([0, 1, 2, 0, 1])
-    >>> found = ra.ScoredWorstCase.of(model, x, label, ra.worst_case(model, x, label, radius=0.1))
+    >>> found = ra.WorstCaseWithScores.of(model, x, label, ra.worst_case(model, x, label, radius=0.1))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_worst_case(found, f"{folder}/worst")
     ...     loaded = load_worst_case(f"{folder}/worst")
     >>> torch.equal(loaded.worst.x, found.worst.x), torch.equal(loaded.worst.margin, found.worst.margin)
     (True, True)
     """
-    check_is(found, ScoredWorstCase, name="found", wanted="what ScoredWorstCase.of returned", error=OptionError)
+    check_is(found, WorstCaseWithScores, name="found", wanted="what WorstCaseWithScores.of returned", error=OptionError)
     worst = found.worst
     entries = {
         "samples": len(worst.margin),
@@ -74,7 +74,7 @@ def save_worst_case(
     WORST_CASE.save(path, entries, tensors, settings)
 
 
-def load_worst_case(path: str | os.PathLike[str]) -> ScoredWorstCase:
+def load_worst_case(path: str | os.PathLike[str]) -> WorstCaseWithScores:
     """Load worst cases saved by `save_worst_case`.
 
     Parameters
@@ -84,7 +84,7 @@ def load_worst_case(path: str | os.PathLike[str]) -> ScoredWorstCase:
 
     Returns
     -------
-    ScoredWorstCase
+    WorstCaseWithScores
         On the CPU, with exact values.
 
     Raises
@@ -108,7 +108,7 @@ def load_worst_case(path: str | os.PathLike[str]) -> ScoredWorstCase:
             runtime=float(entries["runtime"]),
             digests=_digests(entries),
         )
-    found = ScoredWorstCase(x, label, worst, clean_scores, worst_scores)
+    found = WorstCaseWithScores(x, label, worst, clean_scores, worst_scores)
     _check_samples(found, saved.summary)
     return found
 
@@ -231,7 +231,7 @@ def _digests(entries: Mapping[str, Any]) -> Digests | None:
     return None if stated is None else Digests(**stated)
 
 
-def _check_samples(found: ScoredWorstCase, summary: Path) -> None:
+def _check_samples(found: WorstCaseWithScores, summary: Path) -> None:
     """Raise unless every array has one entry for each sample, and labels and targets are classes."""
     worst, count = found.worst, found.x.shape[:1]
 

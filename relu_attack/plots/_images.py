@@ -13,7 +13,7 @@ from torch import Tensor
 from relu_attack._checks import check_is
 from relu_attack.errors import OptionError
 from relu_attack.plots._scores import TOP, draw_scores, read_names
-from relu_attack.robustness import ScoredWorstCase
+from relu_attack.robustness import WorstCaseWithScores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def plot_images(
 
 
 def plot_worst_case(
-    found: ScoredWorstCase,
+    found: WorstCaseWithScores,
     *,
     samples: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
@@ -103,7 +103,7 @@ def plot_worst_case(
     Parameters
     ----------
     found
-        The worst cases with the scores, as `ScoredWorstCase.of` returns them; one sample has shape (height, width),
+        The worst cases with the scores, as `WorstCaseWithScores.of` returns them; one sample has shape (height, width),
         (1, height, width) or, in colors from 0 to 1, (3, height, width).
     samples
         Which to draw, from 0; by default the first eight.
@@ -132,14 +132,14 @@ def plot_worst_case(
     >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
     >>> images, label = torch.rand(2, 1, 4, 4), torch.tensor([0, 1])
     >>> worst = ra.worst_case(model, images, label, radius=0.1)
-    >>> figure = plot_worst_case(ra.ScoredWorstCase.of(model, images, label, worst))
+    >>> figure = plot_worst_case(ra.WorstCaseWithScores.of(model, images, label, worst))
     >>> [axes.get_ylabel() for axes in figure.axes[:8:4]]
     ['sample 0', 'sample 1']
     """
     from matplotlib.figure import Figure
 
-    wanted = "worst cases with their scores: ScoredWorstCase.of(model, x, label, worst)"
-    check_is(found, ScoredWorstCase, name="found", wanted=wanted, error=OptionError)
+    wanted = "worst cases with their scores: WorstCaseWithScores.of(model, x, label, worst)"
+    check_is(found, WorstCaseWithScores, name="found", wanted=wanted, error=OptionError)
     chosen = _read_samples(samples, len(found.x))
     names = read_names(names, found.clean_scores.shape[1])
     figure = Figure(figsize=(13.5, 3.3 * len(chosen) + 0.4), layout="constrained")
@@ -173,7 +173,7 @@ def _read_samples(samples: Sequence[int] | None, count: int) -> list[int]:
     return chosen
 
 
-def _verdict(found: ScoredWorstCase, sample: int) -> str:
+def _verdict(found: WorstCaseWithScores, sample: int) -> str:
     """Return the verdict on a sample in words, with the margin at its worst case."""
     worst = found.worst
     margin = float(worst.margin[sample])

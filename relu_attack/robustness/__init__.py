@@ -1,27 +1,28 @@
-"""Classifiers under attack: the worst input near each of some samples, and the accuracy that is left."""
+"""Classifiers under attack: the worst input near each sample, and robust accuracy."""
 
+from relu_attack._names import renamed_attributes
 from relu_attack.robustness._accuracy import RobustAccuracy, robust_accuracy, summarize
 from relu_attack.robustness._answer import WorstCase
 from relu_attack.robustness._arguments import AttackArguments, read_options
 from relu_attack.robustness._attack import worst_case
-from relu_attack.robustness._cached_model import KeptModel
+from relu_attack.robustness._cached_model import CachedModel
 from relu_attack.robustness._classifier import Normalization, check_module, evaluating, read_pair
 from relu_attack.robustness._digests import model_digest
 from relu_attack.robustness._half import round_into
 from relu_attack.robustness._record import Margins
 from relu_attack.robustness._samples import Classes, Clip, half_of, read_samples
-from relu_attack.robustness._scores import ScoredWorstCase
+from relu_attack.robustness._scores import WorstCaseWithScores
 
 __all__ = [
     "AttackArguments",
+    "CachedModel",
     "Classes",
     "Clip",
-    "KeptModel",
     "Margins",
     "Normalization",
     "RobustAccuracy",
-    "ScoredWorstCase",
     "WorstCase",
+    "WorstCaseWithScores",
     "check_module",
     "evaluating",
     "half_of",
@@ -34,3 +35,5 @@ __all__ = [
     "summarize",
     "worst_case",
 ]
+
+__getattr__ = renamed_attributes(__name__, {"KeptModel": "CachedModel", "ScoredWorstCase": "WorstCaseWithScores"})

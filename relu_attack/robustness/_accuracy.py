@@ -20,7 +20,7 @@ from relu_attack.errors import ModelError, OptionError
 from relu_attack.result import Status
 from relu_attack.robustness._arguments import AttackArguments
 from relu_attack.robustness._attack import worst_case
-from relu_attack.robustness._cached_model import KeptModel
+from relu_attack.robustness._cached_model import CachedModel
 from relu_attack.robustness._digests import digests_of, joined, model_digest
 from relu_attack.robustness._record import Margins, Record
 from relu_attack.robustness._samples import Classes, Clip
@@ -144,7 +144,7 @@ def robust_accuracy(
         raise OptionError(f"radius must be one number for all samples, got {type(radius).__name__}")
     wanted = "an iterable of batches (x, label), such as a DataLoader"
     check_is(loader, Iterable, name="loader", wanted=wanted, error=OptionError)
-    kept = KeptModel(model)
+    kept = CachedModel(model)
     weights, name = Contents.of(*kept.model.parameters()).copy(), model_digest(kept)
     options: dict[str, Any] = {
         "norm": norm,

@@ -1,4 +1,4 @@
-"""What `worst_case` returns."""
+"""The result of `worst_case`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from relu_attack._names import checked_names
 from relu_attack.robustness._answer import WorstCase
 from relu_attack.robustness._arguments import AttackArguments, read_options
 from relu_attack.robustness._attack_search import AttackSearch
-from relu_attack.robustness._cached_model import KeptModel, read_classifier
+from relu_attack.robustness._cached_model import CachedModel, read_classifier
 from relu_attack.robustness._classifier import evaluating
 from relu_attack.robustness._compositions import ASCENTS
 from relu_attack.robustness._digests import digests_of, model_digest
@@ -58,7 +58,7 @@ def worst_case(
     ----------
     model
         A classifier with an exact form here, see `ReLUOptimizer`; it is run in evaluation mode, and left in its own.
-        It is read at each call; in a `relu_attack.robustness.KeptModel` only when it has changed.
+        It is read at each call; in a `relu_attack.robustness.CachedModel` only when it has changed.
     x
         Samples, shape (samples, \\*shape of one), such as images in [0, 1].
     labels
@@ -145,7 +145,7 @@ def worst_case(
         budget = replace(budget, interruption=interruption, memory_limit=memory_limit_of(None))
         samples = read_samples(x)
         sets = read_sets(samples, radius, norm, clip, half=half_of(x))
-        classifier = read_classifier(model, samples, normalize, anew=certify, sets=sets.domain)
+        classifier = read_classifier(model, samples, normalize, refresh=certify, sets=sets.domain)
         classes = read_labels(labels, len(samples), classifier.classes, samples.device)
         logits = classifier.logits(sets.project(sets.center))
         worst = SampleIncumbents.at_samples(sets, classes, logits)
@@ -174,7 +174,7 @@ def worst_case(
         else:
             waiting = sets.radius > 0
             status, evaluations = search.run(worst, waiting & (worst.margin <= 0) if stop_at_success else waiting)
-        if certify or not isinstance(model, KeptModel):  # a kept chain may be of the model as it was
+        if certify or not isinstance(model, CachedModel):  # a kept chain may be of the model as it was
             classifier.model.check(worst.x, worst.logits, where="at the worst inputs found", chain=search.network)
         settings = {"radius": radius, "norm": norm, "clip": clip, "normalize": normalize}
         return WorstCase(

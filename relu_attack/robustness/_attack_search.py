@@ -1,4 +1,4 @@
-"""The search of an attack: walkers in rounds, from which samples leave."""
+"""The search of an attack: rounds of walkers, from which decided samples are dropped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from relu_attack.robustness._classifier import Classifier
 from relu_attack.robustness._compositions import ASCENTS, Compose, attack_problem
 from relu_attack.robustness._each_sample import search_sample
 from relu_attack.robustness._incumbents import SampleIncumbents
-from relu_attack.robustness._samples import Sets
+from relu_attack.robustness._samples import PerturbationSets
 from relu_attack.solvers import Budget, run_ascent
 
 # Walkers of a sample in one round at most, and numbers in the points of all walkers that walk at once: few enough to
@@ -40,7 +40,7 @@ _MAX_NUMBERS = {"cpu": 2**19, "cuda": 2**25}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttackSearch:
-    """What is searched, and how.
+    """An attack: the classifier, the perturbation sets, and the search parameters.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class AttackSearch:
     """
 
     classifier: Classifier
-    sets: Sets
+    sets: PerturbationSets
     label: Tensor
     chosen: Tensor
     network: Network
@@ -80,7 +80,7 @@ class AttackSearch:
     budget: Budget
 
     def run(self, worst: SampleIncumbents, waiting: Tensor) -> tuple[Status, int]:
-        """Send walkers out until all have walked, no sample waits or the time is up.
+        """Run rounds of walkers until all are done, every sample is decided or the time is up.
 
         Every sample is given the same random numbers, and the number of walkers of a round is the same whatever the
         batch: to rounding, steepest ascent finds for a sample what it would find for it alone.
@@ -156,7 +156,7 @@ class AttackSearch:
         return Status.TIME_LIMIT if self.budget.left() == 0 else Status.FEASIBLE, evaluations
 
     def _part(self, steps: int, seconds: float | None) -> Budget:
-        """Return the budget of an ascent: so many steps, and seconds if they are limited."""
+        """Return the budget of an ascent: a number of steps, and seconds if they are limited."""
         limit = None if seconds is None or math.isinf(seconds) else self.budget.elapsed() + seconds
         return replace(self.budget, iterations=steps, time_limit=limit)
 

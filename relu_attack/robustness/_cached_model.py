@@ -1,4 +1,4 @@
-"""A model that is asked many times, and read anew only when it has changed."""
+"""A cache of the lowered model between calls."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from relu_attack.robustness._classifier import Classifier, check_module, read_pa
 Normalize = tuple[ArrayLike, ArrayLike]
 
 
-class KeptModel(nn.Module):
-    """A model whose chain `worst_case` keeps between calls.
+class CachedModel(nn.Module):
+    """A model whose chain `worst_case` caches between calls.
 
-    Each call compares all that the forward pass reads with what it read at the last one, and reads the model anew where
-    they differ: classes and code of the modules, their modes, parameters, buffers and other attributes. What an object
-    of a library hides is not seen: then the search follows the model as it was. Margins are those of the model as it is
-    in any case, and for certified margins it is always read anew.
+    Each call compares all that the forward pass reads with what it read at the last call: classes and code of the
+    modules, their modes, parameters, buffers and other attributes. Where they differ, the model is lowered again.
+    Changes that an object of a library hides are not detected; the search then follows the earlier model. Margins are
+    those of the present model in any case, and certified margins lower it at each call.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ class KeptModel(nn.Module):
     >>> import torch
     >>> from torch import nn
     >>> import relu_attack as ra
-    >>> from relu_attack.robustness import KeptModel
-    >>> model = KeptModel(nn.Sequential(nn.Linear(2, 2)).requires_grad_(False))
+    >>> from relu_attack.robustness import CachedModel
+    >>> model = CachedModel(nn.Sequential(nn.Linear(2, 2)).requires_grad_(False))
     >>> x, label = torch.tensor([[0.75, 0.25]]), torch.tensor([0])
     >>> first, second = (ra.worst_case(model, x, label, radius=0.375) for _ in range(2))
     >>> torch.equal(first.x, second.x)
@@ -46,7 +46,7 @@ class KeptModel(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         check_module(model)
-        self.model: nn.Module = model.model if isinstance(model, KeptModel) else model
+        self.model: nn.Module = model.model if isinstance(model, CachedModel) else model
         self.training = self.model.training  # else it would have to be put into evaluation mode at each call
         self._contents: Contents | None = None
         self._classifier: Classifier | None = None
@@ -75,11 +75,11 @@ class KeptModel(nn.Module):
 
 
 def read_classifier(
-    model: nn.Module, x: Tensor, normalize: Normalize | None, *, anew: bool, sets: Domain | None = None
+    model: nn.Module, x: Tensor, normalize: Normalize | None, *, refresh: bool, sets: Domain | None = None
 ) -> Classifier:
-    """Read a model for samples `x` (samples, \\*shape) in their sets; `anew`, or only when it has changed."""
-    if isinstance(model, KeptModel) and not anew:
+    """Lower a model for samples `x` (samples, \\*shape) in their sets; a cached one on change or `refresh`."""
+    if isinstance(model, CachedModel) and not refresh:
         return model.read(x, normalize, sets=sets)
-    module = model.model if isinstance(model, KeptModel) else model
+    module = model.model if isinstance(model, CachedModel) else model
     # A certificate rests on the chain; what is found without one is compared with the model in any case.
-    return Classifier.create(module, x, normalize, sets=sets, points=16 if anew else 4)
+    return Classifier.create(module, x, normalize, sets=sets, points=16 if refresh else 4)

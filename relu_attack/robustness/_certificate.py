@@ -8,14 +8,14 @@ from torch import Tensor
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import bound_rows
 from relu_attack.network import Network
-from relu_attack.robustness._samples import Sets
+from relu_attack.robustness._samples import PerturbationSets
 
 # Sets that are bounded at once, at most, and numbers in their inputs: a tenth of a second of one core.
 _AT_ONCE, _NUMBERS = 64, 2**17
 
 
 def certified_margins(
-    network: Network, sets: Sets, label: Tensor, method: str = "crown", *, deadline: Deadline = NEVER
+    network: Network, sets: PerturbationSets, label: Tensor, method: str = "crown", *, deadline: Deadline = NEVER
 ) -> Tensor:
     """Bound the largest margin of any wrong class over each set from above.
 

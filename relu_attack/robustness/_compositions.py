@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.network import Network
-from relu_attack.robustness._samples import Sets
+from relu_attack.robustness._samples import PerturbationSets
 from relu_attack.solvers import (
     PPGA,
     PPGALR,
@@ -51,7 +51,7 @@ ASCENTS: dict[str, Compose] = {
 }
 
 
-def attack_problem(network: Network, sets: Sets, label: Tensor, classes: Tensor) -> AscentProblem:
+def attack_problem(network: Network, sets: PerturbationSets, label: Tensor, classes: Tensor) -> AscentProblem:
     """Return the problem of raising the margins of chosen classes over the sets of P samples.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What margins are of: digests of the model, the set around each sample, and the labels."""
+"""Digests of the model, the perturbation sets and the labels that margins belong to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from relu_attack._digest import Digests, digest
-from relu_attack.robustness._cached_model import KeptModel
+from relu_attack.robustness._cached_model import CachedModel
 from relu_attack.robustness._classifier import evaluating
 
 SET_OPTIONS = ("radius", "norm", "clip", "normalize")
@@ -17,7 +17,7 @@ SET_OPTIONS = ("radius", "norm", "clip", "normalize")
 def model_digest(model: nn.Module) -> str:
     """Return the SHA-256 of all that the forward pass of a model in evaluation mode reads, in hexadecimal."""
     with evaluating(model):
-        return model.digest() if isinstance(model, KeptModel) else digest(model)
+        return model.digest() if isinstance(model, CachedModel) else digest(model)
 
 
 def digests_of(model: str, x: object, label: object, settings: Mapping[str, object]) -> Digests:

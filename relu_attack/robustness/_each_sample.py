@@ -1,4 +1,4 @@
-"""The search of `maximize` for single samples: what short walks over a batch did not break."""
+"""The search of `maximize` for single samples that short walks over a batch did not break."""
 
 from __future__ import annotations
 

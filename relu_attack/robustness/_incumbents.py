@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.robustness._samples import Sets
+from relu_attack.robustness._samples import PerturbationSets
 
 
 @dataclass(eq=False)
@@ -35,7 +35,7 @@ class SampleIncumbents:
     logits: Tensor
 
     @staticmethod
-    def at_samples(sets: Sets, label: Tensor, logits: Tensor) -> SampleIncumbents:
+    def at_samples(sets: PerturbationSets, label: Tensor, logits: Tensor) -> SampleIncumbents:
         """Begin with the samples themselves, or the nearest points of their sets, and the logits there."""
         margins = class_margins(logits, label)
         margin, target = margins.max(1)

@@ -1,4 +1,4 @@
-"""The file in which `robust_accuracy` writes down what is done, to go on after an interruption."""
+"""The record file of `robust_accuracy`, from which an interrupted run resumes."""
 
 from __future__ import annotations
 

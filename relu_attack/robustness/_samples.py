@@ -1,4 +1,4 @@
-"""The question: samples with their labels, the set around each, and the classes to go for."""
+"""Samples with their labels, perturbation sets and target classes, read and checked."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _read_classes(value: Classes, name: str, classes: int, device: torch.device)
 
 
 @dataclass(frozen=True, eq=False)
-class Sets:
+class PerturbationSets:
     """The set around each sample: a ball of its own radius within the clip box.
 
     Attributes
@@ -126,7 +126,9 @@ class Sets:
     half: torch.dtype | None = None
 
     @staticmethod
-    def around(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None, *, half: torch.dtype | None = None) -> Sets:
+    def around(
+        x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None, *, half: torch.dtype | None = None
+    ) -> PerturbationSets:
         """Build the sets around samples (samples, \\*shape).
 
         Raises
@@ -136,7 +138,7 @@ class Sets:
             not meet the clip box.
         """
         size = as_tensor(radius, name="radius", error=DomainError).to(x.device, torch.float64)
-        return Sets(norm, find_ball(norm)(x, size, clip=clip, shape=tuple(x.shape[1:])), half)
+        return PerturbationSets(norm, find_ball(norm)(x, size, clip=clip, shape=tuple(x.shape[1:])), half)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -197,18 +199,18 @@ class Sets:
                 )
         return rounded
 
-    def at(self, index: Tensor) -> Sets:
+    def at(self, index: Tensor) -> PerturbationSets:
         """Return the sets of some samples, each once and in order; views, where none is left out between them."""
         if len(index) == len(self.center):
             return self
         first, last = int(index[0]), int(index[-1])
-        return Sets(
+        return PerturbationSets(
             self.norm, self.domain.take(slice(first, last + 1) if last - first < len(index) else index), self.half
         )
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> Sets:
+    def to(self, device: torch.device, dtype: torch.dtype) -> PerturbationSets:
         """Return the sets on another device and in another dtype, rounded, for walking in it."""
-        return Sets(self.norm, self.domain.to(device=device, dtype=dtype), self.half)
+        return PerturbationSets(self.norm, self.domain.to(device=device, dtype=dtype), self.half)
 
 
 def half_of(x: ArrayLike) -> torch.dtype | None:
@@ -218,7 +220,9 @@ def half_of(x: ArrayLike) -> torch.dtype | None:
     return x.dtype if isinstance(x, Tensor) and x.dtype in HALVES else None
 
 
-def read_sets(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None, *, half: torch.dtype | None = None) -> Sets:
+def read_sets(
+    x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None, *, half: torch.dtype | None = None
+) -> PerturbationSets:
     """Build the sets around samples; the error for samples outside the clip box says what is most often meant.
 
     Raises
@@ -227,7 +231,7 @@ def read_sets(x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None, *, hal
         As `Sets.around`.
     """
     try:
-        return Sets.around(x, radius, norm, clip, half=half)
+        return PerturbationSets.around(x, radius, norm, clip, half=half)
     except DomainError as reason:
         hint = "" if clip is None else _clip_hint(x, clip)
         raise DomainError(f"{reason}{hint}") from None
@@ -247,7 +251,7 @@ def _clip_hint(x: Tensor, clip: Clip) -> str:
     )
 
 
-def read_points(x0: ArrayLike, sets: Sets) -> Tensor:
+def read_points(x0: ArrayLike, sets: PerturbationSets) -> Tensor:
     """Return a point of its set for each sample, (samples, inputs); what lies outside is projected, with a warning.
 
     Raises

@@ -1,4 +1,4 @@
-"""The class scores before and after: what a picture or a file of a worst case holds."""
+"""Worst cases with the class scores before and after, for figures and files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from relu_attack.robustness._samples import Classes, read_labels, read_samples
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ScoredWorstCase:
+class WorstCaseWithScores:
     """What `worst_case` found, beside the samples and the class scores at both.
 
     Attributes
@@ -53,7 +53,7 @@ class ScoredWorstCase:
         worst: WorstCase,
         *,
         normalize: tuple[ArrayLike, ArrayLike] | None = None,
-    ) -> ScoredWorstCase:
+    ) -> WorstCaseWithScores:
         """Run the model at the samples and at their worst cases.
 
         Parameters
@@ -65,7 +65,7 @@ class ScoredWorstCase:
 
         Returns
         -------
-        ScoredWorstCase
+        WorstCaseWithScores
             To be drawn by `relu_attack.plots.plot_worst_case` or saved by `save_worst_case`.
 
         Raises
@@ -83,7 +83,7 @@ class ScoredWorstCase:
         >>> model = nn.Sequential(nn.Linear(2, 2, bias=False))
         >>> _ = nn.init.eye_(model[0].weight)
         >>> x, label = torch.tensor([[0.75, 0.25]]), torch.tensor([0])
-        >>> found = ra.ScoredWorstCase.of(model, x, label, ra.worst_case(model, x, label, radius=0.375))
+        >>> found = ra.WorstCaseWithScores.of(model, x, label, ra.worst_case(model, x, label, radius=0.375))
         >>> found.clean_scores.tolist(), found.worst_scores.tolist()
         ([[0.75, 0.25]], [[0.375, 0.625]])
         """
@@ -95,7 +95,7 @@ class ScoredWorstCase:
                     f"the samples have shape {tuple(samples.shape)}, their worst cases {tuple(worst.x.shape)}; "
                     "they must be the same"
                 )
-            classifier = read_classifier(model, samples, normalize, anew=False)
+            classifier = read_classifier(model, samples, normalize, refresh=False)
             classes = read_labels(labels, len(samples), classifier.classes, samples.device)
             clean, moved = classifier.logits(samples), classifier.logits(worst.x)
         rounding = torch.finfo(classifier.dtype).eps ** 0.5 * (1 + float(moved.abs().max()))
@@ -104,4 +104,4 @@ class ScoredWorstCase:
                 "the worst cases are of another model, other labels or another normalization: "
                 "their margins differ from those of the scores; give what worst_case was given"
             )
-        return ScoredWorstCase(samples, classes, worst, clean, moved)
+        return WorstCaseWithScores(samples, classes, worst, clean, moved)

@@ -1,4 +1,4 @@
-"""Attack first, certify what survives: a bound of a sample that is broken already proves nothing."""
+"""Certification of the samples that survive an attack."""
 
 from __future__ import annotations
 

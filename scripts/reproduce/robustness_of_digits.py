@@ -55,7 +55,7 @@ def measure(folder: Path) -> None:
     x, label = shipped["images"].float() / 255, shipped["labels"]
     worst = ra.worst_case(model, x, label, RADIUS, norm=NORM, seed=SEED, stop_at_success=False, certify=True)
     print(f"radius {RADIUS:<5g} {worst}")
-    found = ra.ScoredWorstCase.of(model, x, label, worst)
+    found = ra.WorstCaseWithScores.of(model, x, label, worst)
     ra.save_worst_case(found, folder / WORST_CASES, settings={"radius": RADIUS, **about})
 
 

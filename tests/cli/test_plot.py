@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     x, label = torch.rand(2, 1, 2, 2), torch.tensor([0, 1])
     ra.save_result(ra.maximize(model, ra.Box(0.0, 1.0, shape=(1, 2, 2)), iterations=5), tmp_path / "result")
     worst = ra.worst_case(model, x, label, 0.1)
-    ra.save_worst_case(ra.ScoredWorstCase.of(model, x, label, worst), tmp_path / "worst")
+    ra.save_worst_case(ra.WorstCaseWithScores.of(model, x, label, worst), tmp_path / "worst")
     pairs = [(radius, ra.robust_accuracy(model, [(x, label)], radius, progress=False)) for radius in (0.0, 0.1)]
     ra.save_accuracies(pairs, tmp_path / "accuracies", settings={"norm": "linf"})
     return tmp_path

@@ -18,10 +18,10 @@ MODEL = random_network(3, 6, 4, seed=0)
 Accuracies = list[tuple[float, ra.RobustAccuracy]]
 
 
-def worst_case(*, certify: bool = True) -> ra.ScoredWorstCase:
+def worst_case(*, certify: bool = True) -> ra.WorstCaseWithScores:
     x = torch.rand(5, 3, generator=torch.Generator().manual_seed(1))
     label = MODEL(x.double()).argmax(1)
-    return ra.ScoredWorstCase.of(MODEL, x, label, ra.worst_case(MODEL, x, label, 0.1, certify=certify))
+    return ra.WorstCaseWithScores.of(MODEL, x, label, ra.worst_case(MODEL, x, label, 0.1, certify=certify))
 
 
 def accuracies(*, certify: bool = True) -> Accuracies:

@@ -13,7 +13,7 @@ from torch import nn
 import relu_attack as ra
 from relu_attack import io, plots
 from relu_attack.compat import Attack, FoolboxAttack
-from relu_attack.robustness import KeptModel
+from relu_attack.robustness import CachedModel
 from tests.mistakes.support import (
     ACCURACY,
     FOUND,
@@ -95,11 +95,11 @@ def classifiers() -> Iterator[tuple[str, Call]]:
     yield "robust_accuracy: pixels from 0 to 255", lambda: accuracy(loader=[(X * 255, LABEL)], radius=8.0)
     yield "robust_accuracy: resume is a folder", lambda: accuracy(resume=Path.cwd())
     yield "robust_accuracy: resume is a number", lambda: accuracy(resume=3)
-    yield "ScoredWorstCase: other samples", lambda: ra.ScoredWorstCase.of(NET, X[:2], LABEL[:2], WORST)
-    yield "ScoredWorstCase: other labels", lambda: ra.ScoredWorstCase.of(NET, X, (LABEL + 1) % 3, WORST)
-    yield "ScoredWorstCase: a result", lambda: ra.ScoredWorstCase.of(NET, X, LABEL, FOUND)  # type: ignore[arg-type]
-    yield "ScoredWorstCase: None", lambda: ra.ScoredWorstCase.of(NET, X, LABEL, None)  # type: ignore[arg-type]
-    yield "KeptModel: a function", lambda: KeptModel(torch.relu)  # type: ignore[arg-type]
+    yield "WorstCaseWithScores: other samples", lambda: ra.WorstCaseWithScores.of(NET, X[:2], LABEL[:2], WORST)
+    yield "WorstCaseWithScores: other labels", lambda: ra.WorstCaseWithScores.of(NET, X, (LABEL + 1) % 3, WORST)
+    yield "WorstCaseWithScores: a result", lambda: ra.WorstCaseWithScores.of(NET, X, LABEL, FOUND)  # type: ignore[arg-type]
+    yield "WorstCaseWithScores: None", lambda: ra.WorstCaseWithScores.of(NET, X, LABEL, None)  # type: ignore[arg-type]
+    yield "CachedModel: a function", lambda: CachedModel(torch.relu)  # type: ignore[arg-type]
     yield "Attack: no module", lambda: Attack(3, eps=0.1)  # type: ignore[arg-type]
     yield "FoolboxAttack: no module", lambda: FoolboxAttack()(3, X, LABEL, epsilons=0.1)  # type: ignore[call-overload]
     yield "FoolboxAttack: norm inf", lambda: FoolboxAttack("inf")(NET, X, LABEL, epsilons=0.1)

@@ -61,7 +61,7 @@ NET = network()
 QUICK: dict[str, Any] = {"method": "ppga_lr", "iterations": 2, "restarts": 1}
 FOUND = ra.maximize(NET, BOX, **QUICK)
 WORST = ra.worst_case(NET, X, LABEL, 0.1, iterations=2, restarts=1)
-SCORED = ra.ScoredWorstCase.of(NET, X, LABEL, WORST)
+SCORED = ra.WorstCaseWithScores.of(NET, X, LABEL, WORST)
 ACCURACY = ra.robust_accuracy(NET, [(X, LABEL)], 0.1, iterations=2, restarts=1, progress=False)
 
 

@@ -37,7 +37,7 @@ def test_a_mistake_is_answered_with_one_named_line(call: Call, tmp_path: Path, m
     [
         ("device is a sentence", "it must be a device of torch that is here: 'cpu'"),
         ("verify: a number", "specification must be a Specification, such as Specification.require"),
-        ("plot_worst_case: without scores", r"ScoredWorstCase\.of\(model, x, label, worst\)"),
+        ("plot_worst_case: without scores", r"WorstCaseWithScores\.of\(model, x, label, worst\)"),
         ("plot_accuracy: one accuracy", r"such as \[\(0\.1, accuracy\)\]"),
         ("robust_accuracy: a pair of tensors", r"for a single batch give \[\(x, label\)\]"),
         ("robust_accuracy: batches that are mappings", "its keys are 'x', 'y'"),

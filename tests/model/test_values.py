@@ -123,14 +123,14 @@ def test_worst_cases_of_a_model_that_works_in_place_lie_in_their_sets(norm: str,
     assert float(torch.linalg.vector_norm(found[1].x - x, p, 1).max()) <= 0.1 + 1e-6
     assert float(found[1].x.min()) >= 0
     assert float(found[1].x.max()) <= 1
-    scored = [ra.ScoredWorstCase.of(model, x, label, worst) for model, worst in zip(models, found, strict=True)]
+    scored = [ra.WorstCaseWithScores.of(model, x, label, worst) for model, worst in zip(models, found, strict=True)]
     assert torch.equal(scored[0].worst_scores, scored[1].worst_scores)
 
 
 def test_a_kept_model_that_works_in_place_leaves_its_input_as_it_was() -> None:
     x = torch.rand(2, 4)
     before = x.clone()
-    ra.robustness.KeptModel(nn.Sequential(modules.InPlace(), nn.Linear(4, 2)))(x)
+    ra.robustness.CachedModel(nn.Sequential(modules.InPlace(), nn.Linear(4, 2)))(x)
     assert torch.equal(x, before)
 
 

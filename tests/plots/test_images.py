@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from relu_attack import OptionError, ScoredWorstCase, worst_case
+from relu_attack import OptionError, WorstCaseWithScores, worst_case
 from relu_attack.plots import plot_images, plot_worst_case
 from tests.problems import random_network
 
@@ -60,11 +60,11 @@ def test_scores_stand_beside_the_images_when_given() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["clean", "worst case"]
 
 
-def scored(shape: tuple[int, ...], samples: int = 3, radius: float = 0.2) -> ScoredWorstCase:
+def scored(shape: tuple[int, ...], samples: int = 3, radius: float = 0.2) -> WorstCaseWithScores:
     model = torch.nn.Sequential(torch.nn.Flatten(), *random_network(int(np.prod(shape)), 8, 4, seed=0))
     x = torch.rand(samples, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     label = model(x).argmax(1)
-    return ScoredWorstCase.of(model, x, label, worst_case(model, x, label, radius, certify=True))
+    return WorstCaseWithScores.of(model, x, label, worst_case(model, x, label, radius, certify=True))
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4), (3, 4, 4)])

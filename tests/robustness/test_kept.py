@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import relu_attack as ra
 from relu_attack import ModelError
 from relu_attack.compat import Attack
-from relu_attack.robustness import KeptModel
+from relu_attack.robustness import CachedModel
 from tests.problems import random_network
 
 X = torch.rand(6, 5, generator=torch.Generator().manual_seed(1))
@@ -68,7 +68,7 @@ def replace_activation(model: nn.Sequential) -> None:
 @pytest.mark.parametrize("change", [negate_weights, move_statistics, change_slope, replace_activation])
 def test_a_model_that_has_changed_is_read_anew(change: Callable[[nn.Sequential], None]) -> None:
     model = classifier()
-    kept = KeptModel(model)
+    kept = CachedModel(model)
     before = kept.read(X, None)
     assert torch.equal(worst(kept).x, worst(model).x)
     change(model)
@@ -79,7 +79,7 @@ def test_a_model_that_has_changed_is_read_anew(change: Callable[[nn.Sequential],
 
 def test_a_number_that_no_description_shows_is_seen() -> None:
     scaled = Scaled(1.0)
-    kept = KeptModel(nn.Sequential(classifier(), scaled).eval())
+    kept = CachedModel(nn.Sequential(classifier(), scaled).eval())
     worst(kept)
     before, name = kept.read(X, None), kept.digest()
     assert kept.digest() == name
@@ -90,7 +90,7 @@ def test_a_number_that_no_description_shows_is_seen() -> None:
 
 
 def test_a_model_that_has_not_changed_is_read_once() -> None:
-    kept = KeptModel(classifier())
+    kept = CachedModel(classifier())
     first = kept.read(X, ([0.5], [0.2]))
     assert kept.read(X.flip(0), ([0.5], [0.2])) is first
     assert kept.read(X, ([0.4], [0.2])) is not first
@@ -103,7 +103,7 @@ def test_a_model_that_has_not_changed_is_read_once() -> None:
 
 def test_margins_and_bounds_are_those_of_a_model_whose_change_is_not_seen() -> None:
     hidden = Hidden()
-    kept = KeptModel(nn.Sequential(classifier(), hidden).eval())
+    kept = CachedModel(nn.Sequential(classifier(), hidden).eval())
     before = kept.read(X, None)
     worst(kept)
     hidden.local.factor = -3.0
@@ -131,13 +131,13 @@ def test_an_attack_follows_its_model() -> None:
 
 def test_what_is_no_module_is_named() -> None:
     with pytest.raises(ModelError, match=r"model must be an nn\.Module, got builtin_function"):
-        KeptModel(torch.relu)  # type: ignore[arg-type]
+        CachedModel(torch.relu)  # type: ignore[arg-type]
 
 
 def test_a_kept_model_is_run_in_evaluation_mode_and_left_in_its_own() -> None:
     model = classifier().train()
     model[0].eval()
-    kept = KeptModel(KeptModel(model))
+    kept = CachedModel(CachedModel(model))
     assert kept.model is model
     assert torch.equal(worst(kept).x, worst(classifier()).x)
     assert [module.training for module in model] == [False, True, True, True, True]

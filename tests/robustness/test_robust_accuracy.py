@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import relu_attack as ra
-from relu_attack.robustness import KeptModel
+from relu_attack.robustness import CachedModel
 from tests.problems import random_network
 
 Batches = list[tuple[Tensor, Tensor]]
@@ -82,7 +82,7 @@ def test_a_record_that_cannot_be_written_is_said_once_and_costs_nothing(tmp_path
 
 def test_a_record_of_a_kept_model_is_one_of_the_model(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
-    ra.robust_accuracy(KeptModel(model()), interrupted_before(2), 0.02, resume=record, progress=False)
+    ra.robust_accuracy(CachedModel(model()), interrupted_before(2), 0.02, resume=record, progress=False)
     assert ra.robust_accuracy(model(), batches(), 0.02, resume=record, progress=False).complete
 
 
@@ -189,7 +189,7 @@ def test_accuracies_name_what_they_are_of() -> None:
     options = {"iterations": 2, "restarts": 1, "progress": False}
     found = ra.robust_accuracy(model(), batches(), 0.02, **options).digests
     assert found is not None
-    assert found == ra.robust_accuracy(KeptModel(model()), batches(), 0.02, **options).digests
+    assert found == ra.robust_accuracy(CachedModel(model()), batches(), 0.02, **options).digests
     other = model()
     other[0].bias.data += 1e-12
     moved = [(x, (label + 1) % 3) for x, label in batches()]

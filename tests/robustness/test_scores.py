@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from relu_attack import OptionError, ScoredWorstCase, WorstCase, worst_case
+from relu_attack import OptionError, WorstCase, WorstCaseWithScores, worst_case
 from tests.problems import random_network
 
 MODEL = random_network(5, 12, 3, seed=0).float()
@@ -21,7 +21,7 @@ def found(model: nn.Module = MODEL, **options: object) -> WorstCase:
 
 def test_scores_are_forward_passes_that_give_the_margins() -> None:
     (x, label), worst = question(), found()
-    scored = ScoredWorstCase.of(MODEL, x, label, worst)
+    scored = WorstCaseWithScores.of(MODEL, x, label, worst)
     assert torch.equal(scored.clean_scores, MODEL(x).double())
     assert torch.equal(scored.worst_scores, MODEL(worst.x).double())
     own = scored.worst_scores.gather(1, label[:, None])
@@ -34,24 +34,24 @@ def test_scores_are_forward_passes_that_give_the_margins() -> None:
 def test_a_normalization_comes_before_the_model_and_its_mode_is_kept() -> None:
     model = nn.Sequential(MODEL, nn.Dropout(0.5)).train()
     normalize = (0.5, 0.25)
-    scored = ScoredWorstCase.of(model, *question(), found(model, normalize=normalize), normalize=normalize)
+    scored = WorstCaseWithScores.of(model, *question(), found(model, normalize=normalize), normalize=normalize)
     assert torch.equal(scored.clean_scores, MODEL((question()[0] - 0.5) / 0.25).double())
     assert model.training
 
 
 def test_one_label_holds_for_all() -> None:
     x, _ = question()
-    assert ScoredWorstCase.of(MODEL, x, 1, worst_case(MODEL, x, 1, 0.1)).label.tolist() == [1] * 6
+    assert WorstCaseWithScores.of(MODEL, x, 1, worst_case(MODEL, x, 1, 0.1)).label.tolist() == [1] * 6
 
 
 def test_worst_cases_of_another_question_are_refused() -> None:
     (x, label), worst = question(), found()
     with pytest.raises(OptionError, match=r"the samples have shape \(5, 5\), their worst cases \(6, 5\)"):
-        ScoredWorstCase.of(MODEL, x[:5], label[:5], worst)
+        WorstCaseWithScores.of(MODEL, x[:5], label[:5], worst)
     for model, labels, normalize in (
         (random_network(5, 12, 3, seed=1).float(), label, None),
         (MODEL, (label + 1) % 3, None),
         (MODEL, label, (0.5, 0.25)),
     ):
         with pytest.raises(OptionError, match="another model, other labels or another normalization"):
-            ScoredWorstCase.of(model, x, labels, worst, normalize=normalize)
+            WorstCaseWithScores.of(model, x, labels, worst, normalize=normalize)

@@ -13,7 +13,7 @@ from relu_attack.robustness import _certificate, _survivors
 from relu_attack.robustness._attack_search import AttackSearch
 from relu_attack.robustness._certificate import certified_margins
 from relu_attack.robustness._incumbents import SampleIncumbents
-from relu_attack.robustness._samples import Sets
+from relu_attack.robustness._samples import PerturbationSets
 from tests.problems import random_network
 
 NORMS = ["linf", "l2", "l1"]
@@ -33,7 +33,9 @@ def samples() -> tuple[Tensor, Tensor]:
 
 def bounds(norm: str, method: str) -> Tensor:
     x, label = samples()
-    return certified_margins(lower(model(), (4,)).network, Sets.around(x, RADII[norm], norm, (0.0, 1.0)), label, method)
+    return certified_margins(
+        lower(model(), (4,)).network, PerturbationSets.around(x, RADII[norm], norm, (0.0, 1.0)), label, method
+    )
 
 
 def find(norm: str, **options: Any) -> tuple[ra.WorstCase, Tensor]:
@@ -57,7 +59,7 @@ def test_broken_samples_have_the_bound_of_intervals_and_the_others_that_of_crown
 def test_sets_that_are_not_reached_in_time_have_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_certificate, "_NUMBERS", 4 * 10)  # ten samples of four inputs at once
     (x, label), network = samples(), lower(model(), (4,)).network
-    sets = Sets.around(x, 0.1, "linf", (0.0, 1.0))
+    sets = PerturbationSets.around(x, 0.1, "linf", (0.0, 1.0))
     late = certified_margins(network, sets, label, deadline=Deadline.after(-1.0))
     assert torch.equal(late[:10], bounds("linf", "interval")[:10])
     assert bool(torch.isinf(late[10:]).all())
@@ -67,7 +69,7 @@ def test_after_the_deadline_nothing_is_bounded_by_crown_and_no_walker_begins(mon
     methods: list[str] = []
     runs: list[Tensor] = []
 
-    def bound(network: Network, sets: Sets, label: Tensor, method: str = "crown", **_: object) -> Tensor:
+    def bound(network: Network, sets: PerturbationSets, label: Tensor, method: str = "crown", **_: object) -> Tensor:
         methods.append(method)
         return torch.full((len(label),), torch.inf, dtype=torch.float64)
 
