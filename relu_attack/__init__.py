@@ -1,6 +1,7 @@
 """Optimize over trained piecewise-linear networks: the best input of a set, its value, a bound and the gap."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from relu_attack._loading import ended_by_interrupts, without_collection
 from relu_attack._names import renamed_attributes
@@ -123,4 +124,5 @@ __all__ = [
     "worst_case",
 ]
 
-__getattr__ = renamed_attributes(__name__, {"ScoredWorstCase": "WorstCaseWithScores"})
+if not TYPE_CHECKING:
+    __getattr__ = renamed_attributes(__name__, {"ScoredWorstCase": "WorstCaseWithScores"})

@@ -1,5 +1,7 @@
 """Classifiers under attack: the worst input near each sample, and robust accuracy."""
 
+from typing import TYPE_CHECKING
+
 from relu_attack._names import renamed_attributes
 from relu_attack.robustness._accuracy import RobustAccuracy, robust_accuracy, summarize
 from relu_attack.robustness._answer import WorstCase
@@ -36,4 +38,5 @@ __all__ = [
     "worst_case",
 ]
 
-__getattr__ = renamed_attributes(__name__, {"KeptModel": "CachedModel", "ScoredWorstCase": "WorstCaseWithScores"})
+if not TYPE_CHECKING:
+    __getattr__ = renamed_attributes(__name__, {"KeptModel": "CachedModel", "ScoredWorstCase": "WorstCaseWithScores"})
