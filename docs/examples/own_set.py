@@ -23,16 +23,9 @@ class Ellipsoid(ra.Domain):
     def violation(self, points):
         return (self.size(points)[..., 0] - 1).clamp_min(0)
 
-    def sample(self, count, *, generator=None):
-        noise = torch.randn(count, self.inputs, generator=generator)
-        return self.project(self.middle + self.axes * noise.to(self.axes))
-
     def maximizer(self, direction):
         slope = self.axes * direction.to(self.axes)
         return self.project(self.middle + self.axes * slope / slope.norm(dim=-1, keepdim=True).clamp_min(1e-30))
-
-    def max_step(self, points, direction):  # 0 is always possible
-        return torch.zeros_like(points[..., 0])
 
     def bounding_box(self):  # it contains the set, rounding included
         return ra.Box(self.middle - 1.00001 * self.axes, self.middle + 1.00001 * self.axes)

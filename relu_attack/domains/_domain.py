@@ -223,11 +223,12 @@ class Domain(OldNames, ABC):
         return torch.where((direction == 0).all(-1) & self.contains(points), torch.inf, inside)
 
     def ascend(self, points: Tensor, gradient: Tensor, length: float | Tensor) -> Tensor:
-        """Return where a step of a walk ends: in the set, from its `points` (..., inputs) along a gradient.
+        """Return points of the set that a step along a gradient leads to, from `points` (..., inputs) of it.
 
-        By default the step is ``length * gradient``, and the point is then projected.
+        The default of `steepest_move` takes such steps. By default the step is ``length * gradient``, and the point is
+        then projected.
         """
-        return self.project_((points + length * gradient).to(self.dtype))
+        return self.project_((points + gradient * length).to(self.dtype))
 
     @property
     def is_box(self) -> bool:
@@ -330,10 +331,10 @@ class Domain(OldNames, ABC):
     def steepest_move(self, walkers: int) -> SteepestMove:
         """Return the steepest move of `walkers` for each set along their gradients, in the norm of the set.
 
-        By default it is along the gradient itself, and then to the nearest point of the set.
+        By default it is `ascend` by a share of the size of the bounding box.
         """
         box = self.bounding_box()
-        return ProjectedMove(self.project_, box.upper - box.lower, walkers)
+        return ProjectedMove(self.ascend, box.upper - box.lower, walkers)
 
     def center(self) -> Tensor:
         """Return a point of the set in its middle, shape (inputs,) or (P, 1, inputs)."""

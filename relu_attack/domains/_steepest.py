@@ -27,22 +27,22 @@ class ProjectedMove(SteepestMove):
 
     Parameters
     ----------
-    project
-        Returns the nearest points of the set; it may overwrite what it is given.
+    ascend
+        Takes points, gradients and the lengths of steps, and returns points of the set; `Domain.ascend`.
     widths
         Widths of the set, shape (inputs,), or (P, 1, inputs) for P sets.
     walkers
         Walkers for each set.
     """
 
-    def __init__(self, project: Callable[[Tensor], Tensor], widths: Tensor, walkers: int) -> None:
-        self._project, self._radius = project, torch.linalg.vector_norm(widths, dim=-1, keepdim=True) / 2
+    def __init__(self, ascend: Callable[[Tensor, Tensor, Tensor], Tensor], widths: Tensor, walkers: int) -> None:
+        self._ascend, self._radius = ascend, torch.linalg.vector_norm(widths, dim=-1, keepdim=True) / 2
         self._shape = (-1, widths.shape[-1]) if widths.dim() == 1 else (len(widths), walkers, widths.shape[-1])
 
     def __call__(self, x: Tensor, gradient: Tensor, length: float, out: Tensor) -> None:
         rows, gradient = x.view(self._shape), gradient.view(self._shape)
-        moved = torch.addcmul(rows, gradient, length * self._radius / _positive(_norm(gradient)))
-        out.copy_(self._project(moved).view_as(out))
+        moved = self._ascend(rows, gradient, length * self._radius / _positive(_norm(gradient)))
+        out.copy_(moved.view_as(out))
 
 
 class BallMove(SteepestMove):

@@ -1,6 +1,6 @@
 """Checks of a polytope by linear programs, and its reduced form with a point in the relative interior.
 
-Everything here is numpy in float64 and runs once, when a polytope is made, or for `support`.
+Everything here is numpy in float64 and runs once, when a polytope is made, or for `maximizer`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ SAMPLE_STEPS = 10
 _MOST_PARTS = 256
 # Shares of the time of a call that the programs of its bounding box may take, those for extreme points, and the
 # projections of random points.
-_BOX_SHARE, _SUPPORT_SHARE, _SAMPLE_SHARE = 0.2, 0.1, 0.1
+_BOX_SHARE, _MAXIMIZER_SHARE, _SAMPLE_SHARE = 0.2, 0.1, 0.1
 # Room of a row, relative to its norm over inputs of width 1, below which a projection in float32 is too coarse: its
 # points are off by 4e-6.
 THIN = 2e-3
@@ -71,8 +71,8 @@ class Polytope(Domain):
     -----
     A polytope is made in float64; ``.to(dtype=torch.float32)`` is a rounded copy for walking. `violation` of a row is
     in units of what its terms range over in the set, at most the larger of \\|b\\| and 1 for a row of norm 1;
-    projected, sampled and supporting points violate no row by more than 1e-9 of it: they are pulled toward a point in
-    the relative interior. Bounds and proofs are made from the rows and bounds as they were given, never from those that
+    what `project`, `sample` and `maximizer` return violates no row by more than 1e-9 of it: it is pulled toward a point
+    in the relative interior. Bounds and proofs are made from the rows and bounds as they were given, never from what
     walks use: a row with hardly any room, 5e-10 of its range, is an equation for walks only. How `project` finds the
     nearest point is described in `Projector`. `round` goes to the nearest whole numbers; where no point has these, to
     those nearest in the L1 norm that one has, by a mixed-integer program whose search is cut off after 1000 nodes. The
@@ -280,7 +280,7 @@ class Polytope(Domain):
     def maximizer(self, direction: Tensor) -> Tensor:
         flat = self._check_points(direction).detach().to("cpu", torch.float64).reshape(-1, self.inputs)
         near = forms.Scaled.around(self._form, self._exact._interior.cpu().numpy(), self._scale)
-        deadline = self._deadline.share(_SUPPORT_SHARE)
+        deadline = self._deadline.share(_MAXIMIZER_SHARE)
         best = [forms.maximize(near, row, deadline) for row in flat.numpy()]
         points = torch.as_tensor(np.stack(best)) if best else flat
         return self._reduced.pulled_inside(points.to(self.device, self.dtype)).reshape(direction.shape)
