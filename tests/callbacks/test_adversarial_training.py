@@ -148,7 +148,7 @@ def test_it_makes_a_network_more_robust() -> None:
         ({"radius": 0.1, "warmup_epochs": -1}, "warmup_epochs must be a whole number of at least 0"),
         ({"radius": -0.1}, "radius must be above 0"),
         ({"radius": 0.1, "iterations": 0}, "iterations must be a whole number of at least 1"),
-        ({"radius": 0.1, "method": "auto"}, "method is 'auto'"),
+        ({"radius": 0.1, "method": "lp_walk"}, "method is 'lp_walk'"),
         ({"radius": 0.1, "network": 3}, "network must be the name"),
         ({"radius": 0.1, "log_key_prefix": None}, "log_key_prefix must be a word"),
         ({"radius": 0.1, "keys": (0,)}, "keys must be two"),

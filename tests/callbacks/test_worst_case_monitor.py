@@ -312,7 +312,7 @@ def test_a_training_without_validation_is_refused() -> None:
         ({"radius": float("nan")}, ra.OptionError, "radius must be a finite number, got nan"),
         ({"radius": 0.1, "objective": OBJECTIVE}, ra.OptionError, "objective and bounds go with a domain"),
         ({"radius": 0.1, "bounds": "interval"}, ra.OptionError, "objective and bounds go with a domain"),
-        ({"radius": 0.1, "method": "auto"}, ra.OptionError, "method is 'auto'"),
+        ({"radius": 0.1, "method": "lp_walk"}, ra.OptionError, "method is 'lp_walk'"),
         ({"radius": 0.1, "norm": "l0"}, ra.OptionError, "norm is 'l0'"),
         ({"radius": 0.1, "clip": 1.0}, ra.DomainError, "clip must be a pair"),
         ({"radius": 0.1, "clip": (1.0, 0.0)}, ra.DomainError, "clip is empty"),
