@@ -26,6 +26,7 @@ def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> 
 
     Examples
     --------
+    >>> from relu_attack import Box
     >>> from relu_attack.network import dense_chain
     >>> third = torch.tensor([[1 / 3]], dtype=torch.float64)
     >>> chain = dense_chain([third.float().double()], [torch.zeros(1, dtype=torch.float64)])

@@ -1,4 +1,4 @@
-"""Rounding errors: upper bounds of what floating-point arithmetic loses. All that is certified rests on this room.
+"""Rounding errors: upper bounds of the errors of floating-point arithmetic, on which all certified results rest.
 
 Arithmetic is that of IEEE 754, rounded to nearest, with unit roundoff u and the smallest normal number t ("tiny"). Sums
 may be taken in any order, with or without fused multiply-adds. Subnormal numbers may be flushed: a result below t may

@@ -1,4 +1,4 @@
-"""Weak duality: bounds of linear functions over rows and boxes, whatever the multipliers are."""
+"""Weak duality: bounds of linear functions over rows and boxes, valid for any multipliers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Product = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class MatrixProducts:
-    """A matrix with a row for each constraint, known by its products from the left.
+    """A matrix with a row for each constraint, given by its products from the left.
 
     Attributes
     ----------
     times
-        Takes y (..., rows) and returns ``y A``, (..., columns).
+        Maps y (..., rows) to ``y A``, (..., columns).
     times_magnitude
         The same with ``|A|``.
     terms
-        Most entries of a column that are not zero: the number of products of a sum.
+        Largest number of nonzero entries of a column, which is that of products in a sum.
     """
 
     times: Product
@@ -53,28 +53,28 @@ def weak_duality(
     objective
         c, shape (..., functions, columns).
     multipliers
-        Any numbers y, shape (..., functions, rows): at least 0 they price `b_high`, else `b_low`. One that prices an
-        infinite side, or is not finite, counts as 0.
+        Any numbers y, shape (..., functions, rows): nonnegative ones multiply `b_high`, negative ones `b_low`. One of
+        an infinite side, or that is not finite, counts as 0.
     rows
         Products with A.
     sides
-        ``b_low, b_high``, each (rows,) or (..., functions, rows); infinite where there is none.
+        ``b_low, b_high``, each (rows,) or (..., functions, rows); infinite without a bound.
     box
-        Ends of the box, each (columns,) or (..., 1 or functions, columns); infinite where there is none.
+        Ends of the box, each (columns,) or (..., 1 or functions, columns); infinite without a bound.
 
     Returns
     -------
     Tensor
-        Shape (..., functions): at least the maximum, in real arithmetic, whatever y is; below 0 for the objective 0 it
-        proves that there is no such x (Farkas). Plus infinity where nothing is known.
+        Shape (..., functions): at least the maximum, in real arithmetic, for any y. A bound below 0 for the objective 0
+        proves that there is no such x (Farkas). Plus infinity without a bound.
 
     Notes
     -----
     ``c . x = y A x + (c - y A) . x <= sum_i max(y_i b_low_i, y_i b_high_i) + sum_j max r_j x_j`` with the reduced costs
-    ``r = c - y A``, of which each is a sum of `terms` products and c, known up to its `dot_error`; the maximum over the
+    ``r = c - y A``, each a sum of `terms` products and c, up to its `dot_error`; the maximum over the
     interval and the ends of the box is at one of four corners (Neumaier and Shcherbina, Safe bounds in linear and
-    mixed-integer linear programming, 2004). As rounding keeps order, the largest corner stays the largest. These
-    products and those of the priced sides are summed with their `dot_error` in turn. No interval is the point 0, so
+    mixed-integer linear programming, 2004). Rounding is monotone, so the largest corner stays the largest. These
+    products and those of the sides are summed with their own `dot_error`. No interval is the point 0, so
     that an infinite end makes an infinite bound unless the whole interval gains nothing there.
 
     Examples

@@ -1,4 +1,4 @@
-"""Ends of sets: exactly given boxes and balls in machine numbers, rounded outward for proofs and inward for answers."""
+"""Bounds of exactly given boxes and balls in a dtype, rounded outward for proofs and inward for answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def box_of(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tensor, Te
     lower, upper
         Ends of the same shape, float32 or float64, as exact numbers.
     dtype
-        Of the box that is returned. Ends that leave its range become its largest numbers: no input lies beyond.
+        Dtype of the result. Ends beyond its range become its largest numbers, as no input lies beyond.
 
     Returns
     -------
@@ -90,20 +90,20 @@ def _moved(center: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _is_normal(x: Tensor) -> Tensor:
-    """Say which numbers are zero or normal; by its bits, as a comparison may read a subnormal number as zero."""
+    """Return which numbers are zero or normal, by their bits, as a comparison may read a subnormal number as zero."""
     zero = x.view(torch.int64) << 1 == 0 if x.dtype == torch.float64 else x.view(torch.int32) << 1 == 0
     return zero | (x.abs() >= tiny(x.dtype))
 
 
 def ball_ends(center: Tensor, radius: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return ends that hold every exact point within a radius of a center, for proofs.
+    """Return ends that contain every exact point within a radius of a center, for proofs.
 
     Parameters
     ----------
     center, radius
         Float32 or float64, of shapes that broadcast; the numbers are taken as exact, the radius at least 0.
     dtype
-        Of the ends. Ends that leave its range become its largest numbers: no input lies beyond.
+        Dtype of the ends. Ends beyond its range become its largest numbers, as no input lies beyond.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def _inner_ball_end(center: Tensor, radius: Tensor, dtype: torch.dtype) -> Tenso
 
 
 def _flushes() -> bool:
-    """Say whether subnormal numbers are read as zero on this processor now."""
+    """Return whether this processor currently reads subnormal numbers as zero."""
     return not bool(torch.tensor(5e-324, dtype=torch.float64) > 0)
 
 
@@ -180,8 +180,8 @@ def exact_sum_above(terms: Tensor) -> Tensor:
 
     Notes
     -----
-    Numbers are added in pairs, with what each addition rounds off (Knuth's TwoSum; nothing below t, as sums of normal
-    numbers are multiples of one of their units, unless they are subnormal, for which there is room).
+    Numbers are added in pairs, together with the rounding error of each addition (Knuth's TwoSum). No error is below t,
+    as sums of normal numbers are multiples of one of their units; subnormal numbers have a margin.
 
     Examples
     --------

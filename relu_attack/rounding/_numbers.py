@@ -16,14 +16,14 @@ def gamma(terms: int, dtype: torch.dtype) -> float:
     Parameters
     ----------
     terms
-        The number n of roundings that a number has gone through: n for a sum of n products.
+        Number n of roundings: n for a sum of n products.
     dtype
-        Of the arithmetic, with unit roundoff u.
+        Dtype of the arithmetic, with unit roundoff u.
 
     Returns
     -------
     float
-        Infinite from ``n u = 1 / 2`` on, where nothing is known.
+        Infinite for ``n u >= 1 / 2``, where there is no bound.
 
     Notes
     -----
@@ -51,16 +51,16 @@ def tiny(dtype: torch.dtype) -> float:
 
 
 def up(x: Tensor) -> Tensor:
-    """Return the next number above, as an upper bound of what was rounded to `x`.
+    """Return the next number above, an upper bound of every result that is rounded to `x`.
 
-    Where x is the rounded result of one operation, flushed or not, the exact result is not above it. NaN and minus
-    infinity, which say that something overflowed, become plus infinity: of them nothing is known.
+    If x is the rounded result of one operation, flushed or not, the exact result is at most the value returned. NaN and
+    minus infinity, the results of an overflow, become plus infinity.
 
     Notes
     -----
     Rounding to nearest gives x only for results up to the middle between x and the next number, and a number below t
-    only for results below t, for which t is returned. What is returned is zero or normal, or a negative number that
-    flushing raises, so that flushing cannot undo it.
+    only for results below t, for which t is returned. The value returned is zero or normal, or a negative number
+    that flushing raises, so that flushing preserves the bound.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def up(x: Tensor) -> Tensor:
 
 
 def down(x: Tensor) -> Tensor:
-    """Return the next number below, as a lower bound of what was rounded to `x`: the mirror image of `up`.
+    """Return the next number below, a lower bound of every result that is rounded to `x`: the mirror image of `up`.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def to_double(x: Tensor) -> Tensor:
 
     Notes
     -----
-    A subnormal number of float32 is its fraction, a whole number below 2**23, times 2**-149, both normal in float64.
+    A subnormal number of float32 is its fraction, an integer below 2**23, times 2**-149, both normal in float64.
     Numbers of float16 and bfloat16 are numbers of float32, and get there by their bits.
 
     Examples
@@ -117,7 +117,7 @@ def neighbors(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
     Notes
     -----
-    A conversion rounds to nearest, so what it is off by is less than the distance to the neighbor on the other side.
+    A conversion rounds to nearest, so its error is less than the distance to the neighbor on the other side.
 
     Examples
     --------
@@ -133,12 +133,12 @@ def neighbors(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def compound(*relative: float) -> float:
-    """Return a relative error that covers several after one another: ``(1 + a) (1 + b) ... - 1``, rounded up.
+    """Return the compound of relative errors, ``(1 + a) (1 + b) ... - 1``, rounded up.
 
     Notes
     -----
     Each operation is rounded once, and the next number above is no smaller than its exact result. Errors are zero or at
-    least u, beside which what is flushed is nothing.
+    least u, so that flushing is negligible.
 
     Examples
     --------
