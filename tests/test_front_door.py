@@ -17,7 +17,16 @@ from relu_attack._deadline import Deadline
 from relu_attack.solvers import METHODS, SearchArguments
 
 SEARCHES = (ra.maximize, ra.minimize, ra.ReLUOptimizer.maximize, ra.ReLUOptimizer.minimize)
-CALLS = (*SEARCHES, ra.verify, ra.check_bounds, ra.output_bounds, ra.worst_case, ra.robust_accuracy, ra.ReLUOptimizer)
+CALLS = (
+    *SEARCHES,
+    ra.verify,
+    ra.verify_files,
+    ra.check_bounds,
+    ra.output_bounds,
+    ra.worst_case,
+    ra.robust_accuracy,
+    ra.ReLUOptimizer,
+)
 OPTIONS = (ra.Auto, ra.GradientWalk, ra.PPGA, ra.PPGALR, ra.LPWalk, ra.MILPWalk, ra.MILP, ra.BranchAndBound)
 
 
@@ -94,6 +103,7 @@ CLAIM = ra.Specification.require([1.0, 0.0, 0.0], 100.0)
         (lambda: ra.ReLUOptimizer(model(), box()).bounds(metod="crown"), "bounds has no argument 'metod'; .*'method'"),
         (lambda: ra.output_bounds(model(), box(), methd="crown"), "output_bounds has no argument 'methd'; .*'method'"),
         (lambda: ra.verify(model(), box(), CLAIM, timelimit=1.0), "verify has no argument .*'time_limit'"),
+        (lambda: ra.verify_files("net.onnx", "claim.vnnlib", timelimit=1), "verify_files has no .*'time_limit'"),
         (lambda: ra.check_bounds(model(), box(), 0.0, 1.0, sed=1), "check_bounds has no argument 'sed'; .*'seed'"),
         (lambda: ra.worst_case(model(), X, LABEL, 0.1, iteration=3), "worst_case has no argument .*'iterations'"),
         (lambda: ra.worst_case(model(), X, LABEL, 0.1, norm="linff"), "norm is 'linff'; .*did you mean 'linf'?"),

@@ -12,23 +12,25 @@ from relu_attack._deadline import OutOfTimeError, interruptible
 from relu_attack._files import as_path
 from relu_attack._limits import PROPERTY_BYTES
 from relu_attack._memory import named_memory_errors
+from relu_attack._names import checked_names
 from relu_attack.errors import FileFormatError
 from relu_attack.io._compressed import read_bytes
 from relu_attack.io.onnx import read_model, read_onnx
 from relu_attack.io.vnnlib import claims_of, read_vnnlib
 from relu_attack.result import Verdict, Verification
-from relu_attack.solvers import Budget
+from relu_attack.solvers import Budget, SearchArguments
 from relu_attack.verification import TIME_LIMIT, make_budget, verify_claims
 
 
+@checked_names()
 def verify_files(
     network: str | os.PathLike[str],
     unsafe: str | os.PathLike[str],
     *,
     time_limit: float = TIME_LIMIT,
-    memory_limit: float | None = None,
-    seed: int = 0,
-    progress: bool = False,
+    memory_limit: float | None = SearchArguments.memory_limit,
+    seed: int = SearchArguments.seed,
+    progress: bool = SearchArguments.progress,
 ) -> Verification:
     """Verify a property in VNN-LIB of a network in ONNX.
 

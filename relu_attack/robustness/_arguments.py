@@ -10,7 +10,7 @@ from relu_attack._names import one_of
 from relu_attack.errors import OptionError
 from relu_attack.robustness._compositions import ASCENTS
 from relu_attack.robustness._samples import Classes, Clip
-from relu_attack.solvers import Budget
+from relu_attack.solvers import Budget, SearchArguments
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,7 +24,7 @@ class AttackArguments:
     restarts: int | None = None
     iterations: int = 40
     time_limit: float | None = None
-    seed: int = 0
+    seed: int = SearchArguments.seed
     x0: ArrayLike | None = None
     stop_at_success: bool = True
     normalize: tuple[ArrayLike, ArrayLike] | None = None

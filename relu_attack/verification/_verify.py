@@ -18,7 +18,7 @@ from relu_attack.errors import DomainError, ModelError, ObjectiveError, OptionEr
 from relu_attack.model import Model, check_agreement, comparison_points
 from relu_attack.network import lower as lower_module
 from relu_attack.result import CheckedBounds, Status, Verdict, Verification
-from relu_attack.solvers import Budget
+from relu_attack.solvers import Budget, SearchArguments
 from relu_attack.solvers import decide as branch_and_bound
 from relu_attack.specification import Clause, Specification
 from relu_attack.verification._claim import Claim
@@ -36,9 +36,9 @@ def verify(
     specification: Specification,
     *,
     time_limit: float = TIME_LIMIT,
-    memory_limit: float | None = None,
-    seed: int = 0,
-    progress: bool = False,
+    memory_limit: float | None = SearchArguments.memory_limit,
+    seed: int = SearchArguments.seed,
+    progress: bool = SearchArguments.progress,
 ) -> Verification:
     """Verify or falsify a specification of the outputs of a model over a set of inputs.
 
@@ -145,9 +145,9 @@ def check_bounds(
     upper: ArrayLike,
     *,
     time_limit: float = TIME_LIMIT,
-    memory_limit: float | None = None,
-    seed: int = 0,
-    progress: bool = False,
+    memory_limit: float | None = SearchArguments.memory_limit,
+    seed: int = SearchArguments.seed,
+    progress: bool = SearchArguments.progress,
 ) -> CheckedBounds:
     """Verify or falsify each claimed bound on an output over a set of inputs.
 
