@@ -64,7 +64,9 @@ def run(
         device=torch.device("cpu"),
         dtype=torch.float64,
     )
-    return check_result(problem, "milp", settings, milp(problem, options, settings, **parts))
+    # Without a walk, which would take its share of the time, and without a local search at the end, unless given.
+    alone: dict[str, Any] = {"walk": None, "polish": None}
+    return check_result(problem, "milp", settings, milp(problem, options, settings, **(alone | parts)))
 
 
 def from_point(*point: float) -> Any:
