@@ -157,6 +157,7 @@ class _MilpSearch:
     def solve(self, index: int, budget: Budget) -> None:
         """Solve problem `index` within its budget."""
         problem, options = self.incumbents.single(index), self.options
+        problem.domain.require_linear_rows()  # before the walk, whose time would be lost
         seconds = budget.left()
         deadline = budget.deadline.share(options.walk_share + options.tightening_share)
         self._offer(index, problem.domain.center(), "center")
