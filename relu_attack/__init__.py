@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from relu_attack._loading import ended_by_interrupts, without_collection
 from relu_attack._names import renamed_attributes
+from relu_attack._version import __version__
 
 with ended_by_interrupts(), without_collection():
     from relu_attack.api import ReLUOptimizer, maximize, minimize, output_bounds
@@ -57,8 +58,6 @@ with ended_by_interrupts(), without_collection():
 # Nothing is printed unless the user asks for it, by logging.basicConfig(level=logging.DEBUG) for example.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
-__version__ = "0.1.0"
-
 __all__ = [
     "MILP",
     "PPGA",
@@ -103,6 +102,7 @@ __all__ = [
     "Verification",
     "WorstCase",
     "WorstCaseWithScores",
+    "__version__",
     "check_bounds",
     "load_accuracies",
     "load_model",

@@ -38,7 +38,7 @@ app.command("verify-all")(verify_all)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from relu_attack import __version__
+        from relu_attack._version import __version__
 
         typer.echo(f"relu-attack {__version__}")
         raise typer.Exit

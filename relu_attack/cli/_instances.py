@@ -40,7 +40,7 @@ class Identity:
     @staticmethod
     def of(instance: Instance, folder: Path, known: dict[str, str] | None = None) -> Identity:
         """Return the identity of an instance from its files; `known` holds digests of networks read before."""
-        from relu_attack import __version__
+        from relu_attack._version import __version__
 
         network = (known or {}).get(instance.onnx) or digest_of_network(folder / instance.onnx)
         if known is not None:

@@ -10,14 +10,14 @@ from torch import Tensor
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, common_dtype, first_index
 from relu_attack.domains import _integrality
 from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape, steps_to_bounds, uniform
-from relu_attack.domains._domain import Domain
+from relu_attack.domains._domain import Domain, Hyperrectangle
 from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._steepest import BoxMove, SteepestMove
 from relu_attack.errors import DomainError
 from relu_attack.rounding import box_of, inner_box_of, neighbors
 
 
-class Box(Domain):
+class Box(Hyperrectangle):
     """The inputs between a lower and an upper bound.
 
     Parameters

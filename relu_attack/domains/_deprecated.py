@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.errors import RenamedWarning
-
-if TYPE_CHECKING:
-    from relu_attack.domains._domain import Domain
 
 
 def warn_renamed(old: str, new: str, *, level: int = 3) -> None:
@@ -84,5 +81,6 @@ def _adapt(kind: type) -> None:
             setattr(kind, "linear_rows", _linear_rows)  # noqa: B010
 
 
-def _linear_rows(self: Domain) -> LinearConstraints | None:
-    return self.inequalities().rows() if self.is_polyhedral else None
+def _linear_rows(self: Any) -> LinearConstraints | None:
+    rows: LinearConstraints | None = self.inequalities().rows() if self.is_polyhedral else None
+    return rows

@@ -6,7 +6,6 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,9 +22,6 @@ from relu_attack.domains._steepest import ProjectedMove, SteepestMove
 from relu_attack.domains._support import box_support
 from relu_attack.errors import DomainError
 from relu_attack.rounding import box_of, up
-
-if TYPE_CHECKING:
-    from relu_attack.domains._box import Box
 
 
 class Domain(OldNames, ABC):
@@ -286,7 +282,7 @@ class Domain(OldNames, ABC):
         if self.is_polyhedral or self.one_hot:
             exact = self.to(device="cpu", dtype=torch.float64)
             for index, own in enumerate(rows):
-                around = RowsInBox.of(exact.single(index))
+                around = RowsInBox.around(exact.single(index))
                 found = around.upper_bound(own.to("cpu", torch.float64), deadline=self._deadline).to(own.device)
                 found = found if own.dtype == torch.float64 else up(found.to(own.dtype))
                 bound[index] = torch.minimum(bound[index], found)
@@ -312,7 +308,7 @@ class Domain(OldNames, ABC):
         return least > self.upper_bound(normals)
 
     @abstractmethod
-    def bounding_box(self) -> Box:
+    def bounding_box(self) -> Hyperrectangle:
         """Return the smallest box that holds all exact points of the set, up to rounding outward."""
 
     @abstractmethod
@@ -396,3 +392,16 @@ class Domain(OldNames, ABC):
                 f"give ({sets}, points, {self.inputs})"
             )
         return points
+
+
+class Hyperrectangle(Domain):
+    """A set that is a lower and an upper bound for each input.
+
+    Attributes
+    ----------
+    lower, upper
+        Shape (inputs,), or (P, 1, inputs) for a batch of sets.
+    """
+
+    lower: Tensor
+    upper: Tensor

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.rounding import MatrixProducts, enclose_affine, midpoint_radius, weak_duality
 
-if TYPE_CHECKING:
-    from relu_attack.domains._domain import Domain
+
+class HasRows(Protocol):
+    """A set that may have linear rows."""
+
+    def linear_rows(self) -> LinearConstraints | None:
+        """Return the rows of the set, or None."""
+
+    @property
+    def groups(self) -> LinearConstraints:
+        """The equations of its one-hot groups."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +42,7 @@ class Halfspaces:
     equation: Tensor
 
     @staticmethod
-    def of(domain: Domain) -> Halfspaces:
+    def of(domain: HasRows) -> Halfspaces:
         """Return the rows of one set in its inputs alone, float64; none where rows need auxiliary variables."""
         rows = domain.linear_rows()
         if rows is None or rows.auxiliary:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
-from relu_attack.domains._halfspaces import Halfspaces
+from relu_attack.domains._halfspaces import Halfspaces, HasRows
 from relu_attack.domains._interior_point import GAP, interior_point
 from relu_attack.programs import PreparedProgram, Program
 
-if TYPE_CHECKING:
-    from relu_attack.domains._domain import Domain
-
 # With more rows than this the systems of equations cost as much as programs.
 MOST_ROWS = 40
+
+
+class Ends(Protocol):
+    """A box, by its ends."""
+
+    lower: Tensor
+    upper: Tensor
+
+
+class HasRowsAndBox(HasRows, Protocol):
+    """A set that may have linear rows, with a box around it."""
+
+    def bounding_box(self) -> Ends:
+        """Return a box that holds the set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +49,7 @@ class RowsInBox(Halfspaces):
     upper: Tensor
 
     @staticmethod
-    def of(domain: Domain) -> RowsInBox:
+    def around(domain: HasRowsAndBox) -> RowsInBox:
         """Return the rows of one set and the box around it."""
         rows, box = Halfspaces.of(domain), domain.bounding_box()
         return RowsInBox(rows.matrix, rows.limit, rows.equation, box.lower.reshape(-1), box.upper.reshape(-1))

@@ -23,6 +23,7 @@ from relu_attack._checks import check_is
 from relu_attack._files import as_path, left_beside, read_bytes, read_text, write_files
 from relu_attack._limits import ARCHIVE_BYTES, JSON_BYTES, WEIGHT_BYTES
 from relu_attack._plain import read_json
+from relu_attack._version import __version__
 from relu_attack.errors import FileFormatError
 
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
@@ -219,8 +220,6 @@ def _names(path: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 
 def _versions() -> dict[str, str]:
-    from relu_attack import __version__
-
     return {"relu_attack": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
 
 

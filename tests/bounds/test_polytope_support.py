@@ -37,7 +37,7 @@ def dot(one: Tensor, other: Tensor) -> Fraction:
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(seed=seeds, scale=st.integers(-12, 12))
 def test_any_multipliers_give_a_bound_in_exact_arithmetic(seed: int, scale: int) -> None:
-    rows = RowsInBox.of(random_polytope(4, 3, seed, equations=1))
+    rows = RowsInBox.around(random_polytope(4, 3, seed, equations=1))
     objective = draw(2, 4, seed=seed) * 10.0**scale
     # Multipliers that nearly cancel the objective leave nothing but rounding.
     multipliers = draw(2, 4, seed=seed + 1) * 10.0 ** (scale + seed % 5)
@@ -68,7 +68,7 @@ POLYTOPES = {
 @pytest.mark.parametrize("name", POLYTOPES)
 def test_they_are_as_good_as_the_vertices(name: str) -> None:
     domain: Domain = POLYTOPES[name].to(dtype=torch.float64)
-    rows = RowsInBox.of(domain)
+    rows = RowsInBox.around(domain)
     objective = draw(12, domain.inputs, seed=4)
     objective[0] = 0.0
     objective[1] = rows.matrix[0]
@@ -84,7 +84,7 @@ def test_they_are_as_good_as_the_vertices(name: str) -> None:
 
 
 def test_few_steps_do_for_many_functions_of_any_size() -> None:
-    rows = RowsInBox.of(random_polytope(20, 8, 0, equations=1))
+    rows = RowsInBox.around(random_polytope(20, 8, 0, equations=1))
     sizes = 10.0 ** torch.arange(-150, 150, dtype=torch.float64)
     _, close = rows.multipliers(draw(300, 20, seed=1) * sizes[:, None])
     assert bool(close.all())

@@ -255,7 +255,7 @@ def test_rows_of_other_files_are_run_again(folder: Path, monkeypatch: pytest.Mon
         replaced(results, "unsat", "sat")  # which nobody would answer
         expected = "sat" if what == "nothing" else "unsat"
         if what == "version":
-            monkeypatch.setattr("relu_attack.__version__", "99")
+            monkeypatch.setattr("relu_attack._version.__version__", "99")
         if what == "form":  # of versions that did not write down what a row is of
             lines = [",".join(line.split(",")[:9]) for line in results.read_text().splitlines()]
             results.write_text("\n".join(lines) + "\n")
