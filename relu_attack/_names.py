@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from relu_attack._checks import warn
 from relu_attack.errors import ArgumentError, OptionError, ReLUAttackError, RenamedWarning
 
 P = ParamSpec("P")
@@ -102,7 +101,7 @@ def _translate(
         if name in present or (name != key and name in keywords):
             raise ArgumentError(f"{called} was given {name!r} twice: {key!r} is its old name")
         if name != key:
-            warn(f"{key!r} of {called} is called {name!r} now", RenamedWarning)
+            _warn_renamed(f"{key!r} of {called} is called {name!r} now")
         present[name] = value
     return present
 
@@ -121,7 +120,13 @@ def renamed_attributes(module: str, renamed: Mapping[str, str]) -> Callable[[str
     def find(name: str) -> Any:
         if name not in renamed:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        warn(f"{module}.{name} is called {renamed[name]} now", RenamedWarning)
+        _warn_renamed(f"{module}.{name} is called {renamed[name]} now")
         return getattr(sys.modules[module], renamed[name])
 
     return find
+
+
+def _warn_renamed(message: str) -> None:
+    from relu_attack._checks import warn  # imports torch, which has to load where Ctrl-C is handled
+
+    warn(message, RenamedWarning)
