@@ -52,6 +52,7 @@ class Decide(Protocol):
         *,
         budget: Budget,
         progress: bool,
+        resume: Decision | None = None,
     ) -> Decision:
         """Return the best point and the upper bound of ``min(matrix f(x) + offset)`` over the set."""
 
@@ -76,6 +77,8 @@ class Finding:
         Reason for the end of branch and bound; None before it ran.
     unconfirmed
         Whether the chain violated the claim at a point where the model itself does not.
+    undecided
+        What a short run of branch and bound on a single claim left undecided; a longer run resumes it.
     """
 
     claim: Claim
@@ -85,6 +88,7 @@ class Finding:
     regions: int = 0
     stopped: Status | None = None
     unconfirmed: bool = False
+    undecided: Decision | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -168,7 +172,7 @@ def decide_claims(
                     _log(findings, "a longer search")
                     if not finding.open:
                         continue
-                _branch(reference, finding, decide, budget=part, progress=progress)
+                _branch(reference, finding, decide, budget=part, progress=progress, resumable=alone)
                 _log(findings, "branch and bound")
     except KeyboardInterrupt:
         budget.interruption.happened = True
@@ -216,8 +220,13 @@ def _bound(network: Network, findings: Sequence[Finding], method: str, *, deadli
             finding.update_bound(float(part.amin()), method)
 
 
-def _branch(reference: ReferenceModel, finding: Finding, decide: Decide, *, budget: Budget, progress: bool) -> None:
-    """Decide one clause by branch and bound; increase the margin while the model does not confirm the chain."""
+def _branch(
+    reference: ReferenceModel, finding: Finding, decide: Decide, *, budget: Budget, progress: bool, resumable: bool
+) -> None:
+    """Decide one clause by branch and bound; increase the margin while the model does not confirm the chain.
+
+    A search that is `resumable` stays in memory with all of its nodes.
+    """
     claim, margin = finding.claim, 0.0
     clause = claim.clause
     for _ in range(_MAX_TIGHTENINGS):
@@ -225,8 +234,12 @@ def _branch(reference: ReferenceModel, finding: Finding, decide: Decide, *, budg
             finding.stopped = Status.TIME_LIMIT
             return
         offset = clause.upper - margin
-        decision = decide(reference.network, claim.domain, -clause.matrix, offset, budget=budget, progress=progress)
-        finding.regions += decision.regions
+        before = finding.undecided
+        decision = decide(
+            reference.network, claim.domain, -clause.matrix, offset, budget=budget, progress=progress, resume=before
+        )
+        finding.regions += decision.regions - (0 if before is None else before.regions)
+        finding.undecided = decision if resumable and not margin and decision.search is not None else None
         finding.stopped = decision.status
         if decision.status is Status.INTERRUPTED:
             raise KeyboardInterrupt

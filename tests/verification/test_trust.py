@@ -44,6 +44,7 @@ def forged(x: list[float], *, value: float, upper: float, status: Status = Statu
         *,
         budget: Budget,
         progress: bool,
+        resume: Decision | None = None,
     ) -> Decision:
         point = torch.tensor(x, dtype=torch.float64)
         return Decision(x=point, value=value, upper=upper, regions=1, status=status)
@@ -123,6 +124,7 @@ def shallowest(
     *,
     budget: Budget,
     progress: bool,
+    resume: Decision | None = None,
 ) -> Decision:
     """Find of the inputs of |x| that reach zero the one that does so barely."""
     x = -offset.clone()

@@ -88,7 +88,7 @@ def test_branch_and_bound_takes_a_clause_of_very_many_rows(limit: float, verdict
     upper = torch.tensor([limit, limit - 2], dtype=torch.float64).repeat(1000) + 1e-3 * (torch.arange(2000) // 2)
     clause = Specification.unsafe(ra.OutputConstraints(row, upper))
     # A mixture for each row alone would take the square of their number.
-    assert MinOfRows(-row, upper).mixtures(torch.ones(3, 2000, dtype=torch.float64))[1].shape == (3, 1, 2000)
+    assert MinOfRows(-row, upper).combinations(torch.ones(3, 2000, dtype=torch.float64))[1].shape == (3, 1, 2000)
     chain = lower(TOGETHER, (1,)).network
     found = decide(chain, SEGMENT, -row, upper, budget=Budget(time_limit=60.0, iterations=200))
     assert (found.value >= 0) == (verdict == "FALSIFIED")

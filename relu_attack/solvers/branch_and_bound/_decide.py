@@ -35,6 +35,8 @@ class Decision:
         Number of nodes that were bounded.
     status
         OPTIMAL when decided; else the reason for stopping.
+    search
+        The search, which can be resumed; None once decided.
     """
 
     x: Tensor
@@ -42,6 +44,7 @@ class Decision:
     upper: float
     regions: int
     status: Status
+    search: TreeSearch | None = None
 
 
 @torch.inference_mode()
@@ -53,6 +56,7 @@ def decide(
     *,
     budget: Budget,
     progress: bool = False,
+    resume: Decision | None = None,
 ) -> Decision:
     """Decide whether ``min(matrix f(x) + offset)`` reaches 0 somewhere in a set.
 
@@ -68,6 +72,8 @@ def decide(
         Limits of the search; an iteration is a batch of nodes.
     progress
         Whether to show the open nodes, the best value and the bound.
+    resume
+        An undecided answer to the same question, from which the search goes on.
 
     Returns
     -------
@@ -75,15 +81,19 @@ def decide(
         Decided when its `value` is at least 0 or its `upper` below 0.
     """
     below = -tiny(torch.float64)
-    search = TreeSearch(
-        network,
-        domain,
-        MinOfRows(matrix, offset),
-        closes=lambda value: below,
-        batch=_BATCH,
-        period=_PERIOD,
-        deadline=budget.deadline,
-    )
+    if resume is not None and resume.search is not None:
+        search = resume.search
+        search.deadline = budget.deadline
+    else:
+        search = TreeSearch(
+            network,
+            domain,
+            MinOfRows(matrix, offset),
+            closes=lambda value: below,
+            batch=_BATCH,
+            period=_PERIOD,
+            deadline=budget.deadline,
+        )
     steps, status = 0, None
     with progress_bar(desc="boxes", unit="batch", shown=progress) as bar:
         while search.open and not search.full and search.value < 0 and status is None:
@@ -99,4 +109,5 @@ def decide(
         upper=search.upper,
         regions=search.regions,
         status=Status.OPTIMAL if decided else status or Status.FEASIBLE,
+        search=None if decided else search,
     )

@@ -75,6 +75,8 @@ class TreeSearch:
     x, value
         Best point, in the set, shape (inputs,), and its value by a float64 forward pass; minus infinity while no
         feasible point is known.
+    deadline
+        When to stop; a search that is resumed gets a later one.
     regions
         Number of nodes that were bounded.
 
@@ -100,7 +102,7 @@ class TreeSearch:
             raise OptionError(f"the domain is a batch of {domain.batch} sets; take one at a time, domain.single(i)")
         self._domain = domain.to(device="cpu", dtype=torch.float64)
         self._network, self._rows, self._halfspaces = network, rows, Halfspaces.of(self._domain)
-        self._closes, self._period, self._deadline = closes, period, deadline
+        self._closes, self._period, self.deadline = closes, period, deadline
         self._units = split == "units" or (split == "auto" and choices(domain) > MAX_SPLIT_INPUTS)
         self._next = (
             _NODE_DESCENT_OF_UNITS
@@ -155,7 +157,7 @@ class TreeSearch:
         if bool(excluded.any()):
             halves = halves.select(~excluded)
         if len(halves):
-            self._settle(self._bound(halves, self._next, self._deadline))
+            self._settle(self._bound(halves, self._next, self.deadline))
 
     def offer(self, points: Tensor) -> None:
         """Project points (points, inputs) onto the set, and update the best one."""
