@@ -39,7 +39,7 @@ import relu_attack as ra
 WALKS = {"784-500x2-10": (784, 500, 2, 10, 256), "1000-500x3-1": (1000, 500, 3, 1, 256),
          "10-100x2-1": (10, 100, 2, 1, 64), "100-100x3-1": (100, 100, 3, 1, 64)}  # fmt: skip
 NETWORKS = [(seed, *size) for seed in (50, 51) for size in itertools.product((10, 100, 1000), (100,), (2, 3))]
-SECONDS, ROUNDS = 10.0, 5
+SECONDS, ROUNDS = 10.0, 3
 COMMAND = "python benchmarks/before_after.py --before FOLDER"
 ACAS_EVERY = 8  # of 186 instances
 
@@ -49,7 +49,7 @@ def walk_step(name: str) -> dict[str, float]:
     size, method = name.split()
     inputs, width, depth, outputs, walkers = WALKS[size]
     optimizer = ra.ReLUOptimizer(random_network(50, inputs, width, depth, outputs), ra.Box(0.0, 1.0, shape=(inputs,)))
-    steps = 100 if width == 500 else 1000
+    steps = 30 if width == 500 else 400
 
     def seconds(count: int) -> float:
         began = time.process_time()

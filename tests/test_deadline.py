@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 import relu_attack as ra
-from relu_attack import api
 from relu_attack._deadline import NEVER, Deadline, interruptible
+from relu_attack.api import _reading
 from relu_attack.result import Status
 from relu_attack.solvers.core._budget import Budget
 from tests.problems import random_network
@@ -105,14 +105,14 @@ def test_calls_leave_no_thread_behind() -> None:
 
 def test_runtime_counts_from_the_first_line_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading the model takes an hour here, by the clock that the call reads."""
-    clock, lower, hour = time.perf_counter, api.lower, [0.0]
+    clock, lower, hour = time.perf_counter, _reading.lower, [0.0]
 
     def slowly(*arguments: Any) -> Any:
         hour[0] = 3600.0
         return lower(*arguments)
 
     monkeypatch.setattr(time, "perf_counter", lambda: clock() + hour[0])
-    monkeypatch.setattr(api, "lower", slowly)
+    monkeypatch.setattr(_reading, "lower", slowly)
     model, box = nn.Sequential(nn.Linear(2, 2)), ra.Box(-1.0, 1.0, shape=(2,))
     result = ra.maximize(model, box, method="ppga", time_limit=10.0)
     assert 3600.0 <= result.runtime < 3610.0
@@ -123,13 +123,13 @@ def test_runtime_counts_from_the_first_line_of_the_call(monkeypatch: pytest.Monk
 def test_a_call_that_is_interrupted_before_it_searches_has_a_point_and_a_bound(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lower = api.lower
+    lower = _reading.lower
 
     def interrupted(*arguments: Any) -> Any:
         press(signal.SIGTERM)
         return lower(*arguments)
 
-    monkeypatch.setattr(api, "lower", interrupted)
+    monkeypatch.setattr(_reading, "lower", interrupted)
     model, box = random_network(3, 8, 6, 1, seed=3), ra.Box(-1.0, 1.0, shape=(3,))
     result = ra.maximize(model, box, method=method, time_limit=100.0, bound="alpha_crown")
     assert result.status is Status.INTERRUPTED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,12 @@ from torch import nn
 import relu_attack as ra
 from relu_attack.bounds import BOUNDS
 from relu_attack.network import layer_specs
-from relu_attack.network.lowering import _registry as layers
 from relu_attack.solvers import METHODS
 
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 ANY_SET = [name for name in METHODS.built_in if not METHODS[name].needs_linear_rows]
 SHORT: dict[str, Any] = {"iterations": 3, "time_limit": 10.0, "restarts": 2}
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """Forget afterwards what an example registers."""
-    methods, bounds, specs = dict(METHODS._entries), dict(BOUNDS._entries), dict(layers._specs)
-    yield
-    METHODS._entries, BOUNDS._entries = methods, bounds
-    layers._specs.clear()
-    layers._specs.update(specs)
 
 
 def example(name: str) -> dict[str, Any]:

@@ -5,12 +5,13 @@ import torch
 from torch import nn
 
 import relu_attack as ra
-from relu_attack import _memory, api
+from relu_attack import _memory
 from relu_attack._deadline import Deadline, DoesNotFitError
 from relu_attack._memory import free_memory, memory_limit_of, named_memory_errors
 from relu_attack.bounds import bound_problem
 from relu_attack.encodings import encode
 from relu_attack.objectives import Output
+from relu_attack.solvers import SearchCall
 from tests.encodings.support import problem_of
 from tests.problems import random_network
 
@@ -34,10 +35,10 @@ def test_the_default_is_a_share_of_what_is_free() -> None:
     ],
 )
 def test_an_allocation_that_fails_is_one_named_line(reason: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise reason
 
-    monkeypatch.setattr(api, "optimize", fail)
+    monkeypatch.setattr(SearchCall, "run", fail)
     with pytest.raises(ra.MemoryLimitError, match="there is not enough memory") as caught:
         ra.maximize(nn.Sequential(nn.Linear(3, 1)), BOX)
     assert "\n" not in str(caught.value)

@@ -94,7 +94,7 @@ def register_method(
     >>> ra.register_method("middle", Middle, middle, iterations=1)
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 1))
     >>> ra.maximize(model, ra.Box(0.0, 1.0, shape=(2,)), method="middle").x
-    tensor([0.5000, 0.5000])
+    tensor([0.5000, 0.5000], dtype=torch.float64)
     """
     if not (isinstance(options, type) and is_dataclass(options)):
         raise OptionError(f"options of {name} must be a class made by dataclass(frozen=True), got {options!r}")

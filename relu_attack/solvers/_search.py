@@ -146,7 +146,7 @@ class SearchCall:
         if problem.problems > 1 and not self.method.batches:
             able = ", ".join(name for name, other in METHODS.items() if other.batches)
             raise OptionError(f"{self.name} takes one problem at a time, got {problem.problems}; take {able}")
-        if self.method.needs_linear_rows and not problem.domain.is_polyhedral:
+        if self.method.needs_linear_rows and not problem.domain.single(0).is_polyhedral:
             kind = type(problem.domain).__name__
             able = ", ".join(name for name, other in METHODS.items() if not other.needs_linear_rows)
             raise DomainError(f"{self.name} needs a set with linear rows, which {kind} has not; take {able}")

@@ -128,7 +128,7 @@ def interrupt_when_in(function: str) -> Iterator[None]:
 
 # What the methods spend their time in that are not walks alone.
 _BUSY = {"lp_walk": "solve_neighborhood", "milp_walk": "solve_neighborhood", "milp": "lp_tightened"}
-_BUSY["branch_and_bound"] = "bound_boxes"
+_BUSY["branch_and_bound"] = "bound_nodes"
 
 
 @every_method
