@@ -89,7 +89,7 @@ BOX = ra.Box([-1.0, -0.5], [0.5, 2.0])
 @pytest.mark.parametrize("method", ["auto", "ppga_lr", "lp_walk", "milp", "branch_and_bound"])
 def test_a_registered_layer_works_with_each_method(method: str) -> None:
     register_layer(Abs, lower_abs)
-    result = ra.maximize(mirrored(), BOX, method=method, seed=0)
+    result = ra.maximize(mirrored(), BOX, method=method, iterations=100, time_limit=1.0, seed=0)
     assert result.value == pytest.approx(3.0, abs=1e-9)
 
 
