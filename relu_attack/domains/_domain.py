@@ -243,6 +243,11 @@ class Domain(OldNames, ABC):
         """
         return None
 
+    @property
+    def has_auxiliary_rows(self) -> bool:
+        """Whether `linear_rows` need columns beside the inputs; who has no use for such rows need not make them."""
+        return False
+
     def require_linear_rows(self) -> LinearConstraints:
         """Return `linear_rows`; raise `DomainError` where there are none."""
         rows = self.linear_rows()
@@ -299,8 +304,7 @@ class Domain(OldNames, ABC):
         lower, upper
             Ends of the boxes, each (boxes, inputs), in float64.
         """
-        rows = self.linear_rows()
-        if rows is not None and not rows.auxiliary:
+        if self.is_polyhedral and not self.has_auxiliary_rows:
             return Halfspaces.of(self).to(lower.device).excludes(lower, upper)
         middle = lower + (upper - lower) / 2
         normals = middle - self.project(middle).to(middle)

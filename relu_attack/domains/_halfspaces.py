@@ -19,6 +19,10 @@ class HasRows(Protocol):
         """Return the rows of the set, or None."""
 
     @property
+    def has_auxiliary_rows(self) -> bool:
+        """Whether these rows need columns beside the inputs."""
+
+    @property
     def groups(self) -> LinearConstraints:
         """The equations of its one-hot groups."""
 
@@ -44,7 +48,7 @@ class Halfspaces:
     @staticmethod
     def of(domain: HasRows) -> Halfspaces:
         """Return the rows of one set in its inputs alone, float64; none where rows need auxiliary variables."""
-        rows = domain.linear_rows()
+        rows = None if domain.has_auxiliary_rows else domain.linear_rows()
         if rows is None or rows.auxiliary:
             rows = domain.groups
         return Halfspaces(*rows.one_sided)

@@ -136,23 +136,25 @@ class L1Ball(ClippedBall):
     def is_polyhedral(self) -> bool:
         return self.batch is None
 
+    @property
+    def has_auxiliary_rows(self) -> bool:
+        return True
+
     def linear_rows(self) -> LinearConstraints | None:
         """Return rows in x and its distances s: ``x - center <= s``, ``center - x <= s``, ``sum s <= radius``."""
-        return self.to(device="cpu", dtype=torch.float64)._rows if self.batch is None else None
+        return self._rows if self.batch is None else None
 
     @cached_property
     def _rows(self) -> LinearConstraints:
-        center, radius, inputs = self.center_point, self.radius.reshape(1), self.inputs
-        identity, none = torch.eye(inputs, dtype=torch.float64), torch.zeros(inputs, dtype=torch.float64)
-        above, below = torch.cat([identity, -identity], 1), torch.cat([-identity, -identity], 1)
-        total = torch.cat([none, none + 1])[None]
-        return LinearConstraints(
-            torch.cat([above, below, total]),
-            ub=torch.cat([center, -center, radius]),
-            lower=torch.cat([self.clip_low, none]),
-            upper=torch.cat([self.clip_high, radius.expand(inputs)]),
-            auxiliary=inputs,
-        )
+        exact, count = self.to(device="cpu", dtype=torch.float64), self.inputs
+        center, radius, none = exact.center_point, exact.radius.reshape(1), torch.zeros(count, dtype=torch.float64)
+        matrix, place = torch.zeros(2 * count + 1, 2 * count, dtype=torch.float64), torch.arange(count)
+        matrix[place, place], matrix[count + place, place] = 1.0, -1.0
+        matrix[place, count + place] = matrix[count + place, count + place] = -1.0
+        matrix[-1, count:] = 1.0
+        sides = torch.full((2 * count + 1,), -torch.inf, dtype=torch.float64), torch.cat([center, -center, radius])
+        bounds = torch.cat([exact.clip_low, none]), torch.cat([exact.clip_high, radius.expand(count)])
+        return LinearConstraints.trusted(matrix, sides, bounds, auxiliary=count)
 
     def steepest_move(self, walkers: int) -> SteepestMove:
         center, low, high = (

@@ -83,6 +83,17 @@ class LinearConstraints:
             object.__setattr__(self, name, value)
 
     @staticmethod
+    def trusted(
+        A: Tensor, sides: tuple[Tensor, Tensor], bounds: tuple[Tensor, Tensor], *, auxiliary: int = 0
+    ) -> LinearConstraints:
+        """Return rows of float64 tensors that a set made itself, neither checked nor copied: they may be large."""
+        rows = object.__new__(LinearConstraints)
+        parts = {"A": A, "lb": sides[0], "ub": sides[1], "lower": bounds[0], "upper": bounds[1], "auxiliary": auxiliary}
+        for name, value in parts.items():
+            object.__setattr__(rows, name, value)
+        return rows
+
+    @staticmethod
     def of(value: object) -> LinearConstraints:
         """Return rows that are given as such, or as scipy's ``LinearConstraint`` (A, lb, ub) or ``Bounds`` (lb, ub)."""
         if isinstance(value, LinearConstraints):
