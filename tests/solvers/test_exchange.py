@@ -76,3 +76,15 @@ def test_a_point_joins_only_where_it_is_better_than_all() -> None:
     exchange.join(all_points[order[-1]])
     exchange.search(lambda: 0.0)
     assert torch.equal(exchange.points, all_points[order[[-1, 8]]])
+
+
+def test_integer_inputs_that_are_all_fixed_have_no_moves() -> None:
+    fixed = Box([2.0, 0.0], [2.0, 1.0], integer=[0])
+    problem = problem_of(fixed)
+    assert len(Moves.of(problem)) == 0
+    start = torch.tensor([[2.0, 0.5]], dtype=torch.float64)
+    exchange = Exchange(problem, start, torch.Generator().manual_seed(0))
+    exchange.search(lambda: math.inf)
+    assert torch.equal(exchange.points, start)
+    result = ReLUOptimizer(random_network(2, 12, 12, 2, seed=0), fixed).maximize(iterations=300)
+    assert float(result.x[0]) == 2.0

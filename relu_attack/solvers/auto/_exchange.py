@@ -58,6 +58,9 @@ class Moves:
                     kept.append(torch.ones(domain.inputs, dtype=torch.float64))
                     added.append(torch.zeros(domain.inputs, dtype=torch.float64))
                     added[-1][index] = step
+        if not kept:  # no integer input can move
+            none = torch.zeros(0, domain.inputs, dtype=torch.float64)
+            return Moves(none, none, lower, upper)
         return Moves(torch.stack(kept), torch.stack(added), lower, upper)
 
     def __len__(self) -> int:
