@@ -64,13 +64,14 @@ def verify_files(
         try:
             model = read_onnx(find(network), deadline=budget.deadline)
             asked = read_vnnlib(find(unsafe), deadline=budget.deadline)
+            claims = claims_of(asked, deadline=budget.deadline)
         except OutOfTimeError:
             return _nothing_known(budget)
         chain = model.network
         for word, declared, own in (("inputs", asked.inputs, chain.inputs), ("outputs", asked.outputs, chain.outputs)):
             if declared != own:
                 raise FileFormatError(f"{unsafe} declares {declared} {word}, but {network} has {own}")
-        return verify_claims(model, claims_of(asked), (chain.inputs,), budget=budget, seed=seed, progress=progress)
+        return verify_claims(model, claims, (chain.inputs,), budget=budget, seed=seed, progress=progress)
 
 
 def digest_of_network(path: str | os.PathLike[str]) -> str:

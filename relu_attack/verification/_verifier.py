@@ -156,7 +156,9 @@ def decide_claims(
             within = budget.deadline.share(_BOUND_SHARE)
             _bound(reference.network, [finding for finding in findings if finding.open], method, deadline=within)
             _log(findings, method)
-        _walk(reference, [finding for finding in findings if finding.open], budget=budget, seed=seed)
+        _walk(reference, [finding for finding in findings if finding.open], budget=budget, seed=seed, first=first)
+        if first and any(finding.witness is not None for finding in findings):
+            return findings
         _log(findings, "walks")
         # One hard claim must not use up the time of the others: all get a short run, then a long one. Claims that a
         # short run leaves undecided get a longer search for witnesses first.
@@ -187,13 +189,17 @@ def _log(findings: Sequence[Finding], stage: str) -> None:
     LOGGER.debug("verify: after %s %d of %d claims are open", stage, sum(one.open for one in findings), len(findings))
 
 
-def _walk(reference: ReferenceModel, findings: Sequence[Finding], *, budget: Budget, seed: int) -> None:
+def _walk(reference: ReferenceModel, findings: Sequence[Finding], *, budget: Budget, seed: int, first: bool) -> None:
     """Check the final points of ascents toward the unsafe clauses for witnesses."""
     ends = walk(reference.network, [finding.claim for finding in findings], budget=budget, seed=seed)
-    for finding, points in zip(findings, ends, strict=True):
+    for place, (finding, points) in enumerate(zip(findings, ends, strict=False)):
+        if place and budget.left() == 0:
+            return
         witness = first_witness(reference, finding.claim, points.to("cpu", torch.float64))
         if witness is not None:
             finding.falsify(witness, "walk")
+            if first:
+                return
 
 
 def _search_longer(reference: ReferenceModel, finding: Finding, *, budget: Budget, seed: int) -> None:
@@ -210,7 +216,9 @@ def _bound(network: Network, findings: Sequence[Finding], method: str, *, deadli
     groups: dict[int, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(id(finding.claim.domain), []).append(finding)
-    for group in groups.values():
+    for place, group in enumerate(groups.values()):
+        if place and deadline.passed:
+            return
         rows = torch.cat([-finding.claim.clause.matrix for finding in group])
         limits = torch.cat([finding.claim.clause.upper for finding in group])
         upper = bound_rows(network, group[0].claim.domain, rows, method, deadline=deadline).upper[0]

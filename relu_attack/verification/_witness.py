@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -75,12 +75,14 @@ def first_witness(reference: ReferenceModel, claim: Claim, points: Tensor) -> Wi
 
 
 def walk(network: Network, claims: Sequence[Claim], *, budget: Budget, seed: int) -> list[Tensor]:
-    """Ascend toward the unsafe clauses of claims; return the final points, (points, inputs) for each claim."""
+    """Ascend toward the unsafe clauses of claims; return the final points, (points, inputs) for each claim.
+
+    Claims that are not reached within the budget, the last ones, have none.
+    """
     found: list[Tensor] = []
     for domain, group in _batches(claims):
         if budget.left() == 0:
-            found.extend(claim.domain.center()[None] for claim in group)
-            continue
+            break
         problem = _problem(network, domain, group)
         restarts = max(min(_MAX_WALKERS, _MAX_ROW_EVALUATIONS // (problem.problems * problem.network.outputs)), 1)
         part = budget.part(seconds=budget.left() / 4, iterations=_MAX_STEPS)
@@ -130,17 +132,19 @@ def _settings(budget: Budget, *, restarts: int, seed: int, goal: float = math.in
     )
 
 
-def _batches(claims: Sequence[Claim]) -> list[tuple[Domain, Sequence[Claim]]]:
-    """Return claims in order, grouped over one set, or over a batch with one set for each claim."""
-    batches: list[tuple[Domain, list[Claim]]] = []
+def _batches(claims: Sequence[Claim]) -> Iterator[tuple[Domain, Sequence[Claim]]]:
+    """Yield claims in order, grouped over one set, or over a batch with one set for each claim."""
+    group: list[Claim] = []
     for claim in claims:
-        if batches and len(batches[-1][1]) < _MAX_BATCH:
-            domain, group = batches[-1]
-            if domain is claim.domain or domain.join([claim.domain]) is not None:
-                group.append(claim)
-                continue
-        batches.append((claim.domain, [claim]))
-    return [(_joined(group), group) for _, group in batches]
+        if group:
+            domain = group[0].domain
+            alike = domain is claim.domain or domain.join([claim.domain]) is not None
+            if len(group) == _MAX_BATCH or not alike:
+                yield _joined(group), group
+                group = []
+        group.append(claim)
+    if group:
+        yield _joined(group), group
 
 
 def _joined(claims: Sequence[Claim]) -> Domain:

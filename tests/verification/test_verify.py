@@ -202,3 +202,12 @@ def test_what_is_refused(error: type[Exception], message: str, arguments: tuple[
 def test_a_time_limit_must_be_positive(limit: float) -> None:
     with pytest.raises(ra.OptionError, match="time_limit must be a positive number of seconds"):
         ra.verify(ABSOLUTE, SEGMENT, at_most(1.0), time_limit=limit)
+
+
+def test_after_the_deadline_no_further_claim_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of claims, such as the cases of a property file, take no more time than there is."""
+    looked: list[object] = []
+    monkeypatch.setattr("relu_attack.verification._verifier.first_witness", lambda *arguments: looked.append(arguments))
+    many = Specification.unsafe(*(ra.OutputConstraints([-1.0], -2.5 - k / 100) for k in range(50)))
+    assert ra.verify(ABSOLUTE, SEGMENT, many, time_limit=1e-9).verdict is Verdict.TIMEOUT
+    assert len(looked) <= 1

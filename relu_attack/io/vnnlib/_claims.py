@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains import Box, Domain, Polytope
 from relu_attack.errors import DomainError
 from relu_attack.io.vnnlib._property import Case, Polyhedron, Property
@@ -12,14 +13,15 @@ from relu_attack.specification import Clause
 from relu_attack.verification import Claim
 
 
-def claims_of(unsafe: Property) -> tuple[Claim, ...]:
+def claims_of(unsafe: Property, *, deadline: Deadline = NEVER) -> tuple[Claim, ...]:
     """Return the claims that imply the property: one for each case and clause.
 
-    A property without claims holds.
+    A property without claims holds. After the deadline `OutOfTimeError` is raised.
     """
     found: list[Claim] = []
     clauses: dict[int, tuple[Clause, Clause]] = {}
     for case in unsafe.cases:
+        deadline.require()
         domain, inner = _set_for_proofs(case), Box(case.lower, case.upper)
         inner_rows = None if case.input_rows is None else _clause(case.input_rows, case.input_rows.inner_upper)
         for rows in case.clauses:
