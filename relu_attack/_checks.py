@@ -24,25 +24,9 @@ ArrayLike: TypeAlias = "Tensor | np.ndarray | Sequence[float] | Sequence[Sequenc
 def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> Tensor:
     """Turn numbers, sequences and arrays into a floating tensor of their own precision.
 
-    Parameters
-    ----------
-    value
-        A tensor or an array (its float32 or float64 is kept, half precisions become float32, integers become
-        float64), or a number or nested sequence: float64, whatever the default dtype of torch is.
-    name
-        What the value is called in the error message.
-    error
-        The error class to raise.
-
-    Returns
-    -------
-    Tensor
-        Detached, of dtype float32 or float64.
-
-    Raises
-    ------
-    ReLUAttackError
-        Of class `error`, when the value is no array of real numbers.
+    A tensor or an array keeps float32 or float64; half precisions become float32 and integers float64. Numbers and
+    nested sequences become float64, whatever the default dtype of torch is. An `error` that calls the value `name` is
+    raised when it is no array of real numbers.
     """
     try:
         if hasattr(value, "__array__") and not isinstance(value, Tensor | np.ndarray):

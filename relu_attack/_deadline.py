@@ -14,13 +14,7 @@ from types import FrameType
 
 @dataclass(eq=False)
 class Interruption:
-    """Whether Ctrl-C was pressed, or SIGTERM arrived, since a call began.
-
-    Attributes
-    ----------
-    happened
-        Set once, and never taken back.
-    """
+    """Whether Ctrl-C was pressed, or SIGTERM arrived, since a call began."""
 
     happened: bool = False
 
@@ -37,17 +31,9 @@ class OutOfTimeError(DoesNotFitError):
 class Deadline:
     """The moment after which a call begins nothing new; what is done by then is the answer.
 
-    Attributes
-    ----------
-    at
-        A reading of ``time.perf_counter()``; infinite for none.
-    interruption
-        What ends the call before that.
-    memory
-        Bytes that a part of the call may take at a time.
+    The moment `at` is a reading of ``time.perf_counter()``, infinite for none; `interruption` ends the call before.
+    `memory` is in bytes that a part of the call may take at a time.
 
-    Examples
-    --------
     >>> Deadline.after(-1.0).passed, Deadline().passed
     (True, False)
     >>> Deadline().left, Deadline.after(100.0).share(0.5).left < 51

@@ -39,15 +39,9 @@ _BOOKKEEPING = frozenset(vars(nn.Module()))
 class Digests:
     """What a certificate or a record is of, each part as a SHA-256 in hexadecimal.
 
-    Attributes
-    ----------
-    model
-        All that the forward pass reads: classes and code of the modules, their modes, parameters, buffers (also those
-        that are not saved) and other attributes.
-    domain
-        The sets of inputs, by the numbers that they were given as.
-    objective
-        What is bounded or counted on them.
+    That of the `model` covers all that the forward pass reads: classes and code of the modules, their modes,
+    parameters, buffers (also those that are not saved) and other attributes. `domain` are the sets of inputs by the
+    numbers that they were given as; `objective` is what is bounded or counted on them.
     """
 
     model: str
@@ -59,12 +53,7 @@ class Digests:
 class Contents:
     """All that some values consist of.
 
-    Attributes
-    ----------
-    description
-        SHA-256 of everything but the numbers in tensors.
-    tensors
-        The tensors themselves, each once.
+    `description` is the SHA-256 of everything but the numbers in `tensors`, each of which stands there once.
     """
 
     description: str

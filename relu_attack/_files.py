@@ -32,20 +32,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 
 
 def read_bytes(path: str | os.PathLike[str], *, most: int) -> bytes:
-    """Return the content of a file.
-
-    Parameters
-    ----------
-    path
-        A file; a pipe is read to its end.
-    most
-        How many bytes it may have.
-
-    Raises
-    ------
-    FileFormatError
-        When it cannot be read or is larger.
-    """
+    """Return the content of a file of at most `most` bytes; a pipe is read to its end."""
     as_path(path)
     try:
         with open(path, "rb") as file:
@@ -71,13 +58,7 @@ def read_up_to(file: io.BufferedIOBase, path: str | os.PathLike[str], *, most: i
 
 
 def read_text(path: str | os.PathLike[str], *, most: int) -> str:
-    """Return the content of a file in UTF-8, with or without a byte order mark.
-
-    Raises
-    ------
-    FileFormatError
-        As `read_bytes` does, and for bytes that are no UTF-8.
-    """
+    """Return the content of a file in UTF-8, with or without a byte order mark."""
     return decode(read_bytes(path, most=most), path)
 
 
@@ -99,18 +80,6 @@ def write_files(contents: Mapping[Path, bytes | str]) -> None:
     replaced are kept, and a symbolic link keeps pointing to it. What is no regular file, as ``/dev/stdout``, is
     written to directly.
 
-    Parameters
-    ----------
-    contents
-        The content of each file; text in UTF-8.
-
-    Raises
-    ------
-    FileFormatError
-        When one cannot be written.
-
-    Examples
-    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for text in ("first", "second"):
@@ -166,13 +135,7 @@ def left_beside(path: Path) -> list[Path]:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold a file for this process; another one that asks for it is refused.
-
-    Raises
-    ------
-    FileFormatError
-        When another process holds it, or when its folder cannot be written.
-    """
+    """Hold a file for this process; another one that asks for it is refused by FileFormatError."""
     lock = Path(os.path.realpath(path))
     lock = lock.with_name(f".{lock.name}.lock")
     try:

@@ -25,13 +25,7 @@ def free_memory() -> float:
 
 
 def memory_limit_of(given: float | None) -> float:
-    """Return the bytes that a call may take: what it gives, or most of what is free.
-
-    Raises
-    ------
-    OptionError
-        For a limit that is no positive number.
-    """
+    """Return the bytes that a call may take: what it gives, or most of what is free."""
     if given is None:
         return _SHARE * free_memory()
     if isinstance(given, bool) or not isinstance(given, int | float) or not given > 0:

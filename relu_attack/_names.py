@@ -53,18 +53,9 @@ def one_of(value: object, known: Collection[str], *, name: str, error: type[ReLU
 def checked_names(**renamed: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a public call so that an unknown keyword is answered with the nearest, and an old one is translated.
 
-    Parameters
-    ----------
-    renamed
-        The present name for each old one, which is taken with a `RenamedWarning` for one release.
+    `renamed` has the present name for each old one, which is taken with a `RenamedWarning` for one release; both at
+    once are an ArgumentError.
 
-    Raises
-    ------
-    ArgumentError
-        By the call, for an unknown keyword, or for one that is given by its old and by its present name.
-
-    Examples
-    --------
     >>> @checked_names()
     ... def wait(*, time_limit: float = 1.0) -> float:
     ...     return time_limit
@@ -109,12 +100,7 @@ def _translate(
 def renamed_attributes(module: str, renamed: Mapping[str, str]) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of a package for one release of old names.
 
-    Parameters
-    ----------
-    module
-        Name of the package.
-    renamed
-        The present name for each old one, whose use issues a `RenamedWarning`.
+    `renamed` has the present name for each old one, whose use issues a `RenamedWarning`.
     """
 
     def find(name: str) -> Any:

@@ -25,20 +25,9 @@ _STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTAL
 def read_json(text: str, where: object) -> Any:
     """Return the value of a JSON text.
 
-    Parameters
-    ----------
-    text
-        The text.
-    where
-        What it is, for messages: a path.
+    `where` is its path, for messages. FileFormatError is raised for text that is no JSON, that is nested more than
+    `NESTING` deep, or has whole numbers of more than 64 bits.
 
-    Raises
-    ------
-    FileFormatError
-        For text that is no JSON, that is nested more than `NESTING` deep, or has whole numbers of more than 64 bits.
-
-    Examples
-    --------
     >>> read_json('{"radii": [0, 0.5]}', "radii.json")
     {'radii': [0, 0.5]}
     """
@@ -57,21 +46,10 @@ def read_json(text: str, where: object) -> Any:
 def read_yaml(text: str, where: object, *, language: str = "YAML") -> Any:
     """Return the value of a YAML text, which JSON is as well; a key that is given twice is an error.
 
-    Parameters
-    ----------
-    text, where
-        As in `read_json`.
-    language
-        What the text should be, for messages.
+    FileFormatError is raised for text that is not YAML, or what `language` names; that is nested more than `NESTING`
+    deep; that has more than `ENTRIES` entries once its aliases are written out; or for a number of more than `DIGITS`
+    digits or beyond float64.
 
-    Raises
-    ------
-    FileFormatError
-        For text that is no YAML, that is nested more than `NESTING` deep, that has more than `ENTRIES` entries once
-        its aliases are written out, or a number of more than `DIGITS` digits or beyond float64.
-
-    Examples
-    --------
     >>> read_yaml("layers: [{Linear: [8, 64]}, ReLU]", "net.yaml")
     {'layers': [{'Linear': [8, 64]}, 'ReLU']}
     """

@@ -47,15 +47,8 @@ PLUGINS = Plugins()
 class Registry(Mapping[str, Entry], Generic[Entry]):
     """Entries by name. To list them, or to look an unknown name up, loads plugins first.
 
-    Parameters
-    ----------
-    what
-        What an entry is called in messages.
-    entries
-        Those of the package, which cannot be replaced.
+    `what` is what an entry is called in messages; `entries` are those of the package, which cannot be replaced.
 
-    Examples
-    --------
     >>> colours = Registry("colour", {"red": 1})
     >>> colours.register("blue", 2)
     >>> list(colours), colours.find("blue")

@@ -14,15 +14,8 @@ _SHOWN_NUMBERS = 6
 def one_line(name: object, **entries: object) -> str:
     """Return the representation of an object in one line.
 
-    Parameters
-    ----------
-    name
-        The object, which its class names.
-    entries
-        What is shown of it; None leaves an entry out.
+    The class of the object names it; an entry that is None is left out.
 
-    Examples
-    --------
     >>> one_line(torch.nn.ReLU(), values=torch.arange(10.0), rows=torch.tensor([1.0, 2.5]), seed=None, gap=0.1234567)
     'ReLU(values=0 to 9, rows=[1, 2.5], gap=0.123457)'
     """

@@ -27,15 +27,8 @@ class TorchvisionWarning(ReLUAttackWarning, RuntimeWarning):
 def import_torchvision() -> ModuleType:
     """Import torchvision, with the signatures that its import asks for when its compiled operators are missing.
 
-    Returns
-    -------
-    ModuleType
-        The module `torchvision`.
-
-    Warns
-    -----
-    TorchvisionWarning
-        The first time, when the compiled operators did not load; it says what works and what does not.
+    A TorchvisionWarning is issued the first time, when the compiled operators did not load; it says what works and what
+    does not.
     """
     try:
         return importlib.import_module("torchvision")
@@ -47,18 +40,7 @@ def import_torchvision() -> ModuleType:
 
 
 def import_lightning() -> ModuleType:
-    """Import Lightning, after torchvision: its metrics import torchvision themselves.
-
-    Returns
-    -------
-    ModuleType
-        The module `pytorch_lightning`.
-
-    Warns
-    -----
-    TorchvisionWarning
-        As `import_torchvision` does.
-    """
+    """Import Lightning, after torchvision: its metrics import torchvision themselves."""
     import_torchvision()
     return importlib.import_module("pytorch_lightning")
 

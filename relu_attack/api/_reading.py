@@ -21,14 +21,8 @@ from relu_attack.problem import Problem
 class ReadProblem:
     """A problem, and where it is searched.
 
-    Attributes
-    ----------
-    problem
-        The problem, in float64.
-    lowering
-        The chain of the model, with a note for each of its modules.
-    device, dtype
-        Of the walk.
+    `lowering` is the chain of the model, with a note for each of its modules; `device` and `dtype` are those of the
+    walk.
     """
 
     problem: Problem
@@ -49,12 +43,7 @@ def read_problem(
 ) -> ReadProblem:
     """Lower a model, compare it with its chain at points of the set, and check that the parts fit.
 
-    Parameters
-    ----------
-    model, domain, objective, output_constraints, device, dtype
-        As `ReLUOptimizer` takes them.
-    deadline
-        End of the call; the comparison has a quarter of the time until then.
+    The other arguments are those of `ReLUOptimizer`; the comparison has a quarter of the time until the deadline.
     """
     if dtype not in (torch.float32, torch.float64):
         raise OptionError(f"dtype of the walk must be torch.float32 or torch.float64, got {dtype}")

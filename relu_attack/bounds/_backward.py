@@ -20,12 +20,8 @@ _EXTRA_ROUNDINGS = 8
 class LinearBound:
     """Linear upper bounds of rows in the inputs x: ``row . h(x) <= coefficients . x + constant`` on each box.
 
-    Attributes
-    ----------
-    coefficients
-        Shape (boxes, rows, inputs).
-    constant
-        Shape (boxes, rows); it includes all rounding errors, so that the bound holds in real arithmetic.
+    `coefficients` has shape (boxes, rows, inputs). `constant`, (boxes, rows), includes all rounding errors, so that the
+    bound holds in real arithmetic.
     """
 
     coefficients: Tensor
@@ -36,16 +32,9 @@ class LinearBound:
 class AffineBound:
     """An affine map for back-substitution, with the magnitudes that bound its rounding errors.
 
-    Attributes
-    ----------
-    affine
-        The map ``A h + b``.
-    size
-        Upper bound of ``|A| |h| + |b|`` over the activations h below, and of `lost`, shape (boxes, outputs).
-    lost
-        Upper bound of the map's own error and of coefficients that are read as zero, shape (boxes, outputs).
-    underflow
-        Upper bound of the effect of underflow of products, shape (boxes, 1).
+    `size` bounds ``|A| |h| + |b|`` over the activations h below, and `lost`, which bounds the map's own error and that
+    of coefficients that are read as zero, both (boxes, outputs). `underflow`, (boxes, 1), bounds the effect of
+    underflow of products.
     """
 
     affine: Affine
@@ -108,30 +97,12 @@ def substitute(
 ) -> LinearBound:
     """Bound rows over the activations of the last of `steps` from above by linear functions of the inputs.
 
-    Parameters
-    ----------
-    steps
-        The layers in order; without layers the rows are over the inputs.
-    rows
-        Shape (boxes, rows, units).
-    constant
-        Shape (boxes, rows).
-    after
-        Maps after the layers in order; the rows are then over the outputs of the last one.
-    slopes
-        Lower slopes of each row for each layer, (boxes, rows, units), in place of those of the relaxations; between the
-        activation's slope and 1 where adjustable, the relaxation's elsewhere.
-    multipliers
-        Lagrange multipliers for each layer (boxes, rows, units), added to the coefficients of the preactivations, or
-        none. The bound holds where each multiplier has the sign of its preactivation, or one of the two is 0.
+    Without `steps` the rows (boxes, rows, units) are over the inputs; after the maps `after`, over the outputs of the
+    last one. `slopes`, (boxes, rows, units) for each layer, replace the lower slopes of the relaxations: they lie
+    between the activation's slope and 1 where that is adjustable, and are the relaxation's elsewhere. `multipliers`,
+    likewise, are added to the coefficients of the preactivations: the bound holds where each has the sign of its
+    preactivation, or one of the two is 0. Lower bounds are those of the negated rows.
 
-    Returns
-    -------
-    LinearBound
-        Lower bounds are those of the negated rows.
-
-    Notes
-    -----
     CROWN (Zhang et al., 1811.00866, section 3.2). At each layer the computed coefficients are exact by definition, and
     the rounding of the next ones is charged to the constant: the error of a product of rows M with A is at most ``gamma
     |M| |A|`` (Higham, Accuracy and Stability, section 3.5), and that of its value at h at most ``gamma |M| (|A| |h| +

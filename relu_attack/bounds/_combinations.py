@@ -19,16 +19,8 @@ from relu_attack.rounding import tiny, up
 class Relaxed:
     """Rows over the outputs of a network, relaxed on boxes of inputs.
 
-    Attributes
-    ----------
-    lower, upper
-        The boxes, shape (boxes, inputs).
-    halfspaces
-        Linear constraints besides the boxes.
-    steps
-        The layers with their relaxations.
-    after
-        Maps after the layers; the outputs of the last are the rows.
+    The boxes are `lower` and `upper`, (boxes, inputs), cut by linear constraints `halfspaces`. The rows are the outputs
+    of the last of the maps `after`.
     """
 
     lower: Tensor
@@ -48,17 +40,10 @@ class Relaxed:
 class RowCombination:
     """Convex combination of rows with lower slopes and multipliers, one for each box.
 
-    Attributes
-    ----------
-    weights
-        Convex weights, shape (boxes, rows), nonnegative with sum 1 up to rounding.
-    slopes
-        Lower slopes, one tensor for each layer, shape (boxes, units).
-    split_multipliers
-        Multipliers of the preactivations of split units, (boxes, units) for each layer: positive only where the
-        preactivation is nonnegative on the box, and vice versa. Empty without splits of units.
-    set_multipliers
-        Multipliers of the set's linear constraints, shape (boxes, constraints).
+    The convex `weights` have shape (boxes, rows), the lower `slopes` (boxes, units) in each layer, and
+    `set_multipliers` of the set's constraints (boxes, constraints). `split_multipliers`, (boxes, units) in each layer
+    or none, belong to the preactivations of split units: positive only where the preactivation is nonnegative on the
+    box, and vice versa.
     """
 
     weights: Tensor
@@ -159,24 +144,8 @@ def optimize_combination(
 ) -> RowCombination:
     """Optimize weights, slopes and multipliers to minimize the upper bound of the combination.
 
-    Parameters
-    ----------
-    relaxed
-        The relaxed rows.
-    start
-        Initial combination.
-    optimizer
-        Step sizes and iterations.
-    deadline
-        Time limit, at which the best combination so far is returned.
+    The best combination of each box until the deadline is returned.
 
-    Returns
-    -------
-    RowCombination
-        The best combination of each box.
-
-    Notes
-    -----
     The minimum of rows g_i is at most any convex combination of them, so ``max_x min_i g_i <= min_w max_x w . g``, with
     equality for concave g (von Neumann). The derivative of the bound in w_i is the value of row i at the maximizer,
     propagated through the relaxations; that in the multiplier of a preactivation is the preactivation there
@@ -256,22 +225,11 @@ def bound_combinations(
 ) -> tuple[Tensor, Tensor]:
     """Bound convex combinations of the rows over each box, sound to rounding.
 
-    Parameters
-    ----------
-    relaxed
-        The relaxed rows.
-    combination
-        Slopes and multipliers.
-    own, plain
-        Weights, (boxes, combinations, rows): those that are bounded with these slopes and multipliers, and those that
-        are bounded with the slopes of CROWN; at least one of each.
-
-    Returns
-    -------
-    bounds, coefficients
-        Bounds in real arithmetic, first `own`, then `plain`, (boxes, combinations), and the linear bound of the first
-        of `plain` with the multipliers of the set, (boxes, inputs). The latter is the better criterion for splits,
-        since optimized slopes compensate for the most important inputs.
+    `own` and `plain` are weights (boxes, combinations, rows), at least one of each: the former are bounded with the
+    slopes and multipliers of `combination`, the latter with the slopes of CROWN. Returned are bounds in real
+    arithmetic, first of `own`, then of `plain`, and the coefficients of the linear bound of the first of `plain` with
+    the multipliers of the set. These are the better criterion for splits, since optimized slopes compensate for the
+    most important inputs.
     """
     rows = torch.cat([own, plain], 1)
 

@@ -14,13 +14,7 @@ from relu_attack.rounding import box_of
 
 @dataclass(frozen=True, eq=False)
 class SetSupport(Support):
-    """Upper bound of the support function of one set, or of a batch of P sets, by `Domain.upper_bound`.
-
-    Attributes
-    ----------
-    domain
-        In float64 on the CPU.
-    """
+    """Upper bound of the support function of one set, or of a batch of P sets, by `Domain.upper_bound`."""
 
     domain: Domain
 

@@ -131,27 +131,9 @@ def bound_layers(
 ) -> tuple[list[Range], list[RelaxedLayer]]:
     """Bound the preactivations of every layer over sets in boxes (boxes, inputs), by CROWN on the layers below.
 
-    Parameters
-    ----------
-    network
-        The chain.
-    lower, upper
-        The boxes.
-    support
-        Support function of the sets.
-    known
-        Known valid ranges; the result is nowhere wider.
-    substituted
-        Whether to back-substitute; otherwise ranges are those of intervals, within the known ones.
-    optimizer
-        Optimizer of the lower slopes for each bound; the slopes of the relaxations when not given.
-    deadline, memory_limit
-        As for `crown`.
-
-    Returns
-    -------
-    ranges, steps
-        A range (lower, upper) for each layer, each end of shape (boxes, units), and the layers with their relaxations.
+    Ranges are nowhere wider than the `known` ones. Unless `substituted`, they are those of intervals. An `optimizer`
+    optimizes the lower slopes for each bound. Returned are a range for each layer, its ends of shape (boxes, units),
+    and the layers with their relaxations.
     """
     ranges: list[Range] = []
     steps: list[RelaxedLayer] = []

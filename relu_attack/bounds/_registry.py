@@ -143,33 +143,11 @@ def bound_rows(
 ) -> Bounds:
     """Bound objective rows over a set or a batch of P sets.
 
-    Parameters
-    ----------
-    network
-        The chain in float64.
-    domain
-        One set or P sets.
-    objective
-        Rows for all sets (rows, outputs), or one for each set (P, 1, outputs); float64.
-    method
-        A name in `BOUNDS`.
-    deadline
-        Time limit. Ranges that are not computed by then are those of a cheaper method: CROWN for programs, intervals
-        for CROWN, and infinite without intervals.
-    dtype
-        Arithmetic: float64, or float32, which takes half of the time and memory. Bounds in float32 also hold in real
-        arithmetic and are wider by the larger rounding. They need a method without programs, a box, and dense layers
-        with weights that float32 represents, as those of a float32 model.
-
-    Returns
-    -------
-    Bounds
-        Ranges of shape (P or 1, rows), float64.
-
-    Raises
-    ------
-    OptionError
-        For an unknown method, or a problem that float32 does not support.
+    `objective` has shape (rows, outputs), for all sets, or (P, 1, outputs); the ranges have shape (P or 1, rows), in
+    float64. What is not computed by the deadline is that of a cheaper method: CROWN for programs, intervals for CROWN,
+    and infinite without intervals. With `dtype` float32, bounds take half of the time and memory, hold in real
+    arithmetic too, and are wider by the larger rounding; they need a method without programs, a box, and dense layers
+    with weights that float32 represents, or raise OptionError.
     """
     chosen = BOUNDS.find(method)
     if dtype == torch.float64:

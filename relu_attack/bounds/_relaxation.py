@@ -16,17 +16,9 @@ class Relaxation:
 
     ``lower_slope * z <= max(z, a z) <= upper_slope * z + intercept`` for every z of the range, in real arithmetic.
 
-    Attributes
-    ----------
-    lower_slope, upper_slope, intercept
-        Shape (boxes, units).
-    adjustable
-        Mask of the units for which any lower slope between the activation's slope and 1 is sound, shape (boxes, units).
-    least_slope
-        The activation's slope, shape (units,).
-    side
-        Sign of units whose range ends at 0, as on either side of a split: 1 for nonnegative z, -1 for nonpositive z,
-        else 0; shape (boxes, units).
+    All have shape (boxes, units). `adjustable` units are those for which any lower slope between the activation's
+    slope, `least_slope`, and 1 is sound. `side` is the sign of units whose range ends at 0, as on either side of a
+    split, and 0 for others.
     """
 
     lower_slope: Tensor
@@ -49,25 +41,11 @@ class Relaxation:
 def relax(slope: Tensor, lower: Tensor, upper: Tensor) -> Relaxation:
     """Relax the activations ``max(z, slope z)`` over ranges.
 
-    Parameters
-    ----------
-    slope
-        Shape (units,), each in [0, 1].
-    lower, upper
-        Range of the preactivations, shape (boxes, units); an infinite end is unknown.
+    An infinite end of a range (boxes, units) is unknown. The upper line is the chord between the ends; the lower one
+    passes through zero and leaves the smaller area, as in CROWN (Zhang et al., 1811.00866, section 3.3).
 
-    Returns
-    -------
-    Relaxation
-        Above, the chord between the ends; below, the line through zero that leaves the smaller area, as in CROWN
-        (Zhang et al., 1811.00866, section 3.3).
-
-    Notes
-    -----
     For any rounded slope, the line is moved up until it is valid at both ends, which suffices for a convex activation.
 
-    Examples
-    --------
     >>> lines = relax(torch.zeros(1), torch.tensor([[-1.0]]), torch.tensor([[3.0]]))
     >>> lines.lower_slope.item(), lines.upper_slope.item(), round(lines.intercept.item(), 3)
     (1.0, 0.75, 0.75)

@@ -17,15 +17,10 @@ def in_single_precision(network: Network, domain: Domain, objective: Tensor) -> 
 
     Weights and rows are exact, as those of a float32 model; the box is rounded outward.
 
-    Raises
-    ------
-    OptionError
-        For a number that float32 cannot represent, for a set that is not a box, for convolutions, whose kernels may be
-        fast transforms with errors of another kind, and while `torch.set_float32_matmul_precision` allows less than the
-        highest precision.
+    OptionError is raised for a number that float32 cannot represent, for a set that is not a box, for convolutions,
+    whose kernels may be fast transforms with errors of another kind, and while `torch.set_float32_matmul_precision`
+    allows less than the highest precision.
 
-    Examples
-    --------
     >>> from relu_attack import Box
     >>> from relu_attack.network import dense_chain
     >>> third = torch.tensor([[1 / 3]], dtype=torch.float64)

@@ -21,12 +21,7 @@ Point = Callable[[Tensor], Tensor]
 class SlopeOptimizer:
     """Projected Adam (Kingma, Ba, 1412.6980) with decreasing steps.
 
-    Attributes
-    ----------
-    iterations
-        Number of steps.
-    rate, decay
-        The first step in slopes, and its factor for each further step.
+    The first step has length `rate` in slopes, each further one `decay` times that of the last.
     """
 
     iterations: int = 20
@@ -35,13 +30,7 @@ class SlopeOptimizer:
 
 
 class Adam:
-    """Adam's averages of the gradient of one tensor, and the resulting direction.
-
-    Parameters
-    ----------
-    like
-        A tensor of the gradient's shape.
-    """
+    """Adam's averages of the gradient of one tensor, and the resulting direction."""
 
     def __init__(self, like: Tensor) -> None:
         self._mean, self._square, self._steps = torch.zeros_like(like), torch.zeros_like(like), 0
@@ -59,16 +48,10 @@ class Adam:
 class Adjoint:
     """A bound and its derivatives.
 
-    Attributes
-    ----------
-    value
-        Upper bound of each row, not sound to rounding, shape (boxes, rows).
-    coefficients
-        Coefficients of each row over the activations of each layer, (boxes, rows, units).
-    input_coefficients, point
-        The row's linear bound, and a maximizer of it on each set, (boxes, rows, inputs).
-    preactivations, activations
-        Images of the maximizer under the lines of the row: in each layer, and after the last one, (boxes, rows, units).
+    `value` bounds each row from above, not sound to rounding, (boxes, rows). `coefficients` are those of each row over
+    the activations of each layer; `input_coefficients` are the row's linear bound, and `point` is a maximizer of it on
+    each set. Its images under the lines of the row are `preactivations` and `activations`. All have shape (boxes, rows,
+    units).
     """
 
     value: Tensor
@@ -95,15 +78,8 @@ def adjoint(
 ) -> Adjoint:
     """Return the bound of rows for given lower slopes, with its derivatives.
 
-    Parameters
-    ----------
-    steps, rows, constant, slopes, after, multipliers
-        As for `relu_attack.bounds._backward.substitute`.
-    point
-        Function that returns maximizers of linear functions on the sets.
+    The arguments are those of `substitute`; `point` returns maximizers of linear functions on the sets.
 
-    Notes
-    -----
     The bound of a row is ``max_x c x + constant``, linear in the slope of each unit whose coefficient is negative. At a
     maximizer x its derivative in such a slope is the coefficient times the preactivation, with x propagated through the
     lines of the row: one backward pass for the coefficients, one forward pass for the preactivations.
@@ -159,19 +135,8 @@ def optimize_slopes(
 ) -> list[Tensor]:
     """Optimize lower slopes for each row to minimize its upper bound.
 
-    Parameters
-    ----------
-    steps, point, rows, constant, after
-        As for `adjoint`.
-    optimizer
-        Step sizes and iterations.
-    deadline
-        Time limit, at which the best slopes so far are returned.
-
-    Returns
-    -------
-    list of Tensor
-        Slopes for each layer, (boxes, rows, units), the best ones of each row. Any slopes give a sound bound.
+    The arguments are those of `adjoint`. The best slopes of each row until the deadline are returned, (boxes, rows,
+    units) for each layer; any slopes give a sound bound.
     """
     slopes = first_slopes(steps, rows.shape[1])
     best, value, rate = slopes, torch.full(rows.shape[:2], torch.inf, dtype=rows.dtype), optimizer.rate

@@ -17,13 +17,7 @@ Keys: TypeAlias = "tuple[int | str, int | str]"
 
 @dataclass(frozen=True)
 class Place:
-    """Location of samples and labels in a batch: indices of a sequence, or keys of a mapping.
-
-    Attributes
-    ----------
-    keys
-        For the samples and for the labels.
-    """
+    """Location of samples and labels in a batch: indices of a sequence, or keys of a mapping."""
 
     keys: Keys
 
@@ -33,13 +27,7 @@ class Place:
             raise OptionError(f"keys must be two indices or names, of the samples and the labels, got {self.keys!r}")
 
     def read(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return samples and labels.
-
-        Raises
-        ------
-        OptionError
-            When they are not there.
-        """
+        """Return samples and labels."""
         try:
             x, label = (batch[key] for key in self.keys)
         except (KeyError, IndexError, TypeError):
@@ -72,12 +60,8 @@ class Place:
 class Samples:
     """Fixed samples with their labels: given ones, or the first of the validation data.
 
-    Parameters
-    ----------
-    samples
-        A pair (x, label), x of shape (samples, \\*shape), or a number.
-    place
-        Where they are in a batch.
+    `samples` is a pair (x, label), x of shape (samples, \\*shape), or a number of them; `place` is where they are in a
+    batch.
     """
 
     def __init__(self, samples: int | tuple[Tensor, Tensor], place: Place) -> None:
@@ -105,13 +89,7 @@ class Samples:
             self._missing -= len(x)
 
     def get(self) -> tuple[Tensor, Tensor]:
-        """Return samples and labels; from the first call on they stay the same.
-
-        Raises
-        ------
-        OptionError
-            When there are none.
-        """
+        """Return samples and labels; from the first call on they stay the same."""
         if not self._parts:
             raise OptionError("samples are to be taken from the validation data, but there were none; give (x, label)")
         self._missing = 0

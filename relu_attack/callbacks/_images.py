@@ -12,16 +12,7 @@ def log_images(trainer: Trainer, name: str, x: Tensor, most: int) -> None:
 
     Loggers with ``log_image`` (Weights & Biases) and those whose experiment has ``add_images`` (TensorBoard) take them.
 
-    Parameters
-    ----------
-    trainer
-        Whose loggers and step it is.
-    name
-        Of the picture.
-    x
-        Inputs in [0, 1], shape (inputs, 1 or 3, height, width); others are not sent.
-    most
-        How many are sent.
+    The inputs, of which at most `most` are sent, are in [0, 1], of shape (inputs, 1 or 3, height, width).
     """
     if x.dim() != 4 or x.shape[1] not in (1, 3) or not most:
         return

@@ -24,17 +24,7 @@ def check_network(network: NetworkOf) -> None:
 def find_network(module: LightningModule, network: NetworkOf) -> nn.Module:
     """Return the network of a module.
 
-    Parameters
-    ----------
-    module
-        What is trained.
-    network
-        The name of an attribute, with dots for one further inside, or a function of the module.
-
-    Raises
-    ------
-    ModelError
-        When there is none.
+    `network` is the name of an attribute, with dots for one further inside, or a function of the module.
     """
     if isinstance(network, str):
         try:

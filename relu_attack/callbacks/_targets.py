@@ -30,16 +30,9 @@ SECONDS = 1.0
 class WorstInputs:
     """Worst-case inputs found, with values and bounds.
 
-    Attributes
-    ----------
-    x
-        On the CPU, shape (problems, \\*shape of one input).
-    value
-        At each of them, by a forward pass, float64, shape (problems,).
-    bound
-        No input of each set has a larger value, in real arithmetic; float64, shape (problems,).
-    digests
-        Of the network with the weights that this is of, the sets and the objective; None where unknown.
+    Inputs have shape (problems, \\*shape of one input), on the CPU. `value` is that of each by a forward pass, and no
+    input of its set has a larger one than `bound`, in real arithmetic; both are float64, (problems,). `digests` are of
+    the network with the weights of then, the sets and the objective; None where unknown.
     """
 
     x: Tensor

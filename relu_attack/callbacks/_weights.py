@@ -17,11 +17,6 @@ class Weights:
 
     Callbacks such as those that average weights put others in for the validation only, before or after the hooks of a
     monitor, as the order of the callbacks is.
-
-    Parameters
-    ----------
-    model
-        The network.
     """
 
     def __init__(self, model: nn.Module) -> None:

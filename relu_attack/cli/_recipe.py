@@ -22,16 +22,7 @@ _ROUNDED = 1e-6
 class RecipeRow:
     """One line of the recipe: an input or a constraint.
 
-    Attributes
-    ----------
-    name, unit
-        In words.
-    value, reference
-        Of the answer, and of the reference if there is one.
-    limit
-        Which limit the answer is at, or nothing.
-    step
-        What to round to for a reader; 0 is not at all.
+    `limit` is the one that the answer is at, or nothing; `step` is what to round to for a reader, 0 for not at all.
     """
 
     name: str

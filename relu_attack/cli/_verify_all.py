@@ -58,17 +58,7 @@ def verify_all(
 
 
 class Run:
-    """The run of a list: its results, in memory and in a file, if there is one.
-
-    Parameters
-    ----------
-    folder
-        Of the list.
-    results
-        The file; None for none.
-    seed
-        Of every instance.
-    """
+    """The run of a list: its results, in memory and in a file, if there is one."""
 
     def __init__(self, folder: Path, results: Path | None, seed: int) -> None:
         self._folder, self._results, self._seed = folder, results, seed

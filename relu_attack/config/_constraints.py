@@ -16,13 +16,7 @@ NEAR = 1e-3
 
 
 class Ratio(Section):
-    """A quotient of two weighted sums; the divisor must not be negative in the set.
-
-    Attributes
-    ----------
-    of, to
-        Dividend and divisor.
-    """
+    """A quotient of two weighted sums; the divisor must not be negative in the set."""
 
     of: Terms
     to: Terms
@@ -31,14 +25,7 @@ class Ratio(Section):
 class Constraint(Section):
     """A weighted sum or a ratio within limits.
 
-    Attributes
-    ----------
-    expression, ratio
-        One of the two. ``lower <= of / to <= upper`` becomes ``lower to <= of <= upper to``, which is linear.
-    lower, upper, equals
-        The limits: one or both of the first two, or the last.
-    name, unit
-        In words, for the answer.
+    ``lower <= of / to <= upper`` becomes ``lower to <= of <= upper to``, which is linear.
     """
 
     name: str | None = None

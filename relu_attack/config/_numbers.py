@@ -22,16 +22,8 @@ Array: TypeAlias = npt.NDArray[Any]
 class ArrayFile(Section):
     """An array in a ``.safetensors``, ``.npz``, ``.npy`` or ``.csv`` file.
 
-    Attributes
-    ----------
-    file
-        The file.
-    key
-        Name of the array; needed when the file holds several.
-    index
-        Which entry along the first dimension; all of them by default.
-    divide_by
-        What to divide by, such as 255 for an image of bytes.
+    `key` names the array where the file holds several, `index` an entry along its first dimension; it is divided by
+    `divide_by`, such as 255 for an image of bytes.
     """
 
     file: InputFile

@@ -49,14 +49,7 @@ OutputTerms: TypeAlias = Annotated[dict[int, float], PlainValidator(_read_terms)
 class OutputConstraint(Section):
     """A weighted sum of outputs within limits.
 
-    Attributes
-    ----------
-    expression
-        The weight of each output; a list gives weight 1 to each.
-    lower, upper
-        The limits, one or both.
-    name, unit
-        In words, for the answer.
+    `expression` has the weight of each output; a list gives weight 1 to each.
     """
 
     name: str | None = None

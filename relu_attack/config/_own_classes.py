@@ -31,19 +31,8 @@ def is_class_name(kind: object) -> bool:
 def make(kind: str, arguments: Mapping[str, Any], base: type[Made]) -> Made:
     """Import a class by its dotted name and make an object of it. This runs the module's code.
 
-    Parameters
-    ----------
-    kind
-        Such as ``"my_package.sets.Ellipsoid"``.
-    arguments
-        What its constructor is given, by name, as it stands in the file.
-    base
-        The class that it must be a subclass of.
-
-    Raises
-    ------
-    FileFormatError
-        When there is no such module or class, when it is of another kind, or when its constructor fails.
+    `kind` is a name such as ``"my_package.sets.Ellipsoid"``, of a subclass of `base`; `arguments` are given to the
+    constructor by name, as they stand in the file.
     """
     module_name, _, class_name = kind.rpartition(".")
     try:

@@ -160,12 +160,8 @@ class OutputSection(Section):
 class RecipeReport(Section):
     """The answer beside the best row of a table.
 
-    Attributes
-    ----------
-    reference
-        A ``.csv`` file with a column for each named input.
-    measured
-        Its column with what the objective predicts.
+    `reference` is a ``.csv`` file with a column for each named input; `measured` is its column with what the objective
+    predicts.
     """
 
     kind: Literal["recipe"]

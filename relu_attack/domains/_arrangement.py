@@ -22,18 +22,8 @@ def read_shape(shape: Sequence[int], *, name: str) -> tuple[int, ...]:
 def resolve_shape(tensor: Tensor, shape: tuple[int, ...] | None, *, name: str) -> tuple[tuple[int, ...], int | None]:
     """Separate the shape of one input from the number of sets of a batch.
 
-    Without `shape`, the last dimension of a 1-D or 2-D tensor, and the last three of a 3-D or 4-D
-    one, are one input; a dimension before them counts the sets.
-
-    Returns
-    -------
-    shape, batch
-        Shape of one input, and the number of sets or None.
-
-    Raises
-    ------
-    DomainError
-        When the tensor fits neither.
+    Without `shape`, the last dimension of a 1-D or 2-D tensor, and the last three of a 3-D or 4-D one, are one input; a
+    dimension before them counts the sets. The number of sets is None without such a dimension.
     """
     dimensions = tuple(tensor.shape)
     if shape is None:

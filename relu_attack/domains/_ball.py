@@ -109,14 +109,8 @@ class ClippedBall(Domain):
     Points are handled as offsets from the center; the clip box becomes a box of offsets. Norms are computed in float64,
     and points are returned only where rounding errors leave no doubt that they are inside.
 
-    Attributes
-    ----------
-    center_point
-        Shape (inputs,) or (P, 1, inputs), in the dtype of the points.
-    radius
-        Float64, shape () or (P, 1).
-    clip_low, clip_high
-        The clip box of the points that are returned, in their dtype.
+    `center_point` is (inputs,) or (P, 1, inputs), in the dtype of the points, `radius` float64, () or (P, 1).
+    `clip_low` and `clip_high` are the clip box of the points that are returned, in their dtype.
     """
 
     def __init__(

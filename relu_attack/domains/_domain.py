@@ -399,13 +399,7 @@ class Domain(OldNames, ABC):
 
 
 class Hyperrectangle(Domain):
-    """A set that is a lower and an upper bound for each input.
-
-    Attributes
-    ----------
-    lower, upper
-        Shape (inputs,), or (P, 1, inputs) for a batch of sets.
-    """
+    """A set of lower and upper bounds for each input, (inputs,), or (P, 1, inputs) for a batch of sets."""
 
     lower: Tensor
     upper: Tensor

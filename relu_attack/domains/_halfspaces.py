@@ -31,14 +31,7 @@ class HasRows(Protocol):
 class Halfspaces:
     """Rows ``matrix x <= limit``, some of them equations, that all points of a set satisfy.
 
-    Attributes
-    ----------
-    matrix
-        Shape (rows, inputs).
-    limit
-        Shape (rows,).
-    equation
-        Which rows hold with equality, boolean, shape (rows,).
+    The matrix is (rows, inputs); `equation` is a mask of the rows that hold with equality.
     """
 
     matrix: Tensor
@@ -67,19 +60,8 @@ class Halfspaces:
     def bound(self, objective: Tensor, multipliers: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:
         """Bound ``objective . x`` from above over the points of boxes that satisfy the rows, in real arithmetic.
 
-        Parameters
-        ----------
-        objective
-            Shape (..., functions, inputs).
-        multipliers
-            Any numbers, shape (..., functions, rows); the bound is good where they are admitted ones.
-        box
-            Lower and upper ends, each (inputs,) or (..., 1, inputs).
-
-        Returns
-        -------
-        Tensor
-            Shape (..., functions).
+        `objective` has shape (..., functions, inputs), the multipliers (..., functions, rows), and the ends of the
+        boxes (inputs,) or (..., 1, inputs). Any multipliers are valid; the bound is good where they are admitted ones.
         """
         low = torch.where(self.equation, self.limit, -torch.inf)
         return weak_duality(objective, multipliers, MatrixProducts.of(self.matrix), (low, self.limit), box)

@@ -24,30 +24,13 @@ def interior_point(
 ) -> tuple[Tensor, Tensor]:
     """Return multipliers of ``max objective . s`` over all s in [0, 1] with ``matrix @ s <= value``.
 
-    Parameters
-    ----------
-    matrix, value
-        Shape (rows, inputs), each row of length 1, and (rows,).
-    equations
-        How many of the rows, the last ones, are equations.
-    objective
-        Shape (functions, inputs), each with entries of at most 1.
-    deadline
-        When to stop.
+    Rows have length 1, the last `equations` of them are equations; the objective is (functions, inputs), with entries
+    of at most 1. Returned are the best multipliers until the deadline, (functions, rows), not negative for
+    inequalities, and what lies between their bound and the value of the best point near the rows, (functions,).
 
-    Returns
-    -------
-    multipliers, gap
-        The best that were met, (functions, rows), not negative for inequalities, and what lies between their bound and
-        the value of the best point near the rows, (functions,).
-
-    Notes
-    -----
     Mehrotra, On the Implementation of a Primal-Dual Interior Point Method (1992): a step to the optimum, then one that
     makes up for what the first one leaves. All functions go together; a system of equations has the size of the rows.
 
-    Examples
-    --------
     x + y over 0.6 x + 0.8 y <= 0.8 is at most ``x + y + 1.25 (0.8 - 0.6 x - 0.8 y) = 1 + x / 4``:
 
     >>> row, value = torch.tensor([[0.6, 0.8]], dtype=torch.float64), torch.tensor([0.8], dtype=torch.float64)

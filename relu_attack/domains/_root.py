@@ -13,22 +13,11 @@ Evaluate = Callable[[Tensor], "tuple[Tensor, Tensor]"]
 def find_root(evaluate: Evaluate, *, feasible: Tensor, infeasible: Tensor, tolerance: Tensor) -> Tensor:
     """Find where a monotone excess crosses zero, by Newton steps inside a shrinking bracket.
 
-    Parameters
-    ----------
-    evaluate
-        Maps multipliers (...) to the excess there (...), and to a proposal for the root (...); the proposal
-        may be anything, a finite one is used when it falls into the bracket.
-    feasible, infeasible
-        The ends of the bracket (...): the excess is at most 0 at the first. Where it is at most 0 at the
-        second as well, the second is the answer.
-    tolerance
-        The excess, up or down, that counts as zero (...).
-
-    Returns
-    -------
-    Tensor
-        The multipliers (...). Each third step bisects, so a poor proposal costs a factor of three in steps at
-        most, and the root is always found to the resolution of the dtype.
+    `evaluate` maps multipliers (...) to the excess there, and to a proposal for the root, which may be anything: a
+    finite one is used when it falls into the bracket. The excess is at most 0 at `feasible`; where it is at most 0 at
+    `infeasible` as well, that is the answer. An excess up to `tolerance`, up or down, counts as zero. Each third step
+    bisects, so a poor proposal costs a factor of three in steps at most, and the root is always found to the resolution
+    of the dtype.
     """
     steps = 3 * (torch.finfo(infeasible.dtype).bits + 16)
     position = infeasible

@@ -37,12 +37,7 @@ class HasRowsAndBox(HasRows, Protocol):
 class RowsInBox(Halfspaces):
     """Rows, of which the last are equations, within a box.
 
-    Attributes
-    ----------
-    matrix, limit, equation
-        As in `Halfspaces`.
-    lower, upper
-        A finite box that holds the set, (inputs,).
+    The box, `lower` and `upper`, is finite and contains the set.
     """
 
     lower: Tensor

@@ -25,14 +25,8 @@ class SteepestMove(ABC):
 class ProjectedMove(SteepestMove):
     """Along the gradient in the Euclidean norm, then the nearest point of the set: for any set.
 
-    Parameters
-    ----------
-    ascend
-        Takes points, gradients and the lengths of steps, and returns points of the set; `Domain.ascend`.
-    widths
-        Widths of the set, shape (inputs,), or (P, 1, inputs) for P sets.
-    walkers
-        Walkers for each set.
+    `ascend`, that of `Domain`, takes points, gradients and the lengths of steps, and returns points of the set.
+    `widths` of the set are (inputs,), or (P, 1, inputs) for P sets; each has `walkers` walkers.
     """
 
     def __init__(self, ascend: Callable[[Tensor, Tensor, Tensor], Tensor], widths: Tensor, walkers: int) -> None:
@@ -48,12 +42,7 @@ class ProjectedMove(SteepestMove):
 class BallMove(SteepestMove):
     """A move within balls of one norm.
 
-    Parameters
-    ----------
-    center, low, high, radius
-        The flat centers of P balls, their lower and upper bounds, and their radii, shapes (P, inputs) and (P,).
-    walkers
-        Walkers for each ball.
+    Flat centers and bounds have shape (balls, inputs), radii (balls,); each ball has `walkers` walkers.
     """
 
     def __init__(self, center: Tensor, low: Tensor, high: Tensor, radius: Tensor, walkers: int) -> None:
@@ -76,12 +65,7 @@ class BallMove(SteepestMove):
 class BoxMove(SteepestMove):
     """Each input by a share of half of its width, along the sign of its gradient.
 
-    Parameters
-    ----------
-    lower, upper
-        Ends of a box (inputs,), or of P boxes (P, 1, inputs).
-    walkers
-        Walkers for each box.
+    The ends are (inputs,), or (P, 1, inputs) for P boxes, each with `walkers` walkers.
     """
 
     def __init__(self, lower: Tensor, upper: Tensor, walkers: int) -> None:

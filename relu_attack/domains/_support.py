@@ -37,12 +37,8 @@ class Support(ABC):
 class BoxSupport(Support):
     """The support function of boxes in midpoint-radius form.
 
-    Attributes
-    ----------
-    center, radius
-        Shape (boxes, inputs); every point of the box is within the radius of the centre.
-    reach
-        The radius, and what the rounding of a product with centre and radius amounts to for each unit of a coefficient.
+    Every point of a box is within `radius` of `center`, both (boxes, inputs). `reach` is the radius with what the
+    rounding of a product with both amounts to for each unit of a coefficient.
     """
 
     center: Tensor

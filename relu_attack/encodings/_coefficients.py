@@ -39,17 +39,8 @@ def folding_error(affine: Affine, size: Tensor) -> Tensor:
 def combination_error(affine: Affine, weight: Tensor, size: Tensor) -> Tensor:
     """Bound the rounding error of rows ``weight (A x + b)`` multiplied out, for |x| <= `size`; shape (rows,).
 
-    Parameters
-    ----------
-    affine
-        The map; the error of its own coefficients is included.
-    weight
-        Shape (rows, outputs).
-    size
-        Shape (inputs,).
+    The error of the map's own coefficients is included.
 
-    Notes
-    -----
     Each coefficient and the constant is a sum of products over the outputs. Underflow of a product counts with the size
     of its input.
     """

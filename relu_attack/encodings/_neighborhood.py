@@ -23,16 +23,8 @@ from relu_attack.programs import Program
 class Piece:
     """A network with fixed activation pattern except for free units, whose activations are variables.
 
-    All preactivations and outputs are then affine in y = (x, activations of the free units).
-
-    Attributes
-    ----------
-    network
-        The chain in float64 on the CPU.
-    pattern
-        Units fixed to active, one boolean tensor (units,) for each layer.
-    free
-        Free units, likewise.
+    All preactivations and outputs are then affine in y = (x, activations of the free units). Units are fixed to active
+    or inactive by `pattern`, one boolean tensor (units,) for each layer; `free` marks the free ones likewise.
     """
 
     network: Network

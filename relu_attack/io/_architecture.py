@@ -16,28 +16,14 @@ Architecture: TypeAlias = "Sequence[Any] | Mapping[str, Any]"
 
 
 def build(architecture: Architecture) -> nn.Sequential:
-    """Build the model that an architecture describes.
+    """Build the model that an architecture describes, in evaluation mode, with the random initial weights of torch.
 
-    Parameters
-    ----------
-    architecture
-        A list of layers. A layer is its name (``"ReLU"``), or a mapping of its name to its arguments: by name
-        (``{"Linear": {"in_features": 8, "out_features": 64}}``), in order (``{"Linear": [8, 64]}``), or a single one
-        (``{"MaxPool2d": 2}``). ``{"Sequential": [...]}`` nests. A mapping of names to layers in place of a list
-        names the layers, as ``{"hidden": {"Linear": [8, 64]}, "relu": "ReLU"}``, for weights that are stored by name.
+    A layer is its name (``"ReLU"``), or a mapping of its name to its arguments: by name (``{"Linear": {"in_features":
+    8, "out_features": 64}}``), in order (``{"Linear": [8, 64]}``), or a single one (``{"MaxPool2d": 2}``).
+    ``{"Sequential": [...]}`` nests. A mapping of names to layers in place of a list names the layers, as ``{"hidden":
+    {"Linear": [8, 64]}, "relu": "ReLU"}``, for weights that are stored by name. FileFormatError names the place of an
+    unknown layer or a bad argument, and the accepted values.
 
-    Returns
-    -------
-    nn.Sequential
-        In evaluation mode, with the random initial weights of torch.
-
-    Raises
-    ------
-    FileFormatError
-        For an unknown layer or a bad argument; names the place and the accepted values.
-
-    Examples
-    --------
     >>> build([{"Linear": [8, 64]}, "ReLU", {"Sequential": [{"Linear": {"in_features": 64, "out_features": 1}}]}])
     Sequential(
       (0): Linear(in_features=8, out_features=64, bias=True)
@@ -53,24 +39,10 @@ def build(architecture: Architecture) -> nn.Sequential:
 def describe(model: nn.Module) -> Architecture:
     """Describe a model in the form that `build` reads. Arguments with the default value are left out.
 
-    Parameters
-    ----------
-    model
-        An ``nn.Sequential``, nested or not, or a single layer. The description has neither weights nor dtype, and no
-        ``inplace``, which does not change values.
+    The model is an ``nn.Sequential``, nested or not, or a single layer; the result is a list, or a dict if the layers
+    have names of their own. It has neither weights nor dtype, and no ``inplace``, which does not change values.
+    UnsupportedModuleError names the place of a module without a description, or one with hooks.
 
-    Returns
-    -------
-    list or dict
-        Plain data; a dict if the layers have names of their own.
-
-    Raises
-    ------
-    UnsupportedModuleError
-        For a module without a description, or one with hooks; names the place.
-
-    Examples
-    --------
     >>> from torch import nn
     >>> describe(nn.Sequential(nn.Linear(8, 64, bias=False), nn.ReLU()))
     [{'Linear': {'in_features': 8, 'out_features': 64, 'bias': False}}, 'ReLU']

@@ -13,21 +13,9 @@ from relu_attack.errors import FileFormatError
 
 
 def read_bytes(path: str | os.PathLike[str], *, suffix: str, most: int) -> bytes:
-    """Return the content of a file, decompressed if its name ends in ``.gz``.
+    """Return the content of a file of at most `most` bytes, decompressed if its name ends in ``.gz``.
 
-    Parameters
-    ----------
-    path
-        A file.
-    suffix
-        Required suffix before ``.gz``, such as ``".onnx"``.
-    most
-        Largest size in bytes, decompressed.
-
-    Raises
-    ------
-    FileFormatError
-        For another suffix, a file that cannot be read or is too large, or an incomplete gzip file.
+    `suffix`, such as ``".onnx"``, is required before ``.gz``.
     """
     path = as_path(path)
     if not path.name.endswith((suffix, f"{suffix}.gz")):

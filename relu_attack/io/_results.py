@@ -22,17 +22,7 @@ _ARRAYS = ("x", "trace.seconds", "trace.iterations", "trace.values")
 def summarize(result: Result) -> dict[str, Any]:
     """Return the summary of a result for JSON: everything except its arrays.
 
-    Parameters
-    ----------
-    result
-        A result; the values of a batch are lists.
-
-    Returns
-    -------
-    dict
-        Value, bound, scale, gap, relative gap, violations, integrality, certification, status, message, method, source
-        of the point, iterations, evaluations and runtime in seconds. Non-finite numbers are the words ``"inf"``,
-        ``"-inf"`` and ``"nan"``.
+    The values of a batch are lists; non-finite numbers are the words ``"inf"``, ``"-inf"`` and ``"nan"``.
     """
     numbers = (*_NUMBERS, "gap", "relative_gap")
     return {

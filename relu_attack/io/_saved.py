@@ -33,12 +33,7 @@ _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 class Kind:
     """Kind of a saved result, such as ``"result"``, and the version of its format.
 
-    Attributes
-    ----------
-    name
-        Name for messages.
-    version
-        Increases when older files can no longer be read.
+    The version increases when older files can no longer be read.
     """
 
     name: str
@@ -59,11 +54,6 @@ class Kind:
         """Write ``<path>.json`` and ``<path>.safetensors``; tensors that are None are left out.
 
         An earlier save can be loaded until both files are complete.
-
-        Raises
-        ------
-        FileFormatError
-            For a folder that does not exist or cannot be written, or settings that are not plain data.
         """
         summary, arrays = _names(path)
         check_is(settings or {}, Mapping, name="settings", wanted="a mapping of plain data", error=FileFormatError)
@@ -87,13 +77,7 @@ class Kind:
         write_files({arrays: content, summary: text + "\n"})
 
     def load(self, path: str | os.PathLike[str]) -> Saved:
-        """Read the files of `save`.
-
-        Raises
-        ------
-        FileFormatError
-            For a missing or damaged file, one of another kind, or two files that do not match.
-        """
+        """Read the files of `save`, refusing one of another kind, and two that do not match."""
         summary, arrays = _names(path)
         entries, content = _read_both(path)
         if entries["format"] != self.format:
@@ -134,15 +118,7 @@ class Saved:
 def read_summary(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the summary of a saved result of any kind; ``format`` is text and ``settings`` a mapping.
 
-    Parameters
-    ----------
-    path
-        The common name of the two files, or either of them.
-
-    Raises
-    ------
-    FileFormatError
-        For a file that cannot be read or is not a summary.
+    `path` is the common name of the two files, or either of them.
     """
     return _read_both(path)[0]
 
@@ -195,13 +171,7 @@ def from_json(value: Any) -> Any:
 
 
 def check_archive(path: Path) -> None:
-    """Reject a zip archive whose parts are too large when decompressed.
-
-    Raises
-    ------
-    FileFormatError
-        For parts that are too large, or a file that is not an archive.
-    """
+    """Reject a zip archive whose parts are too large when decompressed."""
     try:
         with zipfile.ZipFile(path) as archive:
             packed = sum(part.file_size for part in archive.infolist() if part.compress_type != zipfile.ZIP_STORED)

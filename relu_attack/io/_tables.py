@@ -14,13 +14,6 @@ from relu_attack.errors import FileFormatError
 def read_rows(path: str | os.PathLike[str]) -> list[tuple[int, list[str]]]:
     """Return the non-empty lines of a table, each with its number from 1 and its fields.
 
-    Raises
-    ------
-    FileFormatError
-        For a file that cannot be read, is not text, or has a field of more than 131072 characters.
-
-    Examples
-    --------
     >>> import tempfile
     >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:

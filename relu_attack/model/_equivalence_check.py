@@ -23,20 +23,8 @@ _REPEATED_POINTS = 2
 def check_agreement(model: Model, lowering: Lowering, points: Tensor) -> None:
     """Compare forward passes of the model with those of its chain.
 
-    Parameters
-    ----------
-    model
-        A model.
-    lowering
-        The lowered form of its module.
-    points
-        Flat inputs, float64, shape (points, inputs).
-
-    Raises
-    ------
-    ModelError
-        If the forward enters other modules than the lowered ones, draws random numbers, modifies parameters or buffers,
-        is not deterministic, or differs from the chain.
+    Points are flat inputs, float64, (points, inputs). ModelError is raised if the forward enters other modules than the
+    lowered ones, draws random numbers, modifies parameters or buffers, is not deterministic, or differs from the chain.
     """
     check_global_hooks()
     first = points[:1]

@@ -15,14 +15,8 @@ from relu_attack.network import Visit, lower
 def find_difference(model: Model, points: Tensor, visits: Sequence[Visit]) -> str:
     """Return the path and class of the innermost module whose forward pass differs from its chain, or "".
 
-    Parameters
-    ----------
-    model
-        A model that differs from its chain.
-    points
-        Flat inputs with a difference, shape (points, inputs).
-    visits
-        The lowered modules; those of torch are assumed to match their rules.
+    The model differs from its chain at the points, flat inputs (points, inputs). Of the `visits`, the lowered modules,
+    those of torch are assumed to match their rules.
     """
     own = [visit for visit in visits if not type(visit.module).__module__.startswith("torch.nn.")]
     seen: dict[int, Tensor] = {}

@@ -25,16 +25,9 @@ _ESTIMATED_INPUTS = 2
 class Model:
     """A user's module with its chain.
 
-    Attributes
-    ----------
-    module
-        The module, in the mode of its forward passes.
-    network
-        The chain, a function of the user's inputs, in float64 on the CPU.
-    device, dtype
-        Device of the module, and dtype of its inputs.
-    before
-        Transformation of inputs (batch, \\*shape) before the module, in its dtype; None for the identity.
+    The chain `network` is a function of the user's inputs, in float64 on the CPU. The module has the mode of its
+    forward passes, `device` and `dtype` are its own; `before` transforms inputs (batch, \\*shape) before it, None for
+    the identity.
     """
 
     module: nn.Module
@@ -69,39 +62,14 @@ class Model:
     def outputs(self, x: Tensor) -> Tensor:
         """Evaluate the module.
 
-        Parameters
-        ----------
-        x
-            Flat inputs, shape (batch, inputs); they are rounded to the dtype of the module.
-
-        Returns
-        -------
-        Tensor
-            Outputs, float64, shape (batch, outputs), on the device of `x`.
-
-        Raises
-        ------
-        ModelError
-            If the module raises or returns another shape.
+        Flat inputs (batch, inputs) are rounded to its dtype; outputs are float64, (batch, outputs), on the device of
+        `x`. ModelError is raised if the module raises or returns another shape.
         """
         answer = run_in_parts(self._run, self._rounded(x))
         return self._read(answer).to(x.device)
 
     def checked_outputs(self, x: Tensor, *, where: str) -> Tensor:
-        """Evaluate the module and compare the outputs with those of the chain.
-
-        Parameters
-        ----------
-        x
-            As in `outputs`.
-        where
-            Description of the points, for the message.
-
-        Raises
-        ------
-        ModelError
-            As `check`.
-        """
+        """Evaluate the module and compare the outputs with those of the chain, as `check` does."""
         found = self.outputs(x)
         self.check(x, found, where=where)
         return found
@@ -117,23 +85,9 @@ class Model:
     ) -> None:
         """Raise unless outputs of the module equal those of the chain up to the rounding of its forward pass.
 
-        Parameters
-        ----------
-        x
-            Flat inputs, shape (batch, inputs).
-        outputs
-            Outputs of the module, float64, shape (batch, outputs).
-        where
-            Description of the points, for the message.
-        against
-            Earlier outputs of the model to compare with in place of those of the chain; shape (batch, outputs).
-        chain
-            The chain on another device or in the dtype of a walk, evaluated in place of the one in float64.
-
-        Raises
-        ------
-        ModelError
-            For an output that is NaN or infinite, or a difference beyond rounding.
+        `where` describes the points, for the message. Outputs are compared with `against`, earlier outputs of the
+        model, if given; else with those of `chain`, on another device or in the dtype of a walk, by default the one in
+        float64.
         """
         outputs = outputs.cpu()
         if not all_finite(outputs):

@@ -22,23 +22,9 @@ _MAX_SECONDS = 2.0
 def comparison_points(network: Network, domain: Domain, *, most: int = 16, deadline: Deadline = NEVER) -> Tensor:
     """Return points of a set: mean, corners, random points, and points on both sides of unit boundaries.
 
-    The points of a large network are three.
-
-    Parameters
-    ----------
-    network
-        The chain, float64 on the CPU.
-    domain
-        A set, or a batch of sets, of which a few are sampled.
-    most
-        Largest number of corners and random points; each adds two points at boundaries.
-    deadline
-        End of the call. Sets are sampled for a quarter of the time until then and 2 seconds at most, at least one set.
-
-    Returns
-    -------
-    Tensor
-        Float64 on the CPU, shape (points, inputs); the first is the mean of the others.
+    The points of a large network are three. Of a batch of sets a few are sampled, for a quarter of the time until the
+    deadline and 2 seconds at most, at least one. At most `most` corners and random points are taken; each adds two
+    points at boundaries. The result is float64 on the CPU, (points, inputs); the first is the mean of the others.
     """
     deadline = deadline.share(_TIME_FRACTION).within(_MAX_SECONDS)
     domain = domain.within(deadline)

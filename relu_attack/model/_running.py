@@ -16,22 +16,8 @@ _MAX_BATCH, _MAX_ENTRIES = 1024, 2**22
 def run_module(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Evaluate a module on a copy of its inputs, which protects the caller's tensors from in-place operations.
 
-    Parameters
-    ----------
-    module
-        A user's module, or a function that calls one.
-    x
-        Shape (batch, \\*shape of one input), on the module's device and in its dtype.
-
-    Returns
-    -------
-    Tensor
-        Output of the module, detached; it may share memory with the module.
-
-    Raises
-    ------
-    ModelError
-        If the module raises an exception or does not return a real tensor.
+    The inputs (batch, \\*shape of one input) are on the module's device and in its dtype. The output is detached and
+    may share memory with the module. ModelError is raised if the module raises an exception or returns no real tensor.
     """
     own = x.detach().clone(memory_format=torch.contiguous_format)
     kind = x.device.type
@@ -54,20 +40,8 @@ def run_module(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def run_in_parts(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Evaluate a module on many inputs in batches.
 
-    Parameters
-    ----------
-    module, x
-        As in `run_module`.
-
-    Returns
-    -------
-    Tensor
-        Float64, on the device of `x`, in memory of its own, shape (batch, \\*shape of one output).
-
-    Raises
-    ------
-    ModelError
-        As `run_module`, and if there is not one output for each input.
+    The result is float64, on the device of `x`, in memory of its own, (batch, \\*shape of one output). ModelError is
+    raised as by `run_module`, and if there is not one output for each input.
     """
     parts = []
     for part in x.split(max(min(_MAX_BATCH, _MAX_ENTRIES // x[:1].numel()), 1)):

@@ -36,20 +36,9 @@ def largest_rounding(
 ) -> Tensor:
     """Estimate the rounding error of each output at a few inputs.
 
-    Parameters
-    ----------
-    module, x
-        As in `run_module`.
-    answer
-        Its output, float64, shape (batch, \\*shape of one output).
-    enough
-        Sufficient estimates, in the shape of one output: passes end once all are reached.
-
-    Returns
-    -------
-    Tensor
-        Largest change of each output over inputs and perturbed passes, times a safety factor; float64, in the shape of
-        one output. The result is an estimate, not a bound.
+    `answer` is the output for `x`. `enough` are sufficient estimates, in the shape of one output: passes end once all
+    are reached. The result is the largest change of each output over inputs and perturbed passes, times a safety
+    factor; it is an estimate, not a bound.
     """
     moved = torch.zeros_like(answer[0])
     generator = torch.Generator(x.device)
@@ -70,23 +59,8 @@ def largest_chain_rounding(
 ) -> Tensor:
     """Estimate the rounding error of each output of a chain at a few inputs, including that of folding.
 
-    Parameters
-    ----------
-    network
-        The chain in float64 on the CPU.
-    x
-        Likewise, shape (batch, inputs).
-    answer
-        Outputs of the chain there, shape (batch, outputs).
-    spacing
-        Relative spacing of the arithmetic in which the chain was evaluated.
-    enough
-        As in `largest_rounding`, shape (outputs,).
-
-    Returns
-    -------
-    Tensor
-        As `largest_rounding` does, shape (outputs,).
+    `answer` are its outputs at x (batch, inputs), and `spacing` is the relative spacing of the arithmetic in which the
+    chain was evaluated; `enough` and the result are as for `largest_rounding`.
     """
     moved = torch.zeros_like(answer[0])
     generator, multiple = torch.Generator(), spacing**-0.5

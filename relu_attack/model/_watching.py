@@ -54,10 +54,7 @@ def recorded_entries() -> Iterator[list[nn.Module]]:
 def check_entries(module: nn.Module, entered: Sequence[nn.Module], visits: Sequence[Visit]) -> None:
     """Compare the modules that a forward entered with those that were lowered.
 
-    Raises
-    ------
-    ModelError
-        If a module was entered more often or less often than it was lowered; names the first one.
+    ModelError names the first module that was entered more often or less often than it was lowered.
     """
     paths = {id(found): member("model", name) for name, found in module.named_modules()}
     visits = [visit for visit in visits if id(visit.module) in paths]  # functions are lowered as modules

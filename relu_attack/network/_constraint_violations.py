@@ -14,20 +14,9 @@ from relu_attack.network.operators import Dense
 def with_constraint_violations(network: Network, matrix: Tensor, upper: Tensor) -> Network:
     """Append the violations of linear output constraints to the outputs of a network.
 
-    Parameters
-    ----------
-    network
-        The network f.
-    matrix, upper
-        The constraints ``matrix f(x) <= upper``, float64, shapes (rows, outputs) and (rows,).
+    The constraints are ``matrix f(x) <= upper``, float64; the outputs are f(x), unchanged, and ``relu(matrix f(x) -
+    upper)``.
 
-    Returns
-    -------
-    Network
-        Its outputs are f(x), unchanged, and ``relu(matrix f(x) - upper)``, shape (outputs + rows,).
-
-    Examples
-    --------
     >>> from relu_attack.network import dense_chain
     >>> one = torch.ones(1, 1, dtype=torch.float64)
     >>> network = with_constraint_violations(dense_chain([one], [torch.zeros(1, dtype=torch.float64)]), 2 * one, one[0])

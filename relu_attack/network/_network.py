@@ -26,15 +26,8 @@ class Workspace:
     buffers of their own; activations and sensitivities of different layers share theirs. Operators that return tensors
     of their own have no buffers.
 
-    Parameters
-    ----------
-    network
-        The network whose passes use the buffers.
-    batch
-        Number of rows.
-    in_place
-        Whether activations overwrite the preactivations. Their signs, which `Network.gradient` needs, stay the same,
-        and less memory is moved; boundaries of linear regions cannot be computed from them.
+    With `in_place`, activations overwrite the preactivations: their signs, which `Network.gradient` needs, stay the
+    same, and less memory is moved; boundaries of linear regions cannot be computed from them.
     """
 
     def __init__(self, network: Network, batch: int, *, in_place: bool = False) -> None:

@@ -39,19 +39,9 @@ def breakpoint_times(
 ) -> Tensor:
     """Return the time at which each unit switches if its preactivation changes at a constant rate.
 
-    Parameters
-    ----------
-    network
-        The network; units of slope 1 never switch.
-    preactivations, rates
-        One tensor for each layer, shape (batch, units).
-    pattern
-        One tensor for each layer, positive where the unit is active, such as the preactivations themselves.
-
-    Returns
-    -------
-    Tensor
-        Shape (batch, all units): time from now, at least 0; infinite for a unit that moves away from zero.
+    There is a tensor (batch, units) for each layer. Those of `pattern` are positive where the unit is active, such as
+    the preactivations themselves. The times (batch, all units) from now are at least 0, and infinite for a unit that
+    moves away from zero, or has slope 1.
     """
     times = [
         _switching_times(layer, preactivation, signs, rate)

@@ -44,26 +44,10 @@ def draw_scores(
 ) -> None:
     """Draw two bars for each class; the label and the winner at the worst case are named, the largest values written.
 
-    Parameters
-    ----------
-    axes
-        Where to draw.
-    clean, worst
-        The logits at the input and at its worst case, shape (classes,).
-    label
-        The right class; None where there is none.
-    names
-        Of the classes; their numbers by default.
-    probabilities
-        Whether to draw the softmax of the logits.
-    top
-        With more classes than this, those with the largest scores at either input have bars, the largest score at the
-        worst case first. The label and the winners always have one.
-
-    Raises
-    ------
-    OptionError
-        When the scores are no two rows of finite numbers, or names, label or top do not fit them.
+    The scores are logits at the input and at its worst case, (classes,), or their softmax with `probabilities`. With
+    more classes than `top`, those with the largest scores at either input have bars, the largest score at the worst
+    case first; the label and the winners always have one. OptionError is raised when the arguments do not fit each
+    other.
     """
     for scores in (clean, worst):
         check_is(scores, Tensor, name="scores", wanted="a tensor", error=OptionError)

@@ -18,22 +18,9 @@ _ROUNDS = 5
 def implied_bounds(matrix: Any, row_lower: Array, row_upper: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
     """Tighten infinite column bounds from the rows; finite bounds stay unchanged.
 
-    Parameters
-    ----------
-    matrix
-        CSR array, shape (rows, columns).
-    row_lower, row_upper
-        Shape (rows,).
-    lower, upper
-        Shape (columns,).
+    `matrix` is a CSR array. Every feasible point satisfies the result in real arithmetic; it is infinite where no row
+    implies a bound.
 
-    Returns
-    -------
-    lower, upper
-        Bounds that every feasible point satisfies in real arithmetic; infinite where no row implies one.
-
-    Notes
-    -----
     From ``a_j x_j <= row_upper - min of the other terms``, in a few rounds, widened by the `dot_error` of the sums.
     """
     low, high = lower.copy(), upper.copy()

@@ -19,24 +19,8 @@ def certified_margins(
 ) -> Tensor:
     """Bound the largest margin of any wrong class over each set from above.
 
-    Parameters
-    ----------
-    network
-        The chain in float64 on the CPU.
-    sets
-        The sets of P samples.
-    label
-        Shape (P,).
-    method
-        A name in `relu_attack.bounds.BOUNDS`.
-    deadline
-        When to stop; sets that are not reached by then have the bounds of intervals, or infinite ones. The first ones
-        are bounded in any case.
-
-    Returns
-    -------
-    Tensor
-        Float64, shape (P,), on the labels' device; it holds in real arithmetic.
+    The result is float64, (samples,), on the labels' device, and holds in real arithmetic. Sets that are not reached by
+    the deadline have the bounds of intervals, or infinite ones; the first ones are bounded in any case.
     """
     identity = torch.eye(network.outputs, dtype=torch.float64)
     size, bounds = max(min(_NUMBERS // network.inputs, _AT_ONCE), 1), list[Tensor]()

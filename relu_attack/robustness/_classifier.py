@@ -38,13 +38,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def read_pair(normalize: tuple[ArrayLike, ArrayLike]) -> tuple[Tensor, Tensor]:
-    """Read means and deviations, each float64 of shape (1 or channels,).
-
-    Raises
-    ------
-    OptionError
-        When they are no pair of finite numbers, or a deviation is not above 0.
-    """
+    """Read means and deviations, each float64 of shape (1 or channels,)."""
     if not isinstance(normalize, tuple | list) or len(normalize) != 2:
         raise OptionError(f"normalize must be a pair (mean, std), got {type(normalize).__name__}")
     parts = []
@@ -67,13 +61,7 @@ class Normalization:
 
     @staticmethod
     def read(normalize: tuple[ArrayLike, ArrayLike], shape: tuple[int, ...]) -> Normalization:
-        """Read numbers or one number a channel, the first dimension of `shape`.
-
-        Raises
-        ------
-        OptionError
-            When they are no such numbers, or a deviation is not above 0.
-        """
+        """Read numbers or one number a channel, the first dimension of `shape`."""
         parts = []
         for name, numbers in zip(("mean", "std"), read_pair(normalize), strict=True):
             if len(numbers) not in (1, shape[0]):
@@ -102,13 +90,7 @@ class Normalization:
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A model with its chain over the inputs of the user, before they are normalized.
-
-    Attributes
-    ----------
-    model
-        The model, in evaluation mode, with what comes before it.
-    """
+    """A model with its chain over the inputs of the user, before they are normalized."""
 
     model: Model
     _walking: dict[torch.dtype, Network] = field(default_factory=dict, init=False, repr=False)
@@ -124,23 +106,9 @@ class Classifier:
     ) -> Classifier:
         """Lower a module in evaluation mode, and compare it with its chain.
 
-        Parameters
-        ----------
-        module
-            The module.
-        x
-            Samples, shape (samples, \\*shape).
-        normalize
-            As in `worst_case`.
-        sets
-            Where the two are compared; by default within the range of the samples.
-        points
-            At how many points at most, as in `comparison_points`.
-
-        Raises
-        ------
-        UnsupportedModuleError, ModelError, OptionError
-            When the model has no exact form here or is no classifier, or `normalize` does not fit.
+        They are compared at `points` points at most of the sets, by default within the range of the samples x (samples,
+        \\*shape). An error is raised when the model has no exact form here or is no classifier, or `normalize` does not
+        fit.
         """
         shape = tuple(x.shape[1:])
         normalization = None if normalize is None else Normalization.read(normalize, shape)
@@ -182,15 +150,8 @@ class Classifier:
     def logits(self, x: Tensor) -> Tensor:
         """Run the model itself on samples (samples, \\*shape) or flat ones.
 
-        Returns
-        -------
-        Tensor
-            Float64, shape (samples, classes), on the device of `x`.
-
-        Raises
-        ------
-        SolverError
-            When a logit is NaN or infinite.
+        The result is float64, (samples, classes), on the device of `x`; a logit that is NaN or infinite is a
+        SolverError.
         """
         found = self.model.outputs(x.flatten(1))
         if not all_finite(found):

@@ -54,16 +54,7 @@ ASCENTS: dict[str, Compose] = {
 def attack_problem(network: Network, sets: PerturbationSets, label: Tensor, classes: Tensor) -> AscentProblem:
     """Return the problem of raising the margins of chosen classes over the sets of P samples.
 
-    Parameters
-    ----------
-    network
-        The chain in the dtype and on the device of the ascent.
-    sets
-        The sets of the samples, likewise.
-    label
-        Label of each sample, shape (P,).
-    classes
-        Classes of each walker, boolean, shape (P, walkers, classes).
+    `classes`, boolean, (samples, walkers, classes), are those of each walker.
     """
     samples, walkers, _ = classes.shape
     return AscentProblem(

@@ -23,14 +23,7 @@ def model_digest(model: nn.Module) -> str:
 def digests_of(model: str, x: object, label: object, settings: Mapping[str, object]) -> Digests:
     """Return the digests of margins.
 
-    Parameters
-    ----------
-    model
-        The digest of the model.
-    x, label
-        The samples and their labels.
-    settings
-        Arguments of `worst_case`, at least those in `SET_OPTIONS`.
+    `model` is the digest of the model; `settings` are arguments of `worst_case`, at least those in `SET_OPTIONS`.
     """
     return Digests(model, digest(x, [settings[name] for name in SET_OPTIONS]), digest(label))
 

@@ -36,29 +36,9 @@ def search_sample(
 ) -> tuple[list[Tensor], int, Status]:
     """Maximize the margins of some classes over the set of one sample, one after the other.
 
-    Parameters
-    ----------
-    network
-        The chain in float64 on the CPU.
-    domain
-        The set of the sample.
-    label, classes
-        The label, and classes with the most promising first.
-    x0
-        Where one of the walkers starts, shape (inputs,).
-    budget
-        The time of the sample.
-    seed
-        Makes the search repeat.
-    goal
-        Margin at which the search ends; infinite for the largest.
-    device, dtype
-        Where and in which dtype the walkers ascend.
-
-    Returns
-    -------
-    points, evaluations, status
-        The best point (1, inputs) of each class that was searched, points that the walkers visited, and why it ended.
+    Classes come with the most promising first; one of the walkers starts at `x0`, (inputs,). The search ends at the
+    margin `goal`, infinite for the largest. Returned are the best point (1, inputs) of each class that was searched,
+    the number of points that the walkers visited, and why it ended.
     """
     found, evaluations, status = list[Tensor](), 0, Status.TIME_LIMIT
     method = find_method("auto")

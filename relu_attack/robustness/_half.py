@@ -17,29 +17,9 @@ def round_into(points: Tensor, center: Tensor, low: Tensor, high: Tensor, dtype:
     away from the center, which only happens where the center lies outside, the whole point is the one that is nearest
     to the center.
 
-    Parameters
-    ----------
-    points
-        Points of their sets, shape (samples, inputs), float32 or float64.
-    center
-        The samples, numbers of the half precision, likewise.
-    low, high
-        Bounds of the inputs, likewise; infinite where there is none.
-    dtype
-        The half precision.
+    All arguments have shape (samples, inputs), and bounds are infinite where there are none. DomainError is raised when
+    no number of the half precision lies between the bounds.
 
-    Returns
-    -------
-    Tensor
-        Shape (samples, inputs), of that dtype.
-
-    Raises
-    ------
-    DomainError
-        When no number of the half precision lies between the bounds.
-
-    Examples
-    --------
     >>> center = torch.tensor([[0.5, 0.5]])
     >>> ends = torch.zeros(1, 2), torch.ones(1, 2)
     >>> rounded = round_into(center + 0.1, center, *ends, torch.float16)

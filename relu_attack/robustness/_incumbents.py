@@ -14,18 +14,9 @@ from relu_attack.robustness._samples import PerturbationSets
 class SampleIncumbents:
     """The worst point of each sample so far; every margin is a forward pass of the model.
 
-    Attributes
-    ----------
-    x
-        Shape (samples, inputs).
-    margin
-        Float64, shape (samples,).
-    largest_margins
-        The largest margin of each class at any point seen, minus infinity for the label, shape (samples, classes).
-    target
-        The wrong class with the largest logit at `x`.
-    logits
-        The model's own logits at `x`, shape (samples, classes).
+    `x` is (samples, inputs) and `margin` float64, (samples,). `largest_margins`, (samples, classes), is the largest of
+    each class at any point seen, minus infinity for the label. `target` is the wrong class with the largest of the
+    `logits` at `x`.
     """
 
     x: Tensor

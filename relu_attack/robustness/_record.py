@@ -40,14 +40,8 @@ class Margins:
 class Record:
     """The batches that are done, in memory and in a file, if there is one.
 
-    Parameters
-    ----------
-    path
-        The file; None for none.
-    question
-        What it is of, by name: a digest of the model, and one of each option.
-    batches
-        What is known: for each batch the digest of its samples, and the lists of its margins.
+    `question` is what it is of: digests of the model and of each option. `batches` are, for each, the digest of its
+    samples and the lists of its margins.
     """
 
     def __init__(self, path: Path | None, question: Mapping[str, str], batches: list[dict[str, Any]]) -> None:
@@ -58,21 +52,7 @@ class Record:
     def open(path: str | Path | None, model: str, options: Mapping[str, Any]) -> Record:
         """Read the file if there is one.
 
-        Parameters
-        ----------
-        path
-            The file; None for none.
-        model
-            Digest of the model.
-        options
-            Everything else that margins depend on.
-
-        Raises
-        ------
-        FileFormatError
-            When it is no such record.
-        OptionError
-            When it was made with another model or other options; the message names them.
+        `options` are all else that margins depend on; a record of another model or other options is refused by name.
         """
         if path is None:
             return Record(None, {}, [])
@@ -98,13 +78,7 @@ class Record:
         return Record(file, question, batches)
 
     def find(self, number: int, x: Tensor, label: Tensor) -> Margins | None:
-        """Return what is known of a batch, or None.
-
-        Raises
-        ------
-        OptionError
-            When the record is one of other samples.
-        """
+        """Return what is known of a batch, or None; a record of other samples is refused."""
         if number >= len(self._batches):
             return None
         batch = self._batches[number]

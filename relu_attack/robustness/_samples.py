@@ -20,13 +20,7 @@ Classes: TypeAlias = "int | Sequence[int] | Sequence[Sequence[int]] | Tensor"
 
 
 def read_samples(x: ArrayLike) -> Tensor:
-    """Return samples (samples, \\*shape), contiguous and detached.
-
-    Raises
-    ------
-    DomainError
-        When they are no batch of real, finite numbers; whole numbers are refused, since their scale is unknown.
-    """
+    """Return samples (samples, \\*shape), contiguous and detached; integers, whose scale is unknown, are refused."""
     whole = x.dtype.kind in "bui" if isinstance(x, np.ndarray) else isinstance(x, Tensor) and not x.is_floating_point()
     if whole:
         dtype = getattr(x, "dtype", None)
@@ -40,13 +34,7 @@ def read_samples(x: ArrayLike) -> Tensor:
 
 
 def read_labels(label: Classes, samples: int, classes: int, device: torch.device) -> Tensor:
-    """Return the label of each sample, int64, shape (samples,); a single one holds for all.
-
-    Raises
-    ------
-    ObjectiveError
-        When a label is none of the classes, or their number is not that of the samples.
-    """
+    """Return the label of each sample, int64, shape (samples,); a single one holds for all."""
     labels = _read_classes(label, "label", classes, device)
     if labels.dim() > 1 or labels.numel() not in (1, samples):
         raise ObjectiveError(f"label has shape {tuple(labels.shape)} for {samples} samples; give one class for each")
@@ -56,18 +44,8 @@ def read_labels(label: Classes, samples: int, classes: int, device: torch.device
 def read_targets(targets: Classes | str, labels: Tensor, logits: Tensor) -> Tensor:
     """Return which classes the search goes for, boolean, shape (samples, classes).
 
-    Parameters
-    ----------
-    targets
-        ``"all"``, every wrong class; ``"runner_up"``, the wrong class with the largest logit; or classes: one for all
-        samples, (samples,), or several for each sample, (samples, k).
-    labels, logits
-        Shapes (samples,) and (samples, classes).
-
-    Raises
-    ------
-    ObjectiveError
-        When they are none of these, or a target is the sample's label.
+    Targets are ``"all"``, every wrong class; ``"runner_up"``, the wrong class with the largest logit; or classes: one
+    for all samples, (samples,), or several for each sample, (samples, k), none of which is the sample's label.
     """
     count, classes = logits.shape
     chosen = torch.zeros(count, classes, dtype=torch.bool, device=labels.device)
@@ -111,14 +89,8 @@ def _read_classes(value: Classes, name: str, classes: int, device: torch.device)
 class PerturbationSets:
     """The set around each sample: a ball of its own radius within the clip box.
 
-    Attributes
-    ----------
-    norm
-        A name in `BALLS`.
-    domain
-        The sets as one batch, in the dtype of the answer, or in float32.
-    half
-        The dtype of the answer where it is a half precision, else None.
+    The `domain` is one batch, in the dtype of the answer or in float32; `half` is the dtype of the answer where it is a
+    half precision.
     """
 
     norm: str
@@ -129,14 +101,7 @@ class PerturbationSets:
     def around(
         x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None, *, half: torch.dtype | None = None
     ) -> PerturbationSets:
-        """Build the sets around samples (samples, \\*shape).
-
-        Raises
-        ------
-        OptionError, DomainError
-            For an unknown norm; for a radius that is negative, NaN or of a wrong number, and a sample whose ball does
-            not meet the clip box.
-        """
+        """Build the sets around samples (samples, \\*shape)."""
         size = as_tensor(radius, name="radius", error=DomainError).to(x.device, torch.float64)
         return PerturbationSets(norm, find_ball(norm)(x, size, clip=clip, shape=tuple(x.shape[1:])), half)
 
@@ -180,10 +145,8 @@ class PerturbationSets:
     def project(self, points: Tensor) -> Tensor:
         """Return the nearest point of its set for each row (samples, inputs), in the dtype of the answer.
 
-        Raises
-        ------
-        DomainError
-            When a set holds no number of a half precision, near a clip box that its sample lies outside of.
+        DomainError is raised when a set holds no number of a half precision, near a clip box that its sample lies
+        outside of.
         """
         points = points.to(self.center.device, self.center.dtype)
         inside = self.domain.project(points[:, None])[:, 0]
@@ -223,13 +186,7 @@ def half_of(x: ArrayLike) -> torch.dtype | None:
 def read_sets(
     x: Tensor, radius: ArrayLike, norm: str, clip: Clip | None, *, half: torch.dtype | None = None
 ) -> PerturbationSets:
-    """Build the sets around samples; the error for samples outside the clip box says what is most often meant.
-
-    Raises
-    ------
-    OptionError, DomainError
-        As `Sets.around`.
-    """
+    """Build the sets around samples; the error for samples outside the clip box says what is most often meant."""
     try:
         return PerturbationSets.around(x, radius, norm, clip, half=half)
     except DomainError as reason:
@@ -252,13 +209,7 @@ def _clip_hint(x: Tensor, clip: Clip) -> str:
 
 
 def read_points(x0: ArrayLike, sets: PerturbationSets) -> Tensor:
-    """Return a point of its set for each sample, (samples, inputs); what lies outside is projected, with a warning.
-
-    Raises
-    ------
-    DomainError
-        When they are not one finite point for each sample.
-    """
+    """Return a point of its set for each sample, (samples, inputs); what lies outside is projected, with a warning."""
     given = as_tensor(x0, name="x0", error=DomainError)
     expected = (len(sets.center), *sets.shape)
     if tuple(given.shape) != expected:

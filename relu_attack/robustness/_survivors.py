@@ -29,20 +29,9 @@ def attack_and_certify(search: AttackSearch, worst: SampleIncumbents, network: N
     for the others, and CROWN bounds the margins of those that survive. On a convolutional network it takes a hundred
     times the time of the walkers, so that samples that they break keep the bound of the intervals.
 
-    Parameters
-    ----------
-    search
-        What is searched, and how.
-    worst
-        What is known; what is found is left in it.
-    network
-        The chain in float64 on the CPU.
-
-    Returns
-    -------
-    status, evaluations, certified
-        Why the search ended, how many points the walkers visited, and upper bounds on the margins that hold in real
-        arithmetic, float64, shape (samples,). Where worst margins are wanted, all of them are by CROWN.
+    What is found is left in `worst`. Returned are why the search ended, how many points the walkers visited, and upper
+    bounds on the margins in real arithmetic, float64, (samples,). Where worst margins are wanted, all of them are by
+    CROWN.
     """
     budget, sets, label = search.budget, search.sets, search.label
     deadline = budget.deadline

@@ -148,21 +148,8 @@ def name_of_method(method: str | MethodOptions) -> str:
 def check_names(call: str, method: str, options: Iterable[str], arguments: Iterable[str] = ()) -> None:
     """Raise unless a method has all of the options.
 
-    Parameters
-    ----------
-    call
-        What the user called, for the message.
-    method
-        The method.
-    options
-        Names that are no arguments of the call.
-    arguments
-        The arguments of the call, which a name may be a misspelling of.
-
-    Raises
-    ------
-    ArgumentError
-        For an unknown name; it says which argument or option comes nearest, or which methods have the option.
+    `options` are the names that are no arguments of the call. The ArgumentError says which of the call's `arguments` or
+    of the method's options comes nearest, or which methods have the option.
     """
     known = _options_of(method)
     for key in options:

@@ -21,15 +21,7 @@ from relu_attack.solvers.core import Budget, Method, MethodOptions, Option, Sett
 
 @dataclass(frozen=True, kw_only=True)
 class SearchArguments:
-    """Arguments of a search, which `ReLUOptimizer.maximize` describes; this is where their defaults are.
-
-    Attributes
-    ----------
-    minimize
-        Whether the smallest objective is searched.
-    options
-        Options of the method by name.
-    """
+    """Arguments of a search, which `ReLUOptimizer.maximize` describes; this is where their defaults are."""
 
     minimize: bool = False
     method: str | MethodOptions = "auto"
@@ -48,19 +40,8 @@ class SearchArguments:
     def begin(self, interruption: Interruption, *, began: float, beside: Iterable[str] = ()) -> SearchCall:
         """Check the arguments, and return the search that they ask for.
 
-        Parameters
-        ----------
-        interruption
-            What ends the search early.
-        began
-            Reading of ``time.perf_counter()`` from which its time counts.
-        beside
-            Further arguments of the call, which a name may be a misspelling of.
-
-        Raises
-        ------
-        OptionError
-            For an unknown method, an unknown name or an impossible value.
+        `began` is the reading of ``time.perf_counter()`` from which its time counts. OptionError is raised for an
+        unknown method or name, of which `beside` lists further right ones, and for an impossible value.
         """
         name = name_of_method(self.method)
         method = find_method(name)
@@ -87,17 +68,7 @@ class SearchArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchCall:
-    """A search that has begun.
-
-    Attributes
-    ----------
-    name, method, options
-        The method and its options.
-    budget
-        What the search may spend.
-    arguments
-        The other arguments.
-    """
+    """A search that has begun."""
 
     name: str
     method: Method

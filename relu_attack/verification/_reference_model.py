@@ -56,15 +56,7 @@ class ReferenceModel(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Module(ReferenceModel):
-    """A torch module.
-
-    Attributes
-    ----------
-    network, dtype
-        As in `ReferenceModel`.
-    model
-        The module with its chain.
-    """
+    """A torch module."""
 
     network: Network
     dtype: torch.dtype

@@ -61,24 +61,10 @@ class Decide(Protocol):
 class Finding:
     """State of one claim: its bound, and its witness if found.
 
-    Attributes
-    ----------
-    claim
-        The claim.
-    upper
-        Certified upper bound on the depth of the unsafe clause over the set.
-    witness
-        A confirmed witness.
-    decided_by
-        Method that proved or falsified the claim.
-    regions
-        Number of nodes that branch and bound bounded.
-    stopped
-        Reason for the end of branch and bound; None before it ran.
-    unconfirmed
-        Whether the chain violated the claim at a point where the model itself does not.
-    undecided
-        What a short run of branch and bound on a single claim left undecided; a longer run resumes it.
+    `upper` is a certified bound on the depth of the unsafe clause over the set, `decided_by` the method that proved or
+    falsified the claim, and `regions` the number of nodes that branch and bound bounded. `stopped` is why that ended,
+    None before it ran; a longer run resumes what a short one on a single claim left `undecided`. A claim is
+    `unconfirmed` if the chain violated it at a point where the model itself does not.
     """
 
     claim: Claim
@@ -128,27 +114,8 @@ def decide_claims(
 ) -> list[Finding]:
     """Decide claims within a budget.
 
-    Parameters
-    ----------
-    reference
-        The model and its chain.
-    claims
-        The claims.
-    decide
-        Branch and bound.
-    budget
-        Seconds for all of them.
-    seed
-        Seed of the ascents.
-    progress
-        Whether branch and bound shows its progress.
-    first
-        Whether the first witness ends the search, since it falsifies the conjunction of the claims.
-
-    Returns
-    -------
-    list of Finding
-        Finding of each claim.
+    `decide` is branch and bound; `first` is whether the first witness ends the search, since it falsifies the
+    conjunction of the claims.
     """
     findings = [Finding(claim) for claim in claims]
     try:

@@ -29,13 +29,7 @@ SMALL_ENTRIES = 64
 
 
 def stored(tensor: onnx.TensorProto, where: str) -> np.ndarray[Any, Any]:
-    """Return the array of a stored tensor.
-
-    Raises
-    ------
-    ModelError
-        If its data do not fit its shape.
-    """
+    """Return the array of a stored tensor; data that do not fit its shape are a ModelError."""
     from onnx import numpy_helper
 
     try:
@@ -71,19 +65,8 @@ def evaluate(
 ) -> list[np.ndarray[Any, Any]]:
     """Return the outputs of a node on constants in the arithmetic of their types, as a runtime does.
 
-    Parameters
-    ----------
-    node, inputs, opsets
-        The node, its inputs by name, and the versions of the operators.
-    where
-        Location of the node, for messages.
-    most
-        Largest number of entries of the outputs.
-
-    Raises
-    ------
-    ModelError
-        For outputs that cannot be computed, are too large, or are random.
+    `where` is the location of the node, for messages. ModelError is raised for outputs that cannot be computed, have
+    more than `most` entries, or are random.
     """
     training = node.op_type == "Dropout" and len(node.input) > 2 and bool(np.any(inputs.get(node.input[2], False)))
     refusal = DRAWS if training else never_constant(node)

@@ -16,24 +16,8 @@ if TYPE_CHECKING:
 def load_external(model: onnx.ModelProto, path: Path) -> list[bytes]:
     """Load the external data of a model into its tensors.
 
-    Only files in the folder of the model are read, as a model of unknown origin may name any path.
-
-    Parameters
-    ----------
-    model
-        A model; its tensors are changed.
-    path
-        Its file.
-
-    Returns
-    -------
-    list of bytes
-        The external data in the order of the model.
-
-    Raises
-    ------
-    FileFormatError
-        For a file outside the folder of the model, one that cannot be read, or that is too short.
+    Only files in the folder of the model are read, as a model of unknown origin may name any path. What they hold is
+    returned in the order of the model.
     """
     found: list[bytes] = []
     left = WEIGHT_BYTES

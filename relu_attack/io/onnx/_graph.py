@@ -24,24 +24,9 @@ OLDEST_OPSET = 7  # earlier opsets have other broadcasting rules
 class Graph:
     """The computation of an ONNX file.
 
-    Attributes
-    ----------
-    path
-        The file.
-    input_name, output_name
-        Names of the input and output tensors.
-    input_shape
-        The shape of the input, where a free batch dimension is 1.
-    input_type
-        The type of its numbers: ``"FLOAT"``, ``"DOUBLE"`` or ``"FLOAT16"``.
-    nodes
-        The nodes that the output depends on, in topological order.
-    initializers
-        The stored tensors, by name.
-    opsets
-        The version of each set of operators, by domain; ``""`` is ONNX itself.
-    digest
-        The SHA-256 of the file and of the tensors beside it.
+    A free batch dimension of `input_shape` is 1; `input_type` is ``"FLOAT"``, ``"DOUBLE"`` or ``"FLOAT16"``. `nodes`
+    are those that the output depends on, in topological order. `opsets` has the version of each set of operators by
+    domain, ``""`` being ONNX itself; `digest` is the SHA-256 of the file and of the tensors beside it.
     """
 
     path: Path
@@ -68,13 +53,9 @@ def label(node: onnx.NodeProto) -> str:
 def read_graph(path: Path) -> Graph:
     """Read and check the graph of a file, not its nodes.
 
-    Raises
-    ------
-    FileFormatError
-        For a file that cannot be read, is not an ONNX file, or has external tensors that cannot be read, or if onnx is
-        not installed.
-    ModelError
-        For several inputs or outputs, free dimensions besides the batch, or a set of operators that is too old.
+    FileFormatError is raised for a file that cannot be read, is not an ONNX file or has external tensors that cannot be
+    read, and without onnx; ModelError for several inputs or outputs, free dimensions besides the batch, or a set of
+    operators that is too old.
     """
     model, digest = read_model(path)
     opsets = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
@@ -95,13 +76,7 @@ def read_graph(path: Path) -> Graph:
 
 
 def read_model(path: Path) -> tuple[onnx.ModelProto, str]:
-    """Read a file with its external tensors, and return it with the digest of both.
-
-    Raises
-    ------
-    FileFormatError
-        As `read_graph` does.
-    """
+    """Read a file with its external tensors, and return it with the digest of both."""
     content = read_bytes(path, suffix=".onnx", most=NETWORK_BYTES)
     model = _parse(content, path)
     digest = hashlib.sha256(content)

@@ -18,18 +18,9 @@ from relu_attack.rounding import to_double
 class Node:
     """A node with one or several inputs that depend on the network's input; its other inputs are constants.
 
-    Attributes
-    ----------
-    kind
-        The type of its operator.
-    where
-        File, name and type, for messages.
-    place
-        Index of the input-dependent value among its inputs, or of the first of several.
-    constants
-        Its other inputs, by index.
-    attributes
-        By ONNX name; text as bytes.
+    `kind` is the type of its operator; `where` has file, name and type, for messages. `place` is the index of the
+    input-dependent value among its inputs, or of the first of several; `constants` are the others, by index. Text in
+    `attributes` is bytes.
     """
 
     kind: str

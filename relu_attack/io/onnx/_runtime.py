@@ -22,22 +22,8 @@ Runtime: TypeAlias = Callable[[Tensor], Tensor]
 def start_runtime(path: Path, input_name: str, shape: tuple[int, ...], digest: str) -> Runtime | None:
     """Return a function that evaluates an ONNX file at one flat input of its type; None without onnxruntime.
 
-    Parameters
-    ----------
-    path, input_name, shape
-        The file, and its input.
-    digest
-        Digest of the file when it was read.
-
-    Returns
-    -------
-    callable
-        Maps a flat input to the flat output in float64.
-
-    Raises
-    ------
-    ModelError
-        If onnxruntime fails to load or run the file, or if the file has changed since it was read.
+    The output is flat and float64. ModelError is raised if onnxruntime fails to load or run the file, or if the file no
+    longer has the digest that it was read with.
     """
     try:
         import onnxruntime

@@ -16,16 +16,8 @@ from relu_attack.network import OUTSIDE, PADDING
 class Windows:
     """A sliding window over the last dimensions of a value, with one number for each in every attribute.
 
-    Attributes
-    ----------
-    sizes
-        Sizes of the value.
-    kernel, strides, dilations
-        Shape and movement of the window.
-    begin, end
-        The padding before the first and after the last entry.
-    ceil_mode
-        Whether the last window may extend beyond the padding.
+    It moves over a value of sizes `sizes`, with `begin` and `end` entries of padding; with `ceil_mode` the last window
+    may extend beyond the padding.
     """
 
     sizes: tuple[int, ...]
@@ -59,13 +51,7 @@ class Windows:
 
 
 def windows(node: Node, shape: Sequence[int], kernel: Sequence[int]) -> Windows:
-    """Read the window of a node for a value of shape (channels, \\*sizes).
-
-    Raises
-    ------
-    ModelError
-        For attributes of another length than the sizes, numbers that are too small, or a window that does not fit.
-    """
+    """Read the window of a node for a value of shape (channels, \\*sizes)."""
     sizes, count = tuple(shape[1:]), len(shape) - 1
     strides = node.integers("strides") or (1,) * count
     dilations = node.integers("dilations") or (1,) * count

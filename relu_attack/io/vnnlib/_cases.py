@@ -38,12 +38,7 @@ COMPARISONS_PER_DISJUNCT = 100
 class InputBox:
     """Tightest bounds of the inputs in one conjunction, with their positions in the text.
 
-    Attributes
-    ----------
-    lower, upper
-        By input.
-    rows
-        Comparisons of inputs with each other.
+    `rows` are comparisons of inputs with each other.
     """
 
     lower: dict[int, tuple[Fraction, int]] = field(default_factory=dict)
@@ -81,12 +76,8 @@ class InputBox:
 def cases(parser: Parser, *, inputs: int, outputs: int, limit: int, deadline: Deadline = NEVER) -> tuple[Case, ...]:
     """Return the cases of the assertions in a text.
 
-    Raises
-    ------
-    FileFormatError
-        For more than `limit` disjuncts, an input without a bound, or only cases without inputs.
-    OutOfTimeError
-        If the deadline passes.
+    FileFormatError is raised for more than `limit` disjuncts, an input without a bound, or only cases without inputs;
+    OutOfTimeError if the deadline passes.
     """
     sets, mixed, clauses = _split(parser, limit, deadline)
     if len(sets) * len(mixed) * inputs > BOUNDS:

@@ -22,17 +22,7 @@ Value: TypeAlias = "Term | Formula | str | None"
 
 @dataclass(eq=False, slots=True)
 class Expression:
-    """An operator and its arguments during parsing.
-
-    Attributes
-    ----------
-    position
-        Position of its parenthesis in the text.
-    operator
-        The first word; None before it is read.
-    arguments
-        Values of the other words and expressions.
-    """
+    """An operator and its arguments during parsing."""
 
     position: int
     operator: str | None = None

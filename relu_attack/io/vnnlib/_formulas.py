@@ -25,16 +25,8 @@ class Variable(NamedTuple):
 class Comparison:
     """``sum of coefficient * variable <= limit`` over variables of one side, with rational numbers.
 
-    Attributes
-    ----------
-    side
-        ``X`` for inputs, ``Y`` for outputs.
-    coefficients
-        Pairs of a variable's number and its coefficient, which is not zero.
-    limit
-        The right-hand side.
-    position
-        Position in the text.
+    `side` is ``X`` for inputs and ``Y`` for outputs; coefficients stand with the numbers of their variables and are not
+    zero.
     """
 
     side: str
@@ -47,16 +39,8 @@ class Comparison:
 class Junction:
     """A conjunction or a disjunction; an empty conjunction is true, an empty disjunction is false.
 
-    Attributes
-    ----------
-    conjunction
-        Whether all parts must hold, or one of them.
-    parts
-        The operands.
-    sides
-        The sides of its variables, of ``X`` and ``Y``.
-    disjuncts, comparisons
-        Number of conjunctions of its normal form, and of comparisons in all of them.
+    `sides` are those of its variables, of ``X`` and ``Y``; `disjuncts` and `comparisons` count the conjunctions of its
+    normal form, and the comparisons in all of them.
     """
 
     conjunction: bool

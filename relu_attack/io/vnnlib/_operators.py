@@ -16,17 +16,7 @@ NAME = re.compile(r"([XY])_(0|[1-9][0-9]{0,8})")
 
 
 class Statements(Protocol):
-    """What operators see of the parser of a file: what was declared and asserted so far.
-
-    Attributes
-    ----------
-    declared
-        Where in the text each variable is declared.
-    asserted
-        The asserted formulas.
-    terms
-        The term of each name and each number.
-    """
+    """What operators see of the parser of a file: what was declared and asserted so far."""
 
     declared: dict[Variable, int]
     asserted: list[Formula]

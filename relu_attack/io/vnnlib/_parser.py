@@ -33,18 +33,8 @@ _SIGNS = {"<=": Fraction(1), ">=": Fraction(-1)}
 class Parser:
     """Parser of the text of one file.
 
-    Attributes
-    ----------
-    path, text
-        The file and its content.
-    declared
-        Position of each variable's declaration in the text.
-    asserted
-        The asserted formulas, whose conjunction is the property.
-    terms
-        Term of each name and number.
-    tokens
-        Number of tokens read.
+    The property is the conjunction of the formulas `asserted`. `declared` has the position of each variable's
+    declaration in the text, `terms` the term of each name and number, and `tokens` how many were read.
     """
 
     path: Path
@@ -60,15 +50,7 @@ class Parser:
         return FileFormatError(f"{self.path}, line {line}: {reason}")
 
     def parse(self, deadline: Deadline = NEVER) -> None:
-        """Parse the text.
-
-        Raises
-        ------
-        FileFormatError
-            For text that is not VNN-LIB 1.0; names the line.
-        OutOfTimeError
-            If the deadline passes.
-        """
+        """Parse the text; a FileFormatError names the line that is not VNN-LIB 1.0."""
         opened: list[Expression] = []
         position = 0
         while (match := TOKEN.search(self.text, position)) is not None:

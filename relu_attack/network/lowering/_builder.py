@@ -28,15 +28,9 @@ _STEEPEST = 1e300
 class LiveValue:
     """A value of the forward pass that a later operation may still read.
 
-    Attributes
-    ----------
-    shape
-        Shape of one row, without the batch dimension.
-    affine
-        The map from the last hidden layer, or from the input, to the value. Values with the same map, by identity, are
-        equal.
-    memory
-        The memory of the value in the model, by identity: an in-place operation changes all values that share it.
+    `affine` is the map to the value from the last hidden layer, or from the input; values with the same map, by
+    identity, are equal. `memory` is that of the value in the model, by identity: an in-place operation changes all
+    values that share it. `shape` has no batch dimension.
     """
 
     shape: tuple[int, ...]

@@ -24,14 +24,8 @@ BATCH: Final = Batch()
 class Call:
     """A call of a function or method in the forward of a module.
 
-    Attributes
-    ----------
-    path, owner
-        The path of the module in the model, and its class.
-    name
-        Name of the function or method.
-    arguments, options
-        A `LiveValue` for each value that depends on the input, tensors, numbers, or tuples of them.
+    Among `arguments` and `options` are tensors, numbers, a `LiveValue` for each value that depends on the input, and
+    tuples of them. `path` and `owner` are the path of the module in the model, and its class.
     """
 
     path: str

@@ -16,12 +16,8 @@ _PARALLEL = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParalle
 def check_call(module: nn.Module, path: str) -> None:
     """Raise for a module whose call may differ from its forward, or whose forward is not accessible.
 
-    Raises
-    ------
-    ModelError
-        For a class with a ``__call__`` of its own, and a module with hooks or with a forward of the object.
-    UnsupportedModuleError
-        For wrappers of torch around a module; names the attribute that holds the module.
+    ModelError is raised for a class with a ``__call__`` of its own, and for a module with hooks or with a forward of
+    the object; UnsupportedModuleError for wrappers of torch, with the attribute that holds the module.
     """
     kind = type(module)
     where = f"{path} ({kind.__name__})"

@@ -19,12 +19,7 @@ Factory: TypeAlias = Callable[..., nn.Module]
 class ArgumentKind:
     """Values that an argument of a saved layer may have. Torch itself checks few of them before the first forward pass.
 
-    Attributes
-    ----------
-    accepts
-        The check of a value; lists arrive as tuples.
-    words
-        The accepted values in words, for messages.
+    Lists arrive as tuples; `words` says in messages what is accepted.
     """
 
     accepts: Callable[[Any], bool]
@@ -35,23 +30,11 @@ class ArgumentKind:
 class LayerSpec:
     """A family of layers with one lowering rule.
 
-    Attributes
-    ----------
-    types
-        The torch modules of the family.
-    rule
-        The lowering rule; takes a module and a `Builder`.
-    functions
-        Functions, and names of tensor methods, that compute the same in a traced forward, each with the factory of the
-        equivalent module.
-    arguments
-        The constructor arguments that a saved architecture holds, each with its kind; None for a family that cannot be
-        saved.
-    onnx
-        ONNX operators that the same rule serves, each with the factory of the equivalent module; the factory takes the
-        operator's attributes, which are numbers, by name.
-    words
-        The name of the family in the README's table of what is supported.
+    The rule takes a module of one of the torch `types` and a `Builder`. `functions` and names of tensor methods compute
+    the same in a traced forward, and `onnx` operators in a file: each has the factory of the equivalent module, which
+    takes an operator's attributes, numbers, by name. `arguments` of the constructor are those that a saved architecture
+    holds, each with its kind; None is a family that cannot be saved. `words` name it in the README's table of what is
+    supported.
     """
 
     types: tuple[type[nn.Module], ...]

@@ -17,17 +17,8 @@ from relu_attack.network.operators import Sparse
 def pad(shape: tuple[int, ...], widths: Sequence[int]) -> tuple[Sparse, Tensor, tuple[int, ...]]:
     """Return constant padding as a matrix.
 
-    Parameters
-    ----------
-    shape
-        Shape of one row.
-    widths
-        Left and right, last dimension first, as in ``torch.nn.functional.pad``; negative widths crop.
-
-    Returns
-    -------
-    operator, added, shape
-        The matrix, a mask of the padded entries, shape (outputs,), and the shape of the result.
+    `widths` are left and right, last dimension first, as in ``torch.nn.functional.pad``; negative ones crop. Returned
+    are the matrix, a mask of the padded entries, (outputs,), and the shape of one row of the result.
     """
     positions = torch.arange(torch.Size(shape).numel()).reshape(shape)
     padded = functional.pad(positions, list(widths), value=-1)

@@ -21,14 +21,7 @@ _TRACING = threading.RLock()
 class TracedForward:
     """A traced forward.
 
-    Attributes
-    ----------
-    graph
-        The calls in order; leaf modules stand by name.
-    root
-        The module to which names of modules and tensors are relative.
-    path
-        Path of the module in the model.
+    In the `graph`, leaf modules stand by name, relative to `root`.
     """
 
     graph: fx.Graph
@@ -51,24 +44,10 @@ def trace(
 ) -> TracedForward:
     """Trace the forward of a module.
 
-    Parameters
-    ----------
-    module
-        A module that takes one value; other arguments of its forward have their defaults.
-    path
-        Its path in the model.
-    is_leaf
-        Predicate of the modules that are recorded by name; the others are traced.
-    enter
-        Callback that receives a module and its path before the module is traced.
+    The module takes one value; other arguments of its forward have their defaults. Modules for which `is_leaf` holds
+    are recorded by name; `enter` receives each other module with its path before it is traced. UnsupportedModuleError
+    is raised for a forward with control flow that depends on values, or other operations that cannot be traced.
 
-    Raises
-    ------
-    UnsupportedModuleError
-        For a forward with control flow that depends on values, or other operations that cannot be traced.
-
-    Notes
-    -----
     During tracing, torch.fx intercepts module calls of all threads: calls of other threads are forwarded, and a lock
     allows one trace at a time.
     """
@@ -155,15 +134,7 @@ class _Value(fx.Proxy):
 
 
 def member(path: str, name: str) -> str:
-    """Return the path of a submodule as a Python expression, such as ``model[3].conv``.
-
-    Parameters
-    ----------
-    path
-        Path of the parent.
-    name
-        Dotted name of the submodule within it; "" for the parent itself.
-    """
+    """Return the path of a submodule as a Python expression, such as ``model[3].conv``; that of "" is `path` itself."""
     names = name.split(".") if name else []
     return path + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in names)
 

@@ -70,13 +70,7 @@ def pooling_windows(
     dimensions: int,
     dilation: int | Sequence[int] = 1,
 ) -> tuple[list[Tensor], tuple[int, ...]]:
-    """Return the table of each pooled dimension of a module, and the shape of its result.
-
-    Raises
-    ------
-    ModelError
-        For a value with another number of dimensions, or a window that does not fit.
-    """
+    """Return the table of each pooled dimension of a module, and the shape of its result."""
     check_rank(module, builder, dimensions=dimensions)
     kernels, strides, paddings, dilations = (
         per_dimension(value, dimensions) for value in (module.kernel_size, module.stride, module.padding, dilation)

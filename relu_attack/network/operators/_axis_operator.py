@@ -48,17 +48,8 @@ class AxisOperator(LinearOperator):
     is applied by sums of slices: its memory does not depend on the size of the image, and it has neither dtype nor
     device. Use `from_entries` to construct it.
 
-    Parameters
-    ----------
-    runs
-        The entries of the matrix, without duplicates.
-    shape
-        (rows, columns) of the matrix.
-    before, after
-        Number of entries of the dimensions before and after.
+    The matrix has `shape` (rows, columns), and `runs` are its entries, without duplicates.
 
-    Examples
-    --------
     >>> entries = [(0, 0, 1.0), (1, 2, 1.0), (0, 1, -1.0), (1, 3, -1.0)]
     >>> pairs = AxisOperator.from_entries(entries, (2, 4), before=1, after=1)
     >>> pairs.apply(torch.tensor([[5.0, 3.0, 2.0, 4.0]]))

@@ -111,11 +111,6 @@ class PerProblem(Weighted):
 
     This is the last affine map with an objective for each problem folded into it: the batch consists of the walkers of
     problem 0, then those of problem 1, and so on.
-
-    Parameters
-    ----------
-    weight
-        Shape (problems, inputs).
     """
 
     @property

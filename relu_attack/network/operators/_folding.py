@@ -27,14 +27,9 @@ _LARGEST = {torch.float32: 2.0**80, torch.float64: 2.0**980}
 class Fold:
     """One operator that replaces two.
 
-    Attributes
-    ----------
-    operator
-        The operator A. Each coefficient is a sum of products of coefficients of the two.
-    roundings
-        Largest number of roundings of any of these products; 0 if A is exact.
-    sums
-        Whether a coefficient is a sum of several products and may be far smaller than they are.
+    Each coefficient of `operator` is a sum of products of coefficients of the two, which goes through at most
+    `roundings` roundings, 0 if it is exact. If there are `sums` of several products, they may be far smaller than the
+    products.
     """
 
     operator: LinearOperator
@@ -50,18 +45,8 @@ def compose(first: LinearOperator, second: LinearOperator) -> LinearOperator:
 def fold(first: LinearOperator, second: LinearOperator, *, matrices: bool = True) -> Fold:
     """Fold `second` after `first` into one operator where that takes no more work.
 
-    Parameters
-    ----------
-    first, second
-        The operators. They are not folded if a product of coefficients would underflow or overflow, so that all errors
-        are relative to the products.
-    matrices
-        Whether to form products of dense matrices, which are sums of many terms.
-
-    Returns
-    -------
-    Fold
-        The operator and its rounding.
+    They are not folded if a product of coefficients would underflow or overflow, so that all errors are relative to the
+    products. `matrices` is whether to form products of dense matrices, which are sums of many terms.
     """
     if isinstance(first, Selection) and first.is_identity:
         return Fold(second)

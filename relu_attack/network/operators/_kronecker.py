@@ -17,15 +17,6 @@ class Kronecker(Weighted):
     A row is an array of shape (before, columns, after) and is mapped to one of shape (before, rows, after). Only W is
     stored, not its ``before * after`` copies in the whole matrix.
 
-    Parameters
-    ----------
-    weight
-        W, shape (rows, columns).
-    before, after
-        Number of entries of the dimensions before and after.
-
-    Examples
-    --------
     >>> both = Kronecker(torch.tensor([[1.0, 2.0]]), before=1, after=2)
     >>> both.apply(torch.tensor([[3.0, 4.0, 10.0, 20.0]]))
     tensor([[23., 44.]])

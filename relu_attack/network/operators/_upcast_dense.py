@@ -23,15 +23,8 @@ class UpcastDense(LinearOperator):
     Blocks of rows are converted on demand and equal those of a float64 copy, which would take twice the memory. `to`
     float32 gives a `Dense` operator that shares the storage.
 
-    Parameters
-    ----------
-    weight
-        Float32, shape (outputs, inputs).
-    of_magnitudes
-        Whether the matrix consists of the magnitudes of the entries.
+    `of_magnitudes` is whether the matrix consists of the magnitudes of the entries.
 
-    Examples
-    --------
     >>> matrix = UpcastDense(torch.tensor([[1.0, -2.0], [0.5, 4.0]]))
     >>> matrix.apply(torch.ones(1, 2, dtype=torch.float64))
     tensor([[-1.0000,  4.5000]], dtype=torch.float64)

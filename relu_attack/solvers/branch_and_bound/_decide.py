@@ -23,20 +23,9 @@ _BATCH, _PERIOD = 256, 2
 class Decision:
     """Answer to whether ``min(matrix f(x) + offset)`` reaches 0 on a set.
 
-    Attributes
-    ----------
-    x
-        Best point found, in the set, shape (inputs,).
-    value
-        Minimum over the rows at `x`, by a float64 forward pass.
-    upper
-        Upper bound over the set, valid in real arithmetic.
-    regions
-        Number of nodes that were bounded.
-    status
-        OPTIMAL when decided; else the reason for stopping.
-    search
-        The search, which can be resumed; None once decided.
+    `value` is the minimum over the rows at the best point `x`, (inputs,), by a float64 forward pass; `upper` holds in
+    real arithmetic; `regions` counts the nodes that were bounded. The status is OPTIMAL when decided; else `search` can
+    be resumed.
     """
 
     x: Tensor
@@ -60,25 +49,9 @@ def decide(
 ) -> Decision:
     """Decide whether ``min(matrix f(x) + offset)`` reaches 0 somewhere in a set.
 
-    Parameters
-    ----------
-    network
-        The chain in float64.
-    domain
-        One set.
-    matrix, offset
-        Float64, shape (rows, outputs) and (rows,).
-    budget
-        Limits of the search; an iteration is a batch of nodes.
-    progress
-        Whether to show the open nodes, the best value and the bound.
-    resume
-        An undecided answer to the same question, from which the search goes on.
-
-    Returns
-    -------
-    Decision
-        Decided when its `value` is at least 0 or its `upper` below 0.
+    It is decided when `value` is at least 0 or `upper` below 0. The matrix is (rows, outputs), the offset (rows,), both
+    float64. An iteration of the budget is a batch of nodes. `resume` is an undecided answer to the same question, from
+    which the search goes on.
     """
     below = -tiny(torch.float64)
     if resume is not None and resume.search is not None:

@@ -80,26 +80,9 @@ def branch_and_bound(
 ) -> Answer:
     """Maximize by branch and bound: split nodes until none can contain a better point than the incumbent.
 
-    Parameters
-    ----------
-    problem
-        One problem or a batch of them.
-    options
-        Batch size, branching and gap.
-    settings
-        Budget, sense and start; an iteration is a batch of nodes.
-    walk
-        Finds the first incumbent.
-    polish
-        Applied to the point of the walk on sets with linear rows; a better incumbent prunes more nodes.
+    An iteration of the budget is a batch of nodes. `walk` finds the first incumbent, and `polish` improves it on sets
+    with linear rows, since a better incumbent prunes more nodes. Bounds hold in real arithmetic at any time.
 
-    Returns
-    -------
-    Answer
-        Best inputs, and bounds that hold in real arithmetic at any time.
-
-    Notes
-    -----
     Ranges of the units are those of `crown`, intersected with the ranges of the parent node. The lower slopes behind
     the bound and the multipliers of output constraints, of the set's rows and of split units are warm-started from the
     parent (`optimize_combination`). Inputs are split where they are few; with many inputs no feasible number of splits
@@ -165,14 +148,7 @@ def _solve(
 class Branching:
     """Resumable branch and bound on one problem, which shares points and bounds with incumbents.
 
-    Parameters
-    ----------
-    incumbents, index
-        Incumbents and the index of the problem; nodes are pruned by the best point there, whatever found it.
-    options
-        Batch size, branching and gap.
-    deadline
-        As for `TreeSearch`.
+    Nodes are pruned by the best point among the incumbents of problem `index`, whatever found it.
     """
 
     def __init__(

@@ -21,14 +21,8 @@ _MAX_SINGLE_ROWS = 256
 class MinOfRows:
     """Linear functions ``matrix f(x) + offset`` of the outputs, and their combination into one value.
 
-    Attributes
-    ----------
-    matrix, offset
-        Float64, shape (rows, outputs) and (rows,).
-    constrained
-        Whether the value is the first row where no other row is negative; otherwise it is the minimum of the rows.
-    threshold
-        Value that the first row has to exceed, when `constrained`.
+    If `constrained`, the value is the first row where no other row is negative, and has to exceed `threshold`;
+    otherwise it is the minimum of the rows. The matrix is (rows, outputs), the offset (rows,), both float64.
     """
 
     matrix: Tensor
@@ -64,11 +58,9 @@ class MinOfRows:
     def combinations(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return which combinations bound the value, given weights (boxes, rows) that descended.
 
-        Returns
-        -------
-        descended, plain
-            Weights, (boxes, combinations, rows): the given ones, without the first row's as well where constraints
-            alone may fail; and again the given ones, and each row alone where there are several, but not very many.
+        Weights `descended`, (boxes, combinations, rows), are the given ones, without the first row's as well where
+        constraints alone may fail; `plain` are again the given ones, and each row alone where there are several, but
+        not very many.
         """
         descended, plain = weights[:, None], weights[:, None]
         if self.constrained:
@@ -88,12 +80,7 @@ class MinOfRows:
     def bound(self, weights: Tensor, mixed: Tensor) -> Tensor:
         """Return upper bounds of the value, (boxes, combinations), where ``weights . rows`` is at most `mixed`.
 
-        Parameters
-        ----------
-        weights
-            Nonnegative, of any size, (boxes, combinations, rows).
-        mixed
-            Shape (boxes, combinations), of `affine`'s rows.
+        The weights (boxes, combinations, rows) are nonnegative, of any size; the rows are those of `affine`.
         """
         if not self.constrained:
             # The minimum is at most the weighted mean; the weights sum to 1 up to rounding only.

@@ -42,30 +42,10 @@ def bound_nodes(
 ) -> Nodes:
     """Bound nodes, warm-started from their parents.
 
-    Parameters
-    ----------
-    network
-        The chain in float64.
-    rows
-        Objective.
-    halfspaces
-        Linear rows of the set.
-    boxes
-        Nodes with the ranges and bounds of their parents.
-    period
-        Depth between two back-substitutions of all units. In between, ranges are those of intervals, intersected with
-        the parent's. The bound itself always comes from back-substitution.
-    units
-        Whether to branch on units.
-    optimizer
-        Optimizer of weights, slopes and multipliers, from those of the parents.
-    deadline
-        End of the time; afterwards back-substitution and descent are skipped, and cheaper bounds are returned.
-
-    Returns
-    -------
-    Boxes
-        The nodes, with bounds that are nowhere looser than before.
+    Nodes come with the ranges and bounds of their parents, and leave with bounds that are nowhere looser. `period` is
+    the depth between two back-substitutions of all units: in between, ranges are those of intervals, intersected with
+    the parent's. The bound itself always comes from back-substitution. After the deadline, back-substitution and
+    descent are skipped. `units` is whether to branch on units.
     """
     due = boxes.age % period == 0
     parts = [boxes] if bool(due.all()) or not bool(due.any()) else [boxes.select(due), boxes.select(~due)]

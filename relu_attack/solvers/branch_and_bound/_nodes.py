@@ -18,22 +18,11 @@ _COEFFICIENT_FLOOR = 0.1
 class Nodes:
     """A batch of nodes: boxes of inputs, units fixed to one side, and the bounds of each.
 
-    Attributes
-    ----------
-    lower, upper
-        Float64, shape (boxes, inputs).
-    bound
-        Upper bounds in real arithmetic, float64, shape (boxes,).
-    slope
-        Coefficients of the linear function behind the bound, shape (boxes, inputs).
-    ranges
-        Ranges of the preactivations, one pair of (boxes, units) a layer.
-    combination
-        Weights, slopes and multipliers of the bound; None before the first.
-    unit
-        Unit to split, counted over all layers, or -1 to split an input; shape (boxes,).
-    age
-        Splits since the last back-substitution of all units, shape (boxes,).
+    The boxes are `lower` and `upper`, (boxes, inputs). `bound`, (boxes,), holds in real arithmetic; `slope`, (boxes,
+    inputs), are the coefficients of the linear function behind it, and `combination` its weights, slopes and
+    multipliers, None before the first. `ranges` of the preactivations are a pair of (boxes, units) a layer. `unit`,
+    (boxes,), is the one to split, counted over all layers, or -1 to split an input, and `age` the number of splits
+    since the last back-substitution of all units.
     """
 
     lower: Tensor

@@ -48,42 +48,16 @@ class TreeSearch:
     """Best-first branch and bound for the maximum of an objective of the outputs over a set.
 
     Nodes with the largest bounds are split first. A node whose bound is at most `closes` of the best value is pruned;
-    the upper bound is the largest bound of open and pruned nodes.
+    the upper bound is the largest bound of open and pruned nodes. The bounding box of the set is split, and boxes that
+    it `excludes` are dropped.
 
-    Parameters
-    ----------
-    network
-        The chain in float64.
-    domain
-        One set. Its bounding box is split; boxes that it `excludes` are dropped.
-    rows
-        Objective.
-    closes
-        Maps the best value to the bound at or below which a node is pruned.
-    batch
-        Maximum number of nodes that are split at a time: enough to fill matrix products, few enough for the cache. For
-        large networks there are fewer, so that a batch takes a fraction of a second.
-    period
-        Depth between two back-substitutions of every unit; see `bound_nodes`.
-    split
-        One of `SPLITS`.
-    deadline
-        End of the time; the batch that is being bounded then gets cheaper valid bounds.
+    `closes` maps the best value to the bound at or below which a node is pruned. A `batch` of nodes is split at a time:
+    enough to fill matrix products, few enough for the cache, and fewer for large networks, so that a batch takes a
+    fraction of a second. `period` is that of `bound_nodes`, and `split` one of `SPLITS`. At the deadline, the batch
+    that is being bounded gets cheaper valid bounds; a search that is resumed gets a later one.
 
-    Attributes
-    ----------
-    x, value
-        Best point, in the set, shape (inputs,), and its value by a float64 forward pass; minus infinity while no
-        feasible point is known.
-    deadline
-        When to stop; a search that is resumed gets a later one.
-    regions
-        Number of nodes that were bounded.
-
-    Raises
-    ------
-    OptionError
-        For a batch of sets.
+    The best point is `x`, (inputs,), and `value` its value by a float64 forward pass, minus infinity while no feasible
+    point is known. `regions` counts the nodes that were bounded.
     """
 
     def __init__(

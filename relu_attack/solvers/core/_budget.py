@@ -15,18 +15,9 @@ from relu_attack.result import Status
 class Budget:
     """Limits of a search; at least one of `iterations` and `time_limit` is given.
 
-    Attributes
-    ----------
-    iterations
-        Maximum number of steps: of each walker, or programs.
-    time_limit
-        Seconds from `began`; none by default.
-    began
-        Value of ``time.perf_counter()`` at the start of the call.
-    interruption
-        Set by Ctrl-C or SIGTERM, which end the search early.
-    memory_limit
-        Bytes that one step of the search may allocate.
+    An iteration is a step of each walker, or a program; `time_limit` is in seconds from `began`, a reading of
+    ``time.perf_counter()``. Ctrl-C or SIGTERM set the `interruption`. `memory_limit` is in bytes that one step of the
+    search may allocate.
     """
 
     iterations: int | None = None

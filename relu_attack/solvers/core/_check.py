@@ -63,18 +63,8 @@ def check_result(problem: Problem, name: str, settings: Settings, answer: Answer
 def choose(problem: Problem, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the best candidate of each problem on the chain, feasible ones first.
 
-    Parameters
-    ----------
-    problem
-        The problems.
-    candidates
-        Shape (problems, candidates, inputs).
-
-    Returns
-    -------
-    x, value, violation
-        Shapes (problems, inputs), (problems,) and (problems,): the point, the objective and the violation of the output
-        constraints there by a float64 pass.
+    Candidates have shape (problems, candidates, inputs). Returned are points (problems, inputs), and for each the
+    objective and the violation of the output constraints by a float64 pass.
     """
     with torch.inference_mode(False), torch.no_grad():
         points = candidates.clone()

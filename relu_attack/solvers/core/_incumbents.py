@@ -206,15 +206,7 @@ def gains(problem: Problem, one: Tensor, other: Tensor, tolerance: float) -> boo
 def rank(values: Tensor, violations: Tensor) -> Tensor:
     """Rank points: infeasible ones by violation, then feasible ones by value.
 
-    Parameters
-    ----------
-    values, violations
-        Shape (..., points).
-
-    Returns
-    -------
-    Tensor
-        Rank of each point, the best highest, shape (..., points); equal points share a rank.
+    The best of (..., points) has the highest rank; equal points share a rank.
     """
     breaks = torch.where(violations <= TOLERANCE, 0.0, violations)
     # Compared pairwise: a value and a violation share no scale on which one number could hold both.

@@ -17,18 +17,8 @@ _SECONDS_BETWEEN_RECORDS = 0.02
 class Recorder:
     """Trace and progress bar of one search.
 
-    Parameters
-    ----------
-    budget
-        Limit that the bar shows: iterations, or seconds.
-    upper
-        Upper bound of each problem, float64, shape (problems,); the bar shows the gap to it.
-    sign
-        -1 shows the negated values, for a minimization.
-    progress
-        Whether to show the bar.
-    unit
-        Name of a step.
+    The bar shows the part of the budget that is spent, in iterations or seconds, and the gap to `upper`, float64,
+    (problems,). A `sign` of -1 shows negated values, for a minimization; `unit` is the name of a step.
     """
 
     def __init__(self, budget: Budget, upper: Tensor, *, sign: float, progress: bool, unit: str = "steps") -> None:

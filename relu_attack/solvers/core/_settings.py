@@ -92,13 +92,7 @@ class Answer:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in a part of a search on a single problem, with its best input (inputs,) so far.
-
-    Parameters
-    ----------
-    x
-        That input.
-    """
+    """Ctrl-C in a part of a search on a single problem, with its best input (inputs,) so far."""
 
     def __init__(self, x: Tensor) -> None:
         super().__init__()

@@ -92,34 +92,11 @@ def milp(
 ) -> Answer:
     """Solve the exact mixed-integer program of each problem, one after the other.
 
-    Parameters
-    ----------
-    problem
-        Problems over polyhedral sets; each gets an equal share of the time.
-    options
-        Gap, solver and shares of the time.
-    settings
-        Budget and sense; the other settings concern `walk`.
-    walk
-        Finds the warm start; None for the center of the set only.
-    polish
-        Applied to the best input at the end, if not None.
-    stop
-        Called often while a solver runs; the search ends, as by Ctrl-C, once it returns true.
+    Sets are polyhedral, or DomainError is raised; each problem gets an equal share of the time. `walk` finds the warm
+    start, None is the center of the set only; `polish` is applied to the best input at the end. The search ends, as by
+    Ctrl-C, once `stop`, which is called often while a solver runs, returns true. Bounds of the solver's branch and
+    bound are reported by the solver and not certified.
 
-    Returns
-    -------
-    Answer
-        The best inputs and bounds, also after the time limit or Ctrl-C. A bound by the solver's branch and bound is
-        reported by the solver and not certified.
-
-    Raises
-    ------
-    DomainError
-        For a set without linear rows, such as an `L2Ball`.
-
-    Notes
-    -----
     The model is that of `encodings.encode`. Its big-M are the ranges of the preactivations, tightened in three steps
     (Tjeng, Xiao, Tedrake, 1711.07356): intervals, linear programs, and for layers after the first mixed-integer
     programs, each within its share of the time. Cuts of the ideal formulation of single units (Anderson et al.,

@@ -31,16 +31,9 @@ _MIXED_INTEGER: dict[str, object] = {"mip_heuristic_effort": 0.0}
 class LocalOptimum:
     """The best point of a neighbourhood as the solver reports it; its value is a forward pass.
 
-    Attributes
-    ----------
-    point
-        Shape (columns,).
-    units
-        Units whose facets are in the last program, counted over all layers.
-    matrix
-        Their facets, rows of norm 1 over the columns of the program, shape (units, columns).
-    multipliers
-        Multiplier of each facet, at least 0: the gain per unit of distance beyond it; 0 in a mixed-integer program.
+    The point has shape (columns,). `units` are those whose facets are in the last program, counted over all layers;
+    `matrix` are the facets, rows of norm 1, and `multipliers`, at least 0, the gain per unit of distance beyond each,
+    which is 0 in a mixed-integer program.
     """
 
     point: Array
@@ -54,21 +47,8 @@ def solve_neighborhood(
 ) -> LocalOptimum | None:
     """Solve the program of a neighbourhood.
 
-    Parameters
-    ----------
-    hood
-        The neighbourhood.
-    solver
-        As `programs.solve` takes it; ``"HIGHS"`` continues from its last basis after facets are added.
-    time_limit
-        Seconds; may be infinite.
-    known
-        Units whose facets were active nearby; they are part of the first program.
-
-    Returns
-    -------
-    LocalOptimum or None
-        None where the solver failed or reached the time limit.
+    The first program has the facets of the units `known` to be active nearby. The solver ``"HIGHS"`` continues from its
+    last basis after facets are added. The result is None where the solver failed or reached the time limit.
     """
     deadline = time.perf_counter() + time_limit
     program = hood.program

@@ -71,16 +71,8 @@ class _Vertex:
 class LocalSearch:
     """Local search over the linear regions of one problem; each activation pattern is solved once.
 
-    Attributes
-    ----------
-    problem
-        A single problem over a polyhedral set.
-    options
-        Options of LP Walk.
-    left
-        Returns the remaining seconds.
-    on_program
-        Called after each program with its optimal input (inputs,).
+    The set is polyhedral. `left` returns the remaining seconds; `on_program` is called after each program with its
+    optimal input (inputs,).
     """
 
     problem: Problem

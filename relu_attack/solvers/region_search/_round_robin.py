@@ -15,13 +15,7 @@ Walk = Callable[[Incumbents, int, Settings, Starts], Iterator[None]]
 
 
 def run_round_robin(problem: Problem, settings: Settings, walk: Walk, *, source: str) -> Answer:
-    """Search on each problem from the initial points of a source, in turn, within one budget.
-
-    Raises
-    ------
-    OptionError
-        When `source` is none of `SOURCES`.
-    """
+    """Search on each problem from the initial points of a source, in turn, within one budget."""
     one_of(source, SOURCES, name="source")
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="programs")
     each = enumerate(settings_for_each(problem, settings))
