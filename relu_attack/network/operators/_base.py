@@ -6,15 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from relu_attack._checks import all_finite
-
-WeightedType = TypeVar("WeightedType", bound="Weighted")
-CombinedType = TypeVar("CombinedType", bound="Combined")
 
 
 class LinearOperator(ABC):
@@ -103,20 +101,34 @@ class LinearOperator(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Weighted(LinearOperator):
-    """Base of operators with one tensor of coefficients."""
+    """Base of operators with one tensor of coefficients: by default a matrix of shape (outputs, inputs)."""
 
     weight: Tensor
 
-    def with_weight(self: WeightedType, weight: Tensor) -> WeightedType:
+    @property
+    def inputs(self) -> int:
+        return self.weight.shape[1]
+
+    @property
+    def outputs(self) -> int:
+        return self.weight.shape[0]
+
+    @property
+    def row_nnz(self) -> int:
+        return self.weight.shape[1]
+
+    @property
+    def column_nnz(self) -> int:
+        return self.weight.shape[0]
+
+    def with_weight(self, weight: Tensor) -> Self:
         """Return the operator with other coefficients."""
         return replace(self, weight=weight)
 
-    def absolute(self: WeightedType) -> WeightedType:
+    def absolute(self) -> Self:
         return self.with_weight(self.weight.abs())
 
-    def to(
-        self: WeightedType, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> WeightedType:
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LinearOperator:
         return self.with_weight(self.weight.to(device=device, dtype=dtype))
 
     def is_finite(self) -> bool:
@@ -141,15 +153,13 @@ class Combined(LinearOperator):
     def gain(self) -> float:
         return max(operator.gain for operator in self.operators)
 
-    def _each(self: CombinedType, change: Callable[[LinearOperator], LinearOperator]) -> CombinedType:
+    def _each(self, change: Callable[[LinearOperator], LinearOperator]) -> Self:
         return replace(self, operators=tuple(change(operator) for operator in self.operators))
 
-    def absolute(self: CombinedType) -> CombinedType:
+    def absolute(self) -> Self:
         return self._each(lambda operator: operator.absolute())
 
-    def to(
-        self: CombinedType, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> CombinedType:
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         return self._each(lambda operator: operator.to(device=device, dtype=dtype))
 
     def is_finite(self) -> bool:

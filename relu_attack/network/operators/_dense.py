@@ -24,22 +24,6 @@ class Dense(Weighted):
 
     writes_out = True
 
-    @property
-    def inputs(self) -> int:
-        return self.weight.shape[1]
-
-    @property
-    def outputs(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def row_nnz(self) -> int:
-        return self.inputs
-
-    @property
-    def column_nnz(self) -> int:
-        return self.outputs
-
     @cached_property
     def _transposed(self) -> Tensor:
         return self.weight.t()
@@ -77,10 +61,6 @@ class Diagonal(Weighted):
         return self.weight.shape[0]
 
     @property
-    def outputs(self) -> int:
-        return self.weight.shape[0]
-
-    @property
     def row_nnz(self) -> int:
         return 1
 
@@ -114,16 +94,8 @@ class PerProblem(Weighted):
     """
 
     @property
-    def inputs(self) -> int:
-        return self.weight.shape[1]
-
-    @property
     def outputs(self) -> int:
         return 1
-
-    @property
-    def row_nnz(self) -> int:
-        return self.inputs
 
     @property
     def column_nnz(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.network.operators._base import LinearOperator, Weighted
+from relu_attack.network.operators._base import LinearOperator
 from relu_attack.network.operators._composition import Composition, chain
 from relu_attack.network.operators._convolution import Convolution
 from relu_attack.network.operators._dense import Dense, Diagonal
@@ -152,7 +152,7 @@ def _weight(operator: LinearOperator) -> Tensor | None:
     """Return the coefficients of an operator that a scale folds into."""
     if isinstance(operator, Sparse):
         return operator.values
-    return operator.weight if isinstance(operator, Weighted) else None
+    return operator.weight if isinstance(operator, Diagonal | Dense | Convolution) else None
 
 
 def _matrix_product(first: Dense, second: Dense) -> Fold | None:

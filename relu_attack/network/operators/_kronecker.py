@@ -33,14 +33,6 @@ class Kronecker(Weighted):
     def outputs(self) -> int:
         return self.before * self.weight.shape[0] * self.after
 
-    @property
-    def row_nnz(self) -> int:
-        return self.weight.shape[1]
-
-    @property
-    def column_nnz(self) -> int:
-        return self.weight.shape[0]
-
     def apply(self, x: Tensor, *, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
         result = self._multiply(self.weight, x)
         return result if bias is None else result.add_(bias)

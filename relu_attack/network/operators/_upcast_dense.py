@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from relu_attack._checks import all_finite
-from relu_attack.network.operators._base import LinearOperator
+from relu_attack.network.operators._base import LinearOperator, Weighted
 from relu_attack.network.operators._dense import Dense
 
 # Entries that are converted at once: 16 MiB in float64.
@@ -17,7 +16,7 @@ _BLOCK = 2**21
 
 
 @dataclass(frozen=True, eq=False)
-class UpcastDense(LinearOperator):
+class UpcastDense(Weighted):
     """A dense float64 matrix stored in float32, in which all its entries are representable.
 
     Blocks of rows are converted on demand and equal those of a float64 copy, which would take twice the memory. `to`
@@ -30,24 +29,7 @@ class UpcastDense(LinearOperator):
     tensor([[-1.0000,  4.5000]], dtype=torch.float64)
     """
 
-    weight: Tensor
     of_magnitudes: bool = False
-
-    @property
-    def inputs(self) -> int:
-        return self.weight.shape[1]
-
-    @property
-    def outputs(self) -> int:
-        return self.weight.shape[0]
-
-    @property
-    def row_nnz(self) -> int:
-        return self.inputs
-
-    @property
-    def column_nnz(self) -> int:
-        return self.outputs
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield the rows of each block and their entries in float64.
@@ -85,10 +67,7 @@ class UpcastDense(LinearOperator):
         weight = self.weight.to(device=device)
         if dtype == torch.float32:
             return Dense(weight.abs() if self.of_magnitudes else weight)
-        return replace(self, weight=weight)
-
-    def is_finite(self) -> bool:
-        return all_finite(self.weight)
+        return self.with_weight(weight)
 
     def triplets(self) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns = torch.nonzero(self.weight, as_tuple=True)
