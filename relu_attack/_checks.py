@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from relu_attack.errors import ReLUAttackError, ReLUAttackWarning
+from relu_attack.errors import OptionError, ReLUAttackError, ReLUAttackWarning
 
 _PACKAGE = str(Path(__file__).parent)
 LOGGER = logging.getLogger("relu_attack")
@@ -67,10 +67,23 @@ def _has_precision(value: ArrayLike) -> bool:
     return isinstance(value, np.ndarray | np.generic) and np.issubdtype(value.dtype, np.floating)
 
 
-def whole_number(value: object, *, name: str, least: int, error: type[ReLUAttackError]) -> None:
-    """Raise `error` unless a value is a whole number of at least `least` that fits into 63 bits."""
+def whole_number(value: object, *, name: str, least: int) -> None:
+    """Raise `OptionError` unless a value is a whole number of at least `least` that fits into 63 bits."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
-        raise error(f"{name} must be a whole number of at least {least}, got {value!r}")
+        raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def read_device(device: torch.device | str) -> torch.device:
+    """Return a device that holds numbers here; raise `OptionError` for any other."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except Exception:  # torch raises what its build for the device does: RuntimeError, AssertionError, ...
+        known = ", ".join(["'cpu'", *(f"'cuda:{number}'" for number in range(torch.cuda.device_count()))])
+        raise OptionError(f"device is {device!r}; it must be a device of torch that is here: {known}") from None
+    if found.type == "meta":
+        raise OptionError("device is 'meta', which holds no numbers; use 'cpu' or another one")
+    return found
 
 
 def check_is(

@@ -7,6 +7,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from relu_attack.errors import ArgumentError, OptionError, ReLUAttackError, RenamedWarning
@@ -25,19 +26,19 @@ def nearest(word: object, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
-def suggest(word: object, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name.
+def suggest(word: object, known: Iterable[str], renamed: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the end of a message about an unknown name; one near an old name is answered with the present one.
 
-    Examples
-    --------
     >>> suggest("tim_limit", ["time_limit", "seed"])
     "did you mean 'time_limit'?"
     >>> suggest("colour", ["time_limit", "seed"])
     'known are time_limit, seed'
+    >>> suggest("step", ["iterations", "seed"], {"steps": "iterations"})
+    "did you mean 'iterations'?"
     """
     names = [str(name)[:_SHOWN_CHARACTERS] for name in known]
-    close = nearest(word, names)
-    return f"did you mean {close!r}?" if close else f"known are {', '.join(names)}"
+    close = nearest(word, [*names, *renamed])
+    return f"did you mean {renamed.get(close, close)!r}?" if close else f"known are {', '.join(names)}"
 
 
 def one_of(value: object, known: Collection[str], *, name: str, error: type[ReLUAttackError] = OptionError) -> None:
@@ -88,7 +89,7 @@ def _translate(
     for key, value in keywords.items():
         name = renamed.get(key, key)
         if name not in known:
-            raise ArgumentError(f"{called} has no argument {key!r}; {suggest(key, known)}")
+            raise ArgumentError(f"{called} has no argument {key!r}; {suggest(key, known, renamed)}")
         if name in present or (name != key and name in keywords):
             raise ArgumentError(f"{called} was given {name!r} twice: {key!r} is its old name")
         if name != key:

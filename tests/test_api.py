@@ -262,7 +262,11 @@ def test_a_model_that_cannot_be_used_is_named(model: Any, error: type[Exception]
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"domain": (0.0, 1.0)}, ra.OptionError, "domain must be a Box, a ball or a Polytope, got tuple"),
+        (
+            {"domain": (0.0, 1.0)},
+            ra.OptionError,
+            "domain must be a Box, a ball, a Polytope or another Domain, got tuple",
+        ),
         ({"objective": 1}, ra.OptionError, "objective must be an Output, a Linear or a Margin, got int"),
         ({"objective": ra.Output(3)}, ra.ObjectiveError, "Output index 3 is out of range; the model has 3 outputs"),
         ({"objective": ra.Output([])}, ra.ObjectiveError, "Output index is a batch of 0 objectives"),

@@ -106,6 +106,7 @@ CLAIM = ra.Specification.require([1.0, 0.0, 0.0], 100.0)
         (lambda: ra.verify_files("net.onnx", "claim.vnnlib", timelimit=1), "verify_files has no .*'time_limit'"),
         (lambda: ra.check_bounds(model(), box(), 0.0, 1.0, sed=1), "check_bounds has no argument 'sed'; .*'seed'"),
         (lambda: ra.worst_case(model(), X, LABEL, 0.1, iteration=3), "worst_case has no argument .*'iterations'"),
+        (lambda: ra.worst_case(model(), X, LABEL, 0.1, step=9), "no argument 'step'; did you mean 'iterations'?"),  # type: ignore[call-arg]
         (lambda: ra.worst_case(model(), X, LABEL, 0.1, norm="linff"), "norm is 'linff'; .*did you mean 'linf'?"),
         (lambda: ra.robust_accuracy(model(), [(X, LABEL)], 0.1, certfy=True), "robust_accuracy has no .*'certify'"),
     ],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from relu_attack._checks import read_device
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import ModelError, OptionError
@@ -53,7 +54,7 @@ def read_problem(
         raise OptionError(f"output_constraints must be OutputConstraints, got {type(output_constraints).__name__}")
     if not isinstance(model, nn.Module):
         raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
-    where = _device_of(model) if device is None else _read_device(device)
+    where = _device_of(model) if device is None else read_device(device)
     # Tensors made under a caller's inference mode could not be used outside it.
     with torch.inference_mode(False), torch.no_grad():
         lowering = lower(model, domain.shape)
@@ -69,22 +70,6 @@ def _check_objective(objective: object) -> None:
         meant = f"; did you mean method={objective!r}?" if isinstance(objective, str) else ""
         kind = type(objective).__name__
         raise OptionError(f"objective must be an Output, a Linear or a Margin, got {kind}{meant}")
-
-
-def _read_device(device: torch.device | str) -> torch.device:
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except Exception:  # torch raises what its build for the device does: RuntimeError, AssertionError, ...
-        known = ", ".join(_devices())
-        raise OptionError(f"device is {device!r}; it must be a device of torch that is here: {known}") from None
-    if found.type == "meta":
-        raise OptionError("device is 'meta', which holds no numbers; use 'cpu' or another one")
-    return found
-
-
-def _devices() -> list[str]:
-    return ["'cpu'", *(f"'cuda:{number}'" for number in range(torch.cuda.device_count()))]
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from relu_attack._checks import ArrayLike
+from relu_attack._checks import ArrayLike, whole_number
 from relu_attack._names import checked_names
-from relu_attack.callbacks._batch import Keys, Place
+from relu_attack.callbacks._batch import BatchKeys, Keys
 from relu_attack.callbacks._lightning import Callback, LightningModule, Trainer
 from relu_attack.callbacks._monitor import check_prefix
 from relu_attack.callbacks._network import NetworkOf, check_network, find_network
-from relu_attack.callbacks._options import AttackOptions, check_number, check_whole
+from relu_attack.callbacks._options import AttackOptions, check_number
 from relu_attack.errors import OptionError
 from relu_attack.robustness import AttackArguments, Clip
 
@@ -95,13 +95,13 @@ class AdversarialTraining(Callback):
         check_number("share", share)
         if not 0 < share <= 1:
             raise OptionError(f"share must be above 0 and at most 1, got {share!r}")
-        check_whole("warmup_epochs", warmup_epochs, 0)
+        whole_number(warmup_epochs, name="warmup_epochs", least=0)
         check_network(network)
         check_prefix(log_key_prefix)
         self.radius, self.share, self.warmup_epochs = radius, share, warmup_epochs
         self.network = network
         self.log_key_prefix = log_key_prefix
-        self._place = Place(keys)
+        self._keys = BatchKeys(keys)
         self._batches = 0
         self._undo: Callable[[], None] | None = None
 
@@ -124,7 +124,7 @@ class AdversarialTraining(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Move the first samples of the batch."""
-        x, label = self._place.read(batch)
+        x, label = self._keys.read(batch)
         count = round(self.share * len(x))
         if count == 0:
             return
@@ -134,7 +134,7 @@ class AdversarialTraining(Callback):
         self._batches += 1
         moved = x.clone()
         moved[:count] = worst.x.to(x.dtype)
-        self._undo = self._place.replace(batch, moved)
+        self._undo = self._keys.replace(batch, moved)
         for name, number in (("radius", radius), ("broken", float(worst.success.double().mean()))):
             key = f"{self.log_key_prefix}/{name}"
             pl_module.log(key, number, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)

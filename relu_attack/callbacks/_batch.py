@@ -16,7 +16,7 @@ Keys: TypeAlias = "tuple[int | str, int | str]"
 
 
 @dataclass(frozen=True)
-class Place:
+class BatchKeys:
     """Location of samples and labels in a batch: indices of a sequence, or keys of a mapping."""
 
     keys: Keys
@@ -60,12 +60,11 @@ class Place:
 class Samples:
     """Fixed samples with their labels: given ones, or the first of the validation data.
 
-    `samples` is a pair (x, label), x of shape (samples, \\*shape), or a number of them; `place` is where they are in a
-    batch.
+    `samples` is a pair (x, label), x of shape (samples, \\*shape), or a number of them; `keys` are those of a batch.
     """
 
-    def __init__(self, samples: int | tuple[Tensor, Tensor], place: Place) -> None:
-        self._place = place
+    def __init__(self, samples: int | tuple[Tensor, Tensor], keys: BatchKeys) -> None:
+        self._keys = keys
         self._parts: list[tuple[Tensor, Tensor]] = []
         if isinstance(samples, int) and not isinstance(samples, bool) and samples >= 1:
             self._missing = samples
@@ -82,7 +81,7 @@ class Samples:
     def offer(self, batch: Any) -> None:
         """Take what is still missing from a batch of the validation data."""
         if self._missing:
-            x, label = (part[: self._missing] for part in self._place.read(batch))
+            x, label = (part[: self._missing] for part in self._keys.read(batch))
             # Copies made here are no tensors of the inference mode in which validation runs.
             with torch.inference_mode(False), torch.no_grad():
                 self._parts.append((x.clone(), label.clone()))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
 from relu_attack._names import checked_names
-from relu_attack.callbacks._batch import Keys, Place, Samples
+from relu_attack.callbacks._batch import BatchKeys, Keys, Samples
 from relu_attack.callbacks._lightning import Trainer
 from relu_attack.callbacks._monitor import Monitor
 from relu_attack.callbacks._network import NetworkOf
@@ -78,7 +78,7 @@ class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
         every_n_epochs: int = 1,
         log_key_prefix: str = "accuracy",
     ) -> None:
-        source = Samples(samples, Place(keys))
+        source = Samples(samples, BatchKeys(keys))
         super().__init__(network=network, every_n_epochs=every_n_epochs, log_key_prefix=log_key_prefix, samples=source)
         self._source = source
         self._attack = AttackOptions(

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import nn
 
+from relu_attack._checks import whole_number
 from relu_attack.callbacks._batch import Samples
 from relu_attack.callbacks._lightning import (
     Callback,
@@ -19,7 +20,6 @@ from relu_attack.callbacks._lightning import (
     Trainer,
 )
 from relu_attack.callbacks._network import NetworkOf, check_network, find_network
-from relu_attack.callbacks._options import check_whole
 from relu_attack.callbacks._weights import Weights
 from relu_attack.errors import OptionError, ReLUAttackError
 from relu_attack.robustness import evaluating
@@ -68,7 +68,7 @@ class Monitor(Callback, ABC, Generic[T]):
     ) -> None:
         super().__init__()
         check_network(network)
-        check_whole("every_n_epochs", every_n_epochs, 1)
+        whole_number(every_n_epochs, name="every_n_epochs", least=1)
         check_prefix(log_key_prefix)
         self.network = network
         self.every_n_epochs = every_n_epochs

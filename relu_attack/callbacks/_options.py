@@ -15,12 +15,6 @@ from relu_attack.result import Status
 from relu_attack.robustness import AttackArguments, Clip, WorstCase, read_options, read_pair, worst_case
 
 
-def check_whole(name: str, value: int, least: int) -> None:
-    """Raise `OptionError` unless the value is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
-
-
 def check_number(name: str, value: float) -> None:
     """Raise `OptionError` unless the value is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -7,13 +7,14 @@ from typing import Any
 
 from torch import nn
 
+from relu_attack._checks import whole_number
 from relu_attack._digest import Digests, digest
 from relu_attack.api import ReLUOptimizer
 from relu_attack.callbacks._lightning import Trainer
 from relu_attack.callbacks._monitor import Monitor
 from relu_attack.callbacks._network import NetworkOf
-from relu_attack.callbacks._options import check_number, check_whole
-from relu_attack.callbacks._targets import check_question
+from relu_attack.callbacks._options import check_number
+from relu_attack.callbacks._targets import check_problem
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
@@ -115,7 +116,7 @@ class StopOnBound(Monitor[Envelope]):
         log_key_prefix: str = "envelope",
     ) -> None:
         super().__init__(network=network, every_n_epochs=every_n_epochs, log_key_prefix=log_key_prefix)
-        check_question(domain, objective, bounds)
+        check_problem(domain, objective, bounds)
         limits = [(name, limit) for name, limit in (("above", above), ("below", below)) if limit is not None]
         if not limits:
             raise OptionError("give a limit: above, below or both")
@@ -123,7 +124,7 @@ class StopOnBound(Monitor[Envelope]):
             check_number(name, limit)
         if above is not None and below is not None and above > below:
             raise OptionError(f"above is {above:g} and below is {below:g}; above must be the smaller one")
-        check_whole("patience", patience, 0)
+        whole_number(patience, name="patience", least=0)
         self.domain, self.objective, self.bounds = domain, objective, bounds
         self.above, self.below, self.patience = above, below, patience
         self._holding: Envelope | None = None

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from relu_attack._checks import whole_number
 from relu_attack._digest import Digests, digest
 from relu_attack._names import one_of
 from relu_attack.api import ReLUOptimizer
 from relu_attack.bounds import BOUNDS
 from relu_attack.callbacks._batch import Samples
-from relu_attack.callbacks._options import AttackOptions, check_whole, given
+from relu_attack.callbacks._options import AttackOptions, given
 from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
@@ -53,14 +54,14 @@ class MonitorTarget(ABC):
     """Target of a monitor."""
 
     @abstractmethod
-    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> WorstInputs:
-        """Search from the inputs of the last answer, with the seed of this turn."""
+    def search(self, model: nn.Module, *, x0: Tensor | None, searches: int) -> WorstInputs:
+        """Search from the inputs of the last answer, with the seed of that many searches before."""
 
     def check(self, model: nn.Module) -> None:  # noqa: B027
         """Raise if the model does not fit the target, as far as that is known before the search."""
 
 
-def check_question(domain: Domain, objective: Objective | None, bounds: str) -> None:
+def check_problem(domain: Domain, objective: Objective | None, bounds: str) -> None:
     """Raise `OptionError` unless these are a set, an objective or None, and the name of a method of bounds."""
     check_domain(domain)
     if objective is not None and not isinstance(objective, Objective):
@@ -82,20 +83,20 @@ class OverDomain(MonitorTarget):
     seed: int
 
     def __post_init__(self) -> None:
-        check_question(self.domain, self.objective, self.bounds)
+        check_problem(self.domain, self.objective, self.bounds)
         find_method(self.method).budget(iterations=self.iterations, time_limit=self.time_limit)
         if self.restarts is not None:
-            check_whole("restarts", self.restarts, 1)
-        check_whole("seed", self.seed, 0)
+            whole_number(self.restarts, name="restarts", least=1)
+        whole_number(self.seed, name="seed", least=0)
 
     def check(self, model: nn.Module) -> None:
         ReLUOptimizer(model, self.domain, self.objective)
 
-    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> WorstInputs:
+    def search(self, model: nn.Module, *, x0: Tensor | None, searches: int) -> WorstInputs:
         optimizer = ReLUOptimizer(model, self.domain, self.objective)
         time_limit = SECONDS if self.iterations is None and self.time_limit is None else self.time_limit
         limits = given(restarts=self.restarts, iterations=self.iterations, time_limit=time_limit)
-        result = optimizer.maximize(self.method, seed=self.seed + turn, x0=x0, bound=self.bounds, **limits)
+        result = optimizer.maximize(self.method, seed=self.seed + searches, x0=x0, bound=self.bounds, **limits)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         bound = result.bound
@@ -113,8 +114,8 @@ class NearSamples(MonitorTarget):
     attack: AttackOptions
     samples: Samples
 
-    def ask(self, model: nn.Module, *, x0: Tensor | None, turn: int) -> WorstInputs:
+    def search(self, model: nn.Module, *, x0: Tensor | None, searches: int) -> WorstInputs:
         x, label = self.samples.get()
-        worst = replace(self.attack, seed=self.attack.seed + turn)(model, x, label, x0=x0, certify=True)
+        worst = replace(self.attack, seed=self.attack.seed + searches)(model, x, label, x0=x0, certify=True)
         assert worst.certified_margin is not None
         return WorstInputs(worst.x.cpu(), worst.margin.cpu(), worst.certified_margin.cpu(), worst.digests)

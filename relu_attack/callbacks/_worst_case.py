@@ -6,14 +6,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from relu_attack._checks import ArrayLike
+from relu_attack._checks import ArrayLike, whole_number
 from relu_attack._names import checked_names, one_of
-from relu_attack.callbacks._batch import Keys, Place, Samples
+from relu_attack.callbacks._batch import BatchKeys, Keys, Samples
 from relu_attack.callbacks._images import log_images
 from relu_attack.callbacks._lightning import Trainer
 from relu_attack.callbacks._monitor import Monitor
 from relu_attack.callbacks._network import NetworkOf
-from relu_attack.callbacks._options import AttackOptions, check_whole
+from relu_attack.callbacks._options import AttackOptions
 from relu_attack.callbacks._targets import MonitorTarget, NearSamples, OverDomain, WorstInputs
 from relu_attack.domains import Domain
 from relu_attack.errors import OptionError
@@ -129,7 +129,7 @@ class WorstCaseMonitor(Monitor[WorstInputs]):
         if (domain is None) == (radius is None):
             raise OptionError("give either a domain, to search as a whole, or a radius, to search near samples")
         one_of(reduction, REDUCTIONS, name="reduction")
-        check_whole("images", images, 0)
+        whole_number(images, name="images", least=0)
         self._target: MonitorTarget
         source: Samples | None = None
         if domain is not None:
@@ -160,7 +160,7 @@ class WorstCaseMonitor(Monitor[WorstInputs]):
                 time_limit=time_limit,
                 seed=seed,
             )
-            source = Samples(64 if samples is None else samples, Place(keys))
+            source = Samples(64 if samples is None else samples, BatchKeys(keys))
             self._target = NearSamples(attack=attack, samples=source)
         super().__init__(network=network, every_n_epochs=every_n_epochs, log_key_prefix=log_key_prefix, samples=source)
         self.reduction = reduction
@@ -181,7 +181,7 @@ class WorstCaseMonitor(Monitor[WorstInputs]):
         self._target.check(model)
 
     def _look(self, model: nn.Module) -> WorstInputs:
-        return self._target.ask(model, x0=self.worst_inputs, turn=self._searches)
+        return self._target.search(model, x0=self.worst_inputs, searches=self._searches)
 
     def _take(self, answer: WorstInputs, trainer: Trainer) -> dict[str, float]:
         self._searches += 1

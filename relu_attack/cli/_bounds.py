@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import time
@@ -18,8 +17,9 @@ from relu_attack._names import one_of
 from relu_attack.bounds import BOUNDS
 from relu_attack.cli._messages import plain_messages
 from relu_attack.cli._optimize import AsJson, Change, Config
-from relu_attack.cli._question import load_question, read_changes
+from relu_attack.cli._problem import load_problem, read_changes
 from relu_attack.errors import OptionError
+from relu_attack.solvers import SearchArguments
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,16 +66,18 @@ def bounds(
     """Bound every output, and the objective, over the set of a configuration: no input gives less or more."""
     with plain_messages():
         names = _checked(method or [])
-        configuration, optimizer = load_question(config, read_changes(change), None)
+        configuration, optimizer = load_problem(config, read_changes(change), None)
         if output is not None:
             output.parent.mkdir(parents=True, exist_ok=True)
         rows = _rows(configuration, optimizer)
-        found = [_bound(optimizer, name) for name in names or [configuration.bound or _default()]]
+        found = [_bound(optimizer, name) for name in names or [configuration.bound or SearchArguments.bound]]
         plain = json.dumps(_to_json(rows, found, optimizer), indent=2)
         if as_json:
             typer.echo(plain)
         else:
-            _show(rows, found, optimizer)
+            from rich.console import Console
+
+            Console().print(_table(rows, found, optimizer))
         if output is not None:
             write_files({output: plain + "\n"})
             if not as_json:
@@ -88,12 +90,6 @@ def _checked(names: list[str]) -> list[str]:
         if name in names[:place]:
             raise OptionError(f"--method {name} is given twice; once is enough")
     return names
-
-
-def _default() -> str:
-    from relu_attack.api import ReLUOptimizer
-
-    return str(inspect.signature(ReLUOptimizer.bounds).parameters["method"].default)
 
 
 def _rows(configuration: Configuration, optimizer: ReLUOptimizer) -> list[BoundRow]:
@@ -144,12 +140,6 @@ def _to_json(rows: list[BoundRow], found: list[Found], optimizer: ReLUOptimizer)
         for one in found
     ]
     return {"domain": type(optimizer.problem.domain).__name__, "methods": methods}
-
-
-def _show(rows: list[BoundRow], found: list[Found], optimizer: ReLUOptimizer) -> None:
-    from rich.console import Console
-
-    Console().print(_table(rows, found, optimizer))
 
 
 def _table(rows: list[BoundRow], found: list[Found], optimizer: ReLUOptimizer) -> Table:

@@ -12,7 +12,7 @@ import typer
 from relu_attack._names import suggest
 from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, print_error
 from relu_attack.cli._optimize import AsJson, Change, Config, Progress, Seed
-from relu_attack.cli._question import load_question, read_changes
+from relu_attack.cli._problem import load_problem, read_changes
 from relu_attack.errors import ReLUAttackError
 from relu_attack.solvers import METHODS
 
@@ -39,9 +39,7 @@ class ComparedMethod:
 
 def compare(
     config: Config,
-    methods: Annotated[str, typer.Option(metavar="NAMES", help="Which, with commas between.")] = ",".join(
-        METHODS.built_in
-    ),
+    methods: Annotated[str, typer.Option(metavar="NAMES", help="Which, with commas between.")] = _EVERY,
     time_limit: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Seconds for each; replaces time limit and iterations of the file."),
@@ -51,14 +49,14 @@ def compare(
     as_json: AsJson = False,
     progress: Progress = None,
 ) -> None:
-    """Run methods one after the other on the question of a configuration, and compare their answers."""
+    """Run methods one after the other on the problem of a configuration, and compare their answers."""
     names = _read_names(methods)
     given = {"seed": seed, "time_limit": time_limit}
     changes = read_changes(change) | {key: value for key, value in given.items() if value is not None}
     if time_limit is not None:
         changes["iterations"] = None
     with plain_messages():
-        configuration, optimizer = load_question(config, changes, None)
+        configuration, optimizer = load_problem(config, changes, None)
         sense = configuration.sense or "maximize"
         rows = _run_all(names, sense, configuration, optimizer, on_terminal() if progress is None else progress)
         best = _best(rows, sense)

@@ -76,8 +76,8 @@ def _load(name: str, config: Path | None) -> tuple[nn.Module, Domain | None]:
 
     sys.path.insert(0, "")  # a factory may stand in the working directory, as with python -m
     if Path(name).suffix in CONFIGURATIONS:
-        _, question = load_configuration(name)
-        return question.model, question.domain
+        _, loaded = load_configuration(name)
+        return loaded.model, loaded.domain
     domain = None if config is None else load_configuration(config)[1].domain
     return load_factory(name) if ":" in name and not Path(name).exists() else load_model(name), domain
 

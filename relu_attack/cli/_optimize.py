@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, print_error
-from relu_attack.cli._question import load_question, read_changes
+from relu_attack.cli._problem import load_problem, read_changes
 from relu_attack.solvers import METHODS
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _answer(sense: Sense, config: Path, changes: dict[str, Any], progress: bool)
     """Read the configuration, run it, and return the answer."""
     from relu_attack.cli._optimization_report import OptimizationReport
 
-    configuration, optimizer = load_question(config, changes, sense)
+    configuration, optimizer = load_problem(config, changes, sense)
     answer = OptimizationReport.prepare(sense, configuration, optimizer)
     search = optimizer.maximize if sense == "maximize" else optimizer.minimize
     return answer.found(search(**configuration.arguments(), progress=progress))

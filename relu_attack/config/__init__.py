@@ -1,12 +1,12 @@
 """Configuration files: optimization problems in YAML, validated completely before anything runs."""
 
 from relu_attack.config._base import ConfigError
-from relu_attack.config._configuration import Configuration, Question
+from relu_attack.config._configuration import Configuration, LoadedProblem
 from relu_attack.config._constraints import at_limit, reading_step
 from relu_attack.config._domains import BallSection
 from relu_attack.config._numbers import Array
-from relu_attack.config._question import PICTURES, ImagesReport, ObjectiveSection, RecipeReport
 from relu_attack.config._reading import load_configuration
+from relu_attack.config._sections import PICTURES, ImagesReport, ObjectiveSection, RecipeReport
 
 __all__ = [
     "PICTURES",
@@ -15,8 +15,8 @@ __all__ = [
     "ConfigError",
     "Configuration",
     "ImagesReport",
+    "LoadedProblem",
     "ObjectiveSection",
-    "Question",
     "RecipeReport",
     "at_limit",
     "load_configuration",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -90,6 +90,36 @@ def problem(message: str) -> PydanticCustomError:
 def problems_of(error: ValidationError) -> list[str]:
     """Return one line an error, with its key in front."""
     return [f"{'.'.join(map(str, found['loc'])) or 'the file'}: {found['msg']}" for found in error.errors()]
+
+
+def read_each(entries: Iterable[tuple[Any, Any]], read: Callable[[Any, Any], object]) -> None:
+    """Call `read` with the key and the value of each entry, and raise all its errors at once, each at its key."""
+    errors = []
+    for key, value in entries:
+        try:
+            read(key, value)
+        except ValueError as reason:
+            errors.append(InitErrorDetails(type=problem(str(reason)), loc=(str(key),), input=value))
+    if errors:
+        raise ValidationError.from_exception_data("entries", errors)
+
+
+def of_kind(sections: Mapping[str, type[Section]], own: type[Section] | None = None) -> BeforeValidator:
+    """Return a validator that reads a mapping as the section of its kind alone, a dotted one as that of a user's class.
+
+    Every error is then one of that kind.
+    """
+
+    def choose(value: Any, info: ValidationInfo) -> Section:
+        if not isinstance(value, dict) or "kind" not in value:
+            raise ValueError(f"must be a mapping with a key kind: {', '.join(sections)}")
+        kind = value["kind"]
+        section = own if own is not None and isinstance(kind, str) and "." in kind else None
+        if section is None and not (isinstance(kind, str) and kind in sections):
+            raise ValueError(f"has the kind {shown(kind)}; {suggest(kind, sections)}")
+        return (section or sections[kind]).model_validate(value, context=info.context)
+
+    return BeforeValidator(choose)
 
 
 def context_of(info: ValidationInfo) -> Context:

@@ -6,19 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-import torch
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_core import InitErrorDetails
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from torch import nn
 
+from relu_attack._checks import read_device
 from relu_attack._limits import COUNT, RESTARTS, SEED, THREADS
 from relu_attack._names import suggest
 from relu_attack.bounds import BOUNDS
-from relu_attack.config._base import Real, Section, Whole, problem, read_names
+from relu_attack.config._base import Real, Section, Whole, read_each, read_names
 from relu_attack.config._domains import BallSection, DomainSection, PolytopeSection
 from relu_attack.config._numbers import Numbers
 from relu_attack.config._outputs import OutputConstraint, join
-from relu_attack.config._question import (
+from relu_attack.config._sections import (
     AnyModelSection,
     AnyObjectiveSection,
     ImagesReport,
@@ -53,7 +52,7 @@ def _as_number(value: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Question:
+class LoadedProblem:
     """Problem of a configuration, with loaded model, set and objective, for `ReLUOptimizer`."""
 
     model: nn.Module
@@ -119,13 +118,12 @@ class Configuration(Section):
             return options
         name = info.data["method"] or str(SearchArguments.method)
         known = {entry.name: entry.default for entry in fields(find_method(name).options)}
-        wrong = [
-            InitErrorDetails(type=problem(f"is no option of {name}; {suggest(key, known)}"), loc=(key,), input=options)
-            for key in options
-            if key not in known
-        ]
-        if wrong:
-            raise ValidationError.from_exception_data("options", wrong)
+
+        def check(key: str, _: Any) -> None:
+            if key not in known:
+                raise ValueError(f"is no option of {name}; {suggest(key, known)}")
+
+        read_each(options.items(), check)
         options = {key: value if isinstance(known[key], str) else _as_number(value) for key, value in options.items()}
         try:
             make_options(name, options)
@@ -137,11 +135,9 @@ class Configuration(Section):
     @classmethod
     def _is_there(cls, device: str | None) -> str | None:
         try:
-            torch.empty(0, device=device)
-        # What torch raises for a name it does not know, for a build without CUDA, and for a backend without allocation.
-        except (RuntimeError, AssertionError, NotImplementedError):
-            raise ValueError(f"{device!r} is no device that this torch can use; try cpu, cuda or cuda:1") from None
-        return device
+            return None if device is None else str(read_device(device))
+        except OptionError as reason:
+            raise ValueError(str(reason).removeprefix("device ")) from None
 
     @field_validator("report")
     @classmethod
@@ -167,7 +163,7 @@ class Configuration(Section):
         given = {name: getattr(self, name) for name in _ARGUMENTS}
         return {name: value for name, value in given.items() if value is not None} | self.options
 
-    def build(self) -> tuple[Question | None, list[str]]:
+    def build(self) -> tuple[LoadedProblem | None, list[str]]:
         """Load the model and make the set and the objective; return also one line for each that fails."""
         problems: list[str] = []
 
@@ -198,7 +194,7 @@ class Configuration(Section):
         if model is None or domain is None or problems:
             return None, problems
         constraints = None if outputs is None else join(self.output_constraints, outputs)
-        return Question(model, domain, objective, constraints), []
+        return LoadedProblem(model, domain, objective, constraints), []
 
     def _wrong_outputs(self, outputs: int) -> list[str]:
         """Return an error for each name or index that a model with this number of outputs does not have."""

@@ -8,24 +8,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic_core import InitErrorDetails
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
 
 from relu_attack._limits import VALUE_ENTRIES
-from relu_attack._names import suggest
-from relu_attack.config._base import Real, Section, Whole, context_of, problem, read_index, shown
+from relu_attack.config._base import Real, Section, Whole, context_of, of_kind, read_each, read_index, shown
 from relu_attack.config._constraints import Constraint
 from relu_attack.config._numbers import Array, Numbers
-from relu_attack.config._own_classes import ClassName, is_class_name, make
+from relu_attack.config._own_classes import ClassName, make
 from relu_attack.domains import BALLS, Box, Domain, Polytope
 from relu_attack.errors import DomainError
 
@@ -77,22 +66,19 @@ def _read_inputs(value: Any, info: ValidationInfo) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"must be a list of names or indices of inputs, got {shown(value)}")
     indices: list[int] = []
-    errors = []
-    for place, entry in enumerate(value):
-        try:
-            index = read_index(entry, context_of(info).names, "input")
-            if index in indices:
-                raise ValueError(f"{shown(entry)} is listed twice")
-            indices.append(index)
-        except ValueError as reason:
-            errors.append(InitErrorDetails(type=problem(str(reason)), loc=(place,), input=entry))
-    if errors:
-        raise ValidationError.from_exception_data("inputs", errors)
+
+    def read(_: int, entry: Any) -> None:
+        index = read_index(entry, context_of(info).names, "input")
+        if index in indices:
+            raise ValueError(f"{shown(entry)} is listed twice")
+        indices.append(index)
+
+    read_each(enumerate(value), read)
     return tuple(indices)
 
 
-def _are_choices(groups: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
-    """Refuse groups that are no choice between inputs, or share one."""
+def _check_groups(groups: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """Refuse groups of fewer than two inputs, and inputs of two groups."""
     members = [index for group in groups for index in group]
     wrong = [
         f"group {place} has {len(group)} inputs; at least 2" for place, group in enumerate(groups) if len(group) < 2
@@ -122,7 +108,7 @@ class BoxSection(Section):
     _all_named = field_validator("lower", "upper")(_complete)
     _matched = field_validator("lower", "upper")(_one_each)
     _ordered = field_validator("upper")(_in_order)
-    _choices = field_validator("one_hot")(_are_choices)
+    _groups = field_validator("one_hot")(_check_groups)
 
     def build(self, names: Names) -> Domain:
         """Return the set; raise `DomainError` when there is none."""
@@ -171,7 +157,7 @@ class PolytopeSection(Section):
 
     _matched = field_validator("lower", "upper")(_one_each)
     _ordered = field_validator("upper")(_in_order)
-    _choices = field_validator("one_hot")(_are_choices)
+    _groups = field_validator("one_hot")(_check_groups)
 
     def build(self, names: Names) -> Domain:
         """Return the set; raise `DomainError` when there is none."""
@@ -259,24 +245,12 @@ class OwnDomainSection(Section):
         return make(self.kind, self.model_extra or {}, Domain)  # type: ignore[type-abstract]
 
 
-_SECTIONS: dict[str, type[BoxSection | BallSection | PolytopeSection]] = {
+_SECTIONS: dict[str, type[Section]] = {
     "box": BoxSection,
     **dict.fromkeys(_BALLS, BallSection),
     "polytope": PolytopeSection,
 }
 
-
-def _choose(value: Any, info: ValidationInfo) -> Any:
-    # Chosen here, so that the errors are those of one kind.
-    if not isinstance(value, dict) or "kind" not in value:
-        raise ValueError(f"must be a mapping with a key kind: {', '.join(_SECTIONS)}")
-    if is_class_name(value["kind"]):
-        return OwnDomainSection.model_validate(value, context=info.context)
-    if not isinstance(value["kind"], str) or value["kind"] not in _SECTIONS:
-        raise ValueError(f"has the kind {shown(value['kind'])}; {suggest(value['kind'], _SECTIONS)}")
-    return _SECTIONS[value["kind"]].model_validate(value, context=info.context)
-
-
 DomainSection: TypeAlias = Annotated[
-    BoxSection | BallSection | PolytopeSection | OwnDomainSection, BeforeValidator(_choose)
+    BoxSection | BallSection | PolytopeSection | OwnDomainSection, of_kind(_SECTIONS, own=OwnDomainSection)
 ]

@@ -7,12 +7,11 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, PlainValidator, ValidationError, ValidationInfo
-from pydantic_core import InitErrorDetails
+from pydantic import Field, PlainValidator, ValidationInfo
 
 from relu_attack._limits import COUNT
 from relu_attack._names import suggest
-from relu_attack.config._base import InputFile, Real, Section, Whole, context_of, problem, shown
+from relu_attack.config._base import InputFile, Real, Section, Whole, context_of, read_each, shown
 from relu_attack.errors import FileFormatError
 from relu_attack.io import check_archive, read_rows
 
@@ -103,16 +102,14 @@ def read_named(value: dict[Any, Any], info: ValidationInfo, *, missing: float = 
     names = context_of(info).names
     if names is None:
         raise ValueError("gives numbers by name, but the inputs have no names; list them under the key inputs")
-    numbers, errors = np.full(len(names), missing), []
-    for name, entry in value.items():
-        try:
-            if name not in names:
-                raise ValueError(f"is no input; {suggest(name, names)}")
-            numbers[names.index(name)] = read_number(entry)
-        except ValueError as reason:
-            errors.append(InitErrorDetails(type=problem(str(reason)), loc=(str(name),), input=entry))
-    if errors:
-        raise ValidationError.from_exception_data("numbers", errors)
+    numbers = np.full(len(names), missing)
+
+    def read(name: Any, entry: Any) -> None:
+        if name not in names:
+            raise ValueError(f"is no input; {suggest(name, names)}")
+        numbers[names.index(name)] = read_number(entry)
+
+    read_each(value.items(), read)
     return numbers
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from typing import Annotated, Any, TypeAlias
 
 import numpy as np
-from pydantic import PlainValidator, ValidationError, ValidationInfo, model_validator
-from pydantic_core import InitErrorDetails
+from pydantic import PlainValidator, ValidationInfo, model_validator
 from typing_extensions import Self
 
-from relu_attack.config._base import Real, Section, context_of, problem, read_index, shown
+from relu_attack.config._base import Real, Section, context_of, read_each, read_index, shown
 from relu_attack.config._constraints import at_limit
 from relu_attack.config._numbers import Array, read_number
 from relu_attack.output_constraints import OutputConstraints
@@ -29,17 +28,14 @@ def _read_terms(value: Any, info: ValidationInfo) -> dict[int, float]:
             f"must be names or indices of outputs with their weights, or a list of them; got {shown(value)}"
         )
     terms: dict[int, float] = {}
-    errors = []
-    for output, weight in pairs:
-        try:
-            index = read_index(output, context_of(info).outputs, "output")
-            if index in terms:
-                raise ValueError(f"{output!r} is listed twice")
-            terms[index] = read_number(weight)
-        except ValueError as reason:
-            errors.append(InitErrorDetails(type=problem(str(reason)), loc=(str(output),), input=weight))
-    if errors:
-        raise ValidationError.from_exception_data("terms", errors)
+
+    def read(output: Any, weight: Any) -> None:
+        index = read_index(output, context_of(info).outputs, "output")
+        if index in terms:
+            raise ValueError(f"{output!r} is listed twice")
+        terms[index] = read_number(weight)
+
+    read_each(pairs, read)
     return terms
 
 

@@ -23,11 +23,6 @@ ClassName = Annotated[str, AfterValidator(_dotted)]
 """The dotted name of a class; nothing is imported before `make`."""
 
 
-def is_class_name(kind: object) -> bool:
-    """Return whether a kind is the name of a user's class, and none of the package."""
-    return isinstance(kind, str) and "." in kind
-
-
 def make(kind: str, arguments: Mapping[str, Any], base: type[Made]) -> Made:
     """Import a class by its dotted name and make an object of it. This runs the module's code.
 

@@ -13,13 +13,13 @@ from relu_attack._files import read_text
 from relu_attack._limits import TEXT_BYTES
 from relu_attack._plain import read_yaml
 from relu_attack.config._base import ConfigError, Context, problems_of
-from relu_attack.config._configuration import Configuration, Question
+from relu_attack.config._configuration import Configuration, LoadedProblem
 from relu_attack.errors import FileFormatError
 
 
 def load_configuration(
     path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None
-) -> tuple[Configuration, Question]:
+) -> tuple[Configuration, LoadedProblem]:
     """Read a configuration file, validate it, and load the files that it names.
 
     Parameters
@@ -31,7 +31,7 @@ def load_configuration(
 
     Returns
     -------
-    Configuration, Question
+    Configuration, LoadedProblem
         The file as values, and its model, set and objective.
 
     Raises
@@ -48,10 +48,10 @@ def load_configuration(
         configuration = Configuration.model_validate(content, context=context)
     except ValidationError as error:
         raise ConfigError(path, problems + problems_of(error)) from None
-    question, failures = configuration.build()
-    if question is None or problems:
+    loaded, failures = configuration.build()
+    if loaded is None or problems:
         raise ConfigError(path, problems + failures)
-    return configuration, question
+    return configuration, loaded
 
 
 def _names(value: Any) -> tuple[str, ...] | None:

@@ -11,4 +11,4 @@ def check_domain(value: object, *, name: str = "domain") -> Domain:
     if isinstance(value, Domain):
         return value
     hint = f"; give {value.__name__}(...), a set" if isinstance(value, type) and issubclass(value, Domain) else ""
-    raise OptionError(f"{name} must be a Box, a ball or a Polytope, got {type(value).__name__}{hint}")
+    raise OptionError(f"{name} must be a Box, a ball, a Polytope or another Domain, got {type(value).__name__}{hint}")

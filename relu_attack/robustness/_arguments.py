@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from relu_attack._checks import ArrayLike, whole_number
 from relu_attack._names import one_of
-from relu_attack.errors import OptionError
 from relu_attack.robustness._compositions import ASCENTS
 from relu_attack.robustness._samples import Classes, Clip
 from relu_attack.solvers import Budget, SearchArguments
@@ -38,5 +37,5 @@ def read_options(method: str, restarts: int | None, iterations: int, time_limit:
     one_of(method, ("auto", *ASCENTS), name="method")
     for name, value, least in (("restarts", restarts, 1), ("iterations", iterations, 1), ("seed", seed, 0)):
         if value is not None or name != "restarts":
-            whole_number(value, name=name, least=least, error=OptionError)
+            whole_number(value, name=name, least=least)
     return Budget(iterations=1, time_limit=time_limit)

@@ -33,11 +33,11 @@ def read_samples(x: ArrayLike) -> Tensor:
     return samples
 
 
-def read_labels(label: Classes, samples: int, classes: int, device: torch.device) -> Tensor:
+def read_labels(given: Classes, samples: int, classes: int, device: torch.device) -> Tensor:
     """Return the label of each sample, int64, shape (samples,); a single one holds for all."""
-    labels = _read_classes(label, "label", classes, device)
+    labels = _read_classes(given, "labels", classes, device)
     if labels.dim() > 1 or labels.numel() not in (1, samples):
-        raise ObjectiveError(f"label has shape {tuple(labels.shape)} for {samples} samples; give one class for each")
+        raise ObjectiveError(f"labels has shape {tuple(labels.shape)} for {samples} samples; give one class for each")
     return labels.expand(samples)
 
 
@@ -80,7 +80,7 @@ def _read_classes(value: Classes, name: str, classes: int, device: torch.device)
     wrong = (index < 0) | (index >= classes)
     if bool(wrong.any()):
         raise ObjectiveError(
-            f"{name} {int(index[wrong][0])} is out of range; the model has {classes} classes, 0 to {classes - 1}"
+            f"{name}: {int(index[wrong][0])} is out of range; the model has {classes} classes, 0 to {classes - 1}"
         )
     return index
 

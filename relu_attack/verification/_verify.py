@@ -14,7 +14,7 @@ from relu_attack._deadline import NEVER, Deadline, Interruption, interruptible
 from relu_attack._memory import memory_limit_of, named_memory_errors
 from relu_attack._names import checked_names
 from relu_attack.domains import Domain, check_domain
-from relu_attack.errors import DomainError, ModelError, ObjectiveError, OptionError
+from relu_attack.errors import DomainError, ModelError, ObjectiveError
 from relu_attack.model import Model, check_agreement, comparison_points
 from relu_attack.network import lower as lower_module
 from relu_attack.result import CheckedBounds, Status, Verdict, Verification
@@ -90,7 +90,7 @@ def verify(
     began = time.perf_counter()
     with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
         budget = make_budget(time_limit, memory_limit, began, interruption)
-        whole_number(seed, name="seed", least=0, error=OptionError)
+        whole_number(seed, name="seed", least=0)
         domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
         reference = read_reference(model, domain, deadline=budget.deadline)
         wanted = "a Specification, such as Specification.require(A, b)"
@@ -188,7 +188,7 @@ def check_bounds(
     began = time.perf_counter()
     with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
         budget = make_budget(time_limit, memory_limit, began, interruption)
-        whole_number(seed, name="seed", least=0, error=OptionError)
+        whole_number(seed, name="seed", least=0)
         domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
         reference = read_reference(model, domain, deadline=budget.deadline)
         outputs = reference.network.outputs

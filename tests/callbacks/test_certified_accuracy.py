@@ -32,7 +32,7 @@ def test_it_looks_at_every_nth_epoch() -> None:
 
 def test_labels_that_are_no_classes_are_one_error() -> None:
     monitor = CertifiedAccuracyMonitor(radius=0.02, keys=(0, 0))
-    with pytest.raises(ra.ObjectiveError, match="label must be classes") as caught:
+    with pytest.raises(ra.ObjectiveError, match="labels must be classes") as caught:
         trainer(monitor).fit(Classifier(), load(batches()), load(batches(24)))
     assert "\n" not in str(caught.value)
 

@@ -96,7 +96,7 @@ def test_a_resumed_training_counts_on(tmp_path: Path) -> None:
         ({}, "give a limit: above, below or both"),
         ({"above": 1.0, "below": 0.0}, "above is 1 and below is 0"),
         ({"below": float("inf")}, "below must be a finite number, got inf"),
-        ({"below": 1.0, "domain": None}, "domain must be a Box, a ball or a Polytope, got NoneType"),
+        ({"below": 1.0, "domain": None}, "domain must be a Box, a ball, a Polytope or another Domain, got NoneType"),
         ({"below": 1.0, "bounds": "milp"}, "bounds is 'milp'"),
         ({"below": 1.0, "patience": -1}, "patience must be a whole number of at least 0, got -1"),
     ],

@@ -295,7 +295,7 @@ def test_a_training_without_validation_is_refused() -> None:
         ({}, ra.OptionError, "give either a domain"),
         ({"domain": BOX, "radius": 0.1}, ra.OptionError, "give either a domain"),
         ({"domain": BOX, "samples": 3}, ra.OptionError, "samples go with a radius"),
-        ({"domain": [0, 1]}, ra.OptionError, "domain must be a Box, a ball or a Polytope, got list"),
+        ({"domain": [0, 1]}, ra.OptionError, "domain must be a Box, a ball, a Polytope or another Domain, got list"),
         ({"domain": BOX, "objective": 0}, ra.OptionError, "objective must be an Output"),
         ({"domain": BOX, "method": "pgd"}, ra.OptionError, "method is 'pgd'"),
         ({"domain": BOX, "bounds": "tight"}, ra.OptionError, "bounds is 'tight'"),

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from relu_attack.cli import app
 from relu_attack.cli._messages import plain_messages
-from relu_attack.cli._question import load_question
+from relu_attack.cli._problem import load_problem
 from relu_attack.io import save_model
 
 NOISE = bytes(range(256)) * 2
@@ -162,7 +162,7 @@ def test_a_key_of_a_configuration_with_what_it_cannot_hold(
         code = 0
         try:
             with plain_messages():
-                load_question(Path("question.yaml"), {}, None)
+                load_problem(Path("question.yaml"), {}, None)
         except typer.Exit as end:
             code = end.exit_code
         said = capsys.readouterr().err

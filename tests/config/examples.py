@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from relu_attack.config import ConfigError, Configuration, Question, load_configuration
+from relu_attack.config import ConfigError, Configuration, LoadedProblem, load_configuration
 
 BOX: dict[str, Any] = {"kind": "box", "lower": [0, 0, 0], "upper": 1}
 POLYTOPE: dict[str, Any] = {"kind": "polytope", "lower": 0, "upper": 1}
@@ -25,7 +25,7 @@ def output_limits(**constraint: object) -> dict[str, Any]:
     return {"output_constraints": [{"expression": [1], **constraint}]}
 
 
-def load(folder: Path, content: Any, overrides: dict[str, Any] | None = None) -> tuple[Configuration, Question]:
+def load(folder: Path, content: Any, overrides: dict[str, Any] | None = None) -> tuple[Configuration, LoadedProblem]:
     if isinstance(content, dict):
         content = yaml.safe_dump({"model": {"file": "model.safetensors"}, "domain": BOX, **content}, sort_keys=False)
     (folder / "question.yaml").write_text(content)

@@ -89,7 +89,7 @@ def test_all_errors_come_at_once_with_their_keys(folder: Path) -> None:
         "iterations: should be a valid integer, got 1.5",
         "time_limit: must be a number, got True",
         "starts: is 'corner'; did you mean 'corners'",
-        "device: 'gpu' is no device",
+        "device: is 'gpu'; it must be a device of torch that is here",
         "ouput: is no key here; did you mean 'output'",
         "output.figure: x.bmp must end in .png",
         "report: has the kind 'recipee'; did you mean 'recipe'",

@@ -10,7 +10,7 @@ from relu_attack._checks import LOGGER
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import bound_rows, upper_bound
 from relu_attack.problem import Problem
-from relu_attack.solvers.branch_and_bound import MAX_SPLIT_INPUTS, choices
+from relu_attack.solvers.branch_and_bound import MAX_SPLIT_INPUTS, branching_inputs
 from relu_attack.solvers.core import Incumbents
 
 # Time of alpha-CROWN over that of CROWN, which is 4 to 70 on random networks: near the maximum where no time limit ends
@@ -84,9 +84,10 @@ def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Dea
         return ()
     domain, unstable = problem.domain, _unstable_units(problem, deadline)
     names = []
-    if choices(domain) <= MAX_SPLIT_INPUTS or unstable <= _MAX_SPLIT_UNITS:
+    inputs = branching_inputs(domain)
+    if inputs <= MAX_SPLIT_INPUTS or unstable <= _MAX_SPLIT_UNITS:
         names.append("branch_and_bound")
-    if problem.single(0).domain.is_polyhedral and unstable <= units and min(unstable, choices(domain)) <= dimension:
+    if problem.single(0).domain.is_polyhedral and unstable <= units and min(unstable, inputs) <= dimension:
         names.append("milp")
     return tuple(names)
 

@@ -2,6 +2,14 @@
 
 from relu_attack.solvers.branch_and_bound._decide import Decision, decide
 from relu_attack.solvers.branch_and_bound._method import BranchAndBound, Branching, branch_and_bound
-from relu_attack.solvers.branch_and_bound._search import MAX_SPLIT_INPUTS, choices
+from relu_attack.solvers.branch_and_bound._search import MAX_SPLIT_INPUTS, branching_inputs
 
-__all__ = ["MAX_SPLIT_INPUTS", "BranchAndBound", "Branching", "Decision", "branch_and_bound", "choices", "decide"]
+__all__ = [
+    "MAX_SPLIT_INPUTS",
+    "BranchAndBound",
+    "Branching",
+    "Decision",
+    "branch_and_bound",
+    "branching_inputs",
+    "decide",
+]

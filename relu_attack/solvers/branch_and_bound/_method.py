@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from relu_attack._checks import LOGGER
+from relu_attack._checks import LOGGER, whole_number
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack._names import one_of
 from relu_attack._repr import one_line
@@ -59,10 +59,8 @@ class BranchAndBound:
     gap: float = OPTIMALITY
 
     def __post_init__(self) -> None:
-        for name in ("batch", "period"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise OptionError(f"{name} must be a whole number of at least 1, got {value!r}")
+        whole_number(self.batch, name="batch", least=1)
+        whole_number(self.period, name="period", least=1)
         one_of(self.split, SPLITS, name="split")
         if not 0 <= self.walk_share <= 1:
             raise OptionError(f"walk_share must be in [0, 1], got {self.walk_share}")

@@ -39,7 +39,7 @@ _ROOT_SHARE = 0.5
 _MAX_PROJECTED_VERTICES = 8
 
 SPLITS = ("auto", "inputs", "units")
-"""Kinds of branching; ``"auto"`` splits inputs up to `MAX_SPLIT_INPUTS` `choices`, else units."""
+"""Kinds of branching; ``"auto"`` splits inputs up to `MAX_SPLIT_INPUTS` `branching_inputs`, else units."""
 MAX_SPLIT_INPUTS = 12
 """On random networks with two layers of 50, units are better from 20 inputs on, inputs up to 10."""
 
@@ -77,7 +77,7 @@ class TreeSearch:
         self._domain = domain.to(device="cpu", dtype=torch.float64)
         self._network, self._rows, self._halfspaces = network, rows, Halfspaces.of(self._domain)
         self._closes, self._period, self.deadline = closes, period, deadline
-        self._units = split == "units" or (split == "auto" and choices(domain) > MAX_SPLIT_INPUTS)
+        self._units = split == "units" or (split == "auto" and branching_inputs(domain) > MAX_SPLIT_INPUTS)
         self._next = (
             _NODE_DESCENT_OF_UNITS
             if self._units
@@ -104,7 +104,7 @@ class TreeSearch:
         box = self._domain.bounding_box()
         lower, upper = box.lower.reshape(-1), box.upper.reshape(-1)
         lower, upper = torch.where(self._integer, lower.ceil(), lower), torch.where(self._integer, upper.floor(), upper)
-        if self._domain.is_box or choices(self._domain) > MAX_SPLIT_INPUTS:
+        if self._domain.is_box or branching_inputs(self._domain) > MAX_SPLIT_INPUTS:
             return Nodes.root(lower, upper)
         # Ranges over the set itself, which boxes alone would not give back; with many inputs they would take too long.
         return Nodes.root(lower, upper, crown(self._network, self._domain, self._rows.matrix, deadline=deadline).layers)
@@ -182,7 +182,7 @@ class TreeSearch:
             self.offer(points)
 
 
-def choices(domain: Domain) -> int:
+def branching_inputs(domain: Domain) -> int:
     """Return the number of inputs of a set, a one-hot group counted as one: it is a single choice."""
     return domain.inputs - sum(len(group) - 1 for group in domain.one_hot)
 

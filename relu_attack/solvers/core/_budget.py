@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field, replace
 
+from relu_attack._checks import whole_number
 from relu_attack._deadline import Deadline, Interruption
 from relu_attack.errors import OptionError
 from relu_attack.result import Status
@@ -27,9 +28,8 @@ class Budget:
     memory_limit: float = math.inf
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.iterations, int) and not isinstance(self.iterations, bool)
-        if self.iterations is not None and not (whole and self.iterations >= 1):
-            raise OptionError(f"iterations must be a whole number of at least 1, got {self.iterations!r}")
+        if self.iterations is not None:
+            whole_number(self.iterations, name="iterations", least=1)
         number = isinstance(self.time_limit, int | float) and not isinstance(self.time_limit, bool)
         if self.time_limit is not None and not (number and self.time_limit > 0):
             raise OptionError(f"time_limit must be a positive number of seconds, got {self.time_limit!r}")

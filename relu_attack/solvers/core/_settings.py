@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike
+from relu_attack._checks import ArrayLike, whole_number
 from relu_attack._deadline import Interruption
 from relu_attack._memory import memory_limit_of
 from relu_attack.bounds import upper_bound
@@ -45,8 +45,7 @@ class Settings:
     goal: float = math.inf
 
     def __post_init__(self) -> None:
-        if isinstance(self.restarts, bool) or not isinstance(self.restarts, int) or self.restarts < 1:
-            raise OptionError(f"restarts must be a whole number of at least 1, got {self.restarts!r}")
+        whole_number(self.restarts, name="restarts", least=1)
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
             raise OptionError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from relu_attack._checks import LOGGER
+from relu_attack._checks import LOGGER, whole_number
 from relu_attack._deadline import DoesNotFitError
 from relu_attack.bounds import lp_tightened, milp_tightened
 from relu_attack.encodings import Ranges, count_entries, encode, neighborhood, tighten_root
@@ -77,8 +77,7 @@ class MILP:
                 raise OptionError(f"{name} must be in [0, 1), got {share}")
         if not 0 < self.unit_time_limit < math.inf:
             raise OptionError(f"unit_time_limit must be above 0 seconds, got {self.unit_time_limit}")
-        if isinstance(self.cut_rounds, bool) or not isinstance(self.cut_rounds, int) or self.cut_rounds < 0:
-            raise OptionError(f"cut_rounds must be a whole number of at least 0, got {self.cut_rounds!r}")
+        whole_number(self.cut_rounds, name="cut_rounds", least=0)
 
 
 def milp(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from relu_attack._checks import whole_number
 from relu_attack.encodings import neighborhood
 from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
@@ -48,8 +49,7 @@ class LPWalk:
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance < 1:
             raise OptionError(f"tolerance must be in [0, 1), got {self.tolerance}")
-        if not isinstance(self.flips, int) or self.flips < 0:
-            raise OptionError(f"flips must be a whole number of at least 0, got {self.flips!r}")
+        whole_number(self.flips, name="flips", least=0)
 
 
 @dataclass(frozen=True, eq=False)

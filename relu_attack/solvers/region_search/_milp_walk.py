@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from relu_attack._checks import whole_number
 from relu_attack._deadline import Deadline
 from relu_attack.bounds import lp_tightened
 from relu_attack.encodings import Ranges, neighborhood
@@ -51,8 +52,7 @@ class MILPWalk:
     solver: str = "HIGHS"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.free, int) or self.free < 1:
-            raise OptionError(f"free must be a whole number of at least 1, got {self.free!r}")
+        whole_number(self.free, name="free", least=1)
         if not 0 < self.step_time < math.inf:
             raise OptionError(f"step_time must be a positive number of seconds, got {self.step_time}")
         if not 0 <= self.tolerance < 1:

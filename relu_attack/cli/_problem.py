@@ -31,7 +31,7 @@ def read_changes(given: list[str] | None) -> dict[str, Any]:
     return changes
 
 
-def load_question(config: Path, changes: dict[str, Any], sense: str | None) -> tuple[Configuration, ReLUOptimizer]:
+def load_problem(config: Path, changes: dict[str, Any], sense: str | None) -> tuple[Configuration, ReLUOptimizer]:
     """Read the configuration and make its optimizer; `sense` is what the command does, if it does one thing."""
     import torch
 
@@ -39,7 +39,7 @@ def load_question(config: Path, changes: dict[str, Any], sense: str | None) -> t
     from relu_attack.config import ConfigError, load_configuration
 
     sys.path.insert(0, "")  # a factory may stand in the working directory, as with python -m
-    configuration, question = load_configuration(config, changes)
+    configuration, loaded = load_configuration(config, changes)
     if sense is not None and configuration.sense not in (None, sense):
         raise ConfigError(
             config, [f"sense: is {configuration.sense}; run relu-attack {configuration.sense}, or drop it"]
@@ -47,10 +47,10 @@ def load_question(config: Path, changes: dict[str, Any], sense: str | None) -> t
     if configuration.threads is not None:
         torch.set_num_threads(configuration.threads)
     optimizer = ReLUOptimizer(
-        question.model,
-        question.domain,
-        question.objective,
-        output_constraints=question.output_constraints,
+        loaded.model,
+        loaded.domain,
+        loaded.objective,
+        output_constraints=loaded.output_constraints,
         device=configuration.device,
     )
     return configuration, optimizer

@@ -11,7 +11,7 @@ from torch import nn
 from typing_extensions import Self
 
 from relu_attack._names import suggest
-from relu_attack.config._base import InputFile, OutputFile, Section, context_of, read_index, shown
+from relu_attack.config._base import InputFile, OutputFile, Section, context_of, of_kind, read_index, shown
 from relu_attack.config._numbers import Numbers
 from relu_attack.config._own_classes import ClassName, make
 from relu_attack.errors import FileFormatError
@@ -196,16 +196,4 @@ class ImagesReport(Section):
     classes: tuple[str, ...] | None = None
 
 
-_REPORTS: dict[str, type[RecipeReport | ImagesReport]] = {"recipe": RecipeReport, "images": ImagesReport}
-
-
-def _choose(value: Any, info: ValidationInfo) -> Any:
-    # Chosen here, so that the errors are those of one kind.
-    if not isinstance(value, dict) or "kind" not in value:
-        raise ValueError(f"must be a mapping with a key kind: {', '.join(_REPORTS)}")
-    if not isinstance(value["kind"], str) or value["kind"] not in _REPORTS:
-        raise ValueError(f"has the kind {shown(value['kind'])}; {suggest(value['kind'], _REPORTS)}")
-    return _REPORTS[value["kind"]].model_validate(value, context=info.context)
-
-
-Report: TypeAlias = Annotated[RecipeReport | ImagesReport, BeforeValidator(_choose)]
+Report: TypeAlias = Annotated[RecipeReport | ImagesReport, of_kind({"recipe": RecipeReport, "images": ImagesReport})]
