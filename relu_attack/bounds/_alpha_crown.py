@@ -32,34 +32,14 @@ def alpha_crown(
 ) -> Bounds:
     """Bound ``objective . f(x)`` and every preactivation over sets with optimized lower slopes, sound to rounding.
 
-    Parameters
-    ----------
-    network
-        The chain in float64 on the CPU, or the result of `in_single_precision`.
-    domain
-        One set or P sets.
-    objective
-        Rows over the outputs, in the dtype of the network: (rows, outputs) for all sets, or (P, rows, outputs).
-    optimizer
-        Optimizer of the slopes; `SlopeOptimizer()` by default.
-    memory_limit
-        Bytes of memory at a time; rows are processed in chunks below it.
-    deadline
-        Time limit; ranges that are not computed by then are those of `crown`, which has at most a third of the time.
+    The other arguments are those of `crown`. `optimizer` is that of the slopes, `SlopeOptimizer()` by default. Ranges
+    are nowhere wider than those of `crown`, which has at most a third of the time; what is not computed by the deadline
+    is that of `crown`.
 
-    Returns
-    -------
-    Bounds
-        Ranges nowhere wider than `crown`'s.
-
-    Notes
-    -----
     Xu et al., Fast and Complete (2011.13824). Each unstable unit and each row of the objective has slopes of its own.
     Layers are bounded in order, so that relaxations are those of final ranges. Any slopes give sound bounds: the bounds
     are those of `substitute`. For a polytope the slopes are optimized over its bounding box.
 
-    Examples
-    --------
     >>> from relu_attack import Box
     >>> from relu_attack.network import dense_chain
     >>> generator = torch.Generator().manual_seed(0)

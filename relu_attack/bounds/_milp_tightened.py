@@ -33,32 +33,17 @@ def milp_tightened(
 ) -> Ranges:
     """Tighten the ranges of the unstable units from the second hidden layer on.
 
-    Parameters
-    ----------
-    problem
-        A single problem over a polyhedral set; its objective and output constraints are not used.
-    ranges
-        For each hidden layer the ends of its preactivations, float64, each of shape (units,), as of `lp_tightened`.
-    deadline
-        Time limit, exceeded by at most one program; the time is shared evenly.
-    unit_time_limit
-        Largest time of one program in seconds; there are two for each unit.
-    stop
-        Callback that is polled; KeyboardInterrupt is raised once it returns true.
+    `problem` is a single one over a polyhedral set; its objective and output constraints are not used. `ranges` has for
+    each hidden layer the ends of its preactivations, float64, each of shape (units,), as of `lp_tightened`. The
+    deadline is exceeded by at most one program; the time is shared evenly, and a program has at most `unit_time_limit`
+    seconds, two for each unit. Once `stop`, which is polled, returns true, KeyboardInterrupt is raised.
 
-    Returns
-    -------
-    Ranges
-        Nowhere wider. They are reported by the solver's branch and bound and not certified. The same object is returned
-        if the time is too short for any program, or no unit is unstable.
+    The result is nowhere wider, reported by the solver's branch and bound and not certified. It is the same object if
+    the time is too short for any program, or no unit is unstable.
 
-    Notes
-    -----
     From Tjeng, Xiao, Tedrake, Evaluating Robustness of Neural Networks with Mixed Integer Programming (1711.07356),
     section 4.2. The first layer's ranges are exact by linear programs.
 
-    Examples
-    --------
     0.5 - 2 relu(-x) for x in [-1, 1] has the range [-1.5, 0.5]:
 
     >>> from relu_attack import Box, Linear

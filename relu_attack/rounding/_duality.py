@@ -18,14 +18,8 @@ Product = Callable[[Tensor], Tensor]
 class MatrixProducts:
     """A matrix with a row for each constraint, given by its products from the left.
 
-    Attributes
-    ----------
-    times
-        Maps y (..., rows) to ``y A``, (..., columns).
-    times_magnitude
-        The same with ``|A|``.
-    terms
-        Largest number of nonzero entries of a column, which is that of products in a sum.
+    `times` maps y (..., rows) to ``y A``, (..., columns), and `times_magnitude` does so with ``|A|``. `terms` is the
+    largest number of nonzero entries of a column, which is that of products in a sum.
     """
 
     times: Product
@@ -48,28 +42,14 @@ def weak_duality(
 ) -> Tensor:
     """Bound linear functions ``c . x`` from above over all x in a box that satisfy rows ``b_low <= A x <= b_high``.
 
-    Parameters
-    ----------
-    objective
-        c, shape (..., functions, columns).
-    multipliers
-        Any numbers y, shape (..., functions, rows): nonnegative ones multiply `b_high`, negative ones `b_low`. One of
-        an infinite side, or that is not finite, counts as 0.
-    rows
-        Products with A.
-    sides
-        ``b_low, b_high``, each (rows,) or (..., functions, rows); infinite without a bound.
-    box
-        Ends of the box, each (columns,) or (..., 1 or functions, columns); infinite without a bound.
+    The objective c has shape (..., functions, columns); `sides` are ``b_low, b_high``, each (rows,) or (..., functions,
+    rows), and `box` its ends, each (columns,) or (..., 1 or functions, columns), both infinite without a bound. The
+    multipliers are any numbers y, (..., functions, rows): nonnegative ones multiply ``b_high``, negative ones
+    ``b_low``. One of an infinite side, or that is not finite, counts as 0.
 
-    Returns
-    -------
-    Tensor
-        Shape (..., functions): at least the maximum, in real arithmetic, for any y. A bound below 0 for the objective 0
-        proves that there is no such x (Farkas). Plus infinity without a bound.
+    The result, (..., functions), is at least the maximum, in real arithmetic, for any y; it is plus infinity without a
+    bound. A bound below 0 for the objective 0 proves that there is no such x (Farkas).
 
-    Notes
-    -----
     ``c . x = y A x + (c - y A) . x <= sum_i max(y_i b_low_i, y_i b_high_i) + sum_j max r_j x_j`` with the reduced costs
     ``r = c - y A``, each a sum of `terms` products and c, up to its `dot_error`; the maximum over the
     interval and the ends of the box is at one of four corners (Neumaier and Shcherbina, Safe bounds in linear and
@@ -77,8 +57,6 @@ def weak_duality(
     products and those of the sides are summed with their own `dot_error`. No interval is the point 0, so
     that an infinite end makes an infinite bound unless the whole interval gains nothing there.
 
-    Examples
-    --------
     The maximum of x + y over x + 2 y <= 4 in [0, 3]^2 is 3.5, with a multiplier of 1/2:
 
     >>> objective, row = torch.ones(1, 2).double(), torch.tensor([[1.0, 2.0]]).double()

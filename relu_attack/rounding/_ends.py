@@ -11,24 +11,12 @@ from relu_attack.rounding._numbers import down, gamma, tiny, up
 def box_of(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return the ends, in a dtype, of the smallest box around an exactly given one.
 
-    Parameters
-    ----------
-    lower, upper
-        Ends of the same shape, float32 or float64, as exact numbers.
-    dtype
-        Dtype of the result. Ends beyond its range become its largest numbers, as no input lies beyond.
+    The given ends are float32 or float64, exact numbers. Returned are the nearest numbers of the dtype, zero or normal,
+    that are not above `lower` and not below `upper`; ends beyond its range become its largest numbers, as no input lies
+    beyond.
 
-    Returns
-    -------
-    lower, upper
-        The nearest numbers of the dtype, zero or normal, that are not above `lower` and not below `upper`.
-
-    Notes
-    -----
     A conversion rounds to nearest, so the neighbour of what is rounded inward is outside; comparisons are exact.
 
-    Examples
-    --------
     >>> tenth = torch.tensor([0.1], dtype=torch.float64)
     >>> low, high = box_of(tenth, tenth, torch.float32)
     >>> bool(low.double() < tenth), bool(tenth < high.double())
@@ -98,25 +86,12 @@ def _is_normal(x: Tensor) -> Tensor:
 def ball_ends(center: Tensor, radius: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return ends that contain every exact point within a radius of a center, for proofs.
 
-    Parameters
-    ----------
-    center, radius
-        Float32 or float64, of shapes that broadcast; the numbers are taken as exact, the radius at least 0.
-    dtype
-        Dtype of the ends. Ends beyond its range become its largest numbers, as no input lies beyond.
+    Center and radius are float32 or float64, exact numbers, of shapes that broadcast, the radius at least 0. Returned
+    are at most ``center - radius`` and at least ``center + radius`` in real arithmetic, with equality where float64
+    holds these and the dtype does; ends beyond its range become its largest numbers, as no input lies beyond.
 
-    Returns
-    -------
-    lower, upper
-        At most ``center - radius`` and at least ``center + radius`` in real arithmetic, with equality where float64
-        holds these and the dtype does.
-
-    Notes
-    -----
     The sum in float64 is taken as it is where its error is known to be zero or below; elsewhere the next number is.
 
-    Examples
-    --------
     >>> third, tenth = torch.tensor([3e-9]), torch.tensor(0.1, dtype=torch.float64)
     >>> from fractions import Fraction
     >>> lower, upper = ball_ends(third, tenth, torch.float64)
@@ -134,14 +109,9 @@ def _ball_end(center: Tensor, radius: Tensor, dtype: torch.dtype) -> Tensor:
 def inner_ball_ends(center: Tensor, radius: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return ends within a radius of a center in real arithmetic, for answers; the arguments are those of `ball_ends`.
 
-    Returns
-    -------
-    lower, upper
-        At least ``center - radius`` and at most ``center + radius``, the farthest such numbers of the dtype but for
-        subnormal ones. They meet in the center at worst, which must be a number of the dtype.
+    Returned are at least ``center - radius`` and at most ``center + radius``, the farthest such numbers of the dtype
+    but for subnormal ones. They meet in the center at worst, which must be a number of the dtype.
 
-    Examples
-    --------
     >>> third, tenth = torch.tensor([3e-9]), torch.tensor(0.1, dtype=torch.float64)
     >>> inner_ball_ends(third, tenth, torch.float32)[1] == torch.tensor(0.1)
     tensor([True])
@@ -178,13 +148,9 @@ def exact_sum_above(terms: Tensor) -> Tensor:
 
     A sum of which every partial sum is a float64 is returned exactly.
 
-    Notes
-    -----
     Numbers are added in pairs, together with the rounding error of each addition (Knuth's TwoSum). No error is below t,
     as sums of normal numbers are multiples of one of their units; subnormal numbers have a margin.
 
-    Examples
-    --------
     >>> terms = torch.tensor([[0.75, 0.25], [1.0, 2.0**-60]])
     >>> exact_sum_above(terms).tolist()
     [1.0, 1.0000000000000002]

@@ -23,13 +23,9 @@ def fraction_down(number: Fraction) -> float:
 def fraction_up(number: Fraction) -> float:
     """Return the smallest float64 that is at least the number.
 
-    Notes
-    -----
     The quotient of two integers is the nearest float64, so it or its neighbor is the result; the comparison of the two
     is one of integers and exact.
 
-    Examples
-    --------
     >>> fraction_down(Fraction("0.1")), fraction_up(Fraction("0.1"))
     (0.09999999999999999, 0.1)
     """

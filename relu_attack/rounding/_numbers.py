@@ -13,27 +13,14 @@ from torch import Tensor
 def gamma(terms: int, dtype: torch.dtype) -> float:
     """Return ``n u / (1 - n u)``, rounded up to a number of the dtype: the relative error of n roundings.
 
-    Parameters
-    ----------
-    terms
-        Number n of roundings: n for a sum of n products.
-    dtype
-        Dtype of the arithmetic, with unit roundoff u.
+    The result is infinite for ``n u >= 1 / 2``, with the unit roundoff u of the dtype, where there is no bound. A sum
+    of n products has n roundings.
 
-    Returns
-    -------
-    float
-        Infinite for ``n u >= 1 / 2``, where there is no bound.
-
-    Notes
-    -----
     A product of n factors ``1 + d`` or ``1 / (1 + d)`` with ``|d| <= u`` is within ``1 +- gamma`` (Higham, Accuracy
     and Stability of Numerical Algorithms, lemma 3.1). Each product of a sum of n goes through n roundings at most, in
     any order: ``|fl(a . b) - a . b| <= gamma |a| . |b|`` but for underflow (equation 3.5). With n u below 1/2 both
     ``n u`` and ``1 - n u`` are exact in Python's numbers, so that there is one division to round up.
 
-    Examples
-    --------
     >>> gamma(100, torch.float64) < 1.2e-14, gamma(2**23, torch.float32)
     (True, inf)
     """
@@ -56,14 +43,10 @@ def up(x: Tensor) -> Tensor:
     If x is the rounded result of one operation, flushed or not, the exact result is at most the value returned. NaN and
     minus infinity, the results of an overflow, become plus infinity.
 
-    Notes
-    -----
     Rounding to nearest gives x only for results up to the middle between x and the next number, and a number below t
     only for results below t, for which t is returned. The value returned is zero or normal, or a negative number
     that flushing raises, so that flushing preserves the bound.
 
-    Examples
-    --------
     >>> up(torch.tensor([1.0, 0.0, torch.nan])).tolist()
     [1.0000001192092896, 1.1754943508222875e-38, inf]
     """
@@ -86,13 +69,9 @@ def down(x: Tensor) -> Tensor:
 def to_double(x: Tensor) -> Tensor:
     """Return numbers in float64 exactly, subnormal ones of narrower types too, which a conversion may flush to zero.
 
-    Notes
-    -----
     A subnormal number of float32 is its fraction, an integer below 2**23, times 2**-149, both normal in float64.
     Numbers of float16 and bfloat16 are numbers of float32, and get there by their bits.
 
-    Examples
-    --------
     >>> to_double(torch.tensor([1e-45, 0.5])).tolist() == [2.0**-149, 0.5]
     True
     """
@@ -115,12 +94,8 @@ def outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
 def neighbors(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return the nearest numbers of a dtype that are at most, and at least, float64 values; both as float64.
 
-    Notes
-    -----
     A conversion rounds to nearest, so its error is less than the distance to the neighbor on the other side.
 
-    Examples
-    --------
     >>> below, above = neighbors(torch.tensor([0.1, 0.5]).double() + 1e-12, torch.float32)
     >>> below.tolist() == torch.tensor([0.1, 0.5]).tolist(), bool((above > below).all())
     (True, True)
@@ -135,13 +110,9 @@ def neighbors(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def compound(*relative: float) -> float:
     """Return the compound of relative errors, ``(1 + a) (1 + b) ... - 1``, rounded up.
 
-    Notes
-    -----
     Each operation is rounded once, and the next number above is no smaller than its exact result. Errors are zero or at
     least u, so that flushing is negligible.
 
-    Examples
-    --------
     >>> compound(0.0, 0.0), 0.21 < compound(0.1, 0.1) < 0.2100001
     (0.0, True)
     """

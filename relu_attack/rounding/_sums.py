@@ -14,33 +14,21 @@ from relu_attack.rounding._numbers import gamma, outward, tiny, up
 def dot_error(magnitude: Tensor, terms: int, operands: Tensor | float) -> Tensor:
     """Return an upper bound of the error of sums of products.
 
-    Parameters
-    ----------
-    magnitude
-        The sums ``|a| . |b|`` as computed, in the same dtype.
-    terms
-        Number n of products of a sum; a number that is added counts as one.
-    operands
-        At least the sum of ``|a_i| + |b_i|`` over the products, to a factor of 1.3: subnormal ones may be read as zero.
-        The part of one factor may be left out where that has no subnormal numbers, or where its change is in the bound
-        anyway, such as that of a box with the radius of `midpoint_radius`.
+    `magnitude` are the sums ``|a| . |b|`` as computed, in the same dtype, and `terms` is the number n of products of a
+    sum; a number that is added counts as one. `operands` is at least the sum of ``|a_i| + |b_i|`` over the products, to
+    a factor of 1.3: subnormal ones may be read as zero. The part of one factor may be left out where that has no
+    subnormal numbers, or where its change is in the bound anyway, such as that of a box with the radius of
+    `midpoint_radius`.
 
-    Returns
-    -------
-    Tensor
-        At least ``|fl(a . b) - a . b|``, in the shape of `magnitude`, with as much room again for underflow. Infinite
-        or NaN where something overflowed.
+    The result is at least ``|fl(a . b) - a . b|``, with as much room again for underflow, and infinite or NaN where
+    something overflowed.
 
-    Notes
-    -----
     Let S be the exact sum of magnitudes, T the computed one and g = gamma_n. Every operation adds an e as in the
     model of arithmetic, and later roundings enlarge them by at most 1 + g: less than ``w = 12 t (n + operands)`` in
     all. So the error is at most ``g S + w``, and ``S <= (T + w) / (1 - g)``, which gives ``g / (1 - g) T + w / (1 -
     g)``. What is computed is at least that before rounding by a factor of 4/3: ``g / (1 - g) = n u / (1 - 2 n u)`` is
     below half of gamma_2n, and g below 1/3 as long as gamma_{2 (n + 2)} is finite.
 
-    Examples
-    --------
     >>> weight, x = torch.full((1000,), 1e-154), torch.full((1000,), 2e-154)
     >>> exact, computed = 1000 * 2e-308, 0.0  # where subnormal products are flushed
     >>> bool(dot_error(torch.zeros(()).double(), 1000, float((weight + x).sum())) >= exact - computed)
@@ -66,25 +54,13 @@ def sum_above(magnitude: Tensor, terms: int, operands: Tensor | float) -> Tensor
 def midpoint_radius(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     """Return centres and radii whose boxes ``centre +- radius`` contain the given ones.
 
-    Parameters
-    ----------
-    lower, upper
-        Ends of the same shape.
+    The radius has room for all of centre, lower and upper being read as zero where they are subnormal. It is NaN where
+    an end is infinite.
 
-    Returns
-    -------
-    centre, radius
-        The radius has room for all of centre, lower and upper being read as zero where they are subnormal. NaN where an
-        end is infinite.
-
-    Notes
-    -----
     The centre is what it is computed to. Let d be the larger distance to an end as computed: one operation on operands
     that are read as they are to 2 t. The exact one is below d + ulp(d) / 2 + 2 t. Where half an ulp is at least 2 t,
     the next number above d has that room; elsewhere d + 8 t is rounded by less than 2 t and has it.
 
-    Examples
-    --------
     >>> centre, radius = midpoint_radius(torch.tensor(0.0), torch.tensor(1.0))
     >>> centre.item(), 0.5 < radius.item() < 0.5000002
     (0.5, True)
@@ -105,36 +81,17 @@ def enclose_affine(
 ) -> tuple[Tensor, Tensor]:
     """Return the range of an affine map ``A h + b`` over boxes in midpoint-radius form.
 
-    Parameters
-    ----------
-    middle
-        The value ``A c + b`` at the centres, as computed.
-    spread
-        ``|A| r`` for the radii of `midpoint_radius`, as computed.
-    magnitude
-        ``|A| (|c| + r) + |b|``, as computed.
-    terms
-        Largest number of products of an output, without the bias.
-    operands
-        At least the sum of ``|c| + r`` over the inputs: coefficients that are subnormal may be read as zero.
-    lost
-        Upper bound of what the map is off by itself; nothing when not given.
+    As computed, `middle` is ``A c + b`` at the centres, `spread` is ``|A| r`` for the radii of `midpoint_radius`, and
+    `magnitude` is ``|A| (|c| + r) + |b|``. `terms` is the largest number of products of an output, without the bias.
+    `operands` is at least the sum of ``|c| + r`` over the inputs: coefficients that are subnormal may be read as zero.
+    `lost` bounds what the map is off by itself. The range holds in real arithmetic.
 
-    Returns
-    -------
-    lower, upper
-        In real arithmetic, both in the shape of `middle`.
-
-    Notes
-    -----
     The range is within ``A c + b +- |A| r``. Both sums have n + 1 terms at most, so their errors together are at most
     those of a sum of magnitudes ``|A| (|c| + r) + |b|``; it is computed from sums ``|c| + r``, one rounding more. The
     two subtractions at the end are off by at most u times twice that, and as much for their operands: together less
     than n + 6 roundings. What is lost is in the last subtraction only, whose rounding `outward` covers. Centres that
     are read as zero are within the room of the radius.
 
-    Examples
-    --------
     >>> one, zero = torch.ones(1, 1), torch.zeros(1, 1)
     >>> lower, upper = enclose_affine(one, zero, one, terms=1, operands=1.0)
     >>> bool(lower < one < upper)
