@@ -105,6 +105,12 @@ def first_index(mask: Tensor) -> str:
     return str(index[0]) if len(index) == 1 else str(tuple(index))
 
 
+def in_one_line(reason: BaseException) -> str:
+    """Return the class of an exception with its message, in one line."""
+    text = " ".join(str(reason).split())
+    return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
+
+
 def warn(message: str, category: type[ReLUAttackWarning] = ReLUAttackWarning) -> None:
     """Warn the user at the line of their own code that called the package, however deep inside it is noticed."""
     frame, level = sys._getframe(1), 2

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from relu_attack._checks import warn
+from relu_attack._checks import in_one_line, warn
 from relu_attack._names import one_of
 from relu_attack.errors import OptionError
 
@@ -36,8 +36,7 @@ class Plugins:
                 if callable(found):
                     found()
             except Exception as reason:  # a plugin may raise anything
-                line = " ".join(str(reason).split())
-                warn(f"the plugin {entry.name} ({entry.value}) cannot be loaded: {type(reason).__name__}: {line}")
+                warn(f"the plugin {entry.name} ({entry.value}) cannot be loaded: {in_one_line(reason)}")
 
 
 PLUGINS = Plugins()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from relu_attack.bounds._interval import times
 from relu_attack.bounds._relaxation import Relaxation
 from relu_attack.network import Affine
 from relu_attack.rounding import gamma, sum_above, tiny, up
@@ -153,8 +154,3 @@ def _through_layer(
         rows += multipliers
         constant = constant + (multipliers @ bias + times(multipliers.abs(), charge))
     return map_.transpose(rows), constant + map_.underflow
-
-
-def times(rows: Tensor, vector: Tensor) -> Tensor:
-    """Return the product of rows (boxes, rows, units) with a vector for each box (boxes, units)."""
-    return (rows @ vector[..., None])[..., 0]

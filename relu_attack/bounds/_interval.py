@@ -150,7 +150,7 @@ def _rows_range(output: Affine, lower: Tensor, upper: Tensor, objective: Tensor)
     magnitude = operator.absolute().transpose(flat.abs()).view(*objective.shape[:-1], -1)
     center, radius = midpoint_radius(lower, upper)
     size = center.abs() + radius
-    middle, spread, error = map(_times, (folded, folded.abs(), magnitude), (center, radius, size))
+    middle, spread, error = map(times, (folded, folded.abs(), magnitude), (center, radius, size))
     # A product of three numbers goes through the roundings of both sums. Underflow in the first one is multiplied by
     # the inputs.
     terms = operator.column_nnz + operator.outputs + operator.inputs
@@ -159,11 +159,11 @@ def _rows_range(output: Affine, lower: Tensor, upper: Tensor, objective: Tensor)
     lost = None
     if output.loss is not None:
         lost = output.loss.over(size)
-        lost = sum_above(_times(objective.abs(), lost), operator.outputs, length + lost.sum(1, keepdim=True))
+        lost = sum_above(times(objective.abs(), lost), operator.outputs, length + lost.sum(1, keepdim=True))
     error = error + objective.abs() @ output.bias.abs()
     return enclose_affine(middle + objective @ output.bias, spread, error, terms, operands, lost=lost)
 
 
-def _times(rows: Tensor, vector: Tensor) -> Tensor:
+def times(rows: Tensor, vector: Tensor) -> Tensor:
     """Return the products of rows (rows, inputs), or (boxes, rows, inputs), with a vector for each box."""
     return (rows @ vector[..., None])[..., 0]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds._backward import AffineBound, RelaxedLayer
+from relu_attack.bounds._interval import times
 from relu_attack.network import Affine
 from relu_attack.rounding import tiny
 
@@ -90,7 +91,7 @@ def adjoint(
     for index in range(len(steps) - 1, -1, -1):
         coefficients.append(rows)
         lines, positive = steps[index].relaxation, rows.clamp_min(0)
-        constant = constant + (positive @ lines.intercept[..., None])[..., 0]
+        constant = constant + times(positive, lines.intercept)
         rows = positive * lines.upper_slope[:, None] + (rows - positive) * slopes[index]
         rows, constant = _back(steps[index].map.affine, rows + multipliers[index] if multipliers else rows, constant)
     x = first = point(rows)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator
 
+from relu_attack._checks import in_one_line
 from relu_attack.errors import FileFormatError, ReLUAttackError
 
 Made = TypeVar("Made")
@@ -33,7 +34,7 @@ def make(kind: str, arguments: Mapping[str, Any], base: type[Made]) -> Made:
     try:
         found = getattr(importlib.import_module(module_name), class_name, None)
     except (Exception, SystemExit) as reason:  # the module of a user may raise anything
-        raise FileFormatError(f"{kind}: importing {module_name} failed: {_one_line(reason)}") from reason
+        raise FileFormatError(f"{kind}: importing {module_name} failed: {in_one_line(reason)}") from reason
     if not isinstance(found, type) or not issubclass(found, base):
         raise FileFormatError(f"{kind}: {module_name} has no subclass of {base.__name__} named {class_name}")
     try:
@@ -41,8 +42,4 @@ def make(kind: str, arguments: Mapping[str, Any], base: type[Made]) -> Made:
     except ReLUAttackError:
         raise
     except (Exception, SystemExit) as reason:
-        raise FileFormatError(f"{kind}: making one failed: {_one_line(reason)}") from reason
-
-
-def _one_line(reason: BaseException) -> str:
-    return f"{type(reason).__name__}: {' '.join(str(reason).split())}"
+        raise FileFormatError(f"{kind}: making one failed: {in_one_line(reason)}") from reason

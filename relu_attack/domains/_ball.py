@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
 from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape, steps_to_bounds
@@ -21,7 +22,6 @@ from relu_attack.errors import DomainError
 from relu_attack.rounding import ball_ends, box_of, down, exact_sum_above, gamma, inner_box_of, tiny, up
 
 Clip: TypeAlias = tuple[ArrayLike, ArrayLike]
-BallType = TypeVar("BallType", bound="ClippedBall")
 
 # More than the square root of what the squares of any number of offsets lose where they are subnormal.
 _FLUSHED = 2.0**-480
@@ -189,7 +189,7 @@ class ClippedBall(Domain):
     def device(self) -> torch.device:
         return self.center_point.device
 
-    def to(self: BallType, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> BallType:
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         origin, dtype, device = self._origin, dtype or self.dtype, torch.device(device or self.device)
         if (dtype, device) == (self.dtype, self.device):
             return self
@@ -200,23 +200,23 @@ class ClippedBall(Domain):
         ball._origin = origin
         return ball
 
-    def _made(self: BallType, center: Tensor, radius: Tensor, clip: tuple[Tensor, Tensor], *, exact: bool) -> BallType:
+    def _made(self, center: Tensor, radius: Tensor, clip: tuple[Tensor, Tensor], *, exact: bool) -> Self:
         """Return a ball of this kind and shape of other numbers."""
         ball = object.__new__(type(self))
         ball.shape, ball.batch, ball._origin = self.shape, self.batch, ball
         ball._set(center, radius, clip, exact=exact)
         return ball
 
-    def single(self: BallType, index: int) -> BallType:
+    def single(self, index: int) -> Self:
         return self if self.batch is None else self._select(lambda part: part[self._check_index(index), 0], None)
 
-    def take(self: BallType, rows: slice | Tensor) -> BallType:
+    def take(self, rows: slice | Tensor) -> Self:
         sets = self._select(lambda part: part[rows], len(self.center_point[rows]))
         if "_enclosing" in vars(self):  # it takes longer than a bound of some rows
             vars(sets)["_enclosing"] = self._enclosing.take(rows)
         return sets
 
-    def _select(self: BallType, pick: Callable[[Tensor], Tensor], batch: int | None) -> BallType:
+    def _select(self, pick: Callable[[Tensor], Tensor], batch: int | None) -> Self:
         """Return some sets of a batch."""
         clip = (pick(self._clip[0]), pick(self._clip[1]))
         ball = self._made(pick(self.center_point), pick(self.radius), clip, exact=True)
@@ -378,7 +378,7 @@ class ClippedBall(Domain):
         lower, upper = ball_ends(center, self._room(distance), torch.float64)
         return torch.maximum(lower, low), torch.minimum(upper, high)
 
-    def normalized(self: BallType) -> tuple[BallType, Tensor, Tensor]:
+    def normalized(self) -> tuple[Self, Tensor, Tensor]:
         width = 2 * self.radius.amax().to(self.dtype)
         width = torch.where(width > 0, width, 1.0)
         shift = self.center_point.reshape(-1, self.inputs).mean(0)

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from relu_attack._checks import check_is
+from relu_attack._checks import check_is, in_one_line
 from relu_attack._files import as_path, left_beside, read_bytes, read_text, write_files
 from relu_attack._limits import TEXT_BYTES, WEIGHT_BYTES
 from relu_attack._plain import read_json, read_yaml
@@ -155,14 +155,14 @@ def load_factory(name: str) -> nn.Module:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as reason:
-        raise FileFormatError(f"{name}: importing {module_name} failed: {_one_line(reason)}") from reason
+        raise FileFormatError(f"{name}: importing {module_name} failed: {in_one_line(reason)}") from reason
     factory = getattr(module, factory_name, None)
     if not callable(factory):
         raise FileFormatError(f"{name}: {module_name} has no function {factory_name!r}")
     try:
         model = factory()
     except (Exception, SystemExit) as reason:
-        raise FileFormatError(f"{name}: calling it without arguments failed: {_one_line(reason)}") from reason
+        raise FileFormatError(f"{name}: calling it without arguments failed: {in_one_line(reason)}") from reason
     if not isinstance(model, nn.Module):
         raise FileFormatError(f"{name} must return an nn.Module, got {type(model).__name__}")
     return model
@@ -198,7 +198,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Architecture | Non
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (SafetensorError, OSError) as reason:
-        raise FileFormatError(f"{path} is not a safetensors file: {_one_line(reason)}") from None
+        raise FileFormatError(f"{path} is not a safetensors file: {in_one_line(reason)}") from None
     if "architecture" not in metadata:
         return weights, None
     architecture: Architecture = read_json(metadata["architecture"], f"{path}: the stored architecture")
@@ -217,7 +217,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         what = f"holds code or objects ({found[1]})" if found else "is a pickle that may hold code"
         raise FileFormatError(f"{path} {what} and is not unpickled; save model.state_dict() instead") from None
     except Exception as reason:  # unpickling a damaged file may raise anything
-        raise FileFormatError(f"{path} is not a file of weights from torch.save: {_one_line(reason)}") from None
+        raise FileFormatError(f"{path} is not a file of weights from torch.save: {in_one_line(reason)}") from None
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise FileFormatError(f"{path} must hold a state dict of names and tensors; save model.state_dict()")
     return dict(content)
@@ -246,8 +246,3 @@ def _check_weights(path: Path, expected: Mapping[str, Tensor], weights: Mapping[
             raise FileFormatError(f"{path}: weight {name!r} does not hold a number for each of its entries")
         if wanted.is_floating_point() and not value.is_floating_point():
             raise FileFormatError(f"{path}: weight {name!r} is {value.dtype}; floating-point numbers are needed")
-
-
-def _one_line(reason: BaseException) -> str:
-    text = " ".join(str(reason).split())
-    return f"{type(reason).__name__}: {text}" if text else type(reason).__name__

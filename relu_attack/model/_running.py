@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from relu_attack._checks import in_one_line
 from relu_attack.errors import ModelError, ReLUAttackError
 
 # Largest number of inputs in one forward pass, and of entries in them: large images have many activations.
@@ -27,9 +28,8 @@ def run_module(module: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     except ReLUAttackError:
         raise
     except Exception as reason:  # a user's module may raise anything
-        said = " ".join(str(reason).split())
         raise ModelError(
-            f"the model cannot evaluate inputs of shape {tuple(x.shape)}: {type(reason).__name__}: {said}"
+            f"the model cannot evaluate inputs of shape {tuple(x.shape)}: {in_one_line(reason)}"
         ) from reason
     if not isinstance(answer, Tensor) or not answer.is_floating_point():
         what = f"a tensor of {answer.dtype}" if isinstance(answer, Tensor) else f"a {type(answer).__name__}"

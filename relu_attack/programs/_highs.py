@@ -259,18 +259,13 @@ class PreparedProgram:
     def _load(self) -> None:
         import highspy
 
-        self._refused = False
-        program, lp = self.program, highspy.HighsLp()
-        scale, self._unit = _row_scale(program), _unit(program)
-        self._scale = scale
-        lp.num_col_, lp.num_row_ = program.columns, program.rows
-        lp.col_cost_, lp.col_lower_, lp.col_upper_ = -program.objective / self._unit, program.lower, program.upper
-        lp.row_lower_, lp.row_upper_ = scale * program.row_lower, scale * program.row_upper
-        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = program.columns, program.rows
-        lp.a_matrix_.start_ = program.matrix.indptr
-        lp.a_matrix_.index_ = program.matrix.indices
-        lp.a_matrix_.value_ = program.matrix.data * np.repeat(scale, np.diff(program.matrix.indptr))
+        self._refused, program = False, self.program
+        self._scale, self._unit = scale, unit = _row_scale(program), _unit(program)
+        data = program.matrix.data * np.repeat(scale, np.diff(program.matrix.indptr))
+        rows, bounds = (scale * program.row_lower, scale * program.row_upper), (program.lower, program.upper)
+        lp = linear_model(
+            -program.objective / unit, (program.matrix.indptr, program.matrix.indices, data), rows, bounds
+        )
         if program.names is not None:
             lp.col_names_ = list(program.names)
         if program.is_mixed_integer:
@@ -323,6 +318,21 @@ def quiet_highs() -> Any:
     super(highspy.Highs, highs).__init__()
     highs.setOptionValue("output_flag", False)
     return highs
+
+
+def linear_model(
+    costs: Array, matrix: tuple[Any, Any, Array], row_bounds: tuple[Array, Array], bounds: tuple[Array, Array]
+) -> Any:
+    """Return a linear program for HiGHS; the matrix is given by the starts, columns and values of its rows."""
+    import highspy
+
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = len(costs), len(row_bounds[0])
+    lp.col_cost_, (lp.col_lower_, lp.col_upper_), (lp.row_lower_, lp.row_upper_) = costs, bounds, row_bounds
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = lp.num_col_, lp.num_row_
+    lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix
+    return lp
 
 
 def _relaxed(program: Program) -> Program:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relu_attack.errors import SolverError
-from relu_attack.programs._highs import quiet_highs
+from relu_attack.programs._highs import linear_model, quiet_highs
 
 Array = NDArray[np.float64]
 
@@ -98,19 +97,8 @@ def minimize_linear(
     return LinearSolution(x=x, value=float(objective @ x), duals=np.array(solution.row_dual))
 
 
-def _model(objective: Array, matrix: Array, row_bounds: Sequence[Array], bounds: Sequence[Array]) -> Any:
-    import highspy
-
-    lp = highspy.HighsLp()
-    rows, columns = matrix.shape
-    lp.num_col_, lp.num_row_ = columns, rows
-    lp.col_cost_ = objective
-    lp.col_lower_, lp.col_upper_ = bounds
-    lp.row_lower_, lp.row_upper_ = row_bounds
+def _model(objective: Array, matrix: Array, row_bounds: tuple[Array, Array], bounds: tuple[Array, Array]) -> Any:
     kept = matrix != 0
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.num_col_, lp.a_matrix_.num_row_ = columns, rows
-    lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(kept.sum(1))]).astype(np.int32)
-    lp.a_matrix_.index_ = np.broadcast_to(np.arange(columns, dtype=np.int32), matrix.shape)[kept]
-    lp.a_matrix_.value_ = matrix[kept]
-    return lp
+    start = np.concatenate([[0], np.cumsum(kept.sum(1))]).astype(np.int32)
+    index = np.broadcast_to(np.arange(matrix.shape[1], dtype=np.int32), matrix.shape)[kept]
+    return linear_model(objective, (start, index, matrix[kept]), row_bounds, bounds)

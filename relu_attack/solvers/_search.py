@@ -30,11 +30,11 @@ class SearchArguments:
     time_limit: float | None = None
     memory_limit: float | None = None
     seed: int = 0
-    x0: ArrayLike | None = None
-    starts: str = "mixed"
-    bound: str = "interval"
-    progress: bool = False
-    record_path: bool = False
+    x0: ArrayLike | None = Settings.x0
+    starts: str = Settings.starts
+    bound: str = Settings.bound
+    progress: bool = Settings.progress
+    record_path: bool = Settings.record_path
     options: Mapping[str, Option] = field(default_factory=dict)
 
     def begin(self, interruption: Interruption, *, began: float, beside: Iterable[str] = ()) -> SearchCall:

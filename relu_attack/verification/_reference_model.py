@@ -62,11 +62,6 @@ class Module(ReferenceModel):
     dtype: torch.dtype
     model: Model
 
-    @staticmethod
-    def of(model: Model) -> Module:
-        """Return a module with its chain."""
-        return Module(model.network, model.dtype, model)
-
     def run(self, x: Tensor) -> tuple[Tensor, ...]:
         """Run the module on its device."""
         return (self.model.checked_outputs(x[None], where="at an input that may be a witness")[0].cpu(),)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -87,12 +88,7 @@ def verify(
     >>> answer.verdict.name, bool(model(answer.witness) > 1.5)
     ('FALSIFIED', True)
     """
-    began = time.perf_counter()
-    with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
-        budget = make_budget(time_limit, memory_limit, began, interruption)
-        whole_number(seed, name="seed", least=0)
-        domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
-        reference = read_reference(model, domain, deadline=budget.deadline)
+    with _reading(model, domain, time_limit, memory_limit, seed) as (reference, exact, budget):
         wanted = "a Specification, such as Specification.require(A, b)"
         check_is(specification, Specification, name="specification", wanted=wanted, error=ObjectiveError)
         if specification.outputs != reference.network.outputs:
@@ -100,9 +96,8 @@ def verify(
                 f"the specification is on {specification.outputs} outputs, but the model has "
                 f"{reference.network.outputs}"
             )
-        exact = domain.to(device="cpu", dtype=torch.float64)
         claims = [Claim.plain(exact, clause) for clause in specification.clauses]
-        answer = verify_claims(reference, claims, domain.shape, budget=budget, seed=seed, progress=progress)
+        answer = verify_claims(reference, claims, exact.shape, budget=budget, seed=seed, progress=progress)
         LOGGER.info("verify: %s", answer)
         return answer
 
@@ -185,14 +180,8 @@ def check_bounds(
     >>> checked.lower[0].verdict.name, checked.upper[0].verdict.name
     ('VERIFIED', 'FALSIFIED')
     """
-    began = time.perf_counter()
-    with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
-        budget = make_budget(time_limit, memory_limit, began, interruption)
-        whole_number(seed, name="seed", least=0)
-        domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
-        reference = read_reference(model, domain, deadline=budget.deadline)
+    with _reading(model, domain, time_limit, memory_limit, seed) as (reference, exact, budget):
         outputs = reference.network.outputs
-        exact = domain.to(device="cpu", dtype=torch.float64)
         claimed = _read_bounds(lower, "lower", outputs), _read_bounds(upper, "upper", outputs)
         signs = torch.eye(outputs, dtype=torch.float64)
         clauses = [
@@ -208,10 +197,24 @@ def check_bounds(
         )
         known = dict(zip(asked, findings, strict=True))
         answers = [
-            _answer(reference, [known[index]] if index in known else [], domain.shape, budget)
+            _answer(reference, [known[index]] if index in known else [], exact.shape, budget)
             for index in range(2 * outputs)
         ]
     return CheckedBounds(tuple(answers[:outputs]), tuple(answers[outputs:]))
+
+
+@contextmanager
+def _reading(
+    model: nn.Module | ReferenceModel, domain: Domain, time_limit: float, memory_limit: float | None, seed: int
+) -> Iterator[tuple[ReferenceModel, Domain, Budget]]:
+    """Check the arguments of a call, and give its model, its set in float64 on the CPU, and its budget."""
+    began = time.perf_counter()
+    with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
+        budget = make_budget(time_limit, memory_limit, began, interruption)
+        whole_number(seed, name="seed", least=0)
+        domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
+        reference = read_reference(model, domain, deadline=budget.deadline)
+        yield reference, domain.to(device="cpu", dtype=torch.float64), budget
 
 
 def make_budget(time_limit: float, memory_limit: float | None, began: float, interruption: Interruption) -> Budget:
@@ -236,7 +239,7 @@ def read_reference(model: nn.Module | ReferenceModel, domain: Domain, *, deadlin
     lowering = lower_module(model, domain.shape)
     own = Model.of(model, lowering.network)
     check_agreement(own, lowering, comparison_points(lowering.network, domain, deadline=deadline))
-    return Module.of(own)
+    return Module(own.network, own.dtype, own)
 
 
 def _read_bounds(claimed: ArrayLike, name: str, outputs: int) -> Tensor:

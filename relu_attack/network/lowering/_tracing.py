@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from relu_attack._checks import in_one_line
 from relu_attack.errors import ReLUAttackError, UnsupportedModuleError
 
 SOURCE_LOCATION = "place"
@@ -59,9 +60,8 @@ def trace(
         raise
     except Exception as reason:  # a forward may do anything with a symbolic value
         place, owner = tracer.place
-        said = " ".join(str(reason).split())
         raise UnsupportedModuleError(
-            f"{place} is {owner}, whose forward cannot be traced: {type(reason).__name__}: {said}; supported: modules "
+            f"{place} is {owner}, whose forward cannot be traced: {in_one_line(reason)}; supported: modules "
             "and functions in a fixed order, without conditions and loops on values"
         ) from reason  # a mistake in the forward has its own traceback
     return TracedForward(graph, root, path)

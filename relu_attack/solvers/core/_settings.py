@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import torch
@@ -34,14 +34,14 @@ class Settings:
     budget: Budget
     restarts: int
     seed: int
-    x0: ArrayLike | None
-    starts: str
-    bound: str
-    progress: bool
-    record_path: bool
+    x0: ArrayLike | None = None
+    starts: str = "mixed"
+    bound: str = "interval"
+    progress: bool = False
+    record_path: bool = False
     device: torch.device
     dtype: torch.dtype
-    sign: float = field(default=1.0)
+    sign: float = 1.0
     goal: float = math.inf
 
     def __post_init__(self) -> None:
