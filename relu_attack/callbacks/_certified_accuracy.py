@@ -70,7 +70,7 @@ class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
         normalize: tuple[ArrayLike, ArrayLike] | None = AttackArguments.normalize,
         method: str = AttackArguments.method,
         restarts: int | None = AttackArguments.restarts,
-        iterations: int | None = None,
+        iterations: int = AttackArguments.iterations,
         time_limit: float | None = AttackArguments.time_limit,
         seed: int = AttackArguments.seed,
         network: NetworkOf = "model",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor, nn
 
-from relu_attack._checks import ArrayLike, as_tensor
+from relu_attack._checks import as_tensor
 from relu_attack.domains import find_ball
 from relu_attack.errors import DomainError, OptionError
 from relu_attack.result import Status
@@ -21,24 +21,11 @@ def check_number(name: str, value: float) -> None:
         raise OptionError(f"{name} must be a finite number, got {value!r}")
 
 
-def given(**options: Any) -> dict[str, Any]:
-    """Return the options that are not None; the others are left to the default of what is called."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
-class AttackOptions:
+class AttackOptions(AttackArguments):
     """Options that a callback passes to `worst_case`, which documents them."""
 
     radius: float
-    norm: str
-    clip: Clip | None
-    normalize: tuple[ArrayLike, ArrayLike] | None
-    method: str
-    restarts: int | None
-    iterations: int | None
-    time_limit: float | None
-    seed: int
 
     def __post_init__(self) -> None:
         check_number("radius", self.radius)
@@ -48,19 +35,16 @@ class AttackOptions:
         _check_clip(self.clip)
         if self.normalize is not None:
             read_pair(self.normalize)
-        iterations = AttackArguments.iterations if self.iterations is None else self.iterations
-        read_options(self.method, self.restarts, iterations, self.time_limit, self.seed)
+        read_options(self.method, self.restarts, self.iterations, self.time_limit, self.seed)
 
     def options(self) -> dict[str, Any]:
         """Return all but the radius as keyword arguments of `worst_case`."""
-        fixed = {"norm": self.norm, "clip": self.clip, "method": self.method, "seed": self.seed}
-        limits = given(restarts=self.restarts, iterations=self.iterations, time_limit=self.time_limit)
-        return {**fixed, **limits, **given(normalize=self.normalize)}
+        return {entry.name: getattr(self, entry.name) for entry in fields(AttackArguments)}
 
     def __call__(self, model: nn.Module, x: Tensor, label: Tensor, **changes: Any) -> WorstCase:
         """Search the worst margin of every sample; a Ctrl-C during the search is raised again, to end the training."""
-        arguments = {"radius": self.radius, "stop_at_success": False, **self.options(), **changes}
-        worst = worst_case(model, x, label, **arguments)
+        arguments = {**self.options(), "stop_at_success": False, **changes}
+        worst = worst_case(model, x, label, self.radius, **arguments)
         if worst.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         return worst

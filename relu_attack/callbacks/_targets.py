@@ -15,7 +15,7 @@ from relu_attack._names import one_of
 from relu_attack.api import ReLUOptimizer
 from relu_attack.bounds import BOUNDS
 from relu_attack.callbacks._batch import Samples
-from relu_attack.callbacks._options import AttackOptions, given
+from relu_attack.callbacks._options import AttackOptions
 from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import OptionError
 from relu_attack.objectives import Objective
@@ -95,8 +95,15 @@ class OverDomain(MonitorTarget):
     def search(self, model: nn.Module, *, x0: Tensor | None, searches: int) -> WorstInputs:
         optimizer = ReLUOptimizer(model, self.domain, self.objective)
         time_limit = SECONDS if self.iterations is None and self.time_limit is None else self.time_limit
-        limits = given(restarts=self.restarts, iterations=self.iterations, time_limit=time_limit)
-        result = optimizer.maximize(self.method, seed=self.seed + searches, x0=x0, bound=self.bounds, **limits)
+        result = optimizer.maximize(
+            self.method,
+            restarts=self.restarts,
+            iterations=self.iterations,
+            time_limit=time_limit,
+            seed=self.seed + searches,
+            x0=x0,
+            bound=self.bounds,
+        )
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         bound = result.bound

@@ -156,7 +156,7 @@ class WorstCaseMonitor(Monitor[WorstInputs]):
                 normalize=normalize,
                 method=AttackArguments.method if method is None else method,
                 restarts=restarts,
-                iterations=iterations,
+                iterations=AttackArguments.iterations if iterations is None else iterations,
                 time_limit=time_limit,
                 seed=seed,
             )
