@@ -169,17 +169,9 @@ class Domain(OldNames, ABC):
     def with_fixed(self, index: _integrality.Indices, values: ArrayLike) -> Domain:
         """Return the part of the set in which some inputs have given values.
 
-        Parameters
-        ----------
-        index
-            Flat indices of the inputs, or a boolean mask of the input's shape.
-        values
-            A number, or one for each of these inputs; for a batch also (P, 1, inputs that are fixed).
-
-        Raises
-        ------
-        DomainError
-            When no point of the set has these values, or the set is no `Box` or `Polytope`.
+        `index` are flat indices of the inputs, or a boolean mask of the input's shape; `values` is a number, or one for
+        each of these inputs, for a batch also (P, 1, inputs that are fixed). DomainError is raised when no point of the
+        set has these values, or the set is no `Box` or `Polytope`.
         """
         raise DomainError(f"inputs of a {type(self).__name__} cannot be fixed; those of a Box or a Polytope can")
 
@@ -297,12 +289,8 @@ class Domain(OldNames, ABC):
         """Return which boxes surely hold no exact point of this single set, shape (boxes,).
 
         By default those that one of the `linear_rows` rules out, or the halfspace at the projection of their middle:
-        its side is `upper_bound`, so that its direction need not be exact.
-
-        Parameters
-        ----------
-        lower, upper
-            Ends of the boxes, each (boxes, inputs), in float64.
+        its side is `upper_bound`, so that its direction need not be exact. The ends of the boxes are (boxes, inputs),
+        in float64.
         """
         if self.is_polyhedral and not self.has_auxiliary_rows:
             return Halfspaces.of(self).to(lower.device).excludes(lower, upper)

@@ -8,7 +8,6 @@ from relu_attack.network._network import Evaluation, Network, Workspace, dense_c
 from relu_attack.network._region import Region, boundary_times, breakpoint_times, ray, region
 from relu_attack.network.lowering import (
     BUILT_IN,
-    OUTSIDE,
     PADDING,
     ArgumentKind,
     Builder,
@@ -16,6 +15,7 @@ from relu_attack.network.lowering import (
     LiveValue,
     Lowering,
     Visit,
+    average,
     find_rule,
     layer_specs,
     lower,
@@ -26,6 +26,7 @@ from relu_attack.network.lowering import (
     pad,
     product,
     register_layer,
+    sliding,
 )
 from relu_attack.network.operators import (
     Combined,
@@ -41,7 +42,6 @@ from relu_attack.network.operators import (
 
 __all__ = [
     "BUILT_IN",
-    "OUTSIDE",
     "PADDING",
     "Affine",
     "ArgumentKind",
@@ -65,6 +65,7 @@ __all__ = [
     "UpcastDense",
     "Visit",
     "Workspace",
+    "average",
     "boundary_times",
     "breakpoint_times",
     "dense_chain",
@@ -81,5 +82,6 @@ __all__ = [
     "ray",
     "region",
     "register_layer",
+    "sliding",
     "with_constraint_violations",
 ]

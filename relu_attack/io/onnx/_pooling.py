@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from relu_attack.io.onnx._chain import Chain
 from relu_attack.io.onnx._node import Node
 from relu_attack.io.onnx._windows import Windows, windows
-from relu_attack.network import PADDING, Sparse, product
+from relu_attack.network import PADDING, average, product
 from relu_attack.network import lower_max_pool as lower_module
 
 
@@ -23,7 +21,7 @@ def lower_average_pool(node: Node, chain: Chain) -> None:
     with chain.without_batch(node, dimensions=range(1, 3)):
         table, shape = _table(node, chain, _windows(node, chain))
         counted = table >= (PADDING if counts_padding else 0)
-        _average(chain, table, counted.sum(1), shape)
+        average(chain, table, counted.sum(1), shape)
     chain.note(f"-> {chain.shape}")
 
 
@@ -33,7 +31,7 @@ def lower_global_average_pool(node: Node, chain: Chain) -> None:
         channels = chain.shape[0]
         table = chain.offsets.reshape(channels, -1)
         divisor = torch.full((channels,), table.shape[1])
-        _average(chain, table, divisor, (channels, *[1] * (len(chain.shape) - 1)))
+        average(chain, table, divisor, (channels, *[1] * (len(chain.shape) - 1)))
     chain.note(f"-> {chain.shape}")
 
 
@@ -70,14 +68,6 @@ def _table(node: Node, chain: Chain, found: Windows) -> tuple[Tensor, tuple[int,
     if bool((table < 0).all(1).any()):
         raise node.wrong(f"has a window that sees padding only, on a value of shape {(1, *chain.shape)}")
     return table, (chain.shape[0], *(each.shape[0] for each in tables))
-
-
-def _average(chain: Chain, table: Tensor, divisor: Tensor, shape: tuple[int, ...]) -> None:
-    rows, places = torch.nonzero(table >= 0, as_tuple=True)
-    ones = torch.ones(len(rows), dtype=torch.float64)
-    operator = Sparse.from_triplets(rows, table[rows, places], ones, outputs=math.prod(shape), inputs=chain.size)
-    chain.affine(operator, None, shape)
-    chain.divide(divisor.double())
 
 
 RULES = {

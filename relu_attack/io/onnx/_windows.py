@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from relu_attack.io.onnx._node import Node
-from relu_attack.network import OUTSIDE, PADDING
+from relu_attack.network import sliding
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,12 @@ class Windows:
 
     def tables(self) -> list[Tensor]:
         """Return the index table of each dimension, (windows, kernel), see `relu_attack.network.lowering`."""
-        return [self._table(dimension) for dimension in range(len(self.sizes))]
-
-    def _table(self, dimension: int) -> Tensor:
-        size, kernel, stride, dilate, begin, end = (
-            part[dimension] for part in (self.sizes, self.kernel, self.strides, self.dilations, self.begin, self.end)
-        )
-        room = size + begin + end - dilate * (kernel - 1) - 1
-        windows = (room + (stride - 1 if self.ceil_mode else 0)) // stride + 1
-        if self.ceil_mode and (windows - 1) * stride >= size + begin:
-            windows -= 1  # a window may not start in the padding at the end
-        places = torch.arange(max(windows, 0))[:, None] * stride - begin + torch.arange(kernel) * dilate
-        table = places.masked_fill((places < 0) | (places >= size), PADDING)
-        return table.masked_fill(places >= size + end, OUTSIDE)
+        paddings = zip(self.begin, self.end, strict=True)
+        each = zip(self.sizes, self.kernel, self.strides, paddings, self.dilations, strict=True)
+        return [
+            sliding(size, kernel=width, stride=stride, padding=padding, dilation=dilate, ceil_mode=self.ceil_mode)
+            for size, width, stride, padding, dilate in each
+        ]
 
 
 def windows(node: Node, shape: Sequence[int], kernel: Sequence[int]) -> Windows:

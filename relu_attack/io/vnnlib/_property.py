@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 
+import torch
 from torch import Tensor
 
 from relu_attack.output_constraints import OutputConstraints
+from relu_attack.specification import Clause
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +45,7 @@ class Polyhedron:
 
         True is a proof that they satisfy the decimal rows. Sums are computed in rational numbers.
         """
-        numbers = [Fraction(number) for number in values.tolist()]
-        return all(
-            sum((Fraction(row[index]) * numbers[index] for index in range(len(row)) if row[index]), Fraction(0))
-            <= limit
-            for row, limit in zip(self.matrix.tolist(), self.inner_upper.tolist(), strict=True)
-        )
+        return Clause(self.matrix, self.inner_upper, torch.zeros(self.rows, dtype=torch.bool)).holds(values)
 
 
 @dataclass(frozen=True, eq=False)

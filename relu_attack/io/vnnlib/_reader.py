@@ -71,13 +71,8 @@ def parse_vnnlib(text: str, *, limit: int = LIMIT) -> Property:
     return _property(Parser(Path("text"), text), limit, NEVER)
 
 
+@without_collection()  # a million small objects are created, and none is garbage
 def _property(parser: Parser, limit: int, deadline: Deadline) -> Property:
-    # A million small objects are created and none is garbage; collection would take half of the time.
-    with without_collection():
-        return _read(parser, limit, deadline)
-
-
-def _read(parser: Parser, limit: int, deadline: Deadline) -> Property:
     parser.parse(deadline)
     counts = {}
     for side, word in (("X", "input"), ("Y", "output")):

@@ -1,5 +1,6 @@
 """Lowering of torch modules to a `Network`: one file for each family of layers, one table of their specifications."""
 
+from relu_attack.network.lowering._average_pooling import average
 from relu_attack.network.lowering._builder import Builder, LiveValue, Visit
 from relu_attack.network.lowering._layer_spec import ArgumentKind, LayerSpec
 from relu_attack.network.lowering._lower import Lowering, lower
@@ -15,11 +16,10 @@ from relu_attack.network.lowering._registry import (
     register_layer,
 )
 from relu_attack.network.lowering._tracing import member
-from relu_attack.network.lowering._windows import OUTSIDE, PADDING, product
+from relu_attack.network.lowering._windows import PADDING, product, sliding
 
 __all__ = [
     "BUILT_IN",
-    "OUTSIDE",
     "PADDING",
     "ArgumentKind",
     "Builder",
@@ -27,6 +27,7 @@ __all__ = [
     "LiveValue",
     "Lowering",
     "Visit",
+    "average",
     "find_rule",
     "layer_functions",
     "layer_specs",
@@ -38,4 +39,5 @@ __all__ = [
     "pad",
     "product",
     "register_layer",
+    "sliding",
 ]

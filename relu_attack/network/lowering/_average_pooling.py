@@ -27,7 +27,9 @@ def lower_average_pool(module: nn.AvgPool1d | nn.AvgPool2d, builder: Builder) ->
     divisor = counted.sum(1)
     if isinstance(module, nn.AvgPool2d) and module.divisor_override is not None:
         divisor = torch.full_like(divisor, module.divisor_override)
-    _average(module, builder, table, divisor, shape)
+    before = builder.shape
+    average(builder, table, divisor, shape)
+    builder.note(f"{type(module).__name__} {before} -> {shape}")
 
 
 def lower_adaptive_average_pool(module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d, builder: Builder) -> None:
@@ -44,17 +46,18 @@ def lower_adaptive_average_pool(module: nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPoo
         builder.note(f"{type(module).__name__} vanishes, its windows see one entry each")
         return
     tables = [adaptive(size, number) for size, number in zip(sizes, windows, strict=True)]
-    table = product(tables, builder.shape)
-    _average(module, builder, table, (table >= 0).sum(1), (*builder.shape[:-dimensions], *windows))
+    before, table = builder.shape, product(tables, builder.shape)
+    average(builder, table, (table >= 0).sum(1), (*before[:-dimensions], *windows))
+    builder.note(f"{type(module).__name__} {before} -> {builder.shape}")
 
 
-def _average(module: nn.Module, builder: Builder, table: Tensor, divisor: Tensor, shape: tuple[int, ...]) -> None:
+def average(builder: Builder, table: Tensor, divisor: Tensor, shape: tuple[int, ...]) -> None:
+    """Append the sum of the entries in each window of a table, divided by a number for each window."""
     rows, places = torch.nonzero(table >= 0, as_tuple=True)
-    before, ones = builder.shape, torch.ones(len(rows), dtype=torch.float64)
+    ones = torch.ones(len(rows), dtype=torch.float64)
     operator = Sparse.from_triplets(rows, table[rows, places], ones, outputs=table.shape[0], inputs=builder.size)
     builder.affine(operator, None, shape)
     builder.divide(divisor.double())
-    builder.note(f"{type(module).__name__} {before} -> {shape}")
 
 
 LAYERS = (

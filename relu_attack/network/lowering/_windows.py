@@ -29,18 +29,19 @@ def per_dimension(value: Size | Sequence[Size], dimensions: int) -> tuple[Size, 
     return numbers * dimensions if len(numbers) == 1 else numbers
 
 
-def sliding(size: int, *, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> Tensor:
-    """Return the table of a window that slides along one dimension, shape (windows, kernel).
+def sliding(size: int, *, kernel: int, stride: int, padding: tuple[int, int], dilation: int, ceil_mode: bool) -> Tensor:
+    """Return the table of a window that slides along one dimension, padded on both sides, shape (windows, kernel).
 
     The table is empty if the window does not fit.
     """
-    slack = size + 2 * padding - dilation * (kernel - 1) - 1
+    begin, end = padding
+    slack = size + begin + end - dilation * (kernel - 1) - 1
     windows = (slack + (stride - 1 if ceil_mode else 0)) // stride + 1
-    if ceil_mode and (windows - 1) * stride >= size + padding:
-        windows -= 1  # a window may not start in the padding on the right
-    places = torch.arange(max(windows, 0))[:, None] * stride - padding + torch.arange(kernel) * dilation
+    if ceil_mode and (windows - 1) * stride >= size + begin:
+        windows -= 1  # a window may not start in the padding at the end
+    places = torch.arange(max(windows, 0))[:, None] * stride - begin + torch.arange(kernel) * dilation
     table = places.masked_fill((places < 0) | (places >= size), PADDING)
-    return table.masked_fill(places >= size + padding, OUTSIDE)
+    return table.masked_fill(places >= size + end, OUTSIDE)
 
 
 def adaptive(size: int, windows: int) -> Tensor:
@@ -81,8 +82,8 @@ def pooling_windows(
     if any(not 0 <= 2 * padding <= reach for padding, reach in zip(paddings, reaches, strict=True)):
         raise builder.refuse(module, f"has padding {paddings}; it may be at most half of its window {tuple(reaches)}")
     tables = [
-        sliding(size, kernel=kernel, stride=stride, padding=padding, dilation=dilate, ceil_mode=module.ceil_mode)
-        for size, kernel, stride, padding, dilate in zip(
+        sliding(size, kernel=kernel, stride=stride, padding=(pad, pad), dilation=dilate, ceil_mode=module.ceil_mode)
+        for size, kernel, stride, pad, dilate in zip(
             builder.shape[-dimensions:], kernels, strides, paddings, dilations, strict=True
         )
     ]
