@@ -23,6 +23,7 @@ with ended_by_interrupts(), without_collection():
         ReLUAttackWarning,
         RenamedWarning,
         SolverError,
+        TimeLimitError,
         UnsupportedModuleError,
     )
     from relu_attack.io import (
@@ -96,6 +97,7 @@ __all__ = [
     "SolverError",
     "Specification",
     "Status",
+    "TimeLimitError",
     "Trace",
     "UnsupportedModuleError",
     "Verdict",

@@ -44,6 +44,10 @@ class MemoryLimitError(ReLUAttackError, MemoryError):
     """What was asked for does not fit into the memory that there is, or that the call may take."""
 
 
+class TimeLimitError(ReLUAttackError, TimeoutError):
+    """The time of a call ended before anything was known: its limit is below what reading the model takes."""
+
+
 class ReLUAttackWarning(UserWarning):
     """Base of every warning of the package: the call goes on, and its answer holds."""
 

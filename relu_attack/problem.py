@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains import Domain
 from relu_attack.errors import DomainError, ObjectiveError
 from relu_attack.model import Model
@@ -37,6 +38,8 @@ class Problem:
         Rows that the outputs of an answer must satisfy, the same for all problems; None for none.
     model
         The user's model, whose forward pass gives the values of answers; None where the chain itself is the model.
+    measured_scale
+        `scale` if it was measured before; None else.
     """
 
     network: Network
@@ -45,6 +48,7 @@ class Problem:
     batched: bool
     constraints: OutputConstraints | None = None
     model: Model | None = None
+    measured_scale: Tensor | None = None
 
     @staticmethod
     def create(
@@ -90,25 +94,31 @@ class Problem:
         A gap beside a value of 0 is relative to this. It is the larger of ``|c| (|A| |z| + |b|)`` at two points of the
         bounding box, the same for every method, with the last preactivations z and the last affine map A, b.
         """
+        return self.measure_scale() if self.measured_scale is None else self.measured_scale
+
+    def measure_scale(self, *, deadline: Deadline = NEVER) -> Tensor:
+        """Measure `scale`; raise `OutOfTimeError` beyond the deadline."""
         box, network = self.domain.to(device="cpu", dtype=torch.float64).bounding_box(), self.network
         share = torch.rand(network.inputs, generator=torch.Generator().manual_seed(_SEED), dtype=torch.float64)
         points = torch.lerp(box.lower, box.upper, torch.stack([share, 1 - share]))
         terms = points.reshape(-1, network.inputs)
         if network.layers:
-            terms = replace(network, layers=network.layers[:-1], output=network.layers[-1].affine).values(terms)
+            before = replace(network, layers=network.layers[:-1], output=network.layers[-1].affine)
+            terms = before.values(terms, deadline=deadline)
         sizes = network.output.operator.absolute().apply(terms.abs(), bias=network.output.bias.abs())
         size = (sizes.view(-1, 2, network.outputs) * self.objective.abs()[:, None]).sum(-1).amax(1)
         return torch.where(torch.isfinite(size), size, 0.0)
 
     def negated(self) -> Problem:
         """Return the problem of maximizing the negated objective."""
-        return replace(self, objective=-self.objective)
+        return replace(self, objective=-self.objective)  # of the same scale
 
     def single(self, index: int) -> Problem:
         """Return problem `index` of the batch as a problem of its own, with a set of its own."""
-        return replace(
-            self, domain=self.domain.single(index), objective=self.objective[index : index + 1], batched=False
-        )
+        own = slice(index, index + 1)
+        known = None if self.measured_scale is None else self.measured_scale[own]
+        domain, objective = self.domain.single(index), self.objective[own]
+        return replace(self, domain=domain, objective=objective, batched=False, measured_scale=known)
 
     def value(self, points: Tensor) -> Tensor:
         """Return the objective at `points` (problems, points, inputs): float64, shape (problems, points)."""
@@ -128,18 +138,32 @@ class Problem:
             Float64, each of shape (problems, points): the objective, and by how much the outputs break a constraint at
             most, relative to its scale; 0 without constraints.
         """
+        return self.measure(self.outputs(points))
+
+    def outputs(self, points: Tensor) -> Tensor:
+        """Return the outputs of the chain at `points` (problems, points, inputs), (problems, points, outputs)."""
         flat = points.reshape(-1, self.network.inputs).to("cpu", torch.float64)
-        outputs = self.network.values(flat).view(self.problems, -1, self.network.outputs)
+        return self.network.values(flat).view(self.problems, -1, self.network.outputs)
+
+    def measure(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return objective and violation, as `evaluate` does, of outputs of shape (problems, points, outputs)."""
         value = (outputs * self.objective[:, None]).sum(-1)
         return value, torch.zeros_like(value) if self.constraints is None else self.constraints.violation(outputs)
 
-    def own_value(self, points: Tensor) -> Tensor:
+    @property
+    def seconds(self) -> float:
+        """How long the evaluation and the check of an answer to one problem take, by measurement; 0 if unknown."""
+        return 0.0 if self.model is None else self.model.seconds
+
+    def own_value(self, points: Tensor, expected: Tensor | None = None) -> Tensor:
         """Evaluate the objective by the user's model itself.
 
         Parameters
         ----------
         points
             One for each problem, shape (problems, inputs), which the model rounds to its dtype.
+        expected
+            Outputs of the chain there if they are known, shape (problems, outputs).
 
         Returns
         -------
@@ -153,5 +177,6 @@ class Problem:
         """
         if self.model is None:
             return self.value(points[:, None])[:, 0]
-        outputs = self.model.checked_outputs(points, where="at the best input found").cpu()
+        where = "at the best input found"
+        outputs = self.model.checked_outputs(points, where=where, expected=expected).cpu()
         return (outputs * self.objective).sum(-1)

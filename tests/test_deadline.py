@@ -107,9 +107,9 @@ def test_runtime_counts_from_the_first_line_of_the_call(monkeypatch: pytest.Monk
     """Reading the model takes an hour here, by the clock that the call reads."""
     clock, lower, hour = time.perf_counter, _reading.lower, [0.0]
 
-    def slowly(*arguments: Any) -> Any:
+    def slowly(*arguments: Any, **options: Any) -> Any:
         hour[0] = 3600.0
-        return lower(*arguments)
+        return lower(*arguments, **options)
 
     monkeypatch.setattr(time, "perf_counter", lambda: clock() + hour[0])
     monkeypatch.setattr(_reading, "lower", slowly)
@@ -125,9 +125,9 @@ def test_a_call_that_is_interrupted_before_it_searches_has_a_point_and_a_bound(
 ) -> None:
     lower = _reading.lower
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
         press(signal.SIGTERM)
-        return lower(*arguments)
+        return lower(*arguments, **options)
 
     monkeypatch.setattr(_reading, "lower", interrupted)
     model, box = random_network(3, 8, 6, 1, seed=3), ra.Box(-1.0, 1.0, shape=(3,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from relu_attack._checks import read_device
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import ModelError, OptionError
-from relu_attack.model import Model, check_agreement, comparison_points
+from relu_attack.model import Model, check_agreement, comparison_points, time_to_read, within_time
 from relu_attack.network import Lowering, lower
 from relu_attack.objectives import Objective, Output
 from relu_attack.output_constraints import OutputConstraints
@@ -44,7 +44,8 @@ def read_problem(
 ) -> ReadProblem:
     """Lower a model, compare it with its chain at points of the set, and check that the parts fit.
 
-    The other arguments are those of `ReLUOptimizer`; the comparison has a quarter of the time until the deadline.
+    The other arguments are those of `ReLUOptimizer`; points of the comparison have a quarter of the time until the
+    deadline, which ends the reading of a model that is not small by `TimeLimitError`.
     """
     if dtype not in (torch.float32, torch.float64):
         raise OptionError(f"dtype of the walk must be torch.float32 or torch.float64, got {dtype}")
@@ -56,12 +57,16 @@ def read_problem(
         raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
     where = _device_of(model) if device is None else read_device(device)
     # Tensors made under a caller's inference mode could not be used outside it.
-    with torch.inference_mode(False), torch.no_grad():
-        lowering = lower(model, domain.shape)
+    with torch.inference_mode(False), torch.no_grad(), within_time(deadline):
+        sampling, deadline = deadline, time_to_read(model, domain.shape, deadline)
+        lowering = lower(model, domain.shape, deadline=deadline)
         network = lowering.network
         own = Model.of(model, network)
-        check_agreement(own, lowering, comparison_points(network, domain, deadline=deadline))
+        points = comparison_points(network, domain, deadline=sampling)
+        own = check_agreement(own, lowering, points, deadline=deadline)
         problem = Problem.create(network, domain, objective or Output(0), output_constraints, model=own.snapshot())
+        # Each search needs it, and may not have the time for it.
+        problem = replace(problem, measured_scale=problem.measure_scale(deadline=deadline))
     return ReadProblem(problem, lowering, where, dtype)
 
 

@@ -138,9 +138,12 @@ def bound_layers(
     ranges: list[Range] = []
     steps: list[RelaxedLayer] = []
     for index, layer in enumerate(network.layers):
-        found, map_ = affine_range(layer.affine, lower, upper), AffineBound.create(layer.affine, lower, upper)
-        if known is not None:
-            found = intersect(found, known[index])
+        map_ = AffineBound.create(layer.affine, lower, upper)
+        if known is not None and deadline.passed:
+            found = known[index]
+        else:
+            found = affine_range(layer.affine, lower, upper)
+            found = found if known is None else intersect(found, known[index])
         # Over boxes intervals are exact in the first layer.
         if substituted and (steps or not support.of_boxes) and not deadline.passed:
             chosen = (found[0] < 0) & (found[1] > 0) & (layer.slope < 1)

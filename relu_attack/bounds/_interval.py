@@ -32,8 +32,8 @@ def interval(
     objective
         Rows over the outputs, float64: (rows, outputs) for all boxes, or (boxes, 1, outputs).
     deadline
-        Time limit; boxes that are not bounded by then have infinite ranges. Boxes within one interval between checks of
-        the deadline are bounded in any case.
+        Time limit; boxes, and layers of a large network, that are not bounded by then have infinite ranges. Boxes
+        within one interval between checks of the deadline are bounded in any case.
 
     Returns
     -------
@@ -57,11 +57,9 @@ def interval(
     """
     parts, quick = [], _work(network) <= _PRODUCTS_PER_CLOCK_CHECK
     for boxes in box_chunks(network, len(lower)):
-        if deadline.passed and not (quick and boxes.start == 0):
-            parts.append(_unknown(network, lower[boxes], objective))
-        else:
-            rows = objective if objective.dim() == 2 else objective[boxes]
-            parts.append(_interval(network, lower[boxes], upper[boxes], rows, deadline))
+        rows = objective if objective.dim() == 2 else objective[boxes]
+        own = NEVER if quick and boxes.start == 0 else deadline
+        parts.append(_interval(network, lower[boxes], upper[boxes], rows, deadline, clock=own))
     return Bounds.join(parts)
 
 
@@ -76,24 +74,28 @@ def _work(network: Network) -> int:
     return 3 * network.multiply_adds + _PRODUCTS_PER_ENTRY * (network.inputs + network.units)
 
 
-def _interval(network: Network, lower: Tensor, upper: Tensor, objective: Tensor, deadline: Deadline) -> Bounds:
-    layers = []
-    for layer in network.layers:
+def _interval(
+    network: Network, lower: Tensor, upper: Tensor, objective: Tensor, deadline: Deadline, *, clock: Deadline
+) -> Bounds:
+    """Bound boxes; ranges that are not computed when `clock` ends are infinite."""
+    layers: list[tuple[Tensor, Tensor]] = []
+    for index, layer in enumerate(network.layers):
+        if clock.passed:
+            layers += [_infinite(lower, rest.units) for rest in network.layers[index:]]
+            break
         range_ = affine_range(layer.affine, lower, upper)
         layers.append(range_)
         lower, upper = activation_range(layer, *range_)
-    low, high = objective_range(network.output, lower, upper, objective, deadline=deadline)
+    if clock.passed:
+        low, high = _infinite(lower, objective.shape[-2])
+    else:
+        low, high = objective_range(network.output, lower, upper, objective, deadline=deadline)
     return Bounds(low, high, tuple(layers), method="interval", sound=True)
 
 
-def _unknown(network: Network, lower: Tensor, objective: Tensor) -> Bounds:
-    """Return infinite ranges."""
-
-    def infinite(width: int) -> tuple[Tensor, Tensor]:
-        return lower.new_full((len(lower), width), -torch.inf), lower.new_full((len(lower), width), torch.inf)
-
-    layers = tuple(infinite(layer.units) for layer in network.layers)
-    return Bounds(*infinite(objective.shape[-2]), layers, method="interval", sound=True)
+def _infinite(like: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return infinite ranges (boxes, width) for as many boxes as `like` has."""
+    return like.new_full((len(like), width), -torch.inf), like.new_full((len(like), width), torch.inf)
 
 
 def affine_range(affine: Affine, lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:

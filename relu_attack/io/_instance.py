@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import time
 from pathlib import Path
@@ -17,9 +16,9 @@ from relu_attack.errors import FileFormatError
 from relu_attack.io._compressed import read_bytes
 from relu_attack.io.onnx import read_model, read_onnx
 from relu_attack.io.vnnlib import claims_of, read_vnnlib
-from relu_attack.result import Verdict, Verification
-from relu_attack.solvers import Budget, SearchArguments
-from relu_attack.verification import TIME_LIMIT, make_budget, verify_claims
+from relu_attack.result import Verification
+from relu_attack.solvers import SearchArguments
+from relu_attack.verification import TIME_LIMIT, make_budget, nothing_known, verify_claims
 
 
 @checked_names()
@@ -66,7 +65,7 @@ def verify_files(
             asked = read_vnnlib(find(unsafe), deadline=budget.deadline)
             claims = claims_of(asked, deadline=budget.deadline)
         except OutOfTimeError:
-            return _nothing_known(budget)
+            return nothing_known(budget, "the files")
         chain = model.network
         for word, declared, own in (("inputs", asked.inputs, chain.inputs), ("outputs", asked.outputs, chain.outputs)):
             if declared != own:
@@ -88,22 +87,6 @@ def digest_of_property(path: str | os.PathLike[str]) -> str:
         return hashlib.sha256(read_bytes(find(path), suffix=".vnnlib", most=PROPERTY_BYTES)).hexdigest()
     except FileFormatError:
         return ""
-
-
-def _nothing_known(budget: Budget) -> Verification:
-    """Return the result of a call that ends before its files are read."""
-    interrupted = budget.interruption.happened
-    return Verification(
-        verdict=Verdict.UNKNOWN if interrupted else Verdict.TIMEOUT,
-        witness=None,
-        outputs=None,
-        bound=math.inf,
-        decided_by="",
-        regions=0,
-        runtime=budget.elapsed(),
-        note="interrupted while the files were read" if interrupted else "the time went into reading the files",
-        interrupted=interrupted,
-    )
 
 
 def find(path: str | os.PathLike[str]) -> Path:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import all_finite
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.errors import ModelError
 from relu_attack.model._running import run_in_parts
 from relu_attack.model._stochastic import largest_chain_rounding, largest_rounding
@@ -27,7 +28,7 @@ class Model:
 
     The chain `network` is a function of the user's inputs, in float64 on the CPU. The module has the mode of its
     forward passes, `device` and `dtype` are its own; `before` transforms inputs (batch, \\*shape) before it, None for
-    the identity.
+    the identity. `seconds` are those of the evaluation and check of an input, by measurement; 0 before one.
     """
 
     module: nn.Module
@@ -35,6 +36,7 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     before: Callable[[Tensor], Tensor] | None = None
+    seconds: float = 0.0
 
     @staticmethod
     def of(
@@ -59,19 +61,20 @@ class Model:
         except Exception:  # copying runs arbitrary code of the module
             return self
 
-    def outputs(self, x: Tensor) -> Tensor:
+    def outputs(self, x: Tensor, *, deadline: Deadline = NEVER) -> Tensor:
         """Evaluate the module.
 
         Flat inputs (batch, inputs) are rounded to its dtype; outputs are float64, (batch, outputs), on the device of
-        `x`. ModelError is raised if the module raises or returns another shape.
+        `x`. ModelError is raised if the module raises or returns another shape,
+        OutOfTimeError beyond the deadline.
         """
-        answer = run_in_parts(self._run, self._rounded(x))
+        answer = run_in_parts(self._run, self._rounded(x), deadline=deadline)
         return self._read(answer).to(x.device)
 
-    def checked_outputs(self, x: Tensor, *, where: str) -> Tensor:
+    def checked_outputs(self, x: Tensor, *, where: str, expected: Tensor | None = None) -> Tensor:
         """Evaluate the module and compare the outputs with those of the chain, as `check` does."""
         found = self.outputs(x)
-        self.check(x, found, where=where)
+        self.check(x, found, where=where, expected=expected)
         return found
 
     def check(
@@ -81,13 +84,16 @@ class Model:
         *,
         where: str,
         against: Tensor | None = None,
+        expected: Tensor | None = None,
         chain: Network | None = None,
+        deadline: Deadline = NEVER,
     ) -> None:
         """Raise unless outputs of the module equal those of the chain up to the rounding of its forward pass.
 
         `where` describes the points, for the message. Outputs are compared with `against`, earlier outputs of the
-        model, if given; else with those of `chain`, on another device or in the dtype of a walk, by default the one in
-        float64.
+        model, if given; else with `expected`, those of the chain, if they are known; else with those of `chain`, on
+        another device or in the dtype of a walk, by default the one in float64. OutOfTimeError is raised beyond the
+        deadline.
         """
         outputs = outputs.cpu()
         if not all_finite(outputs):
@@ -97,7 +103,9 @@ class Model:
                 f"overflows {self.dtype}; scale its weights, or call model.double()"
             )
         network = self.network if chain is None else chain
-        expected = network.values(x.to(network.device, network.dtype)) if against is None else against
+        expected = expected if against is None else against
+        if expected is None:
+            expected = network.values(x.to(network.device, network.dtype), deadline=deadline)
         expected = expected.to("cpu", torch.float64)
         difference = (outputs - expected).abs().nan_to_num(torch.inf)
         digits = torch.finfo(self.dtype)
@@ -109,13 +117,19 @@ class Model:
         # Estimates beyond this are not needed, and each pass takes as long as a forward pass of the model.
         enough = torch.where(difference[worst].amax(0) > certain, difference[worst].amax(0), 0.0)
         own = largest_rounding(
-            self._run, self._rounded(x[worst.to(x.device)]), answers, enough=enough.to(self.device).view_as(answers[0])
+            self._run,
+            self._rounded(x[worst.to(x.device)]),
+            answers,
+            enough=enough.to(self.device).view_as(answers[0]),
+            deadline=deadline,
         )
         rounding = own.flatten().cpu()
         if against is None and bool((rounding < enough).any()):
             points, near = x[worst.to(x.device)].to("cpu", torch.float64), torch.finfo(network.dtype).eps
             left = enough - rounding
-            rounding += largest_chain_rounding(self.network, points, expected[worst], near, enough=left)
+            rounding += largest_chain_rounding(
+                self.network, points, expected[worst], near, enough=left, deadline=deadline
+            )
         rounding = torch.maximum(rounding, certain)
         if bool((difference[worst] > rounding).any()):
             place, output = divmod(int((difference[worst] / rounding).nan_to_num(0.0).argmax()), outputs.shape[1])

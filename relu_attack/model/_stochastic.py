@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.model._running import run_in_parts
 from relu_attack.network import Affine, Network
 
@@ -32,13 +33,18 @@ _SPACINGS = {"highest": 0.0, "high": 2.0**-10, "medium": 2.0**-7}
 
 
 def largest_rounding(
-    module: Callable[[Tensor], Tensor], x: Tensor, answer: Tensor, *, enough: Tensor | None = None
+    module: Callable[[Tensor], Tensor],
+    x: Tensor,
+    answer: Tensor,
+    *,
+    enough: Tensor | None = None,
+    deadline: Deadline = NEVER,
 ) -> Tensor:
     """Estimate the rounding error of each output at a few inputs.
 
     `answer` is the output for `x`. `enough` are sufficient estimates, in the shape of one output: passes end once all
     are reached. The result is the largest change of each output over inputs and perturbed passes, times a safety
-    factor; it is an estimate, not a bound.
+    factor; it is an estimate, not a bound. OutOfTimeError is raised beyond the deadline.
     """
     moved = torch.zeros_like(answer[0])
     generator = torch.Generator(x.device)
@@ -47,7 +53,7 @@ def largest_rounding(
     setattr(x, _DEPENDS, True)
     for sign in _drawn_signs(generator):
         with _Perturbed(generator, sign * multiple):
-            perturbed = run_in_parts(module, x)
+            perturbed = run_in_parts(module, x, deadline=deadline)
         moved = torch.maximum(moved, _largest_move(perturbed, answer))
         if _reaches(moved * (_SAFETY / multiple), enough):
             break
@@ -55,7 +61,13 @@ def largest_rounding(
 
 
 def largest_chain_rounding(
-    network: Network, x: Tensor, answer: Tensor, spacing: float, *, enough: Tensor | None = None
+    network: Network,
+    x: Tensor,
+    answer: Tensor,
+    spacing: float,
+    *,
+    enough: Tensor | None = None,
+    deadline: Deadline = NEVER,
 ) -> Tensor:
     """Estimate the rounding error of each output of a chain at a few inputs, including that of folding.
 
@@ -76,6 +88,7 @@ def largest_chain_rounding(
     for sign in _drawn_signs(generator):
         h = x
         for layer in network.layers:
+            deadline.require()
             h = layer.activate(apply(layer.affine, h, sign * multiple))
         last = apply(network.output, h, sign * multiple)
         moved = torch.maximum(moved, _largest_move(last, answer))
@@ -125,15 +138,19 @@ class _Perturbed(TorchFunctionMode):
     def _perturb(self, function: Callable[..., Any], result: Tensor, given: Sequence[Tensor]) -> Tensor:
         step = self._multiple * _spacing(function, result)
         step = max(min(step, _MAX_PERTURBATION), -_MAX_PERTURBATION)
-        signs = torch.rand(result.shape, generator=self._generator, device=result.device) < 0.5
-        # The default dtype of torch may not represent the step, so the factor has the dtype of the result.
-        factor = 1 + step * (1 - 2 * signs.to(result.dtype))
+        factor = _coin_tosses(result, self._generator).to(result.dtype).mul_(2 * step).add_(1 - step)
         if any(result is part for part in given):  # in-place operation: the caller continues with this tensor
             return result.mul_(factor)
         storage = result.untyped_storage().data_ptr()
         if any(part.untyped_storage().data_ptr() == storage for part in given):  # a view must stay a view
             return result
         return result * factor
+
+
+def _coin_tosses(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Return random booleans in the shape of a tensor: one of each byte of random words."""
+    words = torch.empty(like.numel() // 8 + 1, dtype=torch.int64, device=like.device).random_(generator=generator)
+    return (words.view(torch.uint8)[: like.numel()] & 1).view(torch.bool).view(like.shape)
 
 
 def _tensors(parts: Any) -> Iterator[Tensor]:

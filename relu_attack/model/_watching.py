@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,36 +19,42 @@ from relu_attack.errors import ModelError
 from relu_attack.network import Visit, member
 
 
-class EntryRecorder:
-    """Global hook that records the modules entered in the thread that created it."""
+class ThreadHook:
+    """Global hook that is called with the modules entered in the thread that created it."""
 
-    def __init__(self) -> None:
-        self.entered: list[nn.Module] = []
-        self._thread = threading.get_ident()
+    def __init__(self, action: Callable[[nn.Module], object]) -> None:
+        self._action, self._thread = action, threading.get_ident()
 
     def __call__(self, module: nn.Module, inputs: Any) -> None:
-        """Record a module."""
+        """Call the action with a module."""
         if threading.get_ident() == self._thread:
-            self.entered.append(module)
+            self._action(module)
 
 
 def check_global_hooks() -> None:
     """Raise `ModelError` if global forward hooks are registered, which may change values."""
     for name in ("_global_forward_hooks", "_global_forward_pre_hooks"):
         hooks = getattr(torch.nn.modules.module, name, {})
-        if any(not isinstance(hook, EntryRecorder) for hook in list(hooks.values())):
+        if any(not isinstance(hook, ThreadHook) for hook in list(hooks.values())):
             raise ModelError("a forward hook of all modules is registered, which may change values; remove it")
+
+
+@contextmanager
+def before_modules(action: Callable[[nn.Module], object]) -> Iterator[None]:
+    """Call `action` with each module that is entered in this thread."""
+    handle = register_module_forward_pre_hook(ThreadHook(action))
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager
 def recorded_entries() -> Iterator[list[nn.Module]]:
     """Record the modules that are entered in this thread, in order."""
-    recorder = EntryRecorder()
-    handle = register_module_forward_pre_hook(recorder)
-    try:
-        yield recorder.entered
-    finally:
-        handle.remove()
+    entered: list[nn.Module] = []
+    with before_modules(entered.append):
+        yield entered
 
 
 def check_entries(module: nn.Module, entered: Sequence[nn.Module], visits: Sequence[Visit]) -> None:

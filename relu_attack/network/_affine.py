@@ -13,6 +13,7 @@ from relu_attack.network._loss import Loss
 from relu_attack.network.operators import (
     Composition,
     Convolution,
+    Diagonal,
     LinearOperator,
     Selection,
     add,
@@ -20,6 +21,7 @@ from relu_attack.network.operators import (
     fold,
     has_subnormal,
     stack,
+    steps_of,
 )
 from relu_attack.rounding import compound, dot_error, gamma, sum_above, tiny, up
 
@@ -144,6 +146,24 @@ class Affine:
             parts.append(residual)
         loss = _joint(losses, [self, other], operator, add, _total(parts))
         return Affine(operator, self.bias + other.bias, loss)
+
+    def repeated(self, count: int) -> Affine:
+        """Return the map that applies this one, of diagonal factors, to each of `count` entries of a channel."""
+
+        def repeat(operator: LinearOperator) -> LinearOperator:
+            steps = [step for step in steps_of(operator) if isinstance(step, Diagonal)]
+            if len(steps) < len(steps_of(operator)):
+                raise TypeError("only maps of diagonal factors can be repeated")
+            return chain(*(Diagonal(step.weight.repeat_interleave(count)) for step in steps))
+
+        operator, loss = repeat(self.operator), self.loss
+        if loss is not None:
+            factors = loss.factors
+            if factors is not None:
+                factors = operator if factors is self.operator else repeat(factors)
+            error = None if loss.constants is None else loss.constants.repeat_interleave(count)
+            loss = Loss(loss.relative, factors, error)
+        return Affine(operator, self.bias[:, None].expand(-1, count), loss)
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Affine:
         """Return the map on another device or in another dtype."""

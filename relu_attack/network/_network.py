@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.network._affine import Affine
 from relu_attack.network._layers import Layer
 from relu_attack.network.operators import Dense, Diagonal, PerProblem, steps_of
@@ -188,12 +189,16 @@ class Network:
             preactivations.append(preactivation)
         return Evaluation(self.output.apply(x, out=buffers.outputs), preactivations)
 
-    def values(self, x: Tensor) -> Tensor:
-        """Return the outputs (batch, outputs) at `x` (batch, inputs) without storing preactivations."""
+    def values(self, x: Tensor, *, deadline: Deadline = NEVER) -> Tensor:
+        """Return the outputs (batch, outputs) at `x` (batch, inputs) without storing preactivations.
+
+        Beyond the deadline an `OutOfTimeError` is raised.
+        """
         parts = []
         widest = max([self.inputs, *(layer.units for layer in self.layers)])
         for part in x.split(max(_NUMBERS // widest, 1)):
             for layer in self.layers:
+                deadline.require()
                 part = layer.affine.apply(part)
                 part = layer.activate(part, out=part)
             parts.append(self.output.apply(part))

@@ -110,6 +110,8 @@ def worst_case(
     UnsupportedModuleError, ModelError, DomainError, ObjectiveError, OptionError
         When the model has no exact form here, or an argument cannot be used; a radius that is negative or NaN among
         them.
+    TimeLimitError
+        When the time limit ends before the model is read.
 
     Notes
     -----
@@ -145,7 +147,8 @@ def worst_case(
         budget = replace(budget, interruption=interruption, memory_limit=memory_limit_of(None))
         samples = read_samples(x)
         sets = read_sets(samples, radius, norm, clip, half=half_of(x))
-        classifier = read_classifier(model, samples, normalize, refresh=certify, sets=sets.domain)
+        within, deadline = sets.domain, budget.deadline
+        classifier = read_classifier(model, samples, normalize, refresh=certify, sets=within, deadline=deadline)
         classes = read_labels(labels, len(samples), classifier.classes, samples.device)
         logits = classifier.logits(sets.project(sets.center))
         worst = SampleIncumbents.at_samples(sets, classes, logits)

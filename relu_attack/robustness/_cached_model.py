@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack._digest import Contents
 from relu_attack.domains import Domain
 from relu_attack.robustness._classifier import Classifier, check_module, read_pair
@@ -57,12 +58,14 @@ class CachedModel(nn.Module):
         answer: Tensor = self.model(x.clone())
         return answer
 
-    def read(self, x: Tensor, normalize: Normalize | None, *, sets: Domain | None = None) -> Classifier:
+    def read(
+        self, x: Tensor, normalize: Normalize | None, *, sets: Domain | None = None, deadline: Deadline = NEVER
+    ) -> Classifier:
         """Return the model as a classifier of samples like `x`, the one of the last call if it still holds."""
         pair = None if normalize is None else read_pair(normalize)
         contents = Contents.of(self.model, x.shape[1:], x.dtype, str(x.device), pair)
         if self._classifier is None or self._contents is None or not contents.equals(self._contents):
-            self._classifier = Classifier.create(self.model, x, normalize, sets=sets)
+            self._classifier = Classifier.create(self.model, x, normalize, sets=sets, deadline=deadline)
             self._contents = contents.copy()
         return self._classifier
 
@@ -75,11 +78,17 @@ class CachedModel(nn.Module):
 
 
 def read_classifier(
-    model: nn.Module, x: Tensor, normalize: Normalize | None, *, refresh: bool, sets: Domain | None = None
+    model: nn.Module,
+    x: Tensor,
+    normalize: Normalize | None,
+    *,
+    refresh: bool,
+    sets: Domain | None = None,
+    deadline: Deadline = NEVER,
 ) -> Classifier:
     """Lower a model for samples `x` (samples, \\*shape) in their sets; a cached one on change or `refresh`."""
     if isinstance(model, CachedModel) and not refresh:
-        return model.read(x, normalize, sets=sets)
+        return model.read(x, normalize, sets=sets, deadline=deadline)
     module = model.model if isinstance(model, CachedModel) else model
     # A certificate rests on the chain; what is found without one is compared with the model in any case.
-    return Classifier.create(module, x, normalize, sets=sets, points=16 if refresh else 4)
+    return Classifier.create(module, x, normalize, sets=sets, points=16 if refresh else 4, deadline=deadline)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains import Box, Domain
 from relu_attack.errors import ModelError, OptionError, SolverError
-from relu_attack.model import Model, check_agreement, comparison_points
+from relu_attack.model import Model, check_agreement, comparison_points, time_to_read, within_time
 from relu_attack.network import Affine, Diagonal, Loss, Network, lower
 from relu_attack.rounding import gamma
 
@@ -103,16 +104,19 @@ class Classifier:
         *,
         sets: Domain | None = None,
         points: int = 16,
+        deadline: Deadline = NEVER,
     ) -> Classifier:
         """Lower a module in evaluation mode, and compare it with its chain.
 
         They are compared at `points` points at most of the sets, by default within the range of the samples x (samples,
         \\*shape). An error is raised when the model has no exact form here or is no classifier, or `normalize` does not
-        fit.
+        fit, and when the deadline ends before a model that is not small is read.
         """
         shape = tuple(x.shape[1:])
         normalization = None if normalize is None else Normalization.read(normalize, shape)
-        lowering = lower(module, shape)
+        reading = time_to_read(module, shape, deadline)
+        with within_time(reading):
+            lowering = lower(module, shape, deadline=reading)
         network = lowering.network
         if len(network.output_shape) != 1 or network.outputs < 2:
             raise ModelError(
@@ -123,8 +127,9 @@ class Classifier:
             network = normalization.fold(network, shape)
         model = Model.of(module, network, None if normalization is None else normalization.apply, like=x)
         within = Box(x.amin(0), x.amax(0), shape=shape) if sets is None else sets
-        check_agreement(model, lowering, comparison_points(network, within, most=points))
-        return Classifier(model)
+        with within_time(reading):
+            compared = comparison_points(network, within, most=points, deadline=deadline)
+            return Classifier(check_agreement(model, lowering, compared, deadline=reading))
 
     @property
     def network(self) -> Network:

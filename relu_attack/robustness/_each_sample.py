@@ -58,7 +58,7 @@ def search_sample(
         )
         problem = Problem(network, domain.within(settings.budget.deadline), objective, batched=False)
         answer = method.solve(problem, method.options(), settings)
-        point, value, _ = choose(problem, answer.candidates)
+        point, _, value, _ = choose(problem, answer.candidates)
         found.append(point)
         evaluations, status = evaluations + answer.evaluations, answer.status
         if last or status is Status.INTERRUPTED or float(value) >= goal or math.isinf(left):

@@ -11,12 +11,19 @@ from relu_attack._checks import LOGGER, ArrayLike
 from relu_attack._deadline import Deadline, Interruption
 from relu_attack._names import one_of
 from relu_attack.bounds import BOUNDS
-from relu_attack.errors import ArgumentError, DomainError, OptionError
+from relu_attack.errors import ArgumentError, DomainError, OptionError, TimeLimitError
 from relu_attack.problem import Problem
 from relu_attack.result import Result
 from relu_attack.solvers._registry import METHODS, check_names, find_method, make_options, name_of_method
 from relu_attack.solvers.ascent import STARTS
 from relu_attack.solvers.core import Budget, Method, MethodOptions, Option, Settings, check_result
+
+# Seconds that a call may take beyond its limit.
+_ALLOWED_SECONDS = 0.3
+# Checks of the answer that take less need no time of the search.
+_UNRESERVED_SECONDS = 0.1
+# Share of the time limit that the check of the answers to several problems has at most, beyond that of one.
+_RESERVED_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +89,16 @@ class SearchCall:
         return self.budget.deadline
 
     def run(self, problem: Problem, *, device: torch.device, dtype: torch.dtype) -> Result:
-        """Search for the best input of a problem, and check the answer."""
+        """Search for the best input of a problem, and check the answer.
+
+        Raises
+        ------
+        TimeLimitError
+            If the evaluation and the check of an answer take longer than what is left of the time.
+        """
         given = self.arguments
         settings = Settings(
-            budget=self.budget,
+            budget=self.budget.reserving(self._reserve(problem)),
             restarts=self.method.restarts if given.restarts is None else given.restarts,
             seed=given.seed,
             x0=given.x0,
@@ -111,6 +124,21 @@ class SearchCall:
         result = check_result(asked, self.name, settings, self.method.solve(asked, self.options, settings))
         LOGGER.info("%s", result)
         return result
+
+    def _reserve(self, problem: Problem) -> float:
+        """Return the seconds of the limit that are left for the check of the answer, 0 where it takes hardly any."""
+        limit, single = self.budget.time_limit, problem.seconds
+        if limit is None:
+            return 0.0
+        left = max(limit - self.budget.elapsed(), 0.0)
+        if single > left + _ALLOWED_SECONDS:
+            raise TimeLimitError(
+                f"{left:.2g} s of the time limit of {limit:g} s are left after the model was read, and the "
+                f"evaluation and check of an answer take about {single:.2g} s; give a larger time_limit"
+            )
+        # A batch of problems takes less than as many single ones.
+        seconds = max(single, min(problem.problems * single, _RESERVED_SHARE * limit))
+        return seconds if seconds > _UNRESERVED_SECONDS else 0.0
 
     def _check_capabilities(self, problem: Problem) -> None:
         """Raise `OptionError` or `DomainError` where the method cannot do what is asked for; name those that can."""

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import LOGGER, ArrayLike, as_tensor, check_is, first_index, whole_number
-from relu_attack._deadline import NEVER, Deadline, Interruption, interruptible
+from relu_attack._deadline import NEVER, Deadline, Interruption, OutOfTimeError, interruptible
 from relu_attack._memory import memory_limit_of, named_memory_errors
 from relu_attack._names import checked_names
 from relu_attack.domains import Domain, check_domain
 from relu_attack.errors import DomainError, ModelError, ObjectiveError
-from relu_attack.model import Model, check_agreement, comparison_points
+from relu_attack.model import Model, check_agreement, comparison_points, time_to_read, within_time
 from relu_attack.network import lower as lower_module
 from relu_attack.result import CheckedBounds, Status, Verdict, Verification
 from relu_attack.solvers import Budget, SearchArguments
@@ -67,7 +67,8 @@ def verify(
     Returns
     -------
     Verification
-        The verdict, with the witness if there is one; UNKNOWN after Ctrl-C.
+        The verdict, with the witness if there is one; UNKNOWN after Ctrl-C, and TIMEOUT where the time limit ends
+        while the model is read.
 
     Raises
     ------
@@ -88,7 +89,11 @@ def verify(
     >>> answer.verdict.name, bool(model(answer.witness) > 1.5)
     ('FALSIFIED', True)
     """
-    with _reading(model, domain, time_limit, memory_limit, seed) as (reference, exact, budget):
+    with _begun(time_limit, memory_limit, seed) as budget:
+        try:
+            reference, exact = _read(model, domain, budget)
+        except OutOfTimeError:
+            return nothing_known(budget, "the model")
         wanted = "a Specification, such as Specification.require(A, b)"
         check_is(specification, Specification, name="specification", wanted=wanted, error=ObjectiveError)
         if specification.outputs != reference.network.outputs:
@@ -167,6 +172,8 @@ def check_bounds(
     ------
     ObjectiveError
         For bounds that do not fit the outputs, are NaN, or that no number satisfies.
+    TimeLimitError
+        When the time limit ends before the model is read.
     UnsupportedModuleError, ModelError, DomainError, OptionError
         As `verify` does.
 
@@ -180,7 +187,9 @@ def check_bounds(
     >>> checked.lower[0].verdict.name, checked.upper[0].verdict.name
     ('VERIFIED', 'FALSIFIED')
     """
-    with _reading(model, domain, time_limit, memory_limit, seed) as (reference, exact, budget):
+    with _begun(time_limit, memory_limit, seed) as budget:
+        with within_time(budget.deadline):
+            reference, exact = _read(model, domain, budget)
         outputs = reference.network.outputs
         claimed = _read_bounds(lower, "lower", outputs), _read_bounds(upper, "upper", outputs)
         signs = torch.eye(outputs, dtype=torch.float64)
@@ -204,17 +213,20 @@ def check_bounds(
 
 
 @contextmanager
-def _reading(
-    model: nn.Module | ReferenceModel, domain: Domain, time_limit: float, memory_limit: float | None, seed: int
-) -> Iterator[tuple[ReferenceModel, Domain, Budget]]:
-    """Check the arguments of a call, and give its model, its set in float64 on the CPU, and its budget."""
+def _begun(time_limit: float, memory_limit: float | None, seed: int) -> Iterator[Budget]:
+    """Check the limits and the seed of a call that begins, and give its budget."""
     began = time.perf_counter()
     with named_memory_errors(), interruptible() as interruption, torch.inference_mode(False), torch.no_grad():
         budget = make_budget(time_limit, memory_limit, began, interruption)
         whole_number(seed, name="seed", least=0)
-        domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
-        reference = read_reference(model, domain, deadline=budget.deadline)
-        yield reference, domain.to(device="cpu", dtype=torch.float64), budget
+        yield budget
+
+
+def _read(model: nn.Module | ReferenceModel, domain: Domain, budget: Budget) -> tuple[ReferenceModel, Domain]:
+    """Return the model of a call, and its set in float64 on the CPU; raise `OutOfTimeError` beyond its limit."""
+    domain = domain.within(budget.deadline) if isinstance(domain, Domain) else domain
+    reference = read_reference(model, domain, deadline=budget.deadline)
+    return reference, domain.to(device="cpu", dtype=torch.float64)
 
 
 def make_budget(time_limit: float, memory_limit: float | None, began: float, interruption: Interruption) -> Budget:
@@ -223,8 +235,24 @@ def make_budget(time_limit: float, memory_limit: float | None, began: float, int
     return Budget(time_limit=time_limit, began=began, interruption=interruption, memory_limit=memory)
 
 
+def nothing_known(budget: Budget, what: str) -> Verification:
+    """Return the result of a call that ends while `what` is read."""
+    interrupted = budget.interruption.happened
+    return Verification(
+        verdict=Verdict.UNKNOWN if interrupted else Verdict.TIMEOUT,
+        witness=None,
+        outputs=None,
+        bound=math.inf,
+        decided_by="",
+        regions=0,
+        runtime=budget.elapsed(),
+        note=f"interrupted while reading {what}" if interrupted else f"the time went into reading {what}",
+        interrupted=interrupted,
+    )
+
+
 def read_reference(model: nn.Module | ReferenceModel, domain: Domain, *, deadline: Deadline = NEVER) -> ReferenceModel:
-    """Return the model with its chain; check that it fits the set, in a quarter of the time of the call at most."""
+    """Return the model with its chain, compared over the set; raise `OutOfTimeError` beyond the deadline."""
     check_domain(domain)
     if domain.batch is not None:
         raise DomainError(
@@ -236,9 +264,11 @@ def read_reference(model: nn.Module | ReferenceModel, domain: Domain, *, deadlin
         return model
     if not isinstance(model, nn.Module):
         raise ModelError(f"model must be an nn.Module or an OnnxModel, got {type(model).__name__}")
-    lowering = lower_module(model, domain.shape)
+    reading = time_to_read(model, domain.shape, deadline)
+    lowering = lower_module(model, domain.shape, deadline=reading)
     own = Model.of(model, lowering.network)
-    check_agreement(own, lowering, comparison_points(lowering.network, domain, deadline=deadline))
+    points = comparison_points(lowering.network, domain, deadline=deadline)
+    own = check_agreement(own, lowering, points, deadline=reading)
     return Module(own.network, own.dtype, own)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from relu_attack._checks import all_finite
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network._affine import Affine, identity, side_by_side
 from relu_attack.network._layers import Layer
@@ -59,6 +60,8 @@ class Builder:
         Shape of one row of the current value, without the batch dimension.
     path
         Path of the current module in the model, for messages: ``model[3][1]``.
+    deadline
+        End of the call.
     notes
         One line for each lowered module.
     visits
@@ -85,6 +88,7 @@ class Builder:
 
     shape: tuple[int, ...]
     path: str = "model"
+    deadline: Deadline = NEVER
     notes: list[str] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
     _layers: list[Layer] = field(default_factory=list)
@@ -170,6 +174,11 @@ class Builder:
         if bool((inverse.abs() < tiny(inverse.dtype)).any()):
             raise ModelError(f"{self.path} divides by {float(divisor.abs().max()):g}; supported: numbers up to 4e307")
         self.affine(Diagonal(inverse), None, roundings=roundings + (not powers_of_two(divisor)))
+
+    def repeat(self, channels: Builder) -> None:
+        """Append the elementwise affine map of another builder, one value of which stands for each channel here."""
+        each = self.size // channels.size
+        self._set(channels._pending.repeated(each).after(self._pending, matrices=self.multiplies_matrices), self.shape)
 
     def activate(self, slope: Tensor | float = 0.0) -> int:
         """Append the activation that is ``z`` for ``z > 0`` and ``slope z`` elsewhere.

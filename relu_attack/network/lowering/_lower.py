@@ -10,6 +10,7 @@ from typing import TypeGuard
 import torch
 from torch import nn
 
+from relu_attack._deadline import NEVER, Deadline
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network._network import Network
 from relu_attack.network.lowering._builder import Builder, Visit
@@ -39,7 +40,7 @@ class Lowering:
     visits: tuple[Visit, ...]
 
 
-def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
+def lower(model: nn.Module, input_shape: Iterable[int], *, deadline: Deadline = NEVER) -> Lowering:
     """Copy a model into the sequential piecewise-linear form: affine maps and activations.
 
     Parameters
@@ -49,6 +50,8 @@ def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
         modules and functions, such as a residual block; in evaluation mode where that matters.
     input_shape
         Shape of one input without the batch dimension.
+    deadline
+        Time limit, beyond which the next module raises an `OutOfTimeError`.
 
     Returns
     -------
@@ -80,13 +83,14 @@ def lower(model: nn.Module, input_shape: Iterable[int]) -> Lowering:
         raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
     for name, module in model.named_modules():
         check_call(module, member("model", name))
-    builder = Builder(shape)
+    builder = Builder(shape, deadline=deadline)
     with torch.no_grad():
         _walk(model, builder, "model")
     return Lowering(builder.build(), tuple(builder.notes), tuple(builder.visits))
 
 
 def _walk(module: nn.Module, builder: Builder, path: str) -> None:
+    builder.deadline.require()
     builder.path = path
     if not _is_leaf(module):
         lower_graph(trace(module, path, is_leaf=_is_leaf, enter=partial(_enter, builder)), builder, _walk)

@@ -32,18 +32,16 @@ def normalize(
     builder: Builder, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, *, eps: float
 ) -> None:
     """Append ``(x - mean) / sqrt(variance + eps) * weight + bias``, with one of each number for a channel."""
-    entries = builder.size // len(mean)
-
-    def each(channels: Tensor) -> Tensor:
-        return exact(channels).repeat_interleave(entries)
-
-    builder.shift(each(mean), -1.0)
+    # The maps are composed for each channel, and the result is repeated for the entries of a channel.
+    channels = Builder((len(mean),), builder.path)
+    channels.shift(exact(mean), -1.0)
     # The sum and its root are rounded, which is at most two roundings of the divisor.
-    builder.divide(torch.sqrt(each(variance) + eps), roundings=2)
+    channels.divide(torch.sqrt(exact(variance) + eps), roundings=2)
     if weight is not None:
-        builder.affine(Diagonal(each(weight)), None)
+        channels.affine(Diagonal(exact(weight)), None)
     if bias is not None:
-        builder.shift(each(bias))
+        channels.shift(exact(bias))
+    builder.repeat(channels)
 
 
 LAYERS = (

@@ -18,6 +18,9 @@ from relu_attack.rounding import tiny
 # Smallest ratio of a folded row to the magnitudes of its products: half of the digits of float64.
 _LEFT = 1e-8
 
+# Numbers that are checked before the others.
+_FIRST = 64
+
 # Range of products of coefficients in which neither they nor sums of 2**40 of them underflow or overflow.
 _SMALLEST = {torch.float32: 2.0**-100, torch.float64: 2.0**-960}
 _LARGEST = {torch.float32: 2.0**80, torch.float64: 2.0**980}
@@ -74,8 +77,12 @@ def fold(first: LinearOperator, second: LinearOperator, *, matrices: bool = True
 
 def powers_of_two(values: Tensor) -> bool:
     """Return whether all numbers are zero or plus or minus a power of two."""
-    mantissa = torch.frexp(values).mantissa
-    return bool(((mantissa == 0) | (mantissa.abs() == 0.5)).all())
+    flat = values.reshape(-1)
+    for part in (flat[:_FIRST], flat[_FIRST:]):  # most often the first numbers decide
+        mantissa = torch.frexp(part).mantissa
+        if not bool(((mantissa == 0) | (mantissa.abs() == 0.5)).all()):
+            return False
+    return True
 
 
 def _rounds_products(first: Tensor, second: Tensor) -> bool:
@@ -118,7 +125,8 @@ def _scale_before(scale: Tensor, operator: LinearOperator) -> Fold | None:
     if bool((scale == 1).all()):
         return Fold(operator)
     weight = _weight(operator)
-    if weight is None or not _multiplies(scale, weight):
+    channels = _one_each(scale, operator.input_shape[0]) if isinstance(operator, Convolution) else scale
+    if weight is None or channels is None or not _multiplies(channels, weight):
         return None
     if isinstance(operator, Diagonal):
         return _scaled(scale, weight, Diagonal(scale * weight))
@@ -127,8 +135,7 @@ def _scale_before(scale: Tensor, operator: LinearOperator) -> Fold | None:
     if isinstance(operator, Sparse):
         return _scaled(scale, weight, operator.scale_columns(scale))
     if isinstance(operator, Convolution):
-        channels = _one_each(scale, operator.input_shape[0])
-        return None if channels is None else _scaled(channels, weight, operator.scale_inputs(channels))
+        return _scaled(channels, weight, operator.scale_inputs(channels))
     return None
 
 
@@ -136,15 +143,15 @@ def _scale_after(operator: LinearOperator, scale: Tensor) -> Fold | None:
     if bool((scale == 1).all()):
         return Fold(operator)
     weight = _weight(operator)
-    if weight is None or not _multiplies(scale, weight):
+    channels = _one_each(scale, operator.output_shape[0]) if isinstance(operator, Convolution) else scale
+    if weight is None or channels is None or not _multiplies(channels, weight):
         return None
     if isinstance(operator, Dense):
         return _scaled(scale, weight, Dense(weight * scale[:, None]))
     if isinstance(operator, Sparse):
         return _scaled(scale, weight, operator.scale_rows(scale))
     if isinstance(operator, Convolution):
-        channels = _one_each(scale, operator.output_shape[0])
-        return None if channels is None else _scaled(channels, weight, operator.scale_outputs(channels))
+        return _scaled(channels, weight, operator.scale_outputs(channels))
     return None
 
 

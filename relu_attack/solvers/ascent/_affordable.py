@@ -18,8 +18,8 @@ _QUICK = 2**31
 _SHARE = 0.05
 # Points of a walker that are alive at once.
 _KEPT_POINTS = 16
-# Points that are taken through the network to see what one costs, and passes that a step is worth.
-_POINTS, _PASSES = 16, 3
+# Most points that are taken through the network to see what one costs, and passes that a step is worth.
+_MAX_POINTS, _PASSES = 16, 3
 
 
 def affordable(scaled: ScaledProblem, budget: Budget) -> ScaledProblem | None:
@@ -72,9 +72,10 @@ def _fitting(scaled: ScaledProblem, limit: float) -> int:
 def _seconds_a_point(scaled: ScaledProblem) -> float:
     """Return what a step of one walker takes, measured on a few points."""
     network = scaled.network
-    x = torch.zeros(_POINTS, network.inputs, dtype=network.dtype, device=network.device)
+    points = max(min(_QUICK // max(network.multiply_adds, 1), _MAX_POINTS), 1)
+    x = torch.zeros(points, network.inputs, dtype=network.dtype, device=network.device)
     began = time.perf_counter()
     for layer in network.layers:
         x = layer.activate(layer.affine.apply(x))
     bool(torch.isfinite(x).all())  # waits for the device
-    return max(_PASSES * (time.perf_counter() - began) / _POINTS, 1e-9)
+    return max(_PASSES * (time.perf_counter() - began) / points, 1e-9)

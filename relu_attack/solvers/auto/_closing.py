@@ -13,6 +13,8 @@ from relu_attack.problem import Problem
 from relu_attack.solvers.branch_and_bound import MAX_SPLIT_INPUTS, branching_inputs
 from relu_attack.solvers.core import Incumbents
 
+# Share of the time for the intervals by which unstable units are counted: with more, the network is large.
+_COUNTING_SHARE = 0.1
 # Time of alpha-CROWN over that of CROWN, which is 4 to 70 on random networks: near the maximum where no time limit ends
 # it, the geometric mean where one does.
 _DESCENT_FACTOR, _TIMED_DESCENT_FACTOR = 60, 16
@@ -73,7 +75,7 @@ def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Dea
         which together limit the number of linear regions, is at most `dimension`. With 0 units
         no exact method is tried.
     deadline
-        End of the time; units that are not bounded by then count as unstable.
+        End of the time; units that are not bounded in a tenth of it count as unstable.
 
     Notes
     -----
@@ -82,7 +84,7 @@ def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Dea
     """
     if units == 0:
         return ()
-    domain, unstable = problem.domain, _unstable_units(problem, deadline)
+    domain, unstable = problem.domain, _unstable_units(problem, deadline.share(_COUNTING_SHARE))
     names = []
     inputs = branching_inputs(domain)
     if inputs <= MAX_SPLIT_INPUTS or unstable <= _MAX_SPLIT_UNITS:

@@ -70,6 +70,12 @@ class Budget:
         limit = max(min(given), 1e-9) if given else None
         return replace(self, iterations=iterations, time_limit=limit)
 
+    def reserving(self, seconds: float) -> Budget:
+        """Return the budget of a search that leaves some seconds, if time is limited, for what follows it."""
+        if self.time_limit is None:
+            return self
+        return replace(self, time_limit=max(self.time_limit - seconds, 1e-9))
+
     def spent(self, iterations: int) -> Status | None:
         """Return the reason to stop after `iterations` steps, or None."""
         if self.interruption.happened:

@@ -22,7 +22,7 @@ def check_result(problem: Problem, name: str, settings: Settings, answer: Answer
     # Tensors made under inference mode could not be used in a caller's autograd graph.
     with torch.inference_mode(False), torch.no_grad():
         upper = answer.upper.clone()
-        x, exact_value, output_violation = choose(problem, answer.candidates)
+        x, outputs, exact_value, output_violation = choose(problem, answer.candidates)
         feasible = output_violation <= TOLERANCE
         if not bool((torch.isfinite(exact_value) & torch.isfinite(output_violation)).all()):
             raise SolverError("the best point has no finite value: the model overflows float64; scale its weights")
@@ -31,7 +31,7 @@ def check_result(problem: Problem, name: str, settings: Settings, answer: Answer
         upper = torch.where(infeasible, upper, torch.maximum(upper, exact_value))
         gap = relative_gap(exact_value, upper, problem.scale)
         status = _status(answer.status, feasible, infeasible, gap)
-        value = torch.where(feasible, problem.own_value(x), -torch.inf)
+        value = torch.where(feasible, problem.own_value(x, outputs), -torch.inf)
         upper = torch.where(infeasible, upper, torch.maximum(upper, value))
         exact = problem.domain.to(device="cpu", dtype=torch.float64)
         points = x.to("cpu", torch.float64)[:, None]
@@ -60,18 +60,19 @@ def check_result(problem: Problem, name: str, settings: Settings, answer: Answer
         )
 
 
-def choose(problem: Problem, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def choose(problem: Problem, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the best candidate of each problem on the chain, feasible ones first.
 
     Candidates have shape (problems, candidates, inputs). Returned are points (problems, inputs), and for each the
-    objective and the violation of the output constraints by a float64 pass.
+    outputs, the objective and the violation of the output constraints by a float64 pass.
     """
     with torch.inference_mode(False), torch.no_grad():
         points = candidates.clone()
-        values, violations = problem.evaluate(points)
+        outputs = problem.outputs(points)
+        values, violations = problem.measure(outputs)
         index = rank(values, violations).argmax(1)
         every = torch.arange(problem.problems)
-        return points[every, index], values[every, index], violations[every, index]
+        return points[every, index], outputs[every, index], values[every, index], violations[every, index]
 
 
 def _status(stopped: Status, feasible: Tensor, infeasible: Tensor, gap: Tensor) -> Status:
