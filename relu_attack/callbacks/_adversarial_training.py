@@ -20,39 +20,40 @@ from relu_attack.robustness import AttackArguments, Clip
 class AdversarialTraining(Callback):
     """Replace a part of each training batch by the worst inputs near its samples (Madry et al., arXiv 1706.06083).
 
-    Before each training step `worst_case` moves the first samples of the batch, and the step learns from them with
-    their own labels. In a batch that is a list or a mapping, as the default collation makes them, the tensor of samples
-    is replaced; in a tuple its numbers are written over, and written back after the step. With several processes each
-    moves its own batches. Logged at each epoch are
+    Before each training step `worst_case` perturbs the first samples of the batch, whose labels stay the same. In a
+    batch that is a list or a mapping, as the default collation makes them, the tensor of samples is replaced; in a
+    tuple its numbers are overwritten, and restored after the step. With several processes each perturbs its own
+    batches. Logged at each epoch are
 
     - ``adversarial/radius``, which grows during the warm-up,
-    - ``adversarial/broken``, the share of the moved samples that the network gets wrong.
+    - ``adversarial/broken``, the share of the perturbed samples that the network misclassifies.
 
     Parameters
     ----------
     radius
-        How far samples are moved, after the warm-up.
+        Radius of the perturbations after the warm-up.
     share
-        Which part of each batch is moved, above 0 and at most 1.
+        Share of each batch that is perturbed, above 0 and at most 1.
     warmup_epochs
-        The radius of epoch e, from 0, is ``radius * min(1, (e + 1) / (warmup_epochs + 1))``.
+        Number of epochs with a smaller radius: that of epoch e, from 0, is ``radius`` times
+        ``min(1, (e + 1) / (warmup_epochs + 1))``.
     norm, clip, normalize
         As in `worst_case`.
     method, restarts, iterations
-        As in `worst_case`; one walker of 4 steps by default.
+        As in `worst_case`; by default one walker of 4 steps.
     seed
-        Of the first batch; each later one adds 1.
+        Seed of the first batch, incremented for each later one.
     network, keys
         As in `WorstCaseMonitor`.
     log_key_prefix
-        In place of ``adversarial`` in the names above.
+        Prefix of the logged names.
 
     Raises
     ------
     OptionError, DomainError
-        At once, for an argument that cannot be used.
+        When the callback is created, for an impossible argument.
     UnsupportedModuleError, ModelError, ObjectiveError
-        When the network has no exact form here or is no classifier of such samples.
+        During training, for a network that cannot be lowered exactly or is not a classifier of such samples.
 
     Examples
     --------
@@ -115,7 +116,7 @@ class AdversarialTraining(Callback):
         return self.radius * min(1.0, (epoch + 1) / (self.warmup_epochs + 1))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how many batches were moved, which is what seeds depend on."""
+        """Return the number of batches that were perturbed, which seeds depend on."""
         return {"batches": self._batches}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -123,7 +124,7 @@ class AdversarialTraining(Callback):
         self._batches = state_dict["batches"]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Move the first samples of the batch."""
+        """Perturb the first samples of the batch."""
         x, label = self._keys.read(batch)
         count = round(self.share * len(x))
         if count == 0:
@@ -142,11 +143,11 @@ class AdversarialTraining(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Give the batch its own samples back."""
+        """Restore the samples of the batch."""
         self._put_back()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the batch its own samples back."""
+        """Restore the samples of the batch."""
         self._put_back()
 
     def _put_back(self) -> None:

@@ -19,35 +19,35 @@ class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
 
     Logged are three shares, in this order:
 
-    - ``accuracy/certified``, proven right on the whole ball: at most the accuracy in the worst case,
-    - ``accuracy/attacked``, where no input of the ball was found that is not: at least the accuracy in the worst case,
-    - ``accuracy/clean``, right at the sample itself.
+    - ``accuracy/certified``, proven correct on the whole ball: a lower bound of the accuracy in the worst case,
+    - ``accuracy/attacked``, not misclassified at any input found in the ball: an upper bound of it,
+    - ``accuracy/clean``, correct at the sample itself.
 
     Parameters
     ----------
     radius
-        How far an input may be from its sample.
+        Radius of the ball around each sample.
     samples
-        A pair (x, label), x of shape (samples, \\*shape), or how many to take from the first batches of the validation
-        data, all where there are fewer. They stay the same for the whole training.
+        Pair (x, labels) with x of shape (samples, \\*shape), or the number of samples to take from the first batches of
+        the validation data, all if there are fewer; fixed for the whole training.
     norm, clip, normalize, method, restarts, iterations, time_limit, seed
         As in `worst_case`.
     network, keys, every_n_epochs
         As in `WorstCaseMonitor`.
     log_key_prefix
-        In place of ``accuracy`` in the names above.
+        Prefix of the logged names.
 
     Attributes
     ----------
     accuracy : RobustAccuracy or None
-        The last answer, with the margins of each sample.
+        The last result, with the margins of each sample.
 
     Raises
     ------
     OptionError, DomainError
-        At once, for an argument that cannot be used.
+        When the callback is created, for an impossible argument.
     UnsupportedModuleError, ModelError, ObjectiveError
-        When the network has no exact form here or is no classifier of such samples.
+        For a network that cannot be lowered exactly or is not a classifier of such samples.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class CertifiedAccuracyMonitor(Monitor[RobustAccuracy]):
         )
         self.accuracy: RobustAccuracy | None = None
 
-    def _look(self, model: nn.Module) -> RobustAccuracy:
+    def _evaluate(self, model: nn.Module) -> RobustAccuracy:
         options = self._attack.options()
         accuracy = robust_accuracy(model, [self._source.get()], self._attack.radius, progress=False, **options)
         if not accuracy.complete:

@@ -34,34 +34,33 @@ def check_prefix(prefix: str) -> None:
 
 
 class Monitor(Callback, ABC, Generic[T]):
-    """A callback that looks at the network at the end of validation and logs numbers.
+    """A callback that evaluates the network at the end of validation and logs numbers.
 
-    What it logs is there for `EarlyStopping` and `ModelCheckpoint`, in float64. The network is looked at with the
-    weights that validation runs on, also where a callback that averages weights takes them out before; in evaluation
-    mode, without gradients, and left as it was; no random number of the training is drawn. Nothing is done while sanity
-    checking or in a `fast_dev_run`.
+    Logged numbers, in float64, are available to `EarlyStopping` and `ModelCheckpoint`. The network is evaluated with
+    the weights of the validation, even if a callback that averages weights has removed them before, in evaluation mode
+    and without gradients; it is left unchanged, and no random number of the training is drawn. Sanity checks and a
+    `fast_dev_run` are skipped.
 
-    An `EarlyStopping` that goes by a number of this monitor waits for the first one. A `ModelCheckpoint` must save in
-    epochs in which the monitor looks: its `every_n_epochs` is a multiple of that of the monitor.
+    An `EarlyStopping` on a number of this monitor waits for the first one. The `every_n_epochs` of a `ModelCheckpoint`
+    must be a multiple of that of the monitor.
 
-    With several processes the first one looks, and the others are given its answer. The question is the same in each,
-    so that splitting it would only make the answer depend on the number of processes; and since all have the same
-    numbers, all stop together.
+    With several processes the first one evaluates and broadcasts the result, so that it does not depend on the number
+    of processes, and all stop together.
 
     Parameters
     ----------
     network
-        The attribute of the LightningModule that is the network, or a function from the module to it.
+        Name of the attribute of the LightningModule that holds the network, or a function from the module to it.
     every_n_epochs
-        It looks at each validation of every n-th epoch, and at each call of `Trainer.validate`.
+        Number of epochs between two evaluations, besides each call of `Trainer.validate`.
     log_key_prefix
-        The names of what is logged begin with this and a slash. Several callbacks of a class need different ones.
+        Prefix of the logged names, before a slash; different for several callbacks of a class.
     samples
-        Where the samples come from; None for a monitor that takes none.
+        Source of the samples; None for a monitor without samples.
     """
 
     names: ClassVar[tuple[str, ...]]
-    """What is logged, without the prefix."""
+    """Logged names, without the prefix."""
 
     def __init__(
         self, *, network: NetworkOf, every_n_epochs: int, log_key_prefix: str, samples: Samples | None = None
@@ -84,12 +83,12 @@ class Monitor(Callback, ABC, Generic[T]):
         return self._generate_state_key(log_key_prefix=self.log_key_prefix)
 
     @abstractmethod
-    def _look(self, model: nn.Module) -> T:
-        """Look at the network, in the first process only; the answer must go through pickle."""
+    def _evaluate(self, model: nn.Module) -> T:
+        """Evaluate the network, in the first process only; the result must be picklable."""
 
     @abstractmethod
     def _take(self, answer: T, trainer: Trainer) -> dict[str, float]:
-        """Store the answer, in every process, and return the numbers to log."""
+        """Store the result, in every process, and return the numbers to log."""
 
     def _check(self, model: nn.Module) -> None:
         """Raise before the training what would otherwise be raised at its first validation."""
@@ -99,7 +98,7 @@ class Monitor(Callback, ABC, Generic[T]):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         if not trainer.enable_validation:
-            raise OptionError(f"{type(self).__name__} looks at the end of validation, but this training has none")
+            raise OptionError(f"{type(self).__name__} evaluates at the end of validation, but this training has none")
         self._let_others_wait(trainer)
         self._model = find_network(pl_module, self.network)
         with _without_gradients(), evaluating(self._model):
@@ -153,12 +152,12 @@ class Monitor(Callback, ABC, Generic[T]):
             self._samples.offer(batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look, and log."""
+        """Evaluate the network and log the numbers."""
         if not self._is_due(trainer):
             return
         self._model = model = find_network(pl_module, self.network)
         with _without_gradients():
-            answer = in_first_process(trainer, lambda: self._look_in_evaluation_mode(model))
+            answer = in_first_process(trainer, lambda: self._evaluate_within_weights(model))
             numbers = self._take(answer, trainer)
         self._weights = None
         self._end_waiting()
@@ -167,10 +166,10 @@ class Monitor(Callback, ABC, Generic[T]):
             # The largest of equal numbers is that number, to the last digit; their mean need not be.
             pl_module.log(f"{self.log_key_prefix}/{name}", value, reduce_fx="max", sync_dist=True, batch_size=1)
 
-    def _look_in_evaluation_mode(self, model: nn.Module) -> T:
+    def _evaluate_within_weights(self, model: nn.Module) -> T:
         weights = self._weights or Weights(model)
         with evaluating(model), weights.within(model):
-            return self._look(model)
+            return self._evaluate(model)
 
     def _is_due(self, trainer: Trainer) -> bool:
         if trainer.sanity_checking or trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -179,7 +178,7 @@ class Monitor(Callback, ABC, Generic[T]):
 
 
 def in_first_process(trainer: Trainer, work: Callable[[], T]) -> T:
-    """Do work in the first process, and hand its answer, or its error, to all."""
+    """Do work in the first process, and broadcast its result, or its error, to all."""
     outcome: T | ReLUAttackError | None = None
     if trainer.is_global_zero:
         try:

@@ -28,11 +28,11 @@ class Envelope:
     Attributes
     ----------
     lower, upper
-        They hold in real arithmetic for the weights as they are stored. Of a batch of problems, over all of them.
+        Bounds in real arithmetic for the stored weights; of a batch of problems, over all of them.
     method
         Name of the method of bounds.
     digests
-        Of the network with the weights that this is certified of, the set and the objective; None where unknown.
+        Digests of the network with its weights, of the set and of the objective; None if unknown.
     """
 
     lower: float
@@ -51,45 +51,43 @@ class Envelope:
 class StopOnBound(Monitor[Envelope]):
     """Stop the training once certified bounds of the objective over a set lie within limits (safety envelope).
 
-    For a controller whose command must stay within its actuator's limits, or a surrogate that must not predict the
-    impossible. At each validation the objective is bounded over the set, and ``envelope/lower`` and ``envelope/upper``
-    are logged. The limits hold when ``upper <= below`` and ``lower >= above``, those of the two that are given; then
-    ``trainer.should_stop`` is set, and `certified` says what is proven of the weights as they are.
+    Examples are a controller whose command must stay within the limits of its actuator, and a surrogate that must not
+    predict impossible values. At each validation the objective is bounded over the set, and ``envelope/lower`` and
+    ``envelope/upper`` are logged. Once ``upper <= below`` and ``lower >= above``, as far as given,
+    ``trainer.should_stop`` is set, and `certified` holds the bounds of the current weights.
 
-    Where weights are averaged, validation and this callback look at the average; after the training it is certified if
-    it is the one that was looked at last.
-
-    Bounds are loose for networks that were not trained for them, so an envelope may hold and not be proven.
+    Where weights are averaged, validation and this callback evaluate the average; it is certified after the training
+    if it is the one that was evaluated last. Bounds of networks that were not trained for them are loose.
 
     Parameters
     ----------
     domain
-        The set of inputs, or a batch of sets: then the limits hold for all.
+        Set of inputs, or a batch of sets, for all of which the limits must hold.
     objective
-        What is bounded: `Output`, `Linear` or `Margin`; output 0 by default.
+        Objective to bound: `Output`, `Linear` or `Margin`; output 0 by default.
     above, below
-        The limits, one of them or both.
+        Limits of the objective, one of them or both.
     bounds
-        Method of the bounds, see `ReLUOptimizer.bounds`.
+        Method of the bounds, as in `ReLUOptimizer.bounds`.
     patience
-        For how many further validations in a row the limits must hold before the training stops; 0 by default.
+        Number of further consecutive validations at which the limits must hold before the training stops.
     network, every_n_epochs
         As in `WorstCaseMonitor`.
     log_key_prefix
-        In place of ``envelope`` in the names above.
+        Prefix of the logged names.
 
     Attributes
     ----------
     certified : Envelope or None
-        What is proven of the network as it is when this is read; None where the limits do not hold, and as soon as its
-        weights are others, as when the training goes on, or an average or a checkpoint is put in.
+        Certificate for the network in its present state; None if the limits do not hold, and as soon as its weights
+        change, because the training continues or an average or a checkpoint is loaded.
 
     Raises
     ------
     OptionError
-        At once, for an argument that cannot be used.
+        When the callback is created, for an impossible argument.
     UnsupportedModuleError, ModelError, ObjectiveError
-        When the network has no exact form here, or the set and the objective do not fit it.
+        For a network that cannot be lowered exactly, or a set or an objective that do not fit it.
 
     Examples
     --------
@@ -142,7 +140,7 @@ class StopOnBound(Monitor[Envelope]):
         return low_enough and (self.above is None or envelope.lower >= self.above)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return for how many validations in a row the limits have held."""
+        """Return the number of consecutive validations at which the limits have held."""
         return {"in_a_row": self._in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -152,7 +150,7 @@ class StopOnBound(Monitor[Envelope]):
     def _check(self, model: nn.Module) -> None:
         ReLUOptimizer(model, self.domain, self.objective)
 
-    def _look(self, model: nn.Module) -> Envelope:
+    def _evaluate(self, model: nn.Module) -> Envelope:
         lower, upper = ReLUOptimizer(model, self.domain, self.objective).bounds(self.bounds)
         digests = Digests(model_digest(model), digest(self.domain), digest(self.objective))
         return Envelope(float(lower.amin()), float(upper.amax()), self.bounds, digests)

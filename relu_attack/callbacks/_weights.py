@@ -27,7 +27,7 @@ class Weights:
         """Put the copies into a network for a while, and its own numbers back to the last bit."""
         own = {name: tensor.detach() for name, tensor in _tensors(model)}
         if own.keys() != self._copies.keys() or any(_differ(own[name], copy) for name, copy in self._copies.items()):
-            warn("the network was replaced during the validation; the monitor looks at the new one")
+            warn("the network was replaced during the validation; the new one is evaluated")
             yield
             return
         moved = {name: (own[name], copy) for name, copy in self._copies.items() if not torch.equal(own[name], copy)}

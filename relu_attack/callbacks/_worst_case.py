@@ -25,70 +25,69 @@ REDUCTIONS = ("max", "mean")
 
 
 class WorstCaseMonitor(Monitor[WorstInputs]):
-    """Log the worst case of the network while it is trained: the value found, a certified bound, and the gap.
+    """Log the worst case of the network during training: the value found, a certified bound, and the gap.
 
-    Give either a `domain`, and the value is the largest objective over it; or a `radius`, and it is the margin by which
-    a classifier is wrong at the worst input near each sample, above 0 where that is broken. Logged are
+    With a `domain` the value is the largest objective over it; with a `radius` it is the largest margin of a wrong
+    class at an input near each sample, above 0 where the classifier is broken. Logged are
 
     - ``worst_case/value``, a forward pass of the network at an input of the set,
-    - ``worst_case/bound``, which no input of the set exceeds, in real arithmetic,
-    - ``worst_case/gap``, the difference of the two: the true worst case is between them.
+    - ``worst_case/bound``, an upper bound over the set in real arithmetic,
+    - ``worst_case/gap``, their difference: the true worst case lies between them.
 
     Each search begins from the worst inputs of the one before.
 
     Parameters
     ----------
     domain
-        The set of inputs, or a batch of sets.
+        Set of inputs, or a batch of sets.
     objective
-        What is largest in the worst case: `Output`, `Linear` or `Margin`; output 0 by default. For the smallest output
-        give `Linear` with a negative weight.
+        Objective to maximize: `Output`, `Linear` or `Margin`; output 0 by default. `Linear` with a negative weight
+        gives the smallest output.
     radius
-        How far an input may be from its sample.
+        Radius of the ball around each sample.
     samples
-        A pair (x, label), x of shape (samples, \\*shape), or how many to take from the first batches of the validation
-        data, all where there are fewer. They stay the same for the whole training, and are 64 by default.
+        Pair (x, labels) with x of shape (samples, \\*shape), or the number of samples to take from the first batches of
+        the validation data, all if there are fewer; fixed for the whole training. 64 by default.
     norm, clip, normalize
         As in `worst_case`; for a `radius` only.
     method
-        One of `ReLUOptimizer.maximize`, ``"auto"`` by default; for a `radius` one of `worst_case`,
-        ``"auto"`` by default.
+        Method of `ReLUOptimizer.maximize` or, for a `radius`, of `worst_case`; ``"auto"`` by default.
     restarts, iterations, time_limit
-        Walkers, steps of each of them (`iterations` of `maximize`), and seconds for each search. Over a domain the time
-        is one second where neither steps nor a time are given; near samples there are 10 walkers of 40 steps each.
-        What the time ends depends on the machine; to repeat a training to the last digit, give steps.
+        Walkers, steps of each walker, and seconds for each search. The default is one second over a domain, and 10
+        walkers of 40 steps near samples. A search that is limited by time depends on the machine; one that is limited
+        by steps is reproducible.
     bounds
-        Method of the certified bound over a domain, see `ReLUOptimizer.bounds`; near samples it is CROWN.
+        Method of the certified bound over a domain, as in `ReLUOptimizer.bounds`; near samples it is CROWN.
     reduction
-        Of several problems or samples the ``"max"`` or the ``"mean"`` is logged; the bound is one on that.
+        ``"max"`` or ``"mean"`` over several problems or samples, of the values and of the bounds.
     images
-        How many of the worst inputs go to the loggers that take images, if they are images in [0, 1] of shape
-        (1 or 3, height, width); 8 by default.
+        Number of worst-case inputs that are logged as images, if they have shape (1 or 3, height, width); 8 by
+        default.
     seed
-        Of the first search; each later one adds 1.
+        Seed of the first search, incremented for each later one.
     network
-        The attribute of the LightningModule that is the network, such as ``"model"``, the default, or a function from
+        Name of the attribute of the LightningModule that holds the network, ``"model"`` by default, or a function from
         the module to it.
     keys
-        Where samples and labels are in a batch: indices of a sequence or keys of a mapping.
+        Position of samples and labels in a batch: indices of a sequence or keys of a mapping.
     every_n_epochs
-        It looks at each validation of every n-th epoch.
+        Number of epochs between two searches, each at the end of validation.
     log_key_prefix
-        In place of ``worst_case`` in the names above.
+        Prefix of the logged names.
 
     Attributes
     ----------
     worst_inputs : Tensor or None
-        The inputs of the last search, on the CPU, shape (problems or samples, \\*shape of one input).
+        Worst-case inputs of the last search, on the CPU, shape (problems or samples, \\*shape of one input).
     answer : WorstInputs or None
-        The last search as a whole: `x`, and `value` and `bound` of each problem or sample.
+        Result of the last search: `x`, and `value` and `bound` of each problem or sample.
 
     Raises
     ------
     OptionError, DomainError
-        At once, for an argument that cannot be used.
+        When the callback is created, for an impossible argument.
     UnsupportedModuleError, ModelError, ObjectiveError
-        When the network has no exact form here, or the set and the objective do not fit it.
+        For a network that cannot be lowered exactly, or a set or an objective that do not fit it.
 
     Examples
     --------
@@ -170,7 +169,7 @@ class WorstCaseMonitor(Monitor[WorstInputs]):
         self._searches = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the worst inputs, and how many searches there were, which is what seeds depend on."""
+        """Return the worst-case inputs, and the number of searches, which seeds depend on."""
         return {"searches": self._searches, "worst_inputs": self.worst_inputs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -180,7 +179,7 @@ class WorstCaseMonitor(Monitor[WorstInputs]):
     def _check(self, model: nn.Module) -> None:
         self._target.check(model)
 
-    def _look(self, model: nn.Module) -> WorstInputs:
+    def _evaluate(self, model: nn.Module) -> WorstInputs:
         return self._target.search(model, x0=self.worst_inputs, searches=self._searches)
 
     def _take(self, answer: WorstInputs, trainer: Trainer) -> dict[str, float]:

@@ -40,9 +40,9 @@ class ConfigError(FileFormatError):
     Parameters
     ----------
     source
-        The file.
+        Name of the file.
     problems
-        One line each, such as ``"domain.upper: is missing"``.
+        One line for each error, such as ``"domain.upper: is missing"``.
     """
 
     def __init__(self, source: object, problems: Sequence[str]) -> None:

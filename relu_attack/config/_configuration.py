@@ -67,19 +67,19 @@ class Configuration(Section):
     Attributes
     ----------
     model, domain, objective
-        What is asked; output 0 by default.
+        Sections of the model, the set and the objective, which is output 0 by default.
     output_constraints
-        What the outputs of the answer must satisfy, in words.
+        Constraints on the outputs, with their names and units.
     inputs, outputs
-        Names of the inputs and outputs and their units, in the order of the model.
+        Names of the inputs and outputs with their units, in the order of the model.
     sense
         ``"maximize"`` or ``"minimize"``; the command must agree with it.
     method, options, restarts, iterations, time_limit, seed, x0, starts, bound, device
         As in `ReLUOptimizer.maximize`.
     threads
-        How many the command lets torch use.
+        Number of threads of torch in the command.
     output, report
-        What to write and to print.
+        Files to write, and the report to print.
     """
 
     model: AnyModelSection

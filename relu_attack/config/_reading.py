@@ -25,19 +25,19 @@ def load_configuration(
     Parameters
     ----------
     path
-        A YAML file. Paths in it are relative to its folder.
+        YAML file, to whose folder the paths in it are relative.
     overrides
         Values that replace those of the file, by key: ``{"restarts": 8, "domain.constraints.0.upper": 2400}``.
 
     Returns
     -------
     Configuration, LoadedProblem
-        The file as values, and its model, set and objective.
+        Validated content of the file, and its model, set and objective.
 
     Raises
     ------
     ConfigError
-        With all errors at once, each with its key.
+        For an invalid file; lists all errors, each with its key.
     """
     path = Path(path)
     content = _read(path)

@@ -28,22 +28,21 @@ def plot_accuracy(accuracies: Accuracies, *, norm: str | None = None, title: str
     Parameters
     ----------
     accuracies
-        Pairs of a radius and what `robust_accuracy` returned for it, in any order.
+        Pairs of a radius and the result of `robust_accuracy` for it, in any order.
     norm
-        That of the radius, for the axis: ``"linf"``, ``"l2"`` or ``"l1"``.
+        Norm of the radius, for the label of the axis: ``"linf"``, ``"l2"`` or ``"l1"``.
     title
-        Above the axes; by default how many samples there were.
+        Title above the axes; by default the number of samples.
 
     Returns
     -------
     Figure
-        Save it with ``savefig``.
+        Figure of matplotlib; `save_figure` saves it.
 
     Raises
     ------
     OptionError
-        When there is no pair, a radius is no number from 0 or is there twice, no sample was counted at one, or the norm
-        is unknown.
+        For no pairs, a radius that is repeated or not a number from 0, a radius without samples, or an unknown norm.
 
     Examples
     --------

@@ -44,26 +44,26 @@ def plot_images(
     Parameters
     ----------
     clean, worst
-        Shape (height, width), (1, height, width) or, in colors from 0 to 1, (3, height, width).
+        Images of shape (height, width), (1, height, width) or, with color values from 0 to 1, (3, height, width).
     scores
-        The logits at both, each of shape (classes,).
+        Logits of both images, each of shape (classes,); not drawn when None.
     label, names, probabilities, top
-        How to draw the scores: the right class, which is marked; names of the classes; softmax instead of logits; and
-        how many classes at most have bars.
+        Correct class, which is marked; names of the classes; whether to draw the softmax instead of the logits; and
+        maximum number of classes with bars.
     clean_label, worst_label
-        Above the images, such as the predicted class.
+        Titles of the images, such as the predicted class.
     title
-        Above all.
+        Title of the figure.
 
     Returns
     -------
     Figure
-        Save it with ``savefig``.
+        Figure of matplotlib; `save_figure` saves it.
 
     Raises
     ------
     OptionError
-        When the shapes differ or are not those of an image, or the scores, their label or their names do not fit.
+        For shapes that differ or are not those of an image, or scores, a label or names that do not fit.
 
     Examples
     --------
@@ -103,26 +103,26 @@ def plot_worst_case(
     Parameters
     ----------
     found
-        The worst cases with the scores, as `WorstCaseWithScores.of` returns them; one sample has shape (height, width),
-        (1, height, width) or, in colors from 0 to 1, (3, height, width).
+        Worst cases with scores, the result of `WorstCaseWithScores.of`; samples have shape (height, width),
+        (1, height, width) or, with color values from 0 to 1, (3, height, width).
     samples
-        Which to draw, from 0; by default the first eight.
+        Indices of the samples to draw, from 0; by default the first eight.
     names
-        Of the classes; their numbers by default.
+        Names of the classes; their numbers by default.
     probabilities
         Whether to draw the softmax instead of the logits.
     top
-        How many classes at most have bars; the label and the winners always have one.
+        Maximum number of classes with bars; the label and the predicted classes always have one.
 
     Returns
     -------
     Figure
-        Save it with ``savefig``.
+        Figure of matplotlib; `save_figure` saves it.
 
     Raises
     ------
     OptionError
-        When the samples are no images, one that is to be drawn does not exist, or the names do not fit.
+        For samples that are not images, an index without a sample, or names that do not fit.
 
     Examples
     --------

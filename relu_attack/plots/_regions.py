@@ -1,7 +1,7 @@
 """Exact linear regions of two-input networks, with unit boundaries, contours and maxima.
 
-Nothing is sampled on a grid: the box is cut by the line of each neuron, layer by layer. Inside a cell of the layers
-before it a neuron is affine, so its boundary there is a straight cut; where it meets an earlier neuron it bends.
+The box is cut by the boundary of each unit, layer by layer, without a grid. The preactivation of a unit is affine in
+each cell of the layers before it, so that its boundary is a straight segment there and bends between cells.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Cell:
     Attributes
     ----------
     polygon
-        Its corners in order, shape (corners, 2).
+        Corners in order, shape (corners, 2).
     weight, bias
         f(x) = weight x + bias on the cell, shapes (outputs, 2) and (outputs,).
     """
@@ -71,12 +71,12 @@ class Boundary:
     Attributes
     ----------
     layer, unit
-        Which neuron, counted from 0.
+        Indices of the layer and of the unit in it, from 0.
     segments
-        Ends of the pieces, shape (pieces, 2, 2).
+        Ends of the segments, shape (segments, 2, 2).
     gradients
-        Gradient of the preactivation beside each piece, shape (pieces, 2): it points to the active side.
-        In the first layer it is the neuron's weight.
+        Gradient of the preactivation beside each segment, shape (segments, 2), which points to the active side; in the
+        first layer the weight of the unit.
     """
 
     layer: int
@@ -97,9 +97,9 @@ class Arrangement:
     Attributes
     ----------
     cells
-        They tile the box.
+        Linear regions, which tile the box.
     boundaries
-        Of each neuron that switches inside the box, by layer and unit.
+        Boundary of each unit that switches inside the box, ordered by layer and unit.
     """
 
     cells: tuple[Cell, ...]
@@ -132,9 +132,9 @@ def arrange(network: Network, box: Box) -> Arrangement:
     Parameters
     ----------
     network
-        A chain with two inputs, as `relu_attack.network.lower` makes it.
+        Chain with two inputs, from `relu_attack.network.lower`.
     box
-        One box with two inputs of positive width.
+        Box with two inputs of positive width.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def arrange(network: Network, box: Box) -> Arrangement:
     Raises
     ------
     OptionError
-        When the network or the box has other than two inputs, or the box is a batch or flat.
+        For a network or a box with another number of inputs than two, or a box that is a batch or flat.
 
     Examples
     --------
@@ -243,18 +243,18 @@ def draw_contours(axes: Axes, arrangement: Arrangement, *, levels: int = 12, **s
     Parameters
     ----------
     axes
-        Where to draw.
+        Axes to draw on.
     arrangement
-        What `arrange` returned.
+        Result of `arrange`.
     levels
-        About how many bands.
+        Approximate number of bands.
     style
-        Passed to matplotlib's ``tricontourf``, such as ``cmap``.
+        Arguments of matplotlib's ``tricontourf``, such as ``cmap``.
 
     Returns
     -------
     TriContourSet
-        For a colour bar.
+        Contours, for a color bar.
     """
     from matplotlib.tri import Triangulation
 
@@ -274,18 +274,18 @@ def draw_contours(axes: Axes, arrangement: Arrangement, *, levels: int = 12, **s
 def draw_boundaries(
     axes: Axes, arrangement: Arrangement, *, styles: Sequence[Mapping[str, Any]], labels: bool = True
 ) -> None:
-    """Draw the boundary of each neuron, bent where it meets a neuron of an earlier layer.
+    """Draw the boundary of each unit, bent where it meets the boundary of a unit of an earlier layer.
 
     Parameters
     ----------
     axes
-        Where to draw.
+        Axes to draw on.
     arrangement
-        What `arrange` returned.
+        Result of `arrange`.
     styles
         Line properties of each hidden layer, such as ``{"color": "black", "linestyle": "--"}``.
     labels
-        Whether each layer gets an entry in the legend.
+        Whether each layer has an entry in the legend.
     """
     from matplotlib.collections import LineCollection
 
@@ -298,16 +298,16 @@ def draw_boundaries(
 
 
 def draw_directions(axes: Axes, arrangement: Arrangement, *, length: float = 0.15, **style: Any) -> None:
-    """Draw an arrow on each boundary to the side where its neuron is active, in proportion to its weight's norm.
+    """Draw an arrow on each boundary to the side where its unit is active, of length proportional to the gradient.
 
-    For a neuron behind the first layer the weight is the one on the inputs, on the longest straight piece.
+    For a unit behind the first layer it is the gradient on the longest segment.
 
     Parameters
     ----------
     axes
-        Where to draw.
+        Axes to draw on.
     arrangement
-        What `arrange` returned.
+        Result of `arrange`.
     length
         Length of the longest arrow, in units of the input.
     style

@@ -21,14 +21,14 @@ def save_figure(figure: Figure, path: Path) -> None:
     Parameters
     ----------
     figure
-        A figure of matplotlib.
+        Figure of matplotlib.
     path
-        A name in ``.png``, ``.svg`` or ``.pdf``.
+        Name of a file that ends in ``.png``, ``.svg`` or ``.pdf``.
 
     Raises
     ------
     FileFormatError
-        When the file cannot be written.
+        If the file cannot be written.
     """
     content = io.BytesIO()
     figure.savefig(content, format=path.suffix.removeprefix("."), dpi=DOTS_PER_INCH)

@@ -42,7 +42,7 @@ def draw_scores(
     probabilities: bool = False,
     top: int = TOP,
 ) -> None:
-    """Draw two bars for each class; the label and the winner at the worst case are named, the largest values written.
+    """Draw two bars for each class, with marks of the label and the winner at the worst case and the largest values.
 
     The scores are logits at the input and at its worst case, (classes,), or their softmax with `probabilities`. With
     more classes than `top`, those with the largest scores at either input have bars, the largest score at the worst
@@ -70,7 +70,7 @@ def draw_scores(
         bars = axes.barh(
             places, scores[shown].tolist(), _HEIGHT, color=color, edgecolor="black", linewidth=0.5, label=series
         )
-        _tell_value(axes, bars[shown.index(int(scores.argmax()))], -2.5 * side)
+        _annotate_value(axes, bars[shown.index(int(scores.argmax()))], -2.5 * side)
     words = {label: ["label"]} if label is not None else {}
     words.setdefault(int(worst.argmax()), []).append("winner")
     axes.set_yticks(
@@ -100,7 +100,7 @@ def choose(clean: Tensor, worst: Tensor, label: int | None, top: int) -> list[in
     return sorted(chosen, key=lambda index: (-float(worst[index]), index))
 
 
-def _tell_value(axes: Axes, bar: Rectangle, raised: float) -> None:
+def _annotate_value(axes: Axes, bar: Rectangle, raised: float) -> None:
     """Write the value of a bar at its end, raised by some points so that two on one class do not meet."""
     width = bar.get_width()
     axes.annotate(

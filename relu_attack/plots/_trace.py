@@ -26,16 +26,16 @@ def plot_trace(result: Result, *, name: str = "value", unit: str = "", title: st
     Parameters
     ----------
     result
-        What `maximize` or `minimize` returned; each problem of a batch is a line.
+        Result of `maximize` or `minimize`; each problem of a batch is a line.
     name, unit
-        What the value is, for the axis.
+        Name and unit of the value, for the label of the axis.
     title
-        Above the axes; by default the method, the steps and the time.
+        Title above the axes; by default the method, the steps and the time.
 
     Returns
     -------
     Figure
-        Save it with ``savefig``.
+        Figure of matplotlib; `save_figure` saves it.
 
     Examples
     --------

@@ -160,9 +160,9 @@ def test_nothing_is_done_while_sanity_checking_or_in_a_fast_dev_run() -> None:
     class Count(WorstCaseMonitor):
         looks = 0
 
-        def _look(self, model: nn.Module) -> WorstInputs:
+        def _evaluate(self, model: nn.Module) -> WorstInputs:
             type(self).looks += 1
-            return super()._look(model)
+            return super()._evaluate(model)
 
     monitor = Count(radius=0.1, samples=30, iterations=2, restarts=1)
     trainer(monitor, num_sanity_val_steps=2, max_epochs=1).fit(Classifier(), load(batches()), load(batches(24)))
@@ -221,7 +221,7 @@ def test_a_bound_that_a_solver_vouches_for_is_replaced_by_a_certified_one() -> N
     torch.manual_seed(0)
     net = Classifier().model.eval()
     monitor = WorstCaseMonitor(domain=BOX, objective=OBJECTIVE, method="milp", time_limit=20.0)
-    answer = monitor._look(net)
+    answer = monitor._evaluate(net)
     _, upper = ra.ReLUOptimizer(net, BOX, OBJECTIVE).bounds("crown")
     assert float(answer.bound) == float(upper)
 
@@ -230,7 +230,7 @@ def test_ctrl_c_during_a_search_over_a_set_ends_the_training() -> None:
     timer = threading.Timer(0.2, _thread.interrupt_main)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        over_box(iterations=None, time_limit=60.0)._look(Classifier().model.eval())
+        over_box(iterations=None, time_limit=60.0)._evaluate(Classifier().model.eval())
     timer.join()
 
 
@@ -247,7 +247,7 @@ def test_ctrl_c_during_a_search_near_samples_ends_the_training(make: Any) -> Non
 
     model = Interrupted(*Classifier().model).eval()
     with pytest.raises(KeyboardInterrupt):
-        make(radius=0.1, samples=data(24))._look(model)
+        make(radius=0.1, samples=data(24))._evaluate(model)
     assert model.calls >= 6
 
 
@@ -285,7 +285,7 @@ def test_what_does_not_fit_is_refused_before_training(options: Any, error: Any, 
 
 @pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 def test_a_training_without_validation_is_refused() -> None:
-    with pytest.raises(ra.OptionError, match="WorstCaseMonitor looks at the end of validation, but this training has"):
+    with pytest.raises(ra.OptionError, match="Monitor evaluates at the end of validation, but this training has"):
         trainer(over_box()).fit(Classifier(), load(batches()))
 
 
