@@ -40,12 +40,6 @@ class _ByPrograms(Protocol):
     def __call__(self, problem: Problem, *, deadline: Deadline) -> Bounds: ...
 
 
-def _rest(domain: Domain, first: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the bounding boxes of the sets of a batch from index `first`."""
-    lower, upper = bounding_ends(domain, dtype)
-    return lower[first:], upper[first:]
-
-
 def _one_by_one(bound: _ByPrograms) -> BoundFunction:
     """Extend a method for single sets to batches."""
 
@@ -58,7 +52,8 @@ def _one_by_one(bound: _ByPrograms) -> BoundFunction:
             own = deadline.share(1 / (len(rows) - index))
             if own.passed:
                 rest = objective if objective.dim() == 2 else objective[index:]
-                known = interval(network, *_rest(domain, index, network.dtype), rest, deadline=deadline)
+                lower, upper = (end[index:] for end in bounding_ends(domain, network.dtype))
+                known = interval(network, lower, upper, rest, deadline=deadline)
                 return Bounds.join([*parts, known])
             parts.append(bound(Problem(network, domain.single(index), part, batched=False), deadline=own))
         return Bounds.join(parts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relu_attack._names import suggest
-from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, print_error
+from relu_attack.cli._messages import BAD_INPUT, plain_messages, print_error, shows_progress
 from relu_attack.cli._optimize import AsJson, Change, Config, Progress, Seed
 from relu_attack.cli._problem import load_problem, read_changes
 from relu_attack.errors import ReLUAttackError
@@ -58,7 +58,7 @@ def compare(
     with plain_messages():
         configuration, optimizer = load_problem(config, changes, None)
         sense = configuration.sense or "maximize"
-        rows = _run_all(names, sense, configuration, optimizer, on_terminal() if progress is None else progress)
+        rows = _run_all(names, sense, configuration, optimizer, shows_progress(progress))
         best = _best(rows, sense)
         if as_json:
             typer.echo(json.dumps(_to_json(rows, sense, best), indent=2))

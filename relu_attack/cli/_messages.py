@@ -15,7 +15,7 @@ from relu_attack._loading import INTERRUPTED
 from relu_attack._memory import named_memory_errors
 from relu_attack.errors import ReLUAttackError
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "on_terminal", "plain_messages", "print_error"]
+__all__ = ["BAD_INPUT", "INTERRUPTED", "plain_messages", "print_error", "shows_progress"]
 
 BAD_INPUT = 1
 LONGEST_LINE = 500
@@ -52,9 +52,9 @@ def print_error(message: str) -> None:
     typer.echo("relu-attack: " + "\n".join(lines), err=True)
 
 
-def on_terminal() -> bool:
-    """Return whether stderr is a terminal."""
-    return sys.stderr.isatty()
+def shows_progress(given: bool | None) -> bool:
+    """Return whether to show progress: as given, by default where stderr is a terminal."""
+    return sys.stderr.isatty() if given is None else given
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

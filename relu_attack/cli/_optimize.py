@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from relu_attack.cli._messages import BAD_INPUT, on_terminal, plain_messages, print_error
+from relu_attack.cli._messages import BAD_INPUT, plain_messages, print_error, shows_progress
 from relu_attack.cli._problem import load_problem, read_changes
 from relu_attack.solvers import METHODS
 
@@ -77,8 +77,7 @@ def command(sense: Sense) -> Callable[..., None]:
         }
         given = {key: value for key, value in options.items() if value is not None}
         with plain_messages():
-            shown = on_terminal() if progress is None else progress
-            answer = _answer(sense, config, read_changes(change) | given, shown)
+            answer = _answer(sense, config, read_changes(change) | given, shows_progress(progress))
             files, failures = answer.write()
             if as_json:
                 typer.echo(json.dumps({**answer.to_json(), "files": [str(file) for file in files]}, indent=2))

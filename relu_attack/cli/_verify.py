@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relu_attack._limits import SEED
-from relu_attack.cli._messages import INTERRUPTED, on_terminal, plain_messages
+from relu_attack.cli._messages import INTERRUPTED, plain_messages, shows_progress
 from relu_attack.cli._optimize import AsJson, Progress
 from relu_attack.result import Verdict
 from relu_attack.verification import TIME_LIMIT
@@ -44,8 +44,7 @@ def verify(
     with plain_messages():
         from relu_attack.io import format_witness, verify_files, write_witness
 
-        shown = on_terminal() if progress is None else progress
-        answer = verify_files(network, unsafe, time_limit=timeout, seed=seed, progress=shown)
+        answer = verify_files(network, unsafe, time_limit=timeout, seed=seed, progress=shows_progress(progress))
         found = None
         if answer.witness is not None and answer.outputs is not None:
             found = answer.witness, answer.outputs

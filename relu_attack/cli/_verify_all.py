@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relu_attack._progress import progress_bar
-from relu_attack.cli._messages import BAD_INPUT, INTERRUPTED, on_terminal, plain_messages, print_error
+from relu_attack.cli._messages import BAD_INPUT, INTERRUPTED, plain_messages, print_error, shows_progress
 from relu_attack.cli._optimize import Progress
 from relu_attack.cli._verify import WORDS, WholeSeed, check_timeout
 from relu_attack.errors import FileFormatError, ReLUAttackError
@@ -45,8 +45,8 @@ def verify_all(
             run = Run(instances.parent, results, seed)
             known = run.resume(asked)
             missing = [instance for instance, row in zip(asked, known, strict=True) if row is None]
-            shown = on_terminal() if progress is None else progress
-            finished = all(run.verify(instance) for instance in _shown(missing, run.counts, shown))
+            shown = _shown(missing, run.counts, shows_progress(progress))
+            finished = all(run.verify(instance) for instance in shown)
         typer.echo(in_words(run.counts))
         if not finished:
             print_error("interrupted")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from relu_attack._checks import ArrayLike, all_finite, as_tensor, first_index
 from relu_attack.domains._arrangement import flatten, read_shape, resolve_shape, steps_to_bounds
 from relu_attack.domains._box import Box
 from relu_attack.domains._domain import Domain
+from relu_attack.domains._steepest import BallMove, SteepestMove
 from relu_attack.domains._support import BoxSupport, box_support
 from relu_attack.errors import DomainError
 from relu_attack.rounding import ball_ends, box_of, down, exact_sum_above, gamma, inner_box_of, tiny, up
@@ -112,6 +113,8 @@ class ClippedBall(Domain):
     `center_point` is (inputs,) or (P, 1, inputs), in the dtype of the points, `radius` float64, () or (P, 1).
     `clip_low` and `clip_high` are the clip box of the points that are returned, in their dtype.
     """
+
+    _move: ClassVar[type[BallMove]]
 
     def __init__(
         self, center: ArrayLike, radius: ArrayLike, *, clip: Clip | None = None, shape: tuple[int, ...] | None = None
@@ -345,6 +348,12 @@ class ClippedBall(Domain):
     def _box_support(self) -> BoxSupport:
         box = self.bounding_box()
         return box_support(box.lower.reshape(-1, self.inputs), box.upper.reshape(-1, self.inputs))
+
+    def steepest_move(self, walkers: int) -> SteepestMove:
+        center, low, high = (
+            part.reshape(-1, self.inputs) for part in (self.center_point, self.clip_low, self.clip_high)
+        )
+        return self._move(center, low, high, self.radius.reshape(-1).to(self.dtype), walkers)
 
     def excludes(self, lower: Tensor, upper: Tensor) -> Tensor:
         center = self.to(device=lower.device, dtype=torch.float64).center_point.reshape(-1)

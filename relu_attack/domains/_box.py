@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from relu_attack._checks import ArrayLike, all_finite, as_tensor, common_dtype, first_index
 from relu_attack.domains import _integrality
@@ -91,18 +92,14 @@ class Box(Hyperrectangle):
     def device(self) -> torch.device:
         return self.lower.device
 
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Box:
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         origin, dtype = self._origin, dtype or self.dtype
         if dtype == self.dtype and device in (None, self.device):
             return self
         ends = (origin.lower, origin.upper) if dtype == origin.dtype else origin._ends_in(dtype)
-        box = self._copy()
-        box.lower, box.upper = (end.to(device or self.device) for end in ends)
-        return box
-
-    def _copy(self) -> Box:
         box = object.__new__(type(self))
         vars(box).update(vars(self))
+        box.lower, box.upper = (end.to(device or self.device) for end in ends)
         return box
 
     def _ends_in(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from relu_attack.domains._arrangement import products, uniform
 from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._root import find_root
-from relu_attack.domains._steepest import L1Move, SteepestMove
+from relu_attack.domains._steepest import L1Move
 from relu_attack.rounding import dot_error, up
 
 
@@ -44,6 +44,8 @@ class L1Ball(ClippedBall):
     >>> ball.maximizer(torch.tensor([1.0, 3.0, 2.0]))
     tensor([0.0000, 0.7500, 0.2500])
     """
+
+    _move = L1Move
 
     def _norm(self, offset: Tensor) -> Tensor:
         return offset.abs().sum(-1)
@@ -155,9 +157,3 @@ class L1Ball(ClippedBall):
         sides = torch.full((2 * count + 1,), -torch.inf, dtype=torch.float64), torch.cat([center, -center, radius])
         bounds = torch.cat([exact.clip_low, none]), torch.cat([exact.clip_high, radius.expand(count)])
         return LinearConstraints.trusted(matrix, sides, bounds, auxiliary=count)
-
-    def steepest_move(self, walkers: int) -> SteepestMove:
-        center, low, high = (
-            part.reshape(-1, self.inputs) for part in (self.center_point, self.clip_low, self.clip_high)
-        )
-        return L1Move(center, low, high, self.radius.reshape(-1).to(self.dtype), walkers)

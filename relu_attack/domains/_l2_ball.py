@@ -10,7 +10,7 @@ from torch import Tensor
 from relu_attack.domains._arrangement import normal, products, uniform
 from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._root import find_root
-from relu_attack.domains._steepest import L2Move, SteepestMove
+from relu_attack.domains._steepest import L2Move
 from relu_attack.rounding import dot_error, tiny, up
 
 
@@ -41,6 +41,8 @@ class L2Ball(ClippedBall):
     >>> ball.maximizer(torch.tensor([1.0, 1.0]))
     tensor([0.5000, 0.5000], dtype=torch.float64)
     """
+
+    _move = L2Move
 
     def _norm(self, offset: Tensor) -> Tensor:
         norm: Tensor = torch.linalg.vector_norm(offset, dim=-1)
@@ -94,12 +96,6 @@ class L2Ball(ClippedBall):
         direction = normal(*sets, count, self.inputs, generator=generator)
         share = uniform(*sets, count, 1, generator=generator) ** (1 / self.inputs)
         return share * direction / self._norm(direction).unsqueeze(-1)
-
-    def steepest_move(self, walkers: int) -> SteepestMove:
-        center, low, high = (
-            part.reshape(-1, self.inputs) for part in (self.center_point, self.clip_low, self.clip_high)
-        )
-        return L2Move(center, low, high, self.radius.reshape(-1).to(self.dtype), walkers)
 
     def _norm_bound(self, rows: Tensor) -> Tensor:
         center, radius, value = self.center_point, self.radius.reshape(-1, 1), products(rows, self.center_point)

@@ -72,9 +72,6 @@ class LInfBall(Box):
         """Bounds that points keep: those of the set itself, each (inputs,) or (P, 1, inputs)."""
         return self.lower, self.upper
 
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LInfBall:
-        return cast(LInfBall, super().to(device=device, dtype=dtype))
-
     def take(self, rows: slice | Tensor) -> LInfBall:
         return self._select(lambda part: part[rows], len(self.lower[rows]))
 

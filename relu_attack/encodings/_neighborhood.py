@@ -204,7 +204,6 @@ def neighborhood(
     places = np.concatenate([np.arange(network.inputs), np.arange(aside, aside + piece.columns - network.inputs)])
     binaries = np.zeros(0, dtype=np.int64)
     if piece.columns > network.inputs:
-        assembly.columns.add(*_free_bounds(piece, ranges))
         binaries = _add_free_units(assembly, piece, places, ranges, h_start)
     weight = problem.objective
     row, outputs = piece.output_rows(weight)[0], piece.forward(h_start)[1]
@@ -237,26 +236,17 @@ def neighborhood(
     return Neighborhood(program=program, piece=piece, places=places, start=start)
 
 
-def _free_ranges(piece: Piece, ranges: Ranges | None) -> tuple[Array, Array, Array]:
-    """Return slope and bounds of each free unit."""
+def _add_free_units(
+    assembly: Assembly, piece: Piece, places: NDArray[np.int64], ranges: Ranges | None, y: Tensor
+) -> NDArray[np.int64]:
+    """Add two columns and four rows for each free unit: h and a binary, ``h = max(z, slope z)``, z affine in y."""
     if ranges is None:
         raise ValueError("free units need ranges")
     layers = zip(piece.network.layers, ranges, piece.free, strict=True)
     parts = [(layer.slope[mask], lower[mask], upper[mask]) for layer, (lower, upper), mask in layers]
     slope, lower, upper = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-    return slope, np.minimum(lower, 0.0), np.maximum(upper, 0.0)
-
-
-def _free_bounds(piece: Piece, ranges: Ranges | None) -> tuple[Array, Array]:
-    slope, lower, upper = _free_ranges(piece, ranges)
-    return slope * lower, upper
-
-
-def _add_free_units(
-    assembly: Assembly, piece: Piece, places: NDArray[np.int64], ranges: Ranges | None, y: Tensor
-) -> NDArray[np.int64]:
-    """Add a binary and four rows for each free unit: ``h = max(z, slope z)`` by big-M, z affine in y."""
-    slope, lower, upper = _free_ranges(piece, ranges)
+    lower, upper = np.minimum(lower, 0.0), np.maximum(upper, 0.0)
+    assembly.columns.add(slope * lower, upper)
     z = [values[mask] for values, mask in zip(piece.forward(y)[0], piece.free, strict=True)]
     rows = [piece.rows(index, torch.nonzero(mask).flatten()) for index, mask in enumerate(piece.free)]
     matrix = torch.cat(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -112,7 +112,7 @@ def _check_arguments(layer_type: type[nn.Module], arguments: object, place: str)
     for argument, parameter in parameters.items():
         if parameter.default is inspect.Parameter.empty and argument not in given:
             raise FileFormatError(f"{place}: argument {argument!r} is missing; it takes {_enumerate(parameters)}")
-    checked = {argument: _as_tuple(value) for argument, value in given.items()}
+    checked = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     for argument, value in checked.items():
         kind = kinds[argument]
         if not kind.accepts(value):
@@ -134,19 +134,11 @@ def _enumerate(parameters: Mapping[str, object]) -> str:
     return ", ".join(parameters) or "no arguments"
 
 
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _children(model: nn.Sequential) -> Iterator[tuple[str, nn.Module]]:
-    # named_children() leaves out repeated modules
-    return ((name, child) for name, child in model._modules.items() if child is not None)
-
-
 def _describe_sequential(model: nn.Sequential, place: str) -> Architecture:
     if type(model).forward is not nn.Sequential.forward or _has_hooks(model):
         raise UnsupportedModuleError(f"{place} ({type(model).__name__}) changes what nn.Sequential computes")
-    children = list(_children(model))
+    # named_children() leaves out repeated modules
+    children = [(name, child) for name, child in model._modules.items() if child is not None]
     if [name for name, _ in children] == [str(index) for index in range(len(children))]:
         return [_describe_layer(child, f"{place}[{name}]") for name, child in children]
     return {name: _describe_layer(child, f"{place}[{name!r}]") for name, child in children}

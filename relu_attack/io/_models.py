@@ -13,7 +13,6 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -117,7 +116,10 @@ def load_model(
         if stored is None and not beside.is_file():
             raise FileFormatError(f"{path} says nothing of its architecture; give architecture= or write {beside.name}")
         architecture = beside if stored is None else stored
-    layers = _read_architecture(architecture) if isinstance(architecture, str | os.PathLike) else architecture
+    if isinstance(architecture, str | os.PathLike):
+        layers = read_yaml(read_text(architecture, most=TEXT_BYTES), architecture, language="YAML or JSON")
+    else:
+        layers = architecture
     with torch.device("meta"):  # no memory and no random numbers: weights are replaced
         model = build(layers)
     expected = model.state_dict()
@@ -221,10 +223,6 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise FileFormatError(f"{path} must hold a state dict of names and tensors; save model.state_dict()")
     return dict(content)
-
-
-def _read_architecture(path: str | os.PathLike[str]) -> Any:
-    return read_yaml(read_text(path, most=TEXT_BYTES), path, language="YAML or JSON")  # JSON is YAML
 
 
 def _check_weights(path: Path, expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:

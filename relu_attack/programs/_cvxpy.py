@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,20 +49,8 @@ def installed_solvers() -> tuple[str, ...]:
 
 def cvxpy_backend(name: str) -> Backend:
     """Return the solver that cvxpy calls `name`; raise `OptionError` for an unknown name."""
-    installed = installed_solvers()
-    one_of(name, installed, name="solver")
-
-    def solve(
-        program: Program,
-        *,
-        time_limit: float | None,
-        warm_start: Array | None,
-        gap: float,
-        options: Mapping[str, Any],
-    ) -> SolverReport:
-        return _solve(name, program, time_limit=time_limit, warm_start=warm_start, gap=gap, options=options)
-
-    return solve
+    one_of(name, installed_solvers(), name="solver")
+    return partial(_solve, name)
 
 
 def _solve(

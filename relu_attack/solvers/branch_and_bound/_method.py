@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,18 +19,13 @@ from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.ascent import first_point, settings_for_each
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._search import SPLITS, TreeSearch
-from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings
-from relu_attack.solvers.region_search import climb
+from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings, Walk
+from relu_attack.solvers.region_search import Polish, climb
 
 # Share of the gap at which nodes are pruned; the rest is room for the rounding of the last bounds and values.
 _GAP_SHARE = 0.5
 # Iterations of the initial walk without a time limit.
 _WALK_ITERATIONS = 200
-
-Walk = Callable[[Problem, Settings], Tensor]
-"""Finds a first incumbent (inputs,) of a single problem within the budget of its settings."""
-Polish = Callable[[Problem, Tensor, float], Tensor]
-"""Improves an input (inputs,), float64, of a single problem within seconds, for example to the best of its region."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from relu_attack.solvers.core._settings import (
     Settings,
     Solve,
     Starts,
+    Walk,
 )
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Settings",
     "Solve",
     "Starts",
+    "Walk",
     "check_result",
     "choose",
     "gains",

@@ -19,8 +19,8 @@ from relu_attack.problem import Problem
 from relu_attack.programs import SolutionStatus, SolverProgress, solve
 from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.ascent import first_point, settings_for_each
-from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings
-from relu_attack.solvers.region_search import climb, solve_neighborhood
+from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings, Walk
+from relu_attack.solvers.region_search import Polish, climb, solve_neighborhood
 
 # Time reserved for the steps after the solver: seconds, or a share of the remaining time if that is less.
 _RESERVE_SECONDS, _RESERVE_SHARE = 0.2, 0.1
@@ -30,11 +30,6 @@ _SETUP_SECONDS_PER_ENTRY = 1e-5
 _CUT_ROUND_SECONDS_PER_ENTRY = 6e-5
 # Iterations of the initial walk without a time limit.
 _WALK_ITERATIONS = 1000
-
-Walk = Callable[[Problem, Settings], Tensor]
-"""Finds a warm start (inputs,) of a single problem within the budget of the settings."""
-Polish = Callable[[Problem, Tensor, float], Tensor]
-"""Improves an input (inputs,), float64, of a single problem within seconds, for example to the best of its region."""
 
 
 @dataclass(frozen=True, kw_only=True)
