@@ -132,10 +132,11 @@ def run(arguments: argparse.Namespace) -> None:
     for kind, number in itertools.product(arguments.kinds, problem_seeds):
         name = f"{kind}-{number}"
         prepare(name)
-        region = load(name).region
+        problem = load(name)
+        optimum = "" if problem.optimum is None else problem.optimum
         for seed, method in itertools.product(arguments.seeds, arguments.methods):
             own = method in OWN
-            if not own and not OPTIMIZERS[method].takes(region):
+            if not own and not OPTIMIZERS[method].takes(problem.region):
                 continue
             limits = sorted(limit for limit in arguments.limits if (name, str(seed), method, str(limit)) not in done)
             for some in [[limit] for limit in limits] if own else [limits] if limits else []:
@@ -145,7 +146,7 @@ def run(arguments: argparse.Namespace) -> None:
                     given = {key: row.get(key, "") for key in columns}
                     given["seconds"] = round(row["seconds"], 2) if "seconds" in row else ""
                     entry = {"problem": name, "seed": seed, "method": method, "limit": limit, **given}
-                    append_row(arguments.output, {**entry, **facts})
+                    append_row(arguments.output, {**entry, "optimum": optimum, **facts})
                     print(*(value for value in entry.values() if value != ""), flush=True)
 
 
@@ -172,13 +173,12 @@ def summary(rows: list[dict[str, str]], own: str) -> None:
     best: dict[str, float] = {}
     for (name, _), entry in found.items():
         best[name] = max(best.get(name, -float("inf")), *(v for values in entry.values() for v in values.values()))
-    for name in best:
-        optimum = load(name).optimum
-        best[name] = best[name] if optimum is None else max(best[name], optimum)
+    for row in rows:
+        best[row["problem"]] = max(best[row["problem"]], float(row["optimum"] or "-inf"))
     table = Shown("problem", "limit", "best known", *methods, f"{own} to best other", title="Loss to the best known, %")
     wins, total = 0, 0
     for (name, limit), entry in found.items():
-        size, cells = abs(best[name]), []
+        size, cells = max(abs(best[name]), 1e-300), []
         for method in methods:
             loss = median(best[name] - value for value in entry[method].values()) if method in entry else None
             cells.append("" if loss is None else f"{100 * loss / size:.3f}")
