@@ -45,7 +45,7 @@ class BoundRow:
 
 @dataclass(frozen=True)
 class Found:
-    """The range of each row by one method, and what it took."""
+    """Range of each row by one method, whether the ranges are certified, and the time."""
 
     method: str
     ranges: tuple[tuple[float, float], ...]
@@ -57,7 +57,7 @@ def bounds(
     config: Config,
     method: Annotated[
         list[str] | None,
-        typer.Option(help=f"One of {_KNOWN}; given repeatedly, they are compared. Else the file's bound."),
+        typer.Option(help=f"One or several of {_KNOWN}, to be compared; by default that of the file."),
     ] = None,
     change: Change = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the bounds as JSON here as well.")] = None,
@@ -93,7 +93,7 @@ def _checked(names: list[str]) -> list[str]:
 
 
 def _rows(configuration: Configuration, optimizer: ReLUOptimizer) -> list[BoundRow]:
-    """Name what `_bound` bounds, in its order."""
+    """Return the rows that `_bound` bounds, in its order."""
     problem, objective = optimizer.problem, configuration.objective
     named = configuration.outputs or {f"output {index}": "" for index in range(problem.network.outputs)}
     sets, asked = problem.domain.batch or 1, 1 if problem.domain.batch else problem.problems
@@ -178,7 +178,7 @@ def _write_range(low: float, high: float) -> tuple[str, str, str]:
 
 
 def _write(value: float, rounding: str) -> str:
-    """Write a number to a few digits, rounded away from the range, so that what is printed holds as well."""
+    """Write a number to a few digits, rounded outward, so that the printed range holds as well."""
     if math.isinf(value):
         return "none"
     return f"{float(Context(prec=_DIGITS, rounding=rounding).create_decimal(value)) + 0.0:.{_DIGITS}g}"

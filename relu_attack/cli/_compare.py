@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 _WIDE_COLUMNS = 100
-"""Of a terminal that has room for every column with the longest names."""
+"""Width of a terminal with room for every column with the longest names."""
 
 _EVERY = ",".join(METHODS.built_in)
 
@@ -39,10 +39,10 @@ class ComparedMethod:
 
 def compare(
     config: Config,
-    methods: Annotated[str, typer.Option(metavar="NAMES", help="Which, with commas between.")] = _EVERY,
+    methods: Annotated[str, typer.Option(metavar="NAMES", help="Methods to run, separated by commas.")] = _EVERY,
     time_limit: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Seconds for each; replaces time limit and iterations of the file."),
+        typer.Option(metavar="SECONDS", help="Time limit of each method, instead of the limits of the file."),
     ] = None,
     seed: Seed = None,
     change: Change = None,
@@ -108,7 +108,7 @@ def _run_all(
 
 
 def _best(rows: list[ComparedMethod], sense: str) -> str | None:
-    """Return the method with the best feasible value; of equal ones that with the smallest gap, then the quickest."""
+    """Return the method with the best feasible value; then the smallest gap, then the shortest time."""
     sign = 1.0 if sense == "maximize" else -1.0
     found = [
         (-sign * float(row.result.value), float(row.result.gap), row.result.runtime, row.method)

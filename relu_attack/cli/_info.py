@@ -27,11 +27,11 @@ def info(
         str,
         typer.Argument(help="A .safetensors or .pt file, module:factory, or a configuration with its model and set."),
     ],
-    config: Annotated[Path | None, typer.Option(help="Take the set from this configuration.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Configuration with the set.")] = None,
     shape: Annotated[str | None, typer.Option(help="Shape of one input, such as 1,28,28; needed for images.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")] = False,
 ) -> None:
-    """Show a model's layers and units, what became of each module, and the units that are stable over a set."""
+    """Show a model's layers and units, the treatment of each module, and the stable units over a set."""
     with plain_messages():
         found = _describe(model, config, _read_shape(shape))
         if as_json:
@@ -83,7 +83,7 @@ def _load(name: str, config: Path | None) -> tuple[nn.Module, Domain | None]:
 
 
 def _guess_shape(model: nn.Module) -> tuple[int, ...]:
-    """Return the shape of one input, as far as the first layer with weights determines it."""
+    """Return the shape of one input if the first layer with weights determines it."""
     from torch import nn
 
     from relu_attack.errors import ModelError

@@ -22,7 +22,7 @@ WANTED = "must read onnx,vnnlib,timeout"
 
 @dataclass(frozen=True)
 class Instance:
-    """A line of the list: the files as they are named there, and the seconds."""
+    """A line of the list: both files as named there, and the time limit in seconds."""
 
     onnx: str
     vnnlib: str
@@ -110,7 +110,7 @@ def read_instances(path: Path, timeout: float | None) -> list[Instance]:
 
 
 def read_results(path: Path) -> dict[tuple[str, str], InstanceRow]:
-    """Return the results of an earlier run by their files; a line that was not written to its end is left out.
+    """Return the results of an earlier run by their files; an incomplete line is skipped.
 
     Files of earlier versions, which do not say what content they are of, are read as well.
     """

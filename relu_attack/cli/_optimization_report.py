@@ -21,7 +21,7 @@ from relu_attack.result import Result
 
 @dataclass(frozen=True)
 class OptimizationReport:
-    """A configuration, its optimizer, and once it is found the result with its recipe."""
+    """A configuration, its optimizer, and after the search the result with its recipe."""
 
     sense: str
     configuration: Configuration
@@ -31,7 +31,7 @@ class OptimizationReport:
 
     @staticmethod
     def prepare(sense: str, configuration: Configuration, optimizer: ReLUOptimizer) -> OptimizationReport:
-        """Do before the search what may fail, so that no search is in vain."""
+        """Check before the search what may fail after it."""
         report, outputs = configuration.report, optimizer.problem.network.outputs
         if isinstance(report, ImagesReport) and report.classes is not None and len(report.classes) != outputs:
             problem = f"report.classes: there are {len(report.classes)} names, but the model has {outputs} outputs"
@@ -48,7 +48,7 @@ class OptimizationReport:
 
     @property
     def result(self) -> Result:
-        """The result, once it is found."""
+        """The result, after the search."""
         if self._result is None:
             raise RuntimeError("the search has not run")
         return self._result
@@ -66,7 +66,7 @@ class OptimizationReport:
         return answer if self.recipe is None else {**answer, "recipe": self.recipe.to_json()}
 
     def write(self) -> tuple[list[Path], list[str]]:
-        """Write the files that the configuration asks for; return their names, and a line for each that failed."""
+        """Write the files of the configuration; return their names, and a line for each that failed."""
         output, report = self.configuration.output, self.configuration.report
         files: list[Path] = []
         failures: list[str] = []

@@ -18,20 +18,18 @@ if TYPE_CHECKING:
 
 Sense: TypeAlias = Literal["maximize", "minimize"]
 
-Config = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="A configuration file; configs/README.md says what it holds.")
-]
-Method = Annotated[str | None, typer.Option(help=f"One of {', '.join(METHODS.built_in)}.")]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="Configuration file; configs/README.md lists the keys.")]
+Method = Annotated[str | None, typer.Option(help=f"Method of the search: {', '.join(METHODS.built_in)}.")]
 Solver = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Solver of the methods over programs: HIGHS, or another that cvxpy has."),
+    typer.Option(metavar="NAME", help="Solver of the programs: HIGHS, or one that cvxpy has installed."),
 ]
-Restarts = Annotated[int | None, typer.Option(help="Walkers, all in one batch.")]
-Iterations = Annotated[int | None, typer.Option(help="Steps of each walker, or programs.")]
+Restarts = Annotated[int | None, typer.Option(help="Number of walkers, which run in one batch.")]
+Iterations = Annotated[int | None, typer.Option(help="Maximum number of steps of each walker, or of programs.")]
 TimeLimit = Annotated[float | None, typer.Option(metavar="SECONDS", help="Time limit in seconds.")]
-Seed = Annotated[int | None, typer.Option(help="Makes the run repeat.")]
-LearningRate = Annotated[float | None, typer.Option(help="Raw gradient step instead of relative ones.")]
-Device = Annotated[str | None, typer.Option(help="Where to walk, such as cpu or cuda.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the random numbers.")]
+LearningRate = Annotated[float | None, typer.Option(help="Factor of the gradient, instead of relative steps.")]
+Device = Annotated[str | None, typer.Option(help="Device of the walkers, such as cpu or cuda.")]
 Change = Annotated[
     list[str] | None,
     typer.Option(

@@ -33,21 +33,21 @@ class PlotOptions:
 
 def plot(
     result: Annotated[
-        Path, typer.Argument(metavar="RESULT", help="A saved answer: its common name, or either of its two files.")
+        Path, typer.Argument(metavar="RESULT", help="Saved answer: common name of its two files, or either of them.")
     ],
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where to write: .png, .svg or .pdf. By default RESULT.png, beside it."),
+        typer.Option(metavar="FILE", help="File of the figure: .png, .svg or .pdf; RESULT.png by default."),
     ] = None,
     samples: Annotated[
         str | None,
-        typer.Option(metavar="NUMBERS", help="Of worst cases: which to draw, from 0, with commas between."),
+        typer.Option(metavar="NUMBERS", help="For worst cases: indices of samples, from 0, separated by commas."),
     ] = None,
     classes: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Of worst cases: names of all classes, with commas between.")
+        str | None, typer.Option(metavar="NAMES", help="For worst cases: names of all classes, separated by commas.")
     ] = None,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Of worst cases: draw the softmax instead of the logits.")
+        bool, typer.Option("--probabilities", help="For worst cases: draw the softmax instead of the logits.")
     ] = False,
 ) -> None:
     """Draw a saved answer: value against time, worst cases with their class scores, or accuracy against radius."""
@@ -71,7 +71,7 @@ def _read_numbers(text: str | None) -> list[int] | None:
     try:
         return [int(number) for number in text.split(",")]
     except ValueError:
-        message = f"{text!r} must be whole numbers with commas between, such as 0,3,8"
+        message = f"{text!r} must be whole numbers separated by commas, such as 0,3,8"
         raise typer.BadParameter(message, param_hint="--samples") from None
 
 

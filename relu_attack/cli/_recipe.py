@@ -35,7 +35,7 @@ class RecipeRow:
 
 @dataclass(frozen=True)
 class Reference:
-    """The best measured row inside the set: its inputs, what was measured, what the model predicts for it."""
+    """The best measured row inside the set: its inputs, the measured value and the prediction of the model."""
 
     inputs: dict[str, float]
     measured: float

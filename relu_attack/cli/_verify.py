@@ -26,13 +26,13 @@ WORDS = {
 }
 """The competition's words: whether the formulas of the file, which describe a violation, can be satisfied."""
 
-Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="For reading and searching.")]
-WholeSeed = Annotated[int, typer.Option(min=0, max=SEED, help="Makes the run repeat.")]
+Timeout = Annotated[float, typer.Option(metavar="SECONDS", help="Time limit for reading and searching.")]
+WholeSeed = Annotated[int, typer.Option(min=0, max=SEED, help="Seed of the random numbers.")]
 
 
 def verify(
-    network: Annotated[Path, typer.Argument(metavar="NET.onnx", help="The network; .onnx.gz too.")],
-    unsafe: Annotated[Path, typer.Argument(metavar="PROP.vnnlib", help="What violates it; .vnnlib.gz too.")],
+    network: Annotated[Path, typer.Argument(metavar="NET.onnx", help="Network; also .onnx.gz.")],
+    unsafe: Annotated[Path, typer.Argument(metavar="PROP.vnnlib", help="Violation of the property; also .vnnlib.gz.")],
     timeout: Timeout = TIME_LIMIT,
     witness: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the witness here as well.")] = None,
     seed: WholeSeed = 0,

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 def verify_all(
     instances: Annotated[
-        Path, typer.Argument(metavar="INSTANCES.csv", help="Lines onnx,vnnlib,timeout; paths relative to its folder.")
+        Path,
+        typer.Argument(metavar="INSTANCES.csv", help="Lines onnx,vnnlib,timeout with paths relative to its folder."),
     ],
     results: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.csv", help="Write the results here; what is there of the same files is kept."),
+        typer.Option(metavar="FILE.csv", help="File of the results; those of the same files that it holds are kept."),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="For each instance, instead of those in the list.")
+        float | None, typer.Option(metavar="SECONDS", help="Time limit of each instance, instead of those in the list.")
     ] = None,
     seed: WholeSeed = 0,
     progress: Progress = None,
@@ -67,7 +68,7 @@ class Run:
         self.unwritten = False
 
     def resume(self, asked: list[Instance]) -> list[InstanceRow | None]:
-        """Return the row of each instance that an earlier run has answered; write down those that still hold."""
+        """Return the row of each instance that an earlier run has answered, and write those that still hold."""
         if self._results is None:
             return [None] * len(asked)
         from relu_attack.cli._instances import Identity, read_results, write_results
@@ -93,7 +94,7 @@ class Run:
         return found
 
     def verify(self, instance: Instance) -> bool:
-        """Verify one instance, print its line and write it down; return False if the user interrupts."""
+        """Verify one instance, print and write its row; return False if the user interrupts."""
         from relu_attack.cli._instances import Identity
 
         row = _row(instance, self._folder, self._seed, Identity.of(instance, self._folder))
@@ -121,7 +122,7 @@ class Run:
 
 
 def in_words(counts: Counter[str]) -> str:
-    """Return the counts of the answers, all kinds of them."""
+    """Return the number of answers of each kind."""
     return ", ".join(f"{counts[word]} {word}" for word in (*WORDS.values(), "error"))
 
 
