@@ -27,6 +27,9 @@ def without_collection() -> Iterator[None]:
         yield
     finally:
         if collecting:
+            if not gc.get_freeze_count():  # as old objects, those made meanwhile are not looked through at once
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -1,5 +1,6 @@
 """Files from anywhere: what takes too much memory or time, leaves its folder or is random is refused by name."""
 
+import gc
 import gzip
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from relu_attack import Verdict, verify_files
 from relu_attack._deadline import Deadline, OutOfTimeError
 from relu_attack._limits import CONSTANT_ENTRIES, VALUE_ENTRIES
+from relu_attack._loading import without_collection
 from relu_attack.errors import FileFormatError, ModelError, ReLUAttackError, UnsupportedModuleError
 from relu_attack.io import parse_vnnlib, read_onnx, read_vnnlib, read_witness
 from tests.io.graphs import TensorProto, helper, model, numpy_helper, onnx, read
@@ -311,3 +313,12 @@ def test_a_variable_keeps_its_meaning_after_a_sum(formula: str, row: float) -> N
 def test_a_witness_is_text(tmp_path: Path) -> None:
     (tmp_path / "w.txt").write_bytes(b"((X_0 \xff))")
     assert "is not text in UTF-8" in message_of(lambda: read_witness(tmp_path / "w.txt"))
+
+
+def test_what_a_reader_makes_is_old_for_the_garbage_collector_and_not_looked_through_at_once() -> None:
+    with without_collection():
+        made = [[number] for number in range(10_000)]
+    young = {id(found) for generation in (0, 1) for found in gc.get_objects(generation)}
+    assert not any(id(found) in young for found in made)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0

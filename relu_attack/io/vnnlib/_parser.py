@@ -24,8 +24,8 @@ TOKEN = re.compile(
     r"|\(\s*declare-const\s+([XY]_[0-9]+)\s+Real\s*\)"
     r"|[()]|;[^\n]*|[^\s();]+"
 )
-TOKENS_PER_CLOCK_CHECK = 4096
-"""Tokens between two checks of the deadline: some milliseconds."""
+TOKENS_PER_CLOCK_CHECK = 1024
+"""Tokens between two checks of the deadline: some hundredths of a second."""
 _SIGNS = {"<=": Fraction(1), ">=": Fraction(-1)}
 
 
