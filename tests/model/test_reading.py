@@ -15,9 +15,9 @@ from relu_attack._deadline import Deadline, Interruption, OutOfTimeError
 from relu_attack.bounds import bound_rows
 from relu_attack.model import Model, check_agreement, comparison_points, run_module, within_time
 from relu_attack.network import lower
-from relu_attack.result import Verdict
+from relu_attack.result import Status, Verdict
 from relu_attack.rounding import gamma
-from relu_attack.solvers import SearchArguments
+from relu_attack.solvers import Budget, SearchArguments, decide
 from tests.problems import random_network
 
 PASSED = Deadline(at=-1.0)
@@ -112,6 +112,21 @@ def test_intervals_of_a_large_network_end_at_the_deadline() -> None:
         assert bounds.lower.item() == -torch.inf
         assert bounds.upper.item() == torch.inf
         assert all(bool(torch.isinf(end).all()) for layer in bounds.layers for end in layer)
+
+
+def test_a_tree_search_without_time_for_its_root_has_no_bound_and_goes_on_with_a_later_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = lower(random_network(3, 8, 1, seed=0), (3,)).network
+    box, row = ra.Box(0.0, 1.0, shape=(3,)), torch.ones(1, 1, dtype=torch.float64)
+    monkeypatch.setattr("relu_attack.solvers.branch_and_bound._search._BOUND_PASSES", 1e9)
+    budget = Budget(time_limit=1e-9)
+    first = decide(network, box, row, torch.full((1,), -1e6, dtype=torch.float64), budget=budget)
+    assert (first.status, first.upper, first.regions) == (Status.TIME_LIMIT, torch.inf, 0)
+    again = Budget(time_limit=1e9)
+    second = decide(network, box, row, torch.full((1,), -1e6, dtype=torch.float64), budget=again, resume=first)
+    assert second.status is Status.OPTIMAL
+    assert second.upper < 0
 
 
 def test_a_known_scale_is_that_of_the_problem_and_of_its_parts() -> None:

@@ -69,7 +69,7 @@ def decide(
         )
     steps, status = 0, None
     with progress_bar(desc="boxes", unit="batch", shown=progress) as bar:
-        while search.open and not search.full and search.value < 0 and status is None:
+        while search.open and not search.full and not search.late and search.value < 0 and status is None:
             search.step()
             steps += 1
             status = budget.spent(steps)
@@ -81,6 +81,6 @@ def decide(
         value=search.value,
         upper=search.upper,
         regions=search.regions,
-        status=Status.OPTIMAL if decided else status or Status.FEASIBLE,
+        status=Status.OPTIMAL if decided else status or (Status.TIME_LIMIT if search.late else Status.FEASIBLE),
         search=None if decided else search,
     )

@@ -120,7 +120,8 @@ def _solve(
     branching = Branching(incumbents, index, options, deadline=budget.deadline)
     if walk is not None:
         timed = math.isfinite(budget.left())
-        seconds = options.walk_share * budget.left() if timed else None
+        share = 1.0 if branching.late else options.walk_share
+        seconds = share * budget.left() if timed else None
         short = budget.part(seconds=seconds, iterations=None if timed else _WALK_ITERATIONS)
         with incumbents.keeping(index, "walk"):
             x = walk(problem, replace(settings, budget=short, progress=False))
@@ -134,7 +135,7 @@ def _solve(
             branching.step()
             incumbents.step()
     LOGGER.debug("branch_and_bound: problem %d, %s", index, branching)
-    return stopped
+    return Status.TIME_LIMIT if stopped is None and branching.late else stopped
 
 
 class Branching:
@@ -163,6 +164,11 @@ class Branching:
         search = self._search
         return one_line(self, regions=search.regions, value=search.value, bound=search.upper)
 
+    @property
+    def late(self) -> bool:
+        """Whether there is no time for the next nodes."""
+        return self._search.late
+
     def exchange(self) -> bool:
         """Exchange points and bounds with the incumbents; return whether the search has ended."""
         incumbents, index, search = self._incumbents, self._index, self._search
@@ -171,7 +177,7 @@ class Branching:
         if search.value > float(incumbents.value[index]) or not incumbents.has_point(index):
             incumbents.offer(index, search.x[None], "branch_and_bound")
         incumbents.bound(index, search.upper, certified=True)
-        return not search.open or search.full or incumbents.is_closed(index, self._gap)
+        return not search.open or search.full or search.late or incumbents.is_closed(index, self._gap)
 
     def step(self) -> None:
         """Split a batch of nodes and bound the children."""

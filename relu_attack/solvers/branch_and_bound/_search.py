@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -32,6 +33,11 @@ _NODE_DESCENT_WITH_ROWS, _NODE_DESCENT_OF_UNITS = (
 _MAX_MULTIPLICATIONS = 2**31
 # Maximum weights of rows in a batch, 32 MiB of float64: a step over them takes some hundredths of a second.
 _MAX_WEIGHTS = 2**22
+# Evaluations of a point that bounding the root or its two halves takes at least, 16 to 25 where one takes hundredths of
+# a second.
+_BOUND_PASSES = 16
+# Seconds that nodes may take beyond the time that is left.
+_LATE = 0.2
 # Maximum share of the time for the bound of the root.
 _ROOT_SHARE = 0.5
 
@@ -90,14 +96,21 @@ class TreeSearch:
         self._projects_by_programs = len(self._halfspaces) > 0 and bool(self._integer.any())
         self._open, self._closed = NodeQueue(), -float("inf")
         self.x, self.value, self.regions = self._domain.center().reshape(-1), -float("inf"), 0
-        self.offer(self.x[None])
-        within = deadline.share(_ROOT_SHARE)
-        root = self._bound(self._root(within), _ROOT_DESCENT, within)
         # Memory of a node in the queue: its box, ranges, slopes, multipliers and weights.
         self._most = deadline.memory / (8 * (6 * domain.inputs + 4 * network.units + len(rows) + 8))
-        self._batch = max(
-            1, min(batch, _MAX_MULTIPLICATIONS // (2 * _work(network, root.ranges)), _MAX_WEIGHTS // len(rows))
-        )
+        self._batch, self._started = max(1, min(batch, _MAX_WEIGHTS // len(rows))), False
+        began = time.perf_counter()
+        network.values(self.x[None])
+        self._expected = _BOUND_PASSES * (time.perf_counter() - began)
+        self.offer(self.x[None])
+        if not self.late:
+            self._start()
+
+    def _start(self) -> None:
+        """Bound the root."""
+        self._started, within = True, self.deadline.share(_ROOT_SHARE)
+        root = self._bound(self._root(within), _ROOT_DESCENT, within)
+        self._batch = max(1, min(self._batch, _MAX_MULTIPLICATIONS // (2 * _work(self._network, root.ranges))))
         self._settle(root)
 
     def _root(self, deadline: Deadline) -> Nodes:
@@ -111,13 +124,18 @@ class TreeSearch:
 
     @property
     def upper(self) -> float:
-        """Upper bound over the set."""
-        return max(self._open.bound, self._closed)
+        """Upper bound over the set; infinite while there was no time for one."""
+        return float("inf") if not self._started else max(self._open.bound, self._closed)
 
     @property
     def open(self) -> int:
         """Number of open nodes."""
-        return self._open.count
+        return self._open.count if self._started else 1
+
+    @property
+    def late(self) -> bool:
+        """Whether the next nodes would take longer than the time that is left, as measured before."""
+        return self._expected > self.deadline.left + _LATE
 
     @property
     def full(self) -> bool:
@@ -125,13 +143,18 @@ class TreeSearch:
         return self._open.count > self._most
 
     def step(self) -> None:
-        """Split a batch of nodes and bound the children."""
+        """Split a batch of nodes and bound the children; bound the root if it is not bounded."""
+        if not self._started:
+            self._start()
+            return
+        began = time.perf_counter()
         halves = Nodes.join(self._open.take(self._batch).split(self._integer)).choose(self._domain.one_hot)
         excluded = self._domain.excludes(halves.lower, halves.upper)
         if bool(excluded.any()):
             halves = halves.select(~excluded)
         if len(halves):
             self._settle(self._bound(halves, self._next, self.deadline))
+        self._expected = time.perf_counter() - began
 
     def offer(self, points: Tensor) -> None:
         """Project points (points, inputs) onto the set, and update the best one."""
