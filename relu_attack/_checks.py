@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 import torch
@@ -67,9 +67,19 @@ def _has_precision(value: ArrayLike) -> bool:
     return isinstance(value, np.ndarray | np.generic) and np.issubdtype(value.dtype, np.floating)
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Return whether a value is an int; False and True are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is an int or a float; False and True are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def whole_number(value: object, *, name: str, least: int) -> None:
     """Raise `OptionError` unless a value is a whole number of at least `least` that fits into 63 bits."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**63:
+    if not is_whole(value) or not least <= value < 2**63:
         raise OptionError(f"{name} must be a whole number of at least {least}, got {value!r}")
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from relu_attack._checks import is_whole
 from relu_attack.errors import OptionError
 from relu_attack.robustness import read_samples
 
@@ -66,7 +67,7 @@ class Samples:
     def __init__(self, samples: int | tuple[Tensor, Tensor], keys: BatchKeys) -> None:
         self._keys = keys
         self._parts: list[tuple[Tensor, Tensor]] = []
-        if isinstance(samples, int) and not isinstance(samples, bool) and samples >= 1:
+        if is_whole(samples) and samples >= 1:
             self._missing = samples
         elif isinstance(samples, tuple | list) and len(samples) == 2:
             self._missing = 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from relu_attack._checks import as_tensor
+from relu_attack._checks import as_tensor, is_number
 from relu_attack.domains import find_ball
 from relu_attack.errors import DomainError, OptionError
 from relu_attack.result import Status
@@ -17,7 +17,7 @@ from relu_attack.robustness import AttackArguments, Clip, WorstCase, read_option
 
 def check_number(name: str, value: float) -> None:
     """Raise `OptionError` unless the value is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value) or not math.isfinite(value):
         raise OptionError(f"{name} must be a finite number, got {value!r}")
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from typing_extensions import Self
 
+from relu_attack._checks import is_whole
 from relu_attack._names import suggest
 from relu_attack.errors import FileFormatError
 
@@ -153,7 +154,7 @@ def read_index(entry: Any, names: tuple[str, ...] | None, kind: Literal["input",
         if entry not in names:
             raise ValueError(f"{shown(entry)} is no {kind}; {suggest(entry, names)}")
         return names.index(entry)
-    if not isinstance(entry, int) or isinstance(entry, bool) or entry < 0:
+    if not is_whole(entry) or entry < 0:
         raise ValueError(f"must be the name or the index of an {kind}, got {shown(entry)}")
     if names is not None and entry >= len(names):
         raise ValueError(f"{entry} is no index; there are {len(names)} {kind}s, from 0")

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from relu_attack._checks import check_is
+from relu_attack._checks import check_is, is_number
 from relu_attack._digest import Digests
 from relu_attack.errors import FileFormatError, OptionError
 from relu_attack.io._saved import Kind, to_json
@@ -200,7 +200,7 @@ def check_accuracies(accuracies: Accuracies) -> None:
     check_is(accuracies, (list, tuple), name="accuracies", wanted=wanted, error=OptionError)
     for place, pair in enumerate(accuracies):
         whole = isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[1], RobustAccuracy)
-        if not whole or isinstance(pair[0], bool) or not isinstance(pair[0], int | float):
+        if not whole or not is_number(pair[0]):
             raise OptionError(f"accuracies must be {wanted}, got {type(pair).__name__} at index {place}")
     check_radii([radius for radius, _ in accuracies])
 

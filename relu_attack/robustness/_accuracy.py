@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from relu_attack._checks import ArrayLike, check_is
+from relu_attack._checks import ArrayLike, check_is, is_number
 from relu_attack._deadline import interruptible
 from relu_attack._digest import Contents, Digests
 from relu_attack._names import checked_names
@@ -140,7 +140,7 @@ def robust_accuracy(
     >>> print(ra.robust_accuracy(model, [batch], radius=0.375, progress=False))
     clean 66.7%, attacked 33.3%, certified 33.3% of 3 samples
     """
-    if isinstance(radius, bool) or not isinstance(radius, int | float):
+    if not is_number(radius):
         raise OptionError(f"radius must be one number for all samples, got {type(radius).__name__}")
     wanted = "an iterable of batches (x, label), such as a DataLoader"
     check_is(loader, Iterable, name="loader", wanted=wanted, error=OptionError)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal
 
+from relu_attack._checks import is_number
 from relu_attack._names import nearest
 from relu_attack._registry import Registry
 from relu_attack.errors import ArgumentError, OptionError
@@ -174,7 +175,7 @@ def make_options(name: str, options: Mapping[str, Any]) -> Any:
                 raise OptionError(f"{key} must be a word, got {value!r}")
             continue
         left_out = value is None and known[key] is None
-        if not left_out and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if not left_out and not is_number(value):
             raise OptionError(f"{key} must be a number, got {value!r}")
     return find_method(name).options(**options)
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from relu_attack._checks import is_number, is_whole
 from relu_attack.network.lowering._builder import Rule
 
 Factory: TypeAlias = Callable[..., nn.Module]
@@ -46,16 +47,12 @@ class LayerSpec:
     words: str = ""
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return is_whole(value) and value >= 1
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return is_number(value) and not math.isnan(value)
 
 
 def _is_plain(value: object) -> bool:
@@ -69,8 +66,8 @@ def _one_or_list_of(check: Callable[[object], bool]) -> Callable[[object], bool]
 
 
 COUNT = ArgumentKind(_is_count, "a positive integer")
-INTEGER = ArgumentKind(_is_integer, "an integer")
-INTEGERS = ArgumentKind(_one_or_list_of(_is_integer), "a list of integers")
+INTEGER = ArgumentKind(is_whole, "an integer")
+INTEGERS = ArgumentKind(_one_or_list_of(is_whole), "a list of integers")
 NUMBER = ArgumentKind(_is_number, "a number")
 OPTIONAL_NUMBER = ArgumentKind(lambda value: value is None or _is_number(value), "a number or null")
 FLAG = ArgumentKind(lambda value: isinstance(value, bool), "true or false")
@@ -78,7 +75,7 @@ WORD = ArgumentKind(lambda value: isinstance(value, str), "a word")
 SIZE = ArgumentKind(_one_or_list_of(_is_count), "a positive integer or a list of them")
 OPTIONAL_SIZE = ArgumentKind(_one_or_list_of(lambda value: value is None or _is_count(value)), f"{SIZE.words}, or null")
 PADDING_WIDTHS = ArgumentKind(
-    _one_or_list_of(lambda value: _is_integer(value) or isinstance(value, str)),
+    _one_or_list_of(lambda value: is_whole(value) or isinstance(value, str)),
     "an integer, a list of them, or a word",
 )
 PLAIN = ArgumentKind(_is_plain, "a number, a word, true, false, null, or a list of them")

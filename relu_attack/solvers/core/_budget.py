@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass, field, replace
 
-from relu_attack._checks import whole_number
+from relu_attack._checks import is_number, whole_number
 from relu_attack._deadline import Deadline, Interruption
 from relu_attack.errors import OptionError
 from relu_attack.result import Status
@@ -30,8 +30,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.iterations is not None:
             whole_number(self.iterations, name="iterations", least=1)
-        number = isinstance(self.time_limit, int | float) and not isinstance(self.time_limit, bool)
-        if self.time_limit is not None and not (number and self.time_limit > 0):
+        if self.time_limit is not None and not (is_number(self.time_limit) and self.time_limit > 0):
             raise OptionError(f"time_limit must be a positive number of seconds, got {self.time_limit!r}")
         if self.iterations is None and self.time_limit is None:
             raise OptionError("a budget needs iterations, a time_limit or both")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from relu_attack._checks import ArrayLike, whole_number
+from relu_attack._checks import ArrayLike, is_whole, whole_number
 from relu_attack._deadline import Interruption
 from relu_attack._memory import memory_limit_of
 from relu_attack.bounds import upper_bound
@@ -46,7 +46,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         whole_number(self.restarts, name="restarts", least=1)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+        if not is_whole(self.seed) or not 0 <= self.seed < 2**63:
             raise OptionError(f"seed must be a whole number of at least 0 and below 2**63, got {self.seed!r}")
 
     def upper_bound(self, problem: Problem) -> Tensor:
