@@ -124,6 +124,6 @@ def in_one_line(reason: BaseException) -> str:
 def warn(message: str, category: type[ReLUAttackWarning] = ReLUAttackWarning) -> None:
     """Warn the user at the line of their own code that called the package, however deep inside it is noticed."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<frozen abc>")):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)

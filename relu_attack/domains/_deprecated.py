@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from relu_attack._checks import warn
 from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.errors import RenamedWarning
 
 
-def warn_renamed(old: str, new: str, *, level: int = 3) -> None:
+def warn_renamed(old: str, new: str) -> None:
     """Warn that a name is about to go."""
-    warnings.warn(f"{old} is deprecated: it is called {new} now", RenamedWarning, stacklevel=level)
+    warn(f"{old} is deprecated: it is called {new} now", RenamedWarning)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +73,10 @@ def _adapt(kind: type) -> None:
     """Give a subclass that defines methods by their old names the new ones."""
     own: dict[str, Any] = dict(vars(kind))
     if "support" in own and "maximizer" not in own:
-        warn_renamed(f"{kind.__name__}.support", "maximizer", level=4)
+        warn_renamed(f"{kind.__name__}.support", "maximizer")
         setattr(kind, "maximizer", own["support"])  # noqa: B010
     if "inequalities" in own and "linear_rows" not in own:
-        warn_renamed(f"{kind.__name__}.inequalities", "linear_rows", level=4)
+        warn_renamed(f"{kind.__name__}.inequalities", "linear_rows")
         if "is_polyhedral" in own:
             setattr(kind, "linear_rows", _linear_rows)  # noqa: B010
 
