@@ -11,9 +11,9 @@ from typing import TypeAlias, TypeGuard
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from relu_attack.errors import OptionError, ReLUAttackError, ReLUAttackWarning
+from relu_attack.errors import ModelError, OptionError, ReLUAttackError, ReLUAttackWarning
 
 _PACKAGE = str(Path(__file__).parent)
 LOGGER = logging.getLogger("relu_attack")
@@ -102,6 +102,11 @@ def check_is(
     """Raise `error` unless a value is of one of the classes; the message calls it `name` and says what is `wanted`."""
     if not isinstance(value, kinds):
         raise error(f"{name} must be {wanted}, got {type(value).__name__}")
+
+
+def check_model(model: object) -> None:
+    """Raise `ModelError` for what is no torch module."""
+    check_is(model, nn.Module, name="model", wanted="an nn.Module", error=ModelError)
 
 
 def all_finite(numbers: Tensor) -> bool:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from relu_attack._checks import read_device
+from relu_attack._checks import check_model, read_device
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains import Domain, check_domain
-from relu_attack.errors import ModelError, OptionError
+from relu_attack.errors import OptionError
 from relu_attack.model import Model, check_agreement, comparison_points, time_to_read, within_time
 from relu_attack.network import Lowering, lower
 from relu_attack.objectives import Objective, Output
@@ -53,8 +53,7 @@ def read_problem(
     _check_objective(objective)
     if output_constraints is not None and not isinstance(output_constraints, OutputConstraints):
         raise OptionError(f"output_constraints must be OutputConstraints, got {type(output_constraints).__name__}")
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+    check_model(model)
     where = _device_of(model) if device is None else read_device(device)
     # Tensors made under a caller's inference mode could not be used outside it.
     with torch.inference_mode(False), torch.no_grad(), within_time(deadline):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from relu_attack._checks import check_model
 from relu_attack._names import checked_names
 from relu_attack.robustness import (
     AttackArguments,
@@ -15,7 +16,6 @@ from relu_attack.robustness import (
     Classes,
     Clip,
     Normalization,
-    check_module,
     half_of,
     round_into,
     worst_case,
@@ -74,7 +74,7 @@ class Attack:
         seed: int = AttackArguments.seed,
         stop_at_success: bool = AttackArguments.stop_at_success,
     ) -> None:
-        check_module(model)
+        check_model(model)
         self.model, self.eps, self.norm = model, eps, norm
         self._kept: CachedModel | None = None
         self._options: dict[str, Any] = {

@@ -8,7 +8,7 @@ from relu_attack.robustness._answer import WorstCase
 from relu_attack.robustness._arguments import AttackArguments, read_options
 from relu_attack.robustness._attack import worst_case
 from relu_attack.robustness._cached_model import CachedModel
-from relu_attack.robustness._classifier import Normalization, check_module, evaluating, read_pair
+from relu_attack.robustness._classifier import Normalization, evaluating, read_pair
 from relu_attack.robustness._digests import model_digest
 from relu_attack.robustness._half import round_into
 from relu_attack.robustness._record import Margins
@@ -25,7 +25,6 @@ __all__ = [
     "RobustAccuracy",
     "WorstCase",
     "WorstCaseWithScores",
-    "check_module",
     "evaluating",
     "half_of",
     "model_digest",

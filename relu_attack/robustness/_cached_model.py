@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from relu_attack._checks import ArrayLike
+from relu_attack._checks import ArrayLike, check_model
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack._digest import Contents
 from relu_attack.domains import Domain
-from relu_attack.robustness._classifier import Classifier, check_module, read_pair
+from relu_attack.robustness._classifier import Classifier, read_pair
 
 Normalize = tuple[ArrayLike, ArrayLike]
 
@@ -46,7 +46,7 @@ class CachedModel(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        check_module(model)
+        check_model(model)
         self.model: nn.Module = model.model if isinstance(model, CachedModel) else model
         self.training = self.model.training  # else it would have to be put into evaluation mode at each call
         self._contents: Contents | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from relu_attack._checks import ArrayLike, all_finite, as_tensor
+from relu_attack._checks import ArrayLike, all_finite, as_tensor, check_model
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains import Box, Domain
 from relu_attack.errors import ModelError, OptionError, SolverError
@@ -18,16 +18,10 @@ from relu_attack.network import Affine, Diagonal, Loss, Network, lower
 from relu_attack.rounding import gamma
 
 
-def check_module(model: object) -> None:
-    """Raise `ModelError` for what is no torch module."""
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
-
-
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Keep a model in evaluation mode for a while, and give each of its modules its own mode back."""
-    check_module(model)
+    check_model(model)
     training = [module for module in model.modules() if module.training]
     if training:
         model.eval()

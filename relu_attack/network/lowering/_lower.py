@@ -10,6 +10,7 @@ from typing import TypeGuard
 import torch
 from torch import nn
 
+from relu_attack._checks import check_model
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.errors import ModelError, UnsupportedModuleError
 from relu_attack.network._network import Network
@@ -79,8 +80,7 @@ def lower(model: nn.Module, input_shape: Iterable[int], *, deadline: Deadline = 
     shape = tuple(input_shape)
     if not shape or not all(isinstance(size, int) and size > 0 for size in shape):
         raise ModelError(f"input_shape is {shape}; give the shape of one input without the batch, such as (1, 28, 28)")
-    if not isinstance(model, nn.Module):
-        raise ModelError(f"model must be an nn.Module, got {type(model).__name__}")
+    check_model(model)
     for name, module in model.named_modules():
         check_call(module, member("model", name))
     builder = Builder(shape, deadline=deadline)
