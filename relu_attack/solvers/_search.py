@@ -20,8 +20,6 @@ from relu_attack.solvers.core import Budget, Method, MethodOptions, Option, Sett
 
 # Seconds that a call may take beyond its limit.
 _ALLOWED_SECONDS = 0.3
-# Checks of the answer that take less need no time of the search.
-_UNRESERVED_SECONDS = 0.1
 # Share of the time limit that the check of the answers to several problems has at most, beyond that of one.
 _RESERVED_SHARE = 0.1
 
@@ -126,7 +124,7 @@ class SearchCall:
         return result
 
     def _reserve(self, problem: Problem) -> float:
-        """Return the seconds of the limit that are left for the check of the answer, 0 where it takes hardly any."""
+        """Return the seconds of the limit that are left for the check of the answer."""
         limit, single = self.budget.time_limit, problem.seconds
         if limit is None:
             return 0.0
@@ -137,8 +135,7 @@ class SearchCall:
                 f"evaluation and check of an answer take about {single:.2g} s; give a larger time_limit"
             )
         # A batch of problems takes less than as many single ones.
-        seconds = max(single, min(problem.problems * single, _RESERVED_SHARE * limit))
-        return seconds if seconds > _UNRESERVED_SECONDS else 0.0
+        return max(single, min(problem.problems * single, _RESERVED_SHARE * limit))
 
     def _check_capabilities(self, problem: Problem) -> None:
         """Raise `OptionError` or `DomainError` where the method cannot do what is asked for; name those that can."""

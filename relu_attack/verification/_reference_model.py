@@ -49,6 +49,11 @@ class ReferenceModel(ABC):
         """
 
     @property
+    def seconds(self) -> float:
+        """How long the evaluation and the check of an input take, by measurement; 0 if unknown."""
+        return 0.0
+
+    @property
     def note(self) -> str:
         """Remark on how the model is run, or ""."""
         return ""
@@ -61,6 +66,10 @@ class Module(ReferenceModel):
     network: Network
     dtype: torch.dtype
     model: Model
+
+    @property
+    def seconds(self) -> float:
+        return self.model.seconds
 
     def run(self, x: Tensor) -> tuple[Tensor, ...]:
         """Run the module on its device."""

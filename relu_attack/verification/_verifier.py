@@ -117,7 +117,7 @@ def decide_claims(
     `decide` is branch and bound; `first` is whether the first witness ends the search, since it falsifies the
     conjunction of the claims.
     """
-    findings = [Finding(claim) for claim in claims]
+    findings, budget = [Finding(claim) for claim in claims], budget.reserving(reference.seconds)
     try:
         for method in BOUNDS:
             within = budget.deadline.share(_BOUND_SHARE)

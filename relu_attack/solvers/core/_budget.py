@@ -11,6 +11,9 @@ from relu_attack._deadline import Deadline, Interruption
 from relu_attack.errors import OptionError
 from relu_attack.result import Status
 
+# What takes less after a search needs no time of it.
+_UNRESERVED_SECONDS = 0.1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -71,7 +74,7 @@ class Budget:
 
     def reserving(self, seconds: float) -> Budget:
         """Return the budget of a search that leaves some seconds, if time is limited, for what follows it."""
-        if self.time_limit is None:
+        if self.time_limit is None or seconds <= _UNRESERVED_SECONDS:
             return self
         return replace(self, time_limit=max(self.time_limit - seconds, 1e-9))
 
