@@ -31,7 +31,7 @@ from torch import Tensor, nn
 import relu_attack as ra
 from relu_attack._torchvision import import_torchvision
 from relu_attack.solvers import make_options
-from relu_attack.solvers.ascent import ScaledProblem, compose
+from relu_attack.solvers.ascent import ScaledProblem, Walk
 
 NETWORKS = ("alexnet", "vgg11", "vgg16")
 SAMPLES = (1, 4)
@@ -126,7 +126,7 @@ def walk_step(optimizer: ra.ReLUOptimizer, samples: int, method: str) -> tuple[C
         )
         kept = forget_peak() - before
         starts = prepared.sample(torch.Generator().manual_seed(0))
-        walkers = compose(prepared, starts, make_options(method, {}), torch.Generator().manual_seed(0))
+        walkers = Walk.of(make_options(method, {})).begin(prepared, starts, torch.Generator().manual_seed(0))
     return torch.inference_mode()(walkers.step), kept
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.solvers import make_options
-from relu_attack.solvers.ascent import ScaledProblem, compose
+from relu_attack.solvers.ascent import ScaledProblem, Walk
 
 SIZES = {
     "784-500x2-10": (784, 500, 2, 10, 256),
@@ -77,7 +77,7 @@ def our_walk(model: nn.Sequential, x: Tensor, method: str, *, reviews: bool) -> 
     """Return the step of one of our walks, with its reviews if wanted."""
     optimizer = ra.ReLUOptimizer(model, ra.Box(0.0, 1.0, shape=(x.shape[1],)))
     prepared = ScaledProblem.create(optimizer.problem, restarts=len(x), device=x.device, dtype=x.dtype, normalized=True)
-    walk = compose(prepared, x.clone(), make_options(method, {}), torch.Generator(x.device))
+    walk = Walk.of(make_options(method, {})).begin(prepared, x.clone(), torch.Generator(x.device))
     steps = 0
 
     def step() -> None:

@@ -16,9 +16,9 @@ from relu_attack.robustness._arguments import AttackArguments, read_options
 from relu_attack.robustness._attack_search import AttackSearch
 from relu_attack.robustness._cached_model import CachedModel, read_classifier
 from relu_attack.robustness._classifier import evaluating
-from relu_attack.robustness._compositions import ASCENTS
+from relu_attack.robustness._compositions import STEEPEST
 from relu_attack.robustness._digests import digests_of, model_digest
-from relu_attack.robustness._incumbents import SampleIncumbents
+from relu_attack.robustness._incumbents import WorstPoints
 from relu_attack.robustness._samples import (
     Classes,
     Clip,
@@ -151,11 +151,11 @@ def worst_case(
         classifier = read_classifier(model, samples, normalize, refresh=certify, sets=within, deadline=deadline)
         classes = read_labels(labels, len(samples), classifier.classes, samples.device)
         logits = classifier.logits(sets.project(sets.center))
-        worst = SampleIncumbents.at_samples(sets, classes, logits)
-        clean_margin = worst.margin.clone()
+        worst = WorstPoints.at_samples(sets, classes, logits)
+        clean_margin = worst.margin
         if x0 is not None:
             points = read_points(x0, sets)
-            worst.offer(torch.arange(len(samples), device=samples.device), points, classifier.logits(points), classes)
+            worst.offer(torch.arange(len(samples), device=samples.device), points, classifier.logits(points))
         dtype = torch.promote_types(samples.dtype, classifier.dtype)
         search = AttackSearch(
             classifier=classifier,
@@ -163,7 +163,7 @@ def worst_case(
             label=classes,
             chosen=read_targets(targets, classes, logits),
             network=classifier.walking(dtype if dtype == torch.float64 else torch.float32),
-            compose=ASCENTS["steepest_ascent" if method == "auto" else method],
+            ascent=STEEPEST if method == "auto" else method,
             mixed=method == "auto",
             restarts=restarts,
             steps=iterations,

@@ -16,11 +16,11 @@ from relu_attack.errors import SolverError
 from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.robustness._classifier import Classifier
-from relu_attack.robustness._compositions import ASCENTS, Compose, attack_problem
+from relu_attack.robustness._compositions import attack_problem, find_ascent
 from relu_attack.robustness._each_sample import search_sample
-from relu_attack.robustness._incumbents import SampleIncumbents
+from relu_attack.robustness._incumbents import WorstPoints
 from relu_attack.robustness._samples import PerturbationSets
-from relu_attack.solvers import Budget, run_ascent
+from relu_attack.solvers import Budget, Walk, run_ascent
 
 # Walkers of a sample in one round at most, and numbers in the points of all walkers that walk at once: few enough to
 # stay near the processor, enough to fill a graphics card.
@@ -50,8 +50,8 @@ class AttackSearch:
         Which classes to go for, boolean, shape (samples, classes).
     network
         The chain in the walk's dtype, on its device.
-    compose
-        Composes the ascents.
+    ascent
+        Name of the ascent.
     mixed
         Whether annealed ascents take turns with them where there is no number of walkers.
     restarts
@@ -71,7 +71,7 @@ class AttackSearch:
     label: Tensor
     chosen: Tensor
     network: Network
-    compose: Compose
+    ascent: str
     mixed: bool
     restarts: int | None
     steps: int
@@ -79,7 +79,7 @@ class AttackSearch:
     stop_at_success: bool
     budget: Budget
 
-    def run(self, worst: SampleIncumbents, waiting: Tensor) -> tuple[Status, int]:
+    def run(self, worst: WorstPoints, waiting: Tensor) -> tuple[Status, int]:
         """Run rounds of walkers until all are done, every sample is decided or the time is up.
 
         Every sample is given the same random numbers, and the number of walkers of a round is the same whatever the
@@ -109,7 +109,7 @@ class AttackSearch:
                     status, more = self._search_each(worst, waiting)
                     return status, evaluations + more
                 steps = max(round(self.steps * each.share), 1)
-                compose = ASCENTS["annealed_ascent"] if each.annealed else self.compose
+                walk = find_ascent("annealed_ascent" if each.annealed else self.ascent, steps)
                 offsets = _offsets(unit, walkers, generator).to(self.network.device, self.network.dtype)
                 for part in torch.nonzero(waiting)[:, 0].split(self._at_once(len(walkers))):
                     left = self.budget.left() - reserve
@@ -120,7 +120,7 @@ class AttackSearch:
                     if left <= 0 and not first:
                         return Status.TIME_LIMIT, evaluations
                     budget = self._part(steps, None if first else left)
-                    done, reserve = self._walk(part, walkers, compose, offsets, steps, worst, budget)
+                    done, reserve = self._walk(part, walkers, walk, offsets, worst, budget)
                     evaluations += len(part) * len(walkers) * done
                 if self.stop_at_success:
                     waiting = waiting & (worst.margin <= 0)
@@ -128,7 +128,7 @@ class AttackSearch:
             return Status.INTERRUPTED, evaluations
         return Status.ITERATION_LIMIT, evaluations
 
-    def _search_each(self, worst: SampleIncumbents, waiting: Tensor) -> tuple[Status, int]:
+    def _search_each(self, worst: WorstPoints, waiting: Tensor) -> tuple[Status, int]:
         """Search the samples that are waiting one by one, each with its part of the time that is left."""
         evaluations = 0
         order = worst.largest_margins.masked_fill(~self.chosen, -torch.inf).argsort(1, descending=True)
@@ -150,7 +150,7 @@ class AttackSearch:
             evaluations += more
             for point in points:
                 inside = sets.project(point)
-                worst.offer(index[number : number + 1], inside, self.classifier.logits(inside), self.label)
+                worst.offer(index[number : number + 1], inside, self.classifier.logits(inside))
             if self.budget.interruption.happened:
                 return Status.INTERRUPTED, evaluations
         return Status.TIME_LIMIT if self.budget.left() == 0 else Status.FEASIBLE, evaluations
@@ -168,10 +168,9 @@ class AttackSearch:
         self,
         part: Tensor,
         walkers: range,
-        compose: Compose,
+        walk: Walk,
         offsets: Tensor,
-        steps: int,
-        worst: SampleIncumbents,
+        worst: WorstPoints,
         budget: Budget,
     ) -> tuple[int, float]:
         """Walk for some samples, and offer what is found.
@@ -188,13 +187,13 @@ class AttackSearch:
         with torch.inference_mode():
             starts = walking.starts(offsets)
             generator = torch.Generator(starts.device).manual_seed(self.seed + walkers.start)
-            ascent = compose(problem, starts, generator, steps)
+            ascent = walk.begin(problem, starts, generator)
             outcome = run_ascent(ascent, budget)
         if not all_finite(ascent.incumbent_value):
             raise SolverError(f"the walk met no finite margin: the model overflows {starts.dtype}; scale its weights")
         walked = self.budget.elapsed()
         points = sets.project(ascent.incumbent_x)
-        worst.offer(part, points, self.classifier.logits(points), self.label)
+        worst.offer(part, points, self.classifier.logits(points))
         if outcome.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         return outcome.iterations, (walked - began) / outcome.iterations + self.budget.elapsed() - walked

@@ -2,53 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from types import MappingProxyType
 
-import torch
 from torch import Tensor
 
 from relu_attack.network import Network
 from relu_attack.robustness._samples import PerturbationSets
 from relu_attack.solvers import (
+    ANNEALED_ASCENT,
     PPGA,
     PPGALR,
-    Ascent,
     AscentProblem,
     GradientWalk,
-    RandomRestart,
-    SteepestStep,
     TargetedMargin,
-    annealed_ascent,
-    compose,
+    Walk,
+    steepest_ascent,
 )
 
-Compose = Callable[[AscentProblem, Tensor, torch.Generator, int], Ascent]
-"""Composes an ascent from starts (batch, inputs), a source of randomness and the number of steps."""
+STEEPEST = "steepest_ascent"
+"""The ascent that plans its steps for their number."""
+
+_WALKS: Mapping[str, Walk] = MappingProxyType(
+    {
+        "annealed_ascent": ANNEALED_ASCENT,
+        "gradient_walk": Walk.of(GradientWalk()),
+        "ppga": Walk.of(PPGA()),
+        # An attack has some tens of steps: walkers are looked at twice as often as in a long search.
+        "ppga_lr": Walk.of(PPGALR(window=5)),
+    }
+)
+
+ASCENTS = (STEEPEST, *_WALKS)
+"""The ascents of an attack by name."""
 
 
-def _steepest_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator, steps: int) -> Ascent:
-    return Ascent(problem, starts, SteepestStep(steps), RandomRestart(), generator, window=steps)
-
-
-def _annealed_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator, steps: int) -> Ascent:
-    return annealed_ascent(problem, starts, generator)
-
-
-def _walk(options: GradientWalk) -> Compose:
-    def composed(problem: AscentProblem, starts: Tensor, generator: torch.Generator, steps: int) -> Ascent:
-        return compose(problem, starts, options, generator)
-
-    return composed
-
-
-ASCENTS: dict[str, Compose] = {
-    "steepest_ascent": _steepest_ascent,
-    "annealed_ascent": _annealed_ascent,
-    "gradient_walk": _walk(GradientWalk()),
-    "ppga": _walk(PPGA()),
-    # An attack has some tens of steps: walkers are looked at twice as often as in a long search.
-    "ppga_lr": _walk(PPGALR(window=5)),
-}
+def find_ascent(name: str, steps: int) -> Walk:
+    """Return an ascent of an attack, for a number of steps."""
+    return steepest_ascent(steps) if name == STEEPEST else _WALKS[name]
 
 
 def attack_problem(network: Network, sets: PerturbationSets, label: Tensor, classes: Tensor) -> AscentProblem:

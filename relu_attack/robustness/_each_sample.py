@@ -11,13 +11,13 @@ from relu_attack.domains import Domain
 from relu_attack.network import Network
 from relu_attack.problem import Problem
 from relu_attack.result import Status
-from relu_attack.solvers import Budget, Settings, choose, find_method
+from relu_attack.solvers import Answer, Budget, Settings, choose, find_method
 
 # Walkers of each sample, as `maximize` has them.
 _WALKERS = 32
-# Share of the time of a sample for its most promising class; of what is left, that for the next one, and so on.
-_CLASS_SHARE = 0.6
-# Seconds that a class is worth, at least: with less the most promising one has all.
+# Share of the time that is left for each class in turn, the most promising one first; the last turn has all of it.
+_CLASS_SHARE = 0.5
+# Seconds that a turn is worth, at least: with less the most promising class has all.
 _MIN_SECONDS = 0.5
 
 
@@ -36,31 +36,79 @@ def search_sample(
 ) -> tuple[list[Tensor], int, Status]:
     """Maximize the margins of some classes over the set of one sample, one after the other.
 
-    Classes come with the most promising first; one of the walkers starts at `x0`, (inputs,). The search ends at the
-    margin `goal`, infinite for the largest. Returned are the best point (1, inputs) of each class that was searched,
-    the number of points that the walkers visited, and why it ended.
+    Classes come with the most promising first; one of the walkers starts at `x0`, (inputs,). Each search begins from the
+    worst point so far, whichever class that was found for. The last turn is for the class that leads there: where the
+    search for one class ends another may lead, on a region that no search for it met. The search ends at the margin
+    `goal`, infinite for the largest. Returned are the best point (1, inputs) of each search, the number of points that
+    the walkers visited, and why it ended.
     """
     found, evaluations, status = list[Tensor](), 0, Status.TIME_LIMIT
-    method = find_method("auto")
-    for number, target in enumerate(classes):
+    waiting, worst = list(classes), x0.reshape(1, -1).to("cpu", torch.float64)
+    while status is not Status.INTERRUPTED:
         left = budget.left()
-        last = number + 1 == len(classes) or (1 - _CLASS_SHARE) * left < _MIN_SECONDS
-        objective = torch.zeros(1, network.outputs, dtype=torch.float64)
-        objective[0, target], objective[0, label] = 1.0, -1.0
-        settings = Settings(
-            budget=budget.part(seconds=left if last else _CLASS_SHARE * left),
-            restarts=_WALKERS,
-            seed=seed,
-            x0=x0.reshape(domain.shape),
+        last = not waiting or (1 - _CLASS_SHARE) * left < _MIN_SECONDS
+        target = _leading(network, worst, label, classes) if last and found else waiting.pop(0)
+        point, answer = _search(
+            network,
+            domain,
+            label,
+            target,
+            x0=worst,
+            budget=budget.part(seconds=left if last or len(classes) == 1 else _CLASS_SHARE * left),
+            seed=seed + len(found),
+            goal=goal,
             device=device,
             dtype=dtype,
-            goal=goal,
         )
-        problem = Problem(network, domain.within(settings.budget.deadline), objective, batched=False)
-        answer = method.solve(problem, method.options(), settings)
-        point, _, value, _ = choose(problem, answer.candidates)
         found.append(point)
         evaluations, status = evaluations + answer.evaluations, answer.status
-        if last or status is Status.INTERRUPTED or float(value) >= goal or math.isinf(left):
+        worst = max(worst, point, key=lambda x: float(_margins(network, x, label)[classes].amax()))
+        if last or len(classes) == 1 or float(_margins(network, worst, label).amax()) >= goal or math.isinf(left):
             break
     return found, evaluations, status
+
+
+def _margins(network: Network, x: Tensor, label: int) -> Tensor:
+    """Return the margin of each class at x (1, inputs), shape (classes,)."""
+    outputs = network.forward(x.to("cpu", torch.float64)).outputs[0]
+    return (outputs - outputs[label]).index_fill(0, torch.tensor(label), -torch.inf)
+
+
+def _leading(network: Network, x: Tensor, label: int, classes: list[int]) -> int:
+    """Return which of some classes has the largest margin at x (1, inputs)."""
+    return classes[int(_margins(network, x, label)[classes].argmax())]
+
+
+def _search(
+    network: Network,
+    domain: Domain,
+    label: int,
+    target: int,
+    *,
+    x0: Tensor,
+    budget: Budget,
+    seed: int,
+    goal: float,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Answer]:
+    """Maximize the margin of one class; return the best point (1, inputs) and the answer of the search."""
+    method = find_method("auto")
+    objective = torch.zeros(1, network.outputs, dtype=torch.float64)
+    objective[0, target], objective[0, label] = 1.0, -1.0
+    settings = Settings(
+        budget=budget,
+        restarts=_WALKERS,
+        seed=seed,
+        x0=x0.reshape(domain.shape),
+        starts="mixed",
+        bound="interval",
+        progress=False,
+        record_path=False,
+        device=device,
+        dtype=dtype,
+        goal=goal,
+    )
+    problem = Problem(network, domain.within(budget.deadline), objective, batched=False)
+    answer = method.solve(problem, method.options(), settings)
+    return choose(problem, answer.candidates)[0], answer

@@ -11,35 +11,40 @@ from relu_attack.robustness._samples import PerturbationSets
 
 
 @dataclass(eq=False)
-class SampleIncumbents:
-    """The worst point of each sample so far; every margin is a forward pass of the model.
+class WorstPoints:
+    """The worst point of each sample so far, and the logits there by a forward pass of the model.
 
-    `x` is (samples, inputs) and `margin` float64, (samples,). `largest_margins`, (samples, classes), is the largest of
-    each class at any point seen, minus infinity for the label. `target` is the wrong class with the largest of the
-    `logits` at `x`.
+    `relu_attack.solvers.Incumbents` is for problems with one objective, bounds and a trace, and values of the chain.
+
+    `x` is (samples, inputs), the `logits` there are float64, (samples, classes), and `label` is (samples,).
+    `largest_margins`, (samples, classes), is the largest of each class at any point seen, minus infinity for the label.
     """
 
+    label: Tensor
     x: Tensor
-    margin: Tensor
-    largest_margins: Tensor
-    target: Tensor
     logits: Tensor
+    largest_margins: Tensor
 
     @staticmethod
-    def at_samples(sets: PerturbationSets, label: Tensor, logits: Tensor) -> SampleIncumbents:
+    def at_samples(sets: PerturbationSets, label: Tensor, logits: Tensor) -> WorstPoints:
         """Begin with the samples themselves, or the nearest points of their sets, and the logits there."""
-        margins = class_margins(logits, label)
-        margin, target = margins.max(1)
-        return SampleIncumbents(sets.project(sets.center), margin, margins, target, logits.clone())
+        return WorstPoints(label, sets.project(sets.center), logits.clone(), class_margins(logits, label))
 
-    def offer(self, index: Tensor, points: Tensor, logits: Tensor, label: Tensor) -> None:
+    @property
+    def margin(self) -> Tensor:
+        """The largest margin at `x`, float64, shape (samples,)."""
+        return class_margins(self.logits, self.label).amax(1)
+
+    @property
+    def target(self) -> Tensor:
+        """The wrong class with the largest logit at `x`, shape (samples,)."""
+        return class_margins(self.logits, self.label).argmax(1)
+
+    def offer(self, index: Tensor, points: Tensor, logits: Tensor) -> None:
         """Replace the points of some samples by points (chosen, inputs) where these are worse."""
-        margins = class_margins(logits, label[index])
-        margin, target = margins.max(1)
-        better = margin > self.margin[index]
-        chosen = index[better]
-        self.x[chosen], self.margin[chosen], self.target[chosen] = points[better], margin[better], target[better]
-        self.logits[chosen] = logits[better]
+        margins = class_margins(logits, self.label[index])
+        better = margins.amax(1) > self.margin[index]
+        self.x[index[better]], self.logits[index[better]] = points[better], logits[better]
         self.largest_margins[index] = torch.maximum(self.largest_margins[index], margins)
 
 

@@ -11,7 +11,7 @@ from relu_attack.network import Network
 from relu_attack.result import Status
 from relu_attack.robustness._attack_search import AttackSearch
 from relu_attack.robustness._certificate import certified_margins
-from relu_attack.robustness._incumbents import SampleIncumbents
+from relu_attack.robustness._incumbents import WorstPoints
 
 RESTARTS = 10
 """Walkers for each sample, where neither their number nor a time is given, and before the certificate."""
@@ -22,7 +22,7 @@ _ATTACK = 0.5
 _INTERVALS = 0.25
 
 
-def attack_and_certify(search: AttackSearch, worst: SampleIncumbents, network: Network) -> tuple[Status, int, Tensor]:
+def attack_and_certify(search: AttackSearch, worst: WorstPoints, network: Network) -> tuple[Status, int, Tensor]:
     """Search for the worst points, and bound the margins of the samples that no walker broke.
 
     Intervals bound all margins at first: they cost little, and what they prove safe is not walked for. Then walkers go
@@ -60,7 +60,7 @@ def attack_and_certify(search: AttackSearch, worst: SampleIncumbents, network: N
     return status, evaluations, certified
 
 
-def _undecided(search: AttackSearch, worst: SampleIncumbents, certified: Tensor) -> Tensor:
+def _undecided(search: AttackSearch, worst: WorstPoints, certified: Tensor) -> Tensor:
     """Return for which samples there is something to search, boolean, shape (samples,)."""
     waiting = search.sets.radius > 0
     return waiting & (worst.margin <= 0) & (certified >= 0) if search.stop_at_success else waiting

@@ -3,20 +3,19 @@
 from relu_attack.solvers._registry import METHODS, find_method, make_options, register_method
 from relu_attack.solvers._search import SearchArguments, SearchCall
 from relu_attack.solvers.ascent import (
+    ANNEALED_ASCENT,
     PPGA,
     PPGALR,
     STARTS,
     Ascent,
     AscentProblem,
     GradientWalk,
-    RandomRestart,
-    SteepestStep,
     TargetedMargin,
-    annealed_ascent,
-    compose,
+    Walk,
     ppga_lr,
     run_ascent,
     search,
+    steepest_ascent,
 )
 from relu_attack.solvers.auto import Auto
 from relu_attack.solvers.branch_and_bound import BranchAndBound, Decision, decide
@@ -25,6 +24,7 @@ from relu_attack.solvers.milp import MILP
 from relu_attack.solvers.region_search import LPWalk, MILPWalk
 
 __all__ = [
+    "ANNEALED_ASCENT",
     "METHODS",
     "MILP",
     "PPGA",
@@ -44,15 +44,12 @@ __all__ = [
     "Method",
     "MethodOptions",
     "Option",
-    "RandomRestart",
     "SearchArguments",
     "SearchCall",
     "Settings",
-    "SteepestStep",
     "TargetedMargin",
-    "annealed_ascent",
+    "Walk",
     "choose",
-    "compose",
     "decide",
     "find_method",
     "make_options",
@@ -60,4 +57,5 @@ __all__ = [
     "register_method",
     "run_ascent",
     "search",
+    "steepest_ascent",
 ]

@@ -12,7 +12,7 @@ from relu_attack.network import Network, lower
 from relu_attack.robustness import _certificate, _survivors
 from relu_attack.robustness._attack_search import AttackSearch
 from relu_attack.robustness._certificate import certified_margins
-from relu_attack.robustness._incumbents import SampleIncumbents
+from relu_attack.robustness._incumbents import WorstPoints
 from relu_attack.robustness._samples import PerturbationSets
 from tests.problems import random_network
 
@@ -73,7 +73,7 @@ def test_after_the_deadline_nothing_is_bounded_by_crown_and_no_walker_begins(mon
         methods.append(method)
         return torch.full((len(label),), torch.inf, dtype=torch.float64)
 
-    def run(self: AttackSearch, worst: SampleIncumbents, waiting: Tensor) -> tuple[ra.Status, int]:
+    def run(self: AttackSearch, worst: WorstPoints, waiting: Tensor) -> tuple[ra.Status, int]:
         runs.append(waiting)
         return ra.Status.ITERATION_LIMIT, 0
 

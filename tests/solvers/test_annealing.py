@@ -10,6 +10,7 @@ from relu_attack import Box, Output
 from relu_attack.network import lower
 from relu_attack.problem import Problem
 from relu_attack.solvers.ascent import (
+    ANNEALED_ASCENT,
     PPGA,
     PPGALR,
     AnnealedStep,
@@ -17,8 +18,7 @@ from relu_attack.solvers.ascent import (
     Crossover,
     PatternPerturbation,
     ScaledProblem,
-    annealed_ascent,
-    compose,
+    Walk,
 )
 from tests.problems import network, random_network
 
@@ -34,7 +34,7 @@ def prepared(model: torch.nn.Module, box: Box, restarts: int = WALKERS) -> Scale
 
 def annealing(problem: ScaledProblem, starts: Tensor | None = None) -> Ascent:
     starts = problem.sample(torch.Generator().manual_seed(1)) if starts is None else starts
-    return annealed_ascent(problem, starts, torch.Generator().manual_seed(0))
+    return ANNEALED_ASCENT.begin(problem, starts, torch.Generator().manual_seed(0))
 
 
 def walk_on(walk: Ascent, steps: int) -> None:
@@ -87,7 +87,7 @@ def test_long_first_steps_pass_over_a_narrow_top_that_stops_a_walk_of_short_ones
     problem = prepared(hats, Box(0.0, 1.0, shape=(1,)))
     starts = torch.linspace(0.01, 0.09, WALKERS, dtype=torch.float64)[:, None]
     short = PPGALR(step=0.01, longest_step=0.02)
-    climbing = compose(problem, starts, short, torch.Generator().manual_seed(0))
+    climbing = Walk.of(short).begin(problem, starts, torch.Generator().manual_seed(0))
     annealed = annealing(problem, starts)
     for walk in (climbing, annealed):
         for _ in range(20):

@@ -11,17 +11,10 @@ from torch import Tensor, nn
 
 from relu_attack import Box, L2Ball, OutputConstraints, Polytope, ReLUOptimizer, Status
 from relu_attack.solvers import METHODS
-from relu_attack.solvers.ascent import (
-    PPGA,
-    AnnealedStep,
-    Ascent,
-    AscentProblem,
-    Crossover,
-    GradientWalk,
-    compose,
-)
+from relu_attack.solvers.ascent import ANNEALED_ASCENT, Ascent, GradientWalk, Walk
+from relu_attack.solvers.auto import Auto, auto
 from relu_attack.solvers.auto._closing import exact_methods
-from relu_attack.solvers.auto._method import Auto, auto
+from relu_attack.solvers.auto._portfolio import Parts
 from relu_attack.solvers.core._budget import Budget
 from relu_attack.solvers.core._settings import Settings
 from tests.problems import random_network
@@ -98,14 +91,14 @@ def settings_of(budget: Budget) -> Settings:
     )  # fmt: skip
 
 
-class Counting(Ascent):
-    """An ascent that counts how often all walkers restart."""
+class Moved:
+    """A local search that moves each point by a length."""
 
-    renewals = 0
+    def __init__(self, length: float) -> None:
+        self._length = length
 
-    def restart_all(self, problems: Tensor) -> None:
-        self.renewals += 1
-        super().restart_all(problems)
+    def climb(self, x: Tensor) -> Tensor:
+        return x + self._length
 
 
 @pytest.mark.parametrize(
@@ -116,33 +109,29 @@ class Counting(Ascent):
         (L2Ball(torch.full((20,), 0.5), 2.0), 1000, False),  # no program climbs to the top that they agree on
     ],
 )
-def test_walkers_that_agree_begin_anew_while_it_pays(domain: Any, iterations: int, renewed: bool) -> None:
-    made: list[Counting] = []
+def test_walkers_that_agree_begin_anew_while_it_pays(
+    domain: Any, iterations: int, renewed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewals, restart_all = list[Tensor](), Ascent.restart_all
 
-    def make_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator) -> Counting:
-        made.append(Counting(problem, starts, AnnealedStep(), Crossover(PPGA()), generator, window=10))
-        return made[-1]
+    def counting(ascent: Ascent, problems: Tensor) -> None:
+        renewals.append(problems)
+        restart_all(ascent, problems)
 
+    monkeypatch.setattr(Ascent, "restart_all", counting)
     problem = ReLUOptimizer(random_network(20, 20, 1, seed=5), domain).problem
     settings = settings_of(Budget(iterations=iterations))
-    auto(
-        problem,
-        Auto(),
-        settings,
-        make_ascent=make_ascent,
-        make_climb=lambda problem, left: lambda x: x,
-        exact={},
-    )
-    assert (made[0].renewals > 0) == renewed
+    parts = Parts(walks={"annealing": ANNEALED_ASCENT}, climber=lambda problem, left: Moved(0.0), exact={})
+    auto(problem, Auto(), settings, parts=parts)
+    assert bool(renewals) == renewed
 
 
 def test_a_problem_that_a_climb_closes_is_left_alone() -> None:
-    def make_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator) -> Ascent:
-        return compose(problem, starts, GradientWalk(learning_rate=1e-30), generator)
-
     problem = ReLUOptimizer(nn.Sequential(nn.Flatten()), Box(0.0, 3.0, shape=(1,), integer=[0])).problem
     settings = replace(settings_of(Budget(time_limit=100.0, iterations=5)), starts="center")
-    answer = auto(problem, Auto(), settings, make_ascent=make_ascent, make_climb=lambda *_: lambda x: x + 3.0, exact={})
+    standing = Walk.of(GradientWalk(learning_rate=1e-30))
+    parts = Parts(walks={"gradient_walk": standing}, climber=lambda problem, left: Moved(3.0), exact={})
+    answer = auto(problem, Auto(), settings, parts=parts)
     assert answer.found_by == ("lp_walk",)
 
 

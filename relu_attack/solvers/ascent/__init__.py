@@ -6,7 +6,7 @@ from relu_attack.solvers.ascent._annealed_step import AnnealedStep
 from relu_attack.solvers.ascent._ascent import Ascent
 from relu_attack.solvers.ascent._driver import Outcome, run_ascent
 from relu_attack.solvers.ascent._initial_points import STARTS, settings_for_each, starting_points
-from relu_attack.solvers.ascent._methods import annealed_ascent, compose, first_point, gradient_walk, ppga, ppga_lr
+from relu_attack.solvers.ascent._methods import first_point, gradient_walk, ppga, ppga_lr
 from relu_attack.solvers.ascent._options import PPGA, PPGALR, GradientWalk
 from relu_attack.solvers.ascent._problem import AscentProblem, ScaledProblem
 from relu_attack.solvers.ascent._restarts import (
@@ -16,11 +16,13 @@ from relu_attack.solvers.ascent._restarts import (
     RandomRestart,
     RestartPolicy,
 )
-from relu_attack.solvers.ascent._search import MakeAscent, finalists, search
+from relu_attack.solvers.ascent._search import finalists, search
 from relu_attack.solvers.ascent._step_rules import FixedStep, SteepestStep, StepRule
 from relu_attack.solvers.ascent._target import Target, TargetedMargin
+from relu_attack.solvers.ascent._walk import ANNEALED_ASCENT, Walk, steepest_ascent
 
 __all__ = [
+    "ANNEALED_ASCENT",
     "PPGA",
     "PPGALR",
     "STARTS",
@@ -32,7 +34,6 @@ __all__ = [
     "FixedStep",
     "GaussianPerturbation",
     "GradientWalk",
-    "MakeAscent",
     "Outcome",
     "PatternPerturbation",
     "RandomRestart",
@@ -42,9 +43,8 @@ __all__ = [
     "StepRule",
     "Target",
     "TargetedMargin",
+    "Walk",
     "affordable",
-    "annealed_ascent",
-    "compose",
     "finalists",
     "first_point",
     "gradient_walk",
@@ -54,4 +54,5 @@ __all__ = [
     "search",
     "settings_for_each",
     "starting_points",
+    "steepest_ascent",
 ]

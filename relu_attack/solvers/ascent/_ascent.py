@@ -155,6 +155,23 @@ class Ascent:
         x, value = self._restarts.better_of(self.excursion_x, self.excursion_value)
         return self.problem.by_problem(x), self.problem.by_problem(value)
 
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Return the best points of the walkers and of their excursions, and values; twice as many as there are."""
+        x, value = self.best_of_walkers()
+        by_problem = self.problem.by_problem
+        return (
+            torch.cat([x, by_problem(self.excursion_x)], 1),
+            torch.cat([value, by_problem(self.excursion_value)], 1),
+        )
+
+    def adopt(self, chosen: Tensor, points: Tensor) -> None:
+        """Replace the best points of the walkers that are `chosen` (batch,) by `points` (batch, inputs) if better.
+
+        Their excursions go on.
+        """
+        values, _ = self.problem.target.look(self.problem.network.forward(points).outputs)
+        self._restarts.adopt(chosen, points, values[:, 0])
+
     def restart(self, chosen: Tensor, points: Tensor) -> None:
         """Start new excursions of the walkers that are `chosen` (batch,), at `points` (batch, inputs)."""
         self._restart(chosen, points)

@@ -1,20 +1,14 @@
-"""The gradient walks as compositions of a step rule and a restart policy."""
+"""The gradient walks as methods."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from relu_attack.problem import Problem
 from relu_attack.result import Status
-from relu_attack.solvers.ascent._adaptive_step import AdaptiveStep
-from relu_attack.solvers.ascent._annealed_step import AnnealedStep
-from relu_attack.solvers.ascent._ascent import Ascent
 from relu_attack.solvers.ascent._options import PPGA, PPGALR, GradientWalk
-from relu_attack.solvers.ascent._problem import AscentProblem
-from relu_attack.solvers.ascent._restarts import Crossover, GaussianPerturbation, RandomRestart, RestartPolicy
 from relu_attack.solvers.ascent._search import search
-from relu_attack.solvers.ascent._step_rules import FixedStep, StepRule
+from relu_attack.solvers.ascent._walk import Walk
 from relu_attack.solvers.core import Answer, Interrupted, Settings, choose
 
 
@@ -42,27 +36,7 @@ def ppga_lr(problem: Problem, options: PPGALR, settings: Settings) -> Answer:
 
 
 def _search(problem: Problem, options: GradientWalk, settings: Settings) -> Answer:
-    def make_ascent(scaled: AscentProblem, starts: Tensor, generator: torch.Generator) -> Ascent:
-        return compose(scaled, starts, options, generator)
-
-    return search(problem, settings, make_ascent, normalized=options.learning_rate is None)
-
-
-def compose(problem: AscentProblem, starts: Tensor, options: GradientWalk, generator: torch.Generator) -> Ascent:
-    """Compose the walk that options (of `gradient_walk`, `ppga` or `ppga_lr`) are of."""
-    rule: StepRule = AdaptiveStep(options) if isinstance(options, PPGALR) else FixedStep(options)
-    policy: RestartPolicy = RandomRestart()
-    if isinstance(options, PPGA):
-        policy = GaussianPerturbation(options)
-    window, tolerance = options.window, options.tolerance
-    return Ascent(problem, starts, rule, policy, generator, window=window, tolerance=tolerance)
-
-
-def annealed_ascent(problem: AscentProblem, starts: Tensor, generator: torch.Generator) -> Ascent:
-    """Compose annealed steps with crossover: the ascent of `auto`, strong on deep networks."""
-    options = PPGA()
-    policy = Crossover(options)
-    return Ascent(problem, starts, AnnealedStep(), policy, generator, window=options.window)
+    return search(problem, settings, Walk.of(options), normalized=options.learning_rate is None)
 
 
 def first_point(problem: Problem, settings: Settings) -> Tensor:

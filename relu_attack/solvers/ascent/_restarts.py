@@ -36,6 +36,9 @@ class RestartPolicy(ABC):
         """Return the better ones of points (batch, inputs) and the best points of all excursions before."""
         return x, value
 
+    def adopt(self, chosen: Tensor, x: Tensor, value: Tensor) -> None:  # noqa: B027 - a policy may remember nothing
+        """Replace the best points of the walkers that are `chosen` by points with values (batch,) that are better."""
+
     def forget(self, chosen: Tensor) -> None:  # noqa: B027 - a policy may remember nothing
         """Forget the best points of the walkers that are `chosen` (batch,)."""
 
@@ -71,6 +74,12 @@ class GaussianPerturbation(RestartPolicy):
     def better_of(self, x: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         x = torch.where((self.best_value > value)[:, None], self.best_x, x)
         return x, torch.maximum(self.best_value, value)
+
+    def adopt(self, chosen: Tensor, x: Tensor, value: Tensor) -> None:
+        better = chosen & (value > self.best_value)
+        self.best_x = torch.where(better[:, None], x, self.best_x)
+        self.best_value = torch.where(better, value, self.best_value)
+        self._radii.masked_fill_(better[:, None], self._radius)
 
     def forget(self, chosen: Tensor) -> None:
         self.best_value.masked_fill_(chosen, -torch.inf)

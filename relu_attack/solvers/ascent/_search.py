@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -14,18 +12,16 @@ from relu_attack.solvers.ascent._affordable import affordable
 from relu_attack.solvers.ascent._ascent import Ascent
 from relu_attack.solvers.ascent._driver import run_ascent
 from relu_attack.solvers.ascent._initial_points import starting_points
-from relu_attack.solvers.ascent._problem import AscentProblem, ScaledProblem
+from relu_attack.solvers.ascent._problem import ScaledProblem
+from relu_attack.solvers.ascent._walk import Walk
 from relu_attack.solvers.core import Answer, Recorder, Settings
 
 # Walkers of each problem whose best points are evaluated in float64 beside the incumbent; all of them where a
 # point may have to be rounded or may violate a constraint.
 _FINALISTS = 4
 
-MakeAscent = Callable[[AscentProblem, Tensor, torch.Generator], Ascent]
-"""Composes an ascent for a problem from starts (batch, inputs) and a source of randomness."""
 
-
-def search(problem: Problem, settings: Settings, make_ascent: MakeAscent, *, normalized: bool = True) -> Answer:
+def search(problem: Problem, settings: Settings, walk: Walk, *, normalized: bool = True) -> Answer:
     """Ascend within a budget, from the starts of the settings.
 
     Parameters
@@ -34,8 +30,8 @@ def search(problem: Problem, settings: Settings, make_ascent: MakeAscent, *, nor
         One problem or a batch of them.
     settings
         Budget, walkers, starts, seed, device and dtype.
-    make_ascent
-        Composes step rule and restart policy.
+    walk
+        Step rule and restart policy.
     normalized
         Whether to scale the set to widths of about 1.
     """
@@ -49,7 +45,7 @@ def search(problem: Problem, settings: Settings, make_ascent: MakeAscent, *, nor
             return _at_the_centers(problem, settings, upper)
         generator = torch.Generator(settings.device).manual_seed(settings.seed)
         starts = starting_points(scaled, kind=settings.starts, x0=settings.x0, generator=generator, seed=settings.seed)
-        ascent = make_ascent(scaled, starts, generator)
+        ascent = walk.begin(scaled, starts, generator)
         recorder = Recorder(settings.budget, upper, sign=settings.sign, progress=settings.progress)
 
         def record(iterations: int) -> None:

@@ -19,8 +19,8 @@ from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.ascent import first_point, settings_for_each
 from relu_attack.solvers.branch_and_bound._min_of_rows import MinOfRows
 from relu_attack.solvers.branch_and_bound._search import SPLITS, TreeSearch
-from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings, Walk
-from relu_attack.solvers.region_search import Polish, climb
+from relu_attack.solvers.core import Answer, Budget, FirstPoint, Incumbents, Polish, Settings
+from relu_attack.solvers.region_search import climb
 
 # Share of the gap at which nodes are pruned; the rest is room for the rounding of the last bounds and values.
 _GAP_SHARE = 0.5
@@ -67,7 +67,7 @@ def branch_and_bound(
     options: BranchAndBound,
     settings: Settings,
     *,
-    walk: Walk | None = first_point,
+    walk: FirstPoint | None = first_point,
     polish: Polish | None = climb,
 ) -> Answer:
     """Maximize by branch and bound: split nodes until none can contain a better point than the incumbent.
@@ -112,7 +112,7 @@ def _solve(
     options: BranchAndBound,
     settings: Settings,
     budget: Budget,
-    walk: Walk | None,
+    walk: FirstPoint | None,
     polish: Polish | None,
 ) -> Status | None:
     """Solve one problem; return the reason for stopping early, or None."""

@@ -13,22 +13,23 @@ from relu_attack.solvers.core._settings import (
     Settings,
     Solve,
     Starts,
-    Walk,
 )
+from relu_attack.solvers.core._warm_start import FirstPoint, Polish
 
 __all__ = [
     "Answer",
     "Budget",
+    "FirstPoint",
     "Incumbents",
     "Interrupted",
     "Method",
     "MethodOptions",
     "Option",
+    "Polish",
     "Recorder",
     "Settings",
     "Solve",
     "Starts",
-    "Walk",
     "check_result",
     "choose",
     "gains",

@@ -110,8 +110,6 @@ Option: TypeAlias = "float | str | None"
 Solve = Callable[[Problem, Any, Settings], Answer]
 Starts = Callable[[Problem, Settings], Iterator[Tensor]]
 """Generator of initial points (inputs,) of a single problem, float64, without end."""
-Walk = Callable[[Problem, Settings], Tensor]
-"""Finds a first input (inputs,) of a single problem within the budget of its settings."""
 
 
 @dataclass(frozen=True)

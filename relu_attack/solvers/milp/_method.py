@@ -19,8 +19,8 @@ from relu_attack.problem import Problem
 from relu_attack.programs import SolutionStatus, SolverProgress, solve
 from relu_attack.result import OPTIMALITY, Status, gap_unit
 from relu_attack.solvers.ascent import first_point, settings_for_each
-from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings, Walk
-from relu_attack.solvers.region_search import Polish, climb, solve_neighborhood
+from relu_attack.solvers.core import Answer, Budget, FirstPoint, Incumbents, Polish, Settings
+from relu_attack.solvers.region_search import climb, solve_neighborhood
 
 # Time reserved for the steps after the solver: seconds, or a share of the remaining time if that is less.
 _RESERVE_SECONDS, _RESERVE_SHARE = 0.2, 0.1
@@ -80,7 +80,7 @@ def milp(
     options: MILP,
     settings: Settings,
     *,
-    walk: Walk | None = first_point,
+    walk: FirstPoint | None = first_point,
     polish: Polish | None = climb,
     stop: Callable[[], object] | None = None,
 ) -> Answer:
@@ -121,7 +121,7 @@ class _MilpSearch:
     incumbents: Incumbents
     options: MILP
     settings: Sequence[Settings]
-    walk: Walk | None
+    walk: FirstPoint | None
     polish: Polish | None
     stop: Callable[[], object] | None
 

@@ -2,14 +2,14 @@
 
 from relu_attack.solvers.region_search._constraint_generation import solve_neighborhood
 from relu_attack.solvers.region_search._initial_points import random_starts, relaxation_starts
-from relu_attack.solvers.region_search._lp_walk import LocalSearch, LPWalk, Polish, climb, lp_walk
-from relu_attack.solvers.region_search._milp_walk import MILPWalk, milp_walk
+from relu_attack.solvers.region_search._lp_walk import LocalSearch, LPWalk, climb, lp_walk
+from relu_attack.solvers.region_search._milp_walk import MILPWalk, NeighborhoodSearch, milp_walk
 
 __all__ = [
     "LPWalk",
     "LocalSearch",
     "MILPWalk",
-    "Polish",
+    "NeighborhoodSearch",
     "climb",
     "lp_walk",
     "milp_walk",

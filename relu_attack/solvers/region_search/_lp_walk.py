@@ -23,9 +23,6 @@ from relu_attack.solvers.region_search._round_robin import run_round_robin
 # Step lengths along the edges that leave a region, relative to the largest width of the set.
 _PROBES = (1e-4, 1e-3, 1e-2, 1e-1)
 
-Polish = Callable[[Problem, Tensor, float], Tensor]
-"""Improves an input (inputs,), float64, of a single problem within seconds, for example to the best of its region."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class LPWalk:

@@ -70,6 +70,47 @@ def milp_walk(problem: Problem, options: MILPWalk, settings: Settings) -> Answer
     return run_round_robin(problem, settings, walk, source=options.source)
 
 
+class NeighborhoodSearch:
+    """Steps to the best input of nearby regions on one problem, over neighbourhoods that adapt to the time of a step.
+
+    Parameters
+    ----------
+    problem
+        A single problem over a polyhedral set.
+    ranges
+        Bounds of the preactivations of each layer, from which the big-M constants follow.
+    options
+        Options of MILP Walk.
+
+    Attributes
+    ----------
+    exhausted
+        Whether a further step from the same input would gain nothing in its time.
+    """
+
+    def __init__(self, problem: Problem, ranges: Ranges, options: MILPWalk) -> None:
+        self._problem, self._ranges, self._options = problem, ranges, options
+        self._units = problem.network.units
+        self._count = float(min(options.free, self._units))
+        self.exhausted = False
+
+    def step(self, x: Tensor, deadline: Deadline) -> Tensor:
+        """Return the best input (inputs,) of the regions around x, float64, or x itself where none gains."""
+        options, began = self._options, time.perf_counter()
+        limit = deadline.within(options.step_time)
+        best = _step(self._problem, self._ranges, x, round(self._count), options.solver, limit)
+        seconds = time.perf_counter() - began
+        gained = best is not None and gains(self._problem, best, x, options.tolerance)
+        whole = self._count >= self._units
+        quick = seconds < _QUICK * options.step_time
+        if best is None or seconds > options.step_time:
+            self.exhausted, self._count = not gained, max(self._count * _SHRINK, 1.0)
+        else:
+            self.exhausted = not gained and (whole or not quick)
+            self._count = min(self._count * _GROWTH, float(self._units)) if quick else self._count
+        return best if best is not None and gained else x
+
+
 def _walk(
     incumbents: Incumbents, index: int, settings: Settings, starts: Starts, *, options: MILPWalk
 ) -> Iterator[None]:
@@ -77,33 +118,21 @@ def _walk(
     problem, budget = incumbents.single(index), settings.budget
     bounds = lp_tightened(problem, deadline=budget.deadline.share(_TIGHTENING))
     incumbents.bound(index, float(bounds.upper), certified=True)
-    ranges = [(lower[0], upper[0]) for lower, upper in bounds.layers]
+    search = NeighborhoodSearch(problem, [(lower[0], upper[0]) for lower, upper in bounds.layers], options)
     domain = problem.domain.to(device="cpu", dtype=torch.float64)
-    units = problem.network.units
-    count = float(min(options.free, units))
     for start in starts(problem, settings):
         x = domain.round(domain.project(start[None]))[0]
         incumbents.offer(index, x[None], options.source)
         incumbents.visit(x)
         while budget.spent(incumbents.steps) is None:
-            began = time.perf_counter()
-            step = budget.deadline.within(options.step_time)
-            best = _step(problem, ranges, x, round(count), options.solver, step)
+            best = search.step(x, budget.deadline)
             incumbents.step()
-            seconds = time.perf_counter() - began
-            gained = best is not None and gains(problem, best, x, options.tolerance)
-            if best is not None and gained:
+            if best is not x:
                 x = best
                 incumbents.offer(index, x[None], "milp_walk")
                 incumbents.visit(x)
-            whole = count >= units
-            if best is None or seconds > options.step_time:
-                exhausted, count = not gained, max(count * _SHRINK, 1.0)
-            else:
-                exhausted = not gained and (whole or seconds > _QUICK * options.step_time)
-                count = min(count * _GROWTH, float(units)) if seconds < _QUICK * options.step_time else count
             yield
-            if exhausted:
+            if search.exhausted:
                 break
         else:
             yield

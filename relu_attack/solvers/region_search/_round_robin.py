@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 from relu_attack._names import one_of
 from relu_attack.problem import Problem
@@ -10,11 +11,16 @@ from relu_attack.solvers.ascent import settings_for_each
 from relu_attack.solvers.core import Answer, Incumbents, Settings, Starts
 from relu_attack.solvers.region_search._initial_points import SOURCES
 
-Walk = Callable[[Incumbents, int, Settings, Starts], Iterator[None]]
-"""A search on one problem, given its index, settings and initial points; it yields after each turn."""
+
+class RegionWalk(Protocol):
+    """A search over linear regions on one problem."""
+
+    def __call__(self, incumbents: Incumbents, index: int, settings: Settings, starts: Starts, /) -> Iterator[None]:
+        """Search on problem `index` from its initial points, and yield after each turn."""
+        ...
 
 
-def run_round_robin(problem: Problem, settings: Settings, walk: Walk, *, source: str) -> Answer:
+def run_round_robin(problem: Problem, settings: Settings, walk: RegionWalk, *, source: str) -> Answer:
     """Search on each problem from the initial points of a source, in turn, within one budget."""
     one_of(source, SOURCES, name="source")
     incumbents = Incumbents(problem, settings, settings.upper_bound(problem), unit="programs")
