@@ -138,3 +138,16 @@ def test_only_a_time_limit_gives_mixed_integer_programs_a_share(limit: float | N
     assert search is not None
     search.run()
     assert ("milp_walk" in search.shares) == (limit is not None)
+
+
+def test_the_best_value_of_the_leading_population_begins_anew_when_it_restarts() -> None:
+    problem = problem_over(Box(0.0, 1.0, shape=(4,)))
+    incumbents, ascents = made(problem)
+    reached = ascents.leading_values()
+    assert bool(torch.isfinite(reached).all())
+    ascents.advance("ppga_lr", Budget(iterations=20))
+    assert torch.equal(ascents.leading_values(), reached)
+    ascents.restart_collapsed(1e9)
+    assert not bool(torch.isfinite(ascents.leading_values()).any())
+    ascents.advance("annealing", Budget(iterations=20))
+    assert improved(torch.tensor([-math.inf]), ascents.leading_values())

@@ -52,6 +52,10 @@ class Ascents:
                 self._made[name] = self._walks[name].begin(scaled, starts, generator)
         return self._made[name]
 
+    def leading_values(self) -> Tensor:
+        """Return the best value of the leading population, which restarts once it has converged: (problems,)."""
+        return self.leading.best_of_walkers()[1].amax(1)
+
     def advance(self, name: str, budget: Budget) -> Outcome:
         """Advance the population of a walk."""
         self.current = name

@@ -238,14 +238,16 @@ class Portfolio:
         else:
             seconds = self._longest() if not self.turns else min(max(self.walked, FIRST_TURN), self._longest())
             part = budget.part(seconds=seconds, iterations=budget.iterations and steps)
-        began, before = budget.elapsed(), incumbents.value.clone()
+        began, before, led = budget.elapsed(), incumbents.value.clone(), self.ascents.leading_values()
         outcome = self.ascents.advance(name, part)
+        # A population that has restarted takes several turns to come near the incumbent: what it gains itself counts.
+        own = improved(led, self.ascents.leading_values())
         self.finalists = self.ascents.offer(incumbents)
         if incumbents.steps == 0:
             self._refine_bounds((budget.elapsed() - began) / max(outcome.iterations, 1))
         incumbents.step(outcome.iterations)
         cost = outcome.iterations if limit is None else budget.elapsed() - began
-        self.shares[name].record(cost, gained=improved(before, self.incumbents.value))
+        self.shares[name].record(cost, gained=own or improved(before, incumbents.value))
         if outcome.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
 
