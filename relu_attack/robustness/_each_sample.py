@@ -36,9 +36,9 @@ def search_sample(
 ) -> tuple[list[Tensor], int, Status]:
     """Maximize the margins of some classes over the set of one sample, one after the other.
 
-    Classes come with the most promising first; one of the walkers starts at `x0`, (inputs,). Each search begins from the
-    worst point so far, whichever class that was found for. The last turn is for the class that leads there: where the
-    search for one class ends another may lead, on a region that no search for it met. The search ends at the margin
+    Classes come with the most promising first; one of the walkers starts at `x0`, (inputs,). Each search begins from
+    the worst point so far, whichever class that was found for. The last turn is for the class that leads there: where
+    the search for one class ends another may lead, on a region that no search for it met. The search ends at the margin
     `goal`, infinite for the largest. Returned are the best point (1, inputs) of each search, the number of points that
     the walkers visited, and why it ended.
     """

@@ -142,7 +142,7 @@ def test_only_a_time_limit_gives_mixed_integer_programs_a_share(limit: float | N
 
 def test_the_best_value_of_the_leading_population_begins_anew_when_it_restarts() -> None:
     problem = problem_over(Box(0.0, 1.0, shape=(4,)))
-    incumbents, ascents = made(problem)
+    _, ascents = made(problem)
     reached = ascents.leading_values()
     assert bool(torch.isfinite(reached).all())
     ascents.advance("ppga_lr", Budget(iterations=20))
