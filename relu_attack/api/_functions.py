@@ -59,20 +59,7 @@ def maximize(
     (True, 0.0)
     """
     began = time.perf_counter()
-    arguments = SearchArguments(
-        method=method,
-        restarts=restarts,
-        iterations=iterations,
-        time_limit=time_limit,
-        memory_limit=memory_limit,
-        seed=seed,
-        x0=x0,
-        starts=starts,
-        bound=bound,
-        progress=progress,
-        record_path=record_path,
-        options=options,
-    )
+    arguments = SearchArguments.among(locals())
     return _solve(model, domain, objective, output_constraints, device, dtype, arguments, began)
 
 
@@ -99,21 +86,7 @@ def minimize(
 ) -> Result:
     """Find the input of a set that minimizes a linear objective of a model's outputs; see `maximize`."""
     began = time.perf_counter()
-    arguments = SearchArguments(
-        minimize=True,
-        method=method,
-        restarts=restarts,
-        iterations=iterations,
-        time_limit=time_limit,
-        memory_limit=memory_limit,
-        seed=seed,
-        x0=x0,
-        starts=starts,
-        bound=bound,
-        progress=progress,
-        record_path=record_path,
-        options=options,
-    )
+    arguments = SearchArguments.among(locals(), minimize=True)
     return _solve(model, domain, objective, output_constraints, device, dtype, arguments, began)
 
 

@@ -155,20 +155,7 @@ class ReLUOptimizer:
             When not even one walker for each problem fits into memory.
         """
         began = time.perf_counter()
-        arguments = SearchArguments(
-            method=method,
-            restarts=restarts,
-            iterations=iterations,
-            time_limit=time_limit,
-            memory_limit=memory_limit,
-            seed=seed,
-            x0=x0,
-            starts=starts,
-            bound=bound,
-            progress=progress,
-            record_path=record_path,
-            options=options,
-        )
+        arguments = SearchArguments.among(locals())
         return self._search(arguments, began)
 
     def minimize(
@@ -189,21 +176,7 @@ class ReLUOptimizer:
     ) -> Result:
         """Find the input with the smallest objective; arguments as in `maximize`, and the bound is one from below."""
         began = time.perf_counter()
-        arguments = SearchArguments(
-            minimize=True,
-            method=method,
-            restarts=restarts,
-            iterations=iterations,
-            time_limit=time_limit,
-            memory_limit=memory_limit,
-            seed=seed,
-            x0=x0,
-            starts=starts,
-            bound=bound,
-            progress=progress,
-            record_path=record_path,
-            options=options,
-        )
+        arguments = SearchArguments.among(locals(), minimize=True)
         return self._search(arguments, began)
 
     def _search(self, arguments: SearchArguments, began: float) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 
@@ -41,6 +42,12 @@ class SearchArguments:
     progress: bool = Settings.progress
     record_path: bool = Settings.record_path
     options: Mapping[str, Option] = field(default_factory=dict)
+
+    @staticmethod
+    def among(parameters: Mapping[str, Any], *, minimize: bool = False) -> SearchArguments:
+        """Return the arguments of a search among the parameters of a call, which has them by the same names."""
+        names = (entry.name for entry in fields(SearchArguments) if entry.name != "minimize")
+        return SearchArguments(minimize=minimize, **{name: parameters[name] for name in names})
 
     def begin(self, interruption: Interruption, *, began: float, beside: Iterable[str] = ()) -> SearchCall:
         """Check the arguments, and return the search that they ask for.
