@@ -69,7 +69,7 @@ class Ascents:
             return finalists(self._ascent(self.current), self.scaled).clone()
 
     def offer(self, incumbents: Incumbents) -> Tensor:
-        """Offer these, tell the leading population what another one gained, and return them."""
+        """Offer these, also to the leading population where another one gained, and return them."""
         found, before = self.finalists(), incumbents.value.clone()
         incumbents.offer_each(found, self.current)
         if self._ascent(self.current) is not self.leading:
