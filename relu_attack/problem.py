@@ -91,14 +91,14 @@ class Problem:
     def scale(self) -> Tensor:
         """How large the terms of the objective are over the set, float64, shape (problems,).
 
-        A gap beside a value of 0 is relative to this. It is the larger of ``|c| (|A| |z| + |b|)`` at two points of the
-        bounding box, the same for every method, with the last preactivations z and the last affine map A, b.
+        A gap beside a value of 0 is relative to this. It is the larger of ``|c| (|A| |z| + |b|)`` at two points of a
+        box around the set, the same for every method, with the last preactivations z and the last affine map A, b.
         """
         return self.measure_scale() if self.measured_scale is None else self.measured_scale
 
     def measure_scale(self, *, deadline: Deadline = NEVER) -> Tensor:
         """Measure `scale`; raise `OutOfTimeError` beyond the deadline."""
-        box, network = self.domain.to(device="cpu", dtype=torch.float64).bounding_box(), self.network
+        box, network = self.domain.to(device="cpu", dtype=torch.float64).outer_box(), self.network
         share = torch.rand(network.inputs, generator=torch.Generator().manual_seed(_SEED), dtype=torch.float64)
         points = torch.lerp(box.lower, box.upper, torch.stack([share, 1 - share]))
         terms = points.reshape(-1, network.inputs)

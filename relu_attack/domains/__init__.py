@@ -13,6 +13,7 @@ from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._linf_ball import LInfBall
 from relu_attack.domains._norms import BALLS, Ball, find_ball
 from relu_attack.domains._support import BoxSupport, Support, box_support
+from relu_attack.domains._walked import WalkedSet
 from relu_attack.domains.polytope import Polytope
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "LinearConstraints",
     "Polytope",
     "Support",
+    "WalkedSet",
     "box_support",
     "check_domain",
     "find_ball",

@@ -20,6 +20,7 @@ from relu_attack.domains._linear_constraints import LinearConstraints, sum_to_on
 from relu_attack.domains._row_bounds import RowsInBox
 from relu_attack.domains._steepest import ProjectedMove, SteepestMove
 from relu_attack.domains._support import box_support
+from relu_attack.domains._walked import WalkedSet
 from relu_attack.errors import DomainError
 from relu_attack.rounding import box_of, up
 
@@ -303,6 +304,10 @@ class Domain(OldNames, ABC):
     def bounding_box(self) -> Hyperrectangle:
         """Return the smallest box that holds all exact points of the set, up to rounding outward."""
 
+    def outer_box(self) -> Hyperrectangle:
+        """Return a box that holds all exact points, at no cost beside that of a step; by default the smallest."""
+        return self.bounding_box()
+
     @abstractmethod
     def normalized(self) -> tuple[Domain, Tensor, Tensor]:
         """Return the set in coordinates in which its widths are about 1.
@@ -315,6 +320,21 @@ class Domain(OldNames, ABC):
             is not separable in scaled coordinates (a ball) uses one number for all inputs. An input of width 0 has
             scale 1. A batch shares scale and shift.
         """
+
+    def widths(self) -> Tensor:
+        """Return about how wide the set is along each input, as walks measure their steps, (inputs,) or (P, 1, inputs).
+
+        By default the widths of the bounding box.
+        """
+        box = self.bounding_box()
+        return box.upper - box.lower
+
+    def walked(self, walkers: int, *, products: int) -> WalkedSet:
+        """Return the set as one ascent of `walkers` rows for each set meets it: starts, and projections along the way.
+
+        `products` are the multiplications of a step of one walker beside those: where it costs much, projections may.
+        """
+        return WalkedSet(self, walkers)
 
     def steepest_move(self, walkers: int) -> SteepestMove:
         """Return the steepest move of `walkers` for each set along their gradients, in the norm of the set.

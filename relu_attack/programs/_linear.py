@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 
 # Algorithms of HiGHS in the order of trial; rows of very different scales may fail with the first.
 _ALGORITHMS = ("choose", "ipm", "simplex")
+# Another objective leaves the last vertex feasible: the primal simplex method goes on from there, in a fifth of the
+# time of the dual one on 200 inputs with 500 rows.
+_PRIMAL_SIMPLEX = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,28 +76,51 @@ def minimize_linear(
     >>> found.x, found.value, found.duals
     (array([3. , 0.5]), -3.5, array([-0.5]))
     """
-    highs = quiet_highs()
-    options = {
-        "primal_feasibility_tolerance": tolerance,
-        "dual_feasibility_tolerance": tolerance,
-        "time_limit": max(time_limit, 0.0),
-    }
-    for name, value in options.items():
-        highs.setOptionValue(name, value)
-    highs.passModel(_model(objective, matrix, row_bounds, bounds))
-    status = ""
-    for algorithm in _ALGORITHMS:
-        highs.setOptionValue("solver", algorithm)
-        highs.run()
-        status = str(highs.getModelStatus().name)
-        if status not in ("kUnknown", "kSolveError", "kNotset"):
-            break
-        highs.clearSolver()
-    if status not in ("kOptimal", "kModelEmpty"):
-        raise SolverError(f"a linear program was not solved: HiGHS ended with {status.removeprefix('k')}")
-    solution = highs.getSolution()
-    x = np.array(solution.col_value)
-    return LinearSolution(x=x, value=float(objective @ x), duals=np.array(solution.row_dual))
+    sequence = LinearPrograms(matrix, row_bounds, bounds, tolerance=tolerance)
+    return sequence.minimize(objective, time_limit=time_limit)
+
+
+class LinearPrograms:
+    """Linear programs over one polyhedron, each of which starts from the optimal basis of the last one.
+
+    Parameters
+    ----------
+    matrix, row_bounds, bounds, tolerance
+        As `minimize_linear` takes them.
+    """
+
+    def __init__(
+        self, matrix: Array, row_bounds: tuple[Array, Array], bounds: tuple[Array, Array], *, tolerance: float
+    ) -> None:
+        self._highs, columns = quiet_highs(), matrix.shape[1]
+        for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
+            self._highs.setOptionValue(name, tolerance)
+        self._highs.passModel(_model(np.zeros(columns), matrix, row_bounds, bounds))
+        self._columns = np.arange(columns, dtype=np.int32)
+        self._solved = False
+
+    def minimize(self, objective: Array, *, time_limit: float = math.inf) -> LinearSolution:
+        """Minimize one objective (columns,); `SolverError` as `minimize_linear`."""
+        highs = self._highs
+        highs.changeColsCost(len(self._columns), self._columns, objective)
+        # The limit counts from when the solver was made, over all programs.
+        highs.setOptionValue("time_limit", highs.getRunTime() + max(time_limit, 0.0))
+        if self._solved:
+            highs.setOptionValue("simplex_strategy", _PRIMAL_SIMPLEX)
+        status = ""
+        for algorithm in _ALGORITHMS:
+            highs.setOptionValue("solver", algorithm)
+            highs.run()
+            status = str(highs.getModelStatus().name)
+            if status not in ("kUnknown", "kSolveError", "kNotset"):
+                break
+            highs.clearSolver()
+        if status not in ("kOptimal", "kModelEmpty"):
+            raise SolverError(f"a linear program was not solved: HiGHS ended with {status.removeprefix('k')}")
+        self._solved = True
+        solution = highs.getSolution()
+        x = np.array(solution.col_value)
+        return LinearSolution(x=x, value=float(objective @ x), duals=np.array(solution.row_dual))
 
 
 def _model(objective: Array, matrix: Array, row_bounds: tuple[Array, Array], bounds: tuple[Array, Array]) -> Any:

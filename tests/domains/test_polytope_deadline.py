@@ -7,7 +7,8 @@ import torch
 
 import relu_attack as ra
 from relu_attack._deadline import Deadline, Interruption
-from relu_attack.domains.polytope import _box, _form
+from relu_attack.domains.polytope import _form
+from relu_attack.programs import LinearPrograms
 
 LATE = Deadline.after(-1.0)
 
@@ -26,8 +27,8 @@ def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("begun after the deadline")
 
-    for module in (_form, _box):
-        monkeypatch.setattr(module, "solve_linear_program", refuse)
+    monkeypatch.setattr(_form, "solve_linear_program", refuse)
+    monkeypatch.setattr(LinearPrograms, "minimize", refuse)
 
 
 @pytest.mark.usefixtures("no_programs")

@@ -32,7 +32,8 @@ def test_an_input_of_small_width_keeps_it_beside_a_large_one() -> None:
     polytope = pressure_and_fraction()
     box, scaled = polytope.bounding_box(), polytope.normalized()[0]
     assert (box.lower.tolist(), box.upper.tolist()) == ([1.9e6, 0.0], [2.1e6, 1e-4])
-    assert torch.allclose(scaled.bounding_box().upper, torch.ones(2).double(), rtol=1e-6)
+    around = scaled.bounding_box()
+    assert torch.allclose(around.upper - around.lower, torch.ones(2).double(), rtol=1e-6)
     assert polytope.maximizer(numbers(0, 1))[1] == pytest.approx(1e-4, rel=1e-6)
     spread = polytope.sample(200, generator=torch.Generator().manual_seed(0)).std(0)
     assert spread[1] > 1e-5

@@ -33,7 +33,7 @@ def prepared(model: torch.nn.Module, box: Box, restarts: int = WALKERS) -> Scale
 
 
 def annealing(problem: ScaledProblem, starts: Tensor | None = None) -> Ascent:
-    starts = problem.sample(torch.Generator().manual_seed(1)) if starts is None else starts
+    starts = problem.walked().sample(torch.Generator().manual_seed(1)) if starts is None else starts
     return ANNEALED_ASCENT.begin(problem, starts, torch.Generator().manual_seed(0))
 
 
@@ -167,7 +167,7 @@ def test_children_lie_between_their_parents_of_one_problem_and_every_second_walk
     problem = prepared(model, boxes, restarts=8)
     sender, alone = Crossover(PPGA()), PatternPerturbation(PPGA())
     for policy in (sender, alone):
-        policy.begin(problem, torch.Generator().manual_seed(0))
+        policy.begin(problem, problem.walked(), torch.Generator().manual_seed(0))
     # The best points of each problem lie on a line of its own: x = y in the first, y = 1/2 in the second.
     along = torch.linspace(0.1, 0.9, 8, dtype=torch.float64)
     points = torch.cat([torch.stack([along, along], 1), torch.stack([along, torch.full_like(along, 0.5)], 1)])

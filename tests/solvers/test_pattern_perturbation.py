@@ -26,12 +26,12 @@ def wide() -> ScaledProblem:
 
 def perturbation(kind: type[GaussianPerturbation], problem: ScaledProblem) -> GaussianPerturbation:
     policy = kind(PPGA())
-    policy.begin(problem, torch.Generator().manual_seed(0))
+    policy.begin(problem, problem.walked(), torch.Generator().manual_seed(0))
     return policy
 
 
 def points(problem: ScaledProblem) -> Tensor:
-    return problem.sample(torch.Generator().manual_seed(1))
+    return problem.walked().sample(torch.Generator().manual_seed(1))
 
 
 def test_every_start_lies_in_the_set() -> None:

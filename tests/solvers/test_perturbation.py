@@ -22,7 +22,8 @@ def prepared() -> ScaledProblem:
 def perturbation(*, radius: float, growth: float = 1.5) -> GaussianPerturbation:
     options = PPGA(radius=radius, radius_growth=growth)
     policy = GaussianPerturbation(options)
-    policy.begin(prepared(), torch.Generator().manual_seed(0))
+    problem = prepared()
+    policy.begin(problem, problem.walked(), torch.Generator().manual_seed(0))
     return policy
 
 

@@ -10,12 +10,15 @@ from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains._linear_constraints import LinearConstraints
-from relu_attack.domains.polytope._form import Scaled, solve_linear_program
+from relu_attack.domains.polytope._form import Scaled, implied_ends, linear_programs
 from relu_attack.errors import SolverError
 from relu_attack.rounding import MatrixProducts, dot_error, down, sum_above, up, weak_duality
 
 # Multipliers below this share of the largest are noise of the solver, which costs more than it gains.
 _NOISE = 1e-13
+# Rounds in which single rows limit inputs, each given the limits of the last one, and the share of its width by which
+# an end must come closer to be worth its proof.
+_PROPAGATIONS, _GAIN = 2, 0.01
 
 
 def enclosing_box(given: LinearConstraints, near: Scaled, *, deadline: Deadline = NEVER) -> tuple[Tensor, Tensor, bool]:
@@ -28,7 +31,7 @@ def enclosing_box(given: LinearConstraints, near: Scaled, *, deadline: Deadline 
     near
         The same rows in coordinates that suit a solver; nothing of it goes into the ends but multipliers.
     deadline
-        After it only inputs without a bound of their own get a program.
+        After it only inputs that no bound and no single row limits get a program.
 
     Returns
     -------
@@ -42,16 +45,14 @@ def enclosing_box(given: LinearConstraints, near: Scaled, *, deadline: Deadline 
     SolverError
         When the multipliers bound an input that has no bound of its own by nothing.
     """
-    multipliers, objective, whole = _multipliers(near, given, deadline)
-    lower, upper = given.lower, given.upper
-    # Better ends make what the multipliers leave of the other inputs cost less.
-    for _ in range(2):
-        value, share = _bound(objective, multipliers, given, lower, upper)
-        value = _without_share(value, share, objective, lower, upper)
-        ends = torch.full((2, given.A.shape[1]), torch.inf, dtype=torch.float64)
-        side, place = (objective > 0).any(1).long(), objective.abs().argmax(1)
-        ends[side, place] = value
-        lower, upper = torch.maximum(lower, -ends[0]), torch.minimum(upper, ends[1])
+    lower, upper = limited_by_single_rows(given)
+    if near.form.inputs and len(given):
+        multipliers, objective, whole = _multipliers(near, given, (lower, upper), deadline)
+        # Better ends make what the multipliers leave of the other inputs cost less.
+        for _ in range(2):
+            lower, upper = _improved(given, objective, multipliers, lower, upper)
+    else:
+        whole = True
     if not bool((torch.isfinite(lower) & torch.isfinite(upper)).all()):
         raise SolverError("a bounding box of the Polytope could not be certified; give lower and upper bounds")
     # Rows that agree up to roundings only have no exact point; those points count that meet them to their tolerance.
@@ -59,7 +60,44 @@ def enclosing_box(given: LinearConstraints, near: Scaled, *, deadline: Deadline 
     return torch.minimum(lower, point), torch.maximum(upper, point), whole
 
 
-def _multipliers(near: Scaled, given: LinearConstraints, deadline: Deadline) -> tuple[Tensor, Tensor, bool]:
+def _improved(
+    given: LinearConstraints, objective: Tensor, multipliers: Tensor, lower: Tensor, upper: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the better of known ends and those by multipliers (functions, rows) of +- an input (functions, inputs)."""
+    value, share = _bound(objective, multipliers, given, lower, upper)
+    value = _without_share(value, share, objective, lower, upper)
+    ends = torch.full((2, len(lower)), torch.inf, dtype=torch.float64)
+    side, place = (objective > 0).any(1).long(), objective.abs().argmax(1)
+    ends[side, place] = value
+    return torch.maximum(lower, -ends[0]), torch.minimum(upper, ends[1])
+
+
+def limited_by_single_rows(given: LinearConstraints) -> tuple[Tensor, Tensor]:
+    """Return ends (inputs,) that hold all exact points: the given bounds, or what one row makes of them."""
+    lower, upper, inputs = given.lower, given.upper, given.A.shape[1]
+    rows, limits, equations = given.A.numpy(), given.ub.numpy(), np.flatnonzero(given.equation.numpy())
+    # An equation is two inequalities; which of the rows each of them is.
+    both, limits = np.vstack([rows, -rows[equations]]), np.concatenate([limits, -limits[equations]])
+    origin = np.concatenate([np.arange(len(rows)), equations])
+    for _ in range(_PROPAGATIONS if len(given) else 0):
+        ends = lower.numpy(), upper.numpy()
+        low, high, low_row, high_row = implied_ends(both, limits, *ends)
+        least = _GAIN * np.where(np.isfinite(ends[1] - ends[0]), ends[1] - ends[0], 0.0)
+        is_lower, place = np.nonzero(np.stack([high < ends[1] - least, low > ends[0] + least]))
+        sign = np.where(is_lower, -1.0, 1.0)
+        row = origin[np.where(is_lower, low_row[place], high_row[place])]
+        if len(place) == 0:
+            break
+        each = np.arange(len(place))
+        objective, multipliers = np.zeros((len(place), inputs)), np.zeros((len(place), len(rows)))
+        objective[each, place], multipliers[each, row] = sign, sign / rows[row, place]
+        lower, upper = _improved(given, torch.as_tensor(objective), torch.as_tensor(multipliers), lower, upper)
+    return lower, upper
+
+
+def _multipliers(
+    near: Scaled, given: LinearConstraints, known_ends: tuple[Tensor, Tensor], deadline: Deadline
+) -> tuple[Tensor, Tensor, bool]:
     """Return multipliers (functions, rows) that bound inputs well, and the functions (functions, inputs): +- an input.
 
     A given bound that is attained needs no function. And whether all were found that are needed.
@@ -67,12 +105,12 @@ def _multipliers(near: Scaled, given: LinearConstraints, deadline: Deadline) -> 
     inputs, rows, free = len(near.center), len(given), int((~given.equation).sum())
     known = np.zeros((2, inputs), dtype=bool)
     found, functions, whole = [], [], True
-    ends = -given.lower, given.upper
+    programs = linear_programs(near.form)
     for side, sign in enumerate((-1.0, 1.0)):
         for place in range(inputs):
             if known[side, place] or near.form.low[place] == near.form.high[place]:
                 continue
-            bounded = bool(torch.isfinite(ends[side][place]))
+            bounded = bool(torch.isfinite(known_ends[side][place]))
             if bounded and deadline.passed:
                 whole = False
                 continue
@@ -80,7 +118,7 @@ def _multipliers(near: Scaled, given: LinearConstraints, deadline: Deadline) -> 
             objective[place] = sign
             functions.append(objective)
             try:
-                answer = solve_linear_program(near.form, -objective, deadline=deadline if bounded else NEVER)
+                answer = programs.minimize(-objective, time_limit=deadline.left if bounded else math.inf)
             except SolverError:
                 whole = whole and math.isinf(deadline.left)
                 found.append(np.zeros(rows))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.errors import DomainError, SolverError
-from relu_attack.programs import LinearSolution, minimize_linear
+from relu_attack.programs import LinearPrograms, LinearSolution, minimize_linear
 
 Array: TypeAlias = "NDArray[np.float64]"
 
@@ -105,23 +105,39 @@ def spread(form: PolytopeForm) -> Array:
     Widths are what the coordinates of programs are scaled by, so that each input and each row has a scale of its own;
     nothing is proved from them.
     """
-    low, high = form.low.copy(), form.high.copy()
+    low, high = form.low, form.high
     rows, limits = np.vstack([form.A, form.E, -form.E]), np.concatenate([form.b, form.e, -form.e])
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        for _ in range(_ROUNDS if len(rows) else 0):
-            least = np.where(rows > 0, rows * low, np.where(rows < 0, rows * high, 0.0))
-            unknown = np.isinf(least)
-            known = np.where(unknown, 0.0, least)
-            others = known.sum(1, keepdims=True) - known
-            others = np.where(unknown.sum(1, keepdims=True) - unknown == 0, others, -np.inf)
-            side = (limits[:, None] - others) / rows
-            size = np.abs(side) * 1e-12
-            high = np.fmin(high, np.where(rows > 0, side + size, np.inf).min(0))
-            low = np.fmax(low, np.where(rows < 0, side - size, -np.inf).max(0))
+    for _ in range(_ROUNDS if len(rows) else 0):
+        implied = implied_ends(rows, limits, low, high)
+        low, high = np.fmax(low, implied[0]), np.fmin(high, implied[1])
+    with np.errstate(invalid="ignore"):
         # Rows that fix an input, or nearly, are dealt with as rows: there its bounds count.
         width, bounds = high - low, form.high - form.low
     width = np.where(width > 1e-9 * np.maximum(np.abs(low), np.abs(high)), width, bounds)
     return np.where(form.high == form.low, 0.0, np.where(np.isfinite(width), width, 1.0))
+
+
+def implied_ends(rows: Array, limits: Array, low: Array, high: Array) -> tuple[Array, Array, Array, Array]:
+    """Return the ends of the inputs that single rows ``rows x <= limits`` imply within bounds, to rounding.
+
+    Returns
+    -------
+    lower, upper
+        Shape (inputs,); infinite where no row limits the input.
+    lower_row, upper_row
+        The rows that do, shape (inputs,).
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        least = np.where(rows > 0, rows * low, np.where(rows < 0, rows * high, 0.0))
+        unknown = np.isinf(least)
+        known = np.where(unknown, 0.0, least)
+        others = known.sum(1, keepdims=True) - known
+        others = np.where(unknown.sum(1, keepdims=True) - unknown == 0, others, -np.inf)
+        side = (limits[:, None] - others) / rows
+        size = np.abs(side) * 1e-12
+        above = np.nan_to_num(np.where(rows > 0, side + size, np.inf), nan=np.inf, posinf=np.inf)
+        below = np.nan_to_num(np.where(rows < 0, side - size, -np.inf), nan=-np.inf, neginf=-np.inf)
+    return below.max(0), above.min(0), below.argmax(0), above.argmin(0)
 
 
 def solve_linear_program(
@@ -141,14 +157,26 @@ def solve_linear_program(
     """
     columns = np.zeros((len(form.A) + len(form.E), 0)) if slack is None else slack
     low, high = (np.full(columns.shape[1], bound) for bound in slack_bounds)
+    rows, sides = _stacked(form)
     return minimize_linear(
         objective,
-        np.hstack([np.vstack([form.A, form.E]), columns]),
-        (np.concatenate([np.full(len(form.b), -math.inf), form.e]), np.concatenate([form.b, form.e])),
+        np.hstack([rows, columns]),
+        sides,
         (np.concatenate([form.low, low]), np.concatenate([form.high, high])),
         tolerance=PRECISION,
         time_limit=deadline.left,
     )
+
+
+def linear_programs(form: PolytopeForm) -> LinearPrograms:
+    """Return linear programs over the form, for one objective after the other."""
+    return LinearPrograms(*_stacked(form), (form.low, form.high), tolerance=PRECISION)
+
+
+def _stacked(form: PolytopeForm) -> tuple[Array, tuple[Array, Array]]:
+    """Return the matrix of all rows, and their lower and upper sides."""
+    lower = np.concatenate([np.full(len(form.b), -math.inf), form.e])
+    return np.vstack([form.A, form.E]), (lower, np.concatenate([form.b, form.e]))
 
 
 def feasible_point(form: PolytopeForm, names: RowNames) -> Array:
@@ -344,17 +372,21 @@ def rescale(form: PolytopeForm, point: Array, moved: Array, shift: Array, scale:
     )  # fmt: skip
 
 
-def maximize(near: Scaled, direction: Array, deadline: Deadline) -> Array:
-    """Return a point that maximizes ``direction . x`` over a form, up to the solver's tolerance; late, its center."""
-    if deadline.passed:
-        return near.center
-    objective = direction * near.scale
-    size = np.abs(objective).max(initial=0.0)
-    try:
-        answer = solve_linear_program(near.form, -objective / (size or 1.0), deadline=deadline)
-    except SolverError:
-        if math.isinf(deadline.left):
-            raise
-        return near.center
-    point: Array = near.center + near.scale * answer.x
-    return point
+def maximizers(near: Scaled, directions: Array, deadline: Deadline) -> Array:
+    """Return points (directions, inputs) that maximize ``direction . x`` over a form, to the solver's tolerance.
+
+    The center stands for what is not solved by the deadline.
+    """
+    programs, found = linear_programs(near.form), []
+    for direction in directions * near.scale:
+        size = np.abs(direction).max(initial=0.0)
+        point = near.center
+        if not deadline.passed:
+            try:
+                answer = programs.minimize(-direction / (size or 1.0), time_limit=deadline.left)
+                point = near.center + near.scale * answer.x
+            except SolverError:
+                if math.isinf(deadline.left):
+                    raise
+        found.append(point)
+    return np.array(found).reshape(directions.shape)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,13 +17,15 @@ from relu_attack.domains._arrangement import normal, uniform
 from relu_attack.domains._box import Box
 from relu_attack.domains._domain import Domain
 from relu_attack.domains._linear_constraints import LinearConstraints
+from relu_attack.domains._walked import WalkedSet
 from relu_attack.domains.polytope import _form as forms
 from relu_attack.domains.polytope import _input as reading
-from relu_attack.domains.polytope._box import enclosing_box
+from relu_attack.domains.polytope._box import enclosing_box, limited_by_single_rows
 from relu_attack.domains.polytope._checks import Checks
 from relu_attack.domains.polytope._form import Array
 from relu_attack.domains.polytope._integer_points import repair
 from relu_attack.domains.polytope._reduced import ReducedPolytope
+from relu_attack.domains.polytope._walked import FAR_SHARE, WalkedForm, WalkedPolytope
 from relu_attack.errors import DomainError
 
 SAMPLE_STEPS = 10
@@ -34,11 +35,6 @@ _MOST_PARTS = 256
 # Shares of the time of a call that the programs of its bounding box may take, those for extreme points, and the
 # projections of random points.
 _BOX_SHARE, _MAXIMIZER_SHARE, _SAMPLE_SHARE = 0.2, 0.1, 0.1
-# Room of a row, relative to its norm over inputs of width 1, below which a projection in float32 is too coarse: its
-# points are off by 4e-6.
-THIN = 2e-3
-# Width, relative to the given one and to the bounds, that is only what the bounds of the box lose.
-NARROW = 1e-11
 
 
 class Polytope(Domain):
@@ -124,6 +120,8 @@ class Polytope(Domain):
         self._checks = Checks.of(form, interior, scale)
         self._reduced = ReducedPolytope.of(reduced, interior, self._checks.largest, self._deadline)
         self._box: Box | None = None
+        self._walks: WalkedForm | None = None
+        self._normal = False
         self._exact: Polytope = self
         self._parts: dict[tuple[float, ...], Polytope] = {}
 
@@ -161,7 +159,7 @@ class Polytope(Domain):
     def within(self, deadline: Deadline) -> Polytope:
         exact = copy.copy(self._exact)
         exact._exact, exact._source, exact._deadline = exact, self._exact, deadline
-        exact._reduced = replace(exact._reduced, projector=replace(exact._reduced.projector, deadline=deadline))
+        exact._reduced = replace(exact._reduced, projector=exact._reduced.projector.within(deadline))
         exact.integer, exact.one_hot = self.integer, self.one_hot
         return exact.to(device=self.device, dtype=self.dtype)
 
@@ -231,22 +229,13 @@ class Polytope(Domain):
         outside = self._reduced.outside(onto)
         if bool(outside.any()):
             index = torch.nonzero(outside).squeeze(-1)
-            if self._too_thin:
-                nearest = self._exact.to(device=self.device).project(onto[index].double()).to(self.dtype)
-            else:
+            # Nearest points are found in float64: in float32 the errors of a thin set are as large as its room.
+            if self.dtype == torch.float64:
                 nearest = self._reduced.nearest(onto[index])
+            else:
+                nearest = self._exact.to(device=self.device).project(onto[index].double()).to(self.dtype)
             onto = onto.index_copy(0, index, nearest)
         return onto.reshape(points.shape)
-
-    @property
-    def _too_thin(self) -> bool:
-        """Whether the errors of a projection in this dtype are no small part of the room of some row."""
-        return self.dtype != torch.float64 and self._exact._is_thin
-
-    @cached_property
-    def _is_thin(self) -> bool:
-        near = forms.Scaled.around(self._form, self._interior.cpu().numpy(), self._scale)
-        return bool((near.form.b < THIN).any())
 
     def violation(self, points: Tensor) -> Tensor:
         return self._checks.violation(self._check_points(points))
@@ -254,17 +243,16 @@ class Polytope(Domain):
     def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Return random points of the set, shape (count, inputs).
 
-        Uniform points of the bounding box are projected, drawn toward the interior by a random share, and
+        Uniform points of a box around the set are projected, drawn toward the interior by a random share, and
         then moved by a few steps of hit-and-run, along directions scaled by the widths of the set.
         """
-        box = self.bounding_box()
-        widths = box.upper - box.lower
+        box, widths = self.outer_box(), self.widths()
 
         def draw(*size: int) -> Tensor:
             return uniform(*size, generator=generator).to(self.device, self.dtype)
 
         part = self.within(self._deadline.share(_SAMPLE_SHARE))
-        start = part.project(box.lower + draw(count, self.inputs) * widths)
+        start = part.project(box.lower + draw(count, self.inputs) * (box.upper - box.lower))
         points = torch.lerp(self._interior, start, draw(count, 1))
         equations = self._reduced.equations
         for _ in range(SAMPLE_STEPS):
@@ -281,9 +269,11 @@ class Polytope(Domain):
         flat = self._check_points(direction).detach().to("cpu", torch.float64).reshape(-1, self.inputs)
         near = forms.Scaled.around(self._form, self._exact._interior.cpu().numpy(), self._scale)
         deadline = self._deadline.share(_MAXIMIZER_SHARE)
-        best = [forms.maximize(near, row, deadline) for row in flat.numpy()]
-        points = torch.as_tensor(np.stack(best)) if best else flat
+        points = torch.as_tensor(forms.maximizers(near, flat.numpy(), deadline))
         return self._reduced.pulled_inside(points.to(self.device, self.dtype)).reshape(direction.shape)
+
+    def center(self) -> Tensor:
+        return self._interior.clone()
 
     def max_step(self, points: Tensor, direction: Tensor) -> Tensor:
         points = self._check_points(points).to(self.dtype)
@@ -299,7 +289,16 @@ class Polytope(Domain):
 
     def approximate_maximizer(self, direction: Tensor) -> Tensor:
         # A linear program for each direction is too much for a hint.
-        return self.bounding_box().maximizer(direction)
+        return self.outer_box().maximizer(direction)
+
+    def outer_box(self) -> Box:
+        exact = self._exact
+        if exact._box is not None:
+            return self.bounding_box()
+        lower, upper = limited_by_single_rows(exact._given)
+        if not bool((torch.isfinite(lower) & torch.isfinite(upper)).all()):
+            return self.bounding_box()
+        return Box(lower, upper, shape=self.shape).to(device=self.device, dtype=self.dtype).bounding_box()
 
     def bounding_box(self) -> Box:
         """Return a box that holds all exact points: the smallest, up to what dual bounds of the given rows lose."""
@@ -315,26 +314,47 @@ class Polytope(Domain):
                 source._box, source = exact._box, source._source
         return exact._box.to(device=self.device, dtype=self.dtype).bounding_box()
 
+    @property
+    def _walked(self) -> WalkedForm:
+        """The set in coordinates of walks; the scales of its inputs are `_scale`, or 1 for an input that is fixed."""
+        exact = self._exact
+        if exact._walks is None:
+            deadline = exact._deadline.share(FAR_SHARE)
+            exact._walks = WalkedForm.of(exact._form, exact._interior.numpy(), exact._divisor, deadline)
+            source = None if deadline.passed else exact._source
+            while source is not None:
+                source._walks, source = exact._walks, source._source
+        return exact._walks
+
+    @property
+    def _divisor(self) -> Array:
+        fixed = (self._form.low == self._form.high) | (self._scale <= 0)
+        scale: Array = np.where(fixed, 1.0, self._scale)
+        return scale
+
+    def widths(self) -> Tensor:
+        exact = self._exact
+        return (exact._walked.widths * torch.as_tensor(exact._divisor)).to(self.device, self.dtype)
+
+    def walked(self, walkers: int, *, products: int) -> WalkedSet:
+        # Where steps are raw gradients, nearest points are those in the user's own coordinates.
+        if not self._normal:
+            return super().walked(walkers, products=products)
+        return WalkedPolytope(self._exact._walked.to(self.device, self.dtype), walkers, products)
+
     def normalized(self) -> tuple[Polytope, Tensor, Tensor]:
         exact = self._exact
-        box, form, interior = exact.bounding_box(), exact._form, exact._interior.numpy()
-        shift = box.lower.numpy()
-        width = (box.upper - box.lower).numpy()
-        # A width of this size is only what the bounds of the box lose: the input is fixed.
-        narrow = (form.low == form.high) | (width <= NARROW * exact._scale) | (width <= NARROW * np.abs(shift))
-        scale = np.where(narrow, 1.0, width)
-        middle = (interior - shift) / scale
+        interior, scale = exact._interior.numpy(), exact._divisor
         scaled = object.__new__(Polytope)
         scaled.shape, scaled.batch, scaled._known, scaled._deadline = self.shape, None, None, exact._deadline
-        scaled._given = _over(exact._given, torch.as_tensor(shift), torch.as_tensor(scale))
-        rows, reduced = (forms.rescale(part, interior, middle, shift, scale) for part in (exact._rows, form))
+        scaled._given = _over(exact._given, torch.as_tensor(interior), torch.as_tensor(scale))
+        zero = np.zeros_like(interior)
+        rows, reduced = (forms.rescale(part, interior, zero, interior, scale) for part in (exact._rows, exact._form))
         widths = exact._scale / scale
-        scaled._settle(rows, *forms.orthonormal_equalities(reduced, middle, widths), widths)
-        # The same box, to rounding: walks measure their steps by it, and nothing is proved from it.
-        ends = (torch.as_tensor((end.numpy() - shift) / scale) for end in (box.lower, box.upper))
-        scaled._box = Box(*ends, shape=self.shape)
+        scaled._settle(rows, *forms.orthonormal_equalities(reduced, zero, widths), widths)
+        scaled._walks, scaled._normal = exact._walked, True
         scaled = scaled.to(device=self.device, dtype=self.dtype)
-        factor, offset = (torch.as_tensor(part).to(self.device, self.dtype) for part in (scale, shift))
+        factor, offset = (torch.as_tensor(part).to(self.device, self.dtype) for part in (scale, interior))
         return scaled, factor, offset
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
+from relu_attack.domains.polytope._splitting import Copies, Splitting
 
-ACTIVE_SET_STEPS = 10
-DAMPED_STEPS = 200
-DAMPINGS = (1e-6, 1e-2)
-LENGTHS = 20
+# Rounds of active sets from no multipliers, and from those of operator splitting.
+ACTIVE_SET_STEPS, POLISHING_STEPS = 4, 3
+# Rounds of operator splitting before each of the polishings of the points that are left.
+SPLITTING_ROUNDS = (25, 50, 100, 200, 400, 800, 1600, 3200)
 REFINEMENTS = 1
 # Largest number of entries of the array (points, rows, inputs) that one round of active sets may make.
 CHUNK_ENTRIES = 2**24
@@ -24,13 +26,25 @@ CHUNK_PRODUCTS = 2**31
 class Projector:
     """Nearest points of ``{x : rows x <= values, low <= x <= high}``, the first `equalities` rows being equations.
 
-    An active-set iteration first: guess which rows hold with equality and which inputs sit at a bound,
-    solve the optimality conditions for the multipliers of those rows (one small symmetric system a
-    point), read the next guess off the answer (Hintermueller, Ito, Kunisch, The primal-dual active set
-    strategy as a semismooth Newton method, 2002). It ends, exactly, in a handful of rounds for most points.
-    Where it cycles, projected Newton steps of the best of many lengths descend in the dual function
-    (Bertsekas, Projected Newton methods, 1982), and their multipliers are the next guess. Measured against
-    ADMM with one shared factor: that needed hundreds of steps a point, and some points more than a thousand.
+    An active-set iteration: guess which rows hold with equality and which inputs sit at a bound, solve the optimality
+    conditions for the multipliers of those rows (one small symmetric system a point), read the next guess off the
+    answer (Hintermueller, Ito, Kunisch, The primal-dual active set strategy as a semismooth Newton method, 2002). It
+    ends, exactly, in a few rounds where the guess is close. From no multipliers that is so with few rows; for the other
+    points rounds of operator splitting come closer, more and more of them until the guess that their multipliers give
+    is close enough.
+
+    Attributes
+    ----------
+    rows, values
+        Orthonormal equations, then inequalities of norm 1, shapes (rows, inputs) and (rows,).
+    equalities
+        How many are equations.
+    low, high
+        Bounds, shape (inputs,).
+    interior
+        A point of the set that satisfies the equations, shape (inputs,).
+    deadline
+        After it, what comes back is some point.
     """
 
     rows: Tensor
@@ -38,15 +52,32 @@ class Projector:
     equalities: int
     low: Tensor
     high: Tensor
-    size: float
+    interior: Tensor
     deadline: Deadline = NEVER
+
+    @cached_property
+    def _splitting(self) -> Splitting:
+        count = self.equalities
+        room = (self.values - self.rows @ self.interior)[count:].clamp_min(0)
+        low, high = (self.low - self.interior).clamp_max(0), (self.high - self.interior).clamp_min(0)
+        return Splitting.of(self.rows[count:], room, self.rows[:count], low, high)
+
+    @cached_property
+    def size(self) -> float:
+        """About how large coordinates are, as what roundings are relative to."""
+        return max(1.0, float(self.interior.abs().max()))
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype) -> Projector:
         """Return the projection on another device or in another dtype."""
-        rows, values, low, high = (
-            tensor.to(device=device, dtype=dtype) for tensor in (self.rows, self.values, self.low, self.high)
-        )
-        return replace(self, rows=rows, values=values, low=low, high=high)
+        parts = (self.rows, self.values, self.low, self.high, self.interior)
+        rows, values, low, high, interior = (part.to(device=device, dtype=dtype) for part in parts)
+        return replace(self, rows=rows, values=values, low=low, high=high, interior=interior)
+
+    def within(self, deadline: Deadline) -> Projector:
+        """Return the projection for a call that ends at a deadline."""
+        timed = replace(self, deadline=deadline)
+        vars(timed).update({name: value for name, value in vars(self).items() if name == "_splitting"})
+        return timed
 
     def nearest(self, points: Tensor) -> Tensor:
         """Return the nearest points of `points` (count, inputs), up to rounding; after the deadline some points."""
@@ -56,22 +87,45 @@ class Projector:
         chunk = max(1, min(CHUNK_ENTRIES // entries, CHUNK_PRODUCTS // (entries * len(self.rows))))
         if len(points) > chunk:
             return torch.cat([self.nearest(part) for part in points.split(chunk)])
-        multipliers = points.new_zeros(len(points), len(self.rows))
-        nearest, solved = self._active_sets(points, multipliers)
-        if bool(solved.all()):
-            return nearest
-        hard = torch.nonzero(~solved).squeeze(-1)
-        # What is hard in float32 is often not so in float64.
-        wide = self if points.dtype == torch.float64 else self.to(dtype=torch.float64)
-        return nearest.index_copy(0, hard, wide._damped(points[hard].to(wide.rows.dtype)).to(points.dtype))
+        result, solved = self._active_sets(
+            points, points.new_zeros(len(points), len(self.rows)), steps=ACTIVE_SET_STEPS
+        )
+        left = torch.nonzero(~solved).squeeze(-1)
+        targets = points[left] - self.interior
+        copies = self._splitting.copies(targets, targets @ self._splitting.matrix.T)
+        for rounds in SPLITTING_ROUNDS:
+            if len(left) == 0 or self.deadline.passed:
+                break
+            x = self._split(targets, copies, rounds)
+            near = torch.clamp(x + self.interior, self.low, self.high)
+            multipliers = self._multipliers(targets, x, copies)
+            polished, solved = self._active_sets(points[left], multipliers, steps=POLISHING_STEPS)
+            result = result.index_copy(0, left, torch.where(solved.unsqueeze(-1), polished, near))
+            keep = torch.nonzero(~solved).squeeze(-1)
+            left, targets, copies = left[keep], targets[keep], copies.at(keep)
+        return result
+
+    def _split(self, targets: Tensor, copies: Copies, rounds: int) -> Tensor:
+        """Do rounds toward the nearest points of offsets from the interior point; return where they are."""
+        x = targets
+        for _ in range(rounds):
+            x, _ = self._splitting.round(targets, copies)
+            if self.deadline.passed:
+                break
+        return x
+
+    def _multipliers(self, targets: Tensor, x: Tensor, copies: Copies) -> Tensor:
+        """Return what operator splitting has for multipliers of the rows, equations first, (points, rows)."""
+        splitting = self._splitting
+        sides = (copies.sides - splitting.values).clamp_min(0)[:, : splitting.count]
+        bounds = copies.box - copies.box.clamp(splitting.low, splitting.high)
+        rest = targets - x - bounds - sides @ splitting.rows
+        return torch.cat([rest @ splitting.equations.T, sides], 1)
 
     def _tolerance(self, points: Tensor) -> Tensor:
-        scale = points.abs().amax(-1, keepdim=True).clamp_min(self.size)
-        return scale * (1e-12 if points.dtype == torch.float64 else 4e-6)
+        return 1e-12 * points.abs().amax(-1, keepdim=True).clamp_min(self.size)
 
-    def _active_sets(
-        self, points: Tensor, multipliers: Tensor, *, steps: int = ACTIVE_SET_STEPS
-    ) -> tuple[Tensor, Tensor]:
+    def _active_sets(self, points: Tensor, multipliers: Tensor, *, steps: int) -> tuple[Tensor, Tensor]:
         """Return the points of the last guess, and which of them satisfy the optimality conditions."""
         tolerance = self._tolerance(points)
         result = torch.clamp(points - multipliers @ self.rows, self.low, self.high)
@@ -128,44 +182,3 @@ class Projector:
         gap = torch.maximum(gap, -multipliers)
         gap[:, : self.equalities] = excess[:, : self.equalities].abs()
         return (gap <= tolerance).all(-1)
-
-    def _damped(self, points: Tensor) -> Tensor:
-        """Descend in the dual function by regularized Newton steps of the best of many lengths; polish each."""
-        multipliers = points.new_zeros(len(points), len(self.rows))
-        result, left = points.clone(), torch.arange(len(points), device=points.device)
-        for _ in range(DAMPED_STEPS):
-            if self.deadline.passed:
-                break
-            multipliers = self._descend(points, multipliers)
-            nearest = torch.clamp(points - multipliers @ self.rows, self.low, self.high)
-            arrived = self._optimal(multipliers, nearest @ self.rows.T - self.values, self._tolerance(points))
-            polished, solved = self._active_sets(points, multipliers, steps=2)
-            nearest = torch.where((solved & ~arrived).unsqueeze(-1), polished, nearest)
-            result, solved = result.index_copy(0, left, nearest), arrived | solved
-            if bool(solved.all()):
-                break
-            keep = torch.nonzero(~solved).squeeze(-1)
-            points, multipliers, left = points[keep], multipliers[keep], left[keep]
-        return result
-
-    def _descend(self, points: Tensor, multipliers: Tensor) -> Tensor:
-        """Return multipliers with a lower dual function: a projected Newton step (Bertsekas 1982)."""
-        shifted = points - multipliers @ self.rows
-        nearest = torch.clamp(shifted, self.low, self.high)
-        gradient = self.values - nearest @ self.rows.T
-        sloped = (multipliers - self._signed(multipliers - gradient)).abs().amax(-1, keepdim=True)
-        stays = (multipliers <= sloped.clamp_max(1e-2 * self.size)) & (gradient > 0)
-        stays[:, : self.equalities] = False
-        steps = [self._solve_rows(shifted, ~stays, -gradient, damping) for damping in DAMPINGS]
-        lengths = 2.0 ** -torch.arange(LENGTHS, dtype=points.dtype, device=points.device)
-        moves = torch.cat([step.unsqueeze(1) * lengths.unsqueeze(-1) for step in steps], 1)
-        trials = self._signed(multipliers.unsqueeze(1) + moves)
-        start = points.unsqueeze(1)
-        nearest = torch.clamp(start - trials @ self.rows, self.low, self.high)
-        dual = (trials * (self.values - nearest @ self.rows.T)).sum(-1) - (nearest - start).square().sum(-1) / 2
-        best = torch.nan_to_num(dual, nan=torch.inf).argmin(-1)
-        return trials[torch.arange(len(points), device=points.device), best]
-
-    def _signed(self, multipliers: Tensor) -> Tensor:
-        """Clamp the multipliers of inequalities at 0."""
-        return torch.cat([multipliers[..., : self.equalities], multipliers[..., self.equalities :].clamp_min(0)], -1)

@@ -41,7 +41,7 @@ class ReducedPolytope:
         projector = Projector(
             rows=torch.as_tensor(rows), values=torch.as_tensor(values), equalities=len(form.e),
             low=torch.as_tensor(form.low), high=torch.as_tensor(form.high),
-            size=max(1.0, float(np.abs(interior).max())), deadline=deadline,
+            interior=torch.as_tensor(interior), deadline=deadline,
         )  # fmt: skip
         return ReducedPolytope(projector=projector, interior=torch.as_tensor(interior), largest=largest)
 

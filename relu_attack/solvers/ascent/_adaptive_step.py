@@ -64,8 +64,8 @@ class AdaptiveStep(StepRule):
         longer = (boundary > 1) & torch.isfinite(boundary)
         self._steps = torch.where(longer, (self._steps * boundary).clamp_max(options.longest_step), self._steps)
         times = torch.where(longer, boundary * (1 + options.overshoot), 1.0)
-        reached = ascent.problem.project(torch.addcmul(ascent.x, times, direction))
-        after.copy_(torch.where(longer, reached, after))
+        after.copy_(torch.where(longer, torch.addcmul(ascent.x, times, direction), after))
+        ascent.project_(after)
 
     def ended(self, gained: Tensor) -> Tensor:
         ascent, options = self.ascent, self._options

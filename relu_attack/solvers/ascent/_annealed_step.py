@@ -15,6 +15,10 @@ _FIRST, _LATER, _LAST = 3.0, (0.1, 1.0), 3e-3
 # Steps of the first excursion, so that a walk of few steps has ends as well, and of the longest; each has twice as many
 # as the one before.
 _SHORTEST, _LONGEST = 20, 100
+# The last length and the longest excursion where the set is no box. Walkers slide along its faces, or around a ball, as
+# they climb, and get to the end of that with short steps only: on an L2 ball with 200 inputs they end 0.5 % higher, on
+# polytopes by 0.01 to 1 %. Over boxes local search over linear regions gets there sooner.
+_FINE_LAST, _FINE_LONGEST = 3e-4, 400
 # Over how wide a range around their breakpoint units count in part, in root mean squares of the layer's preactivations,
 # for a step of one diagonal: the longer the step, the more units change their side on the way.
 _WIDTH = 0.6
@@ -39,6 +43,8 @@ class AnnealedStep(StepRule):
 
     def begin(self, ascent: Walkers) -> None:
         super().begin(ascent)
+        is_box = ascent.problem.domain.is_box
+        self._last, self._longest = (_LAST, _LONGEST) if is_box else (_FINE_LAST, _FINE_LONGEST)
         self._steps = torch.empty_like(ascent.x[:, :1])
         self._lengths, self._factors, self._bends = (torch.empty_like(self._steps) for _ in range(3))
         self._begin_first(torch.ones_like(self._steps, dtype=torch.bool))
@@ -48,7 +54,7 @@ class AnnealedStep(StepRule):
         self._steps = torch.where(chosen, steps, self._steps)
         self._lengths = torch.where(chosen, lengths, self._lengths)
         # The factor between the first two steps; each later one is smaller by its square.
-        self._factors = torch.where(chosen, (_LAST / self._steps) ** self._lengths.pow(-2), self._factors)
+        self._factors = torch.where(chosen, (self._last / self._steps) ** self._lengths.pow(-2), self._factors)
         self._bends = torch.where(chosen, self._factors.square(), self._bends)
 
     def _begin_first(self, chosen: Tensor) -> None:
@@ -59,7 +65,7 @@ class AnnealedStep(StepRule):
         """Draw the first steps of the excursions that begin, of the walkers that are `chosen` (batch, 1)."""
         low, high = _LATER
         share = torch.empty_like(self._steps).uniform_(generator=self.ascent.generator)
-        self._plan(chosen, low * (high / low) ** share, (2 * self._lengths).clamp_max(_LONGEST))
+        self._plan(chosen, low * (high / low) ** share, (2 * self._lengths).clamp_max(self._longest))
 
     def smoothing(self) -> Tensor | None:
         return _WIDTH * self._steps
@@ -72,7 +78,7 @@ class AnnealedStep(StepRule):
         self._factors *= self._bends
 
     def ended(self, gained: Tensor) -> Tensor:
-        ended = self._steps < 1.01 * _LAST
+        ended = self._steps < 1.01 * self._last
         self._begin(ended)
         return ended[:, 0]
 

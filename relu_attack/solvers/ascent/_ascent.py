@@ -13,6 +13,12 @@ from relu_attack.solvers.ascent._problem import AscentProblem
 from relu_attack.solvers.ascent._restarts import RestartPolicy
 from relu_attack.solvers.ascent._step_rules import StepRule
 
+# Penalty for leaving the set, in slopes: steps that are judged by what they gain must not gain outside. What an
+# excursion has come to is known only when its end has closed in on the set. Of 1, 3 and 10, 3 finds the best points.
+_PENALTY = 3.0
+# Factor on the largest gradient for each step since.
+_SLOPE_DECAY = 0.9
+
 
 class Ascent:
     """A batch of walkers: P problems times R restarts, one row each.
@@ -62,14 +68,18 @@ class Ascent:
         self.problem, self.generator, self.window = problem, generator, window
         self._step_rule, self._restarts, self._tolerance = step_rule, restarts, tolerance
         self._workspace = Workspace(problem.network, problem.batch, in_place=not step_rule.needs_preactivations)
+        self._set = problem.walked()
+        starts = self._set.begin(starts)
         self._iterates = Iterates(starts, window)
+        # Largest norm of a gradient lately: the rate at which a point outside may gain.
+        self._slope = torch.zeros_like(starts[:, :1])
         nothing = torch.full((problem.batch,), -torch.inf, dtype=starts.dtype, device=starts.device)
         self.excursion_x, self.excursion_value = starts.clone(), nothing.clone()
         self._window_value = nothing.clone()
         self.improved = torch.zeros_like(nothing, dtype=torch.bool)
         self.incumbent_x = problem.by_problem(starts)[:, 0].clone()
         self.incumbent_value = problem.by_problem(nothing)[:, 0].clone()
-        restarts.begin(problem, generator)
+        restarts.begin(problem, self._set, generator)
         step_rule.begin(self)
 
     @property
@@ -84,10 +94,12 @@ class Ascent:
 
     def step(self) -> None:
         """Evaluate the current points and move along the gradient."""
-        evaluation, coefficients = self._evaluate()
+        evaluation, values, coefficients = self._evaluate()
         gradient = self.problem.network.gradient(
             evaluation.preactivations, coefficients, width=self._step_rule.smoothing(), workspace=self._workspace
         )
+        gradient = self._set.tangent(gradient)
+        self._record(values, gradient)
         if self._iterates.full:
             self._take_best()
         self._step_rule.move(evaluation, gradient, self._iterates.following)
@@ -95,19 +107,26 @@ class Ascent:
 
     def look(self) -> None:
         """Evaluate the current points and stay."""
-        self._evaluate()
+        self._record(self._evaluate()[1])
 
-    def _evaluate(self) -> tuple[Evaluation, Tensor | None]:
+    def _evaluate(self) -> tuple[Evaluation, Tensor, Tensor | None]:
         evaluation = self.problem.network.forward(self.x, workspace=self._workspace)
-        values, coefficients = self.problem.target.look(evaluation.outputs)
-        self._iterates.record(values)
-        return evaluation, coefficients
+        return evaluation, *self.problem.target.look(evaluation.outputs)
+
+    def _record(self, values: Tensor, gradient: Tensor | None = None) -> None:
+        """Record values (batch, 1) of the current points, less the penalty where these leave the set."""
+        if gradient is not None and self._set.violation is not None:
+            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+            self._slope = torch.maximum(norm, _SLOPE_DECAY * self._slope)
+        self._iterates.record(self._penalized(values))
+
+    def _penalized(self, values: Tensor) -> Tensor:
+        violation = self._set.violation
+        return values if violation is None else torch.addcmul(values, self._slope, violation, value=-_PENALTY)
 
     def project_(self, points: Tensor) -> None:
-        """Project points (batch, inputs) onto the set, in place."""
-        projected = self.problem.project(points)
-        if projected is not points:
-            points.copy_(projected)
+        """Move points (batch, inputs) to which the walkers took a step back to the set, in place."""
+        self._set.project_(points)
 
     def factor_to_diagonal(self, gradient: Tensor) -> Tensor:
         """Return the factor (batch, 1) that makes each gradient as long as the diagonal of the set."""
@@ -118,19 +137,37 @@ class Ascent:
 
     def review(self) -> None:
         """Update the incumbents and restart the walkers whose excursion has ended."""
-        self.update_incumbents()
+        self._take_best()
         threshold = self._window_value + self._tolerance * self._window_value.abs()
         gained = (self.excursion_value > threshold) | torch.isinf(self._window_value)
         ended = self._step_rule.ended(gained)
-        if bool(ended.any()):
+        any_ended = bool(ended.any())
+        if self._set.violation is None:
+            self._offer(self.excursion_x, self.excursion_value)
+        elif any_ended:
+            self._settle(ended)
+        if any_ended:
             starts = self._restarts.next_starts(ended, self.excursion_x, self.excursion_value)
-            self.place(ended, starts)
+            starts = self._set.restart(ended, starts)
+            self._move(ended, starts)
             self.excursion_value.masked_fill_(ended, -torch.inf)
         self._window_value.copy_(self.excursion_value)
 
     def place(self, chosen: Tensor, points: Tensor) -> None:
         """Place the walkers that are `chosen` (batch,) at `points` (batch, inputs); their excursions go on."""
+        self._move(chosen, points)
+        self._set.place(chosen, self.x)
+
+    def _move(self, chosen: Tensor, points: Tensor) -> None:
         self.x.copy_(torch.where(chosen[:, None], points, self.x))
+
+    def _settle(self, ended: Tensor) -> None:
+        """Let the walkers whose excursion has ended close in on the set; their points there are what it has come to."""
+        self.x.copy_(self._set.settle(ended, self.x))
+        values = self._penalized(self._evaluate()[1])[:, 0]
+        self.excursion_x = torch.where(ended[:, None], self.x, self.excursion_x)
+        self.excursion_value = torch.where(ended, values, self.excursion_value)
+        self._offer(self.excursion_x, self.excursion_value.masked_fill(~ended, -torch.inf))
 
     def _take_best(self) -> None:
         if not self._iterates.empty:
@@ -140,7 +177,17 @@ class Ascent:
     def update_incumbents(self) -> None:
         """Replace the incumbent of each problem by the best point of the excursions where that is better."""
         self._take_best()
-        values, points = self.excursion_value, self.excursion_x
+        if self._set.violation is None:
+            self._offer(self.excursion_x, self.excursion_value)
+            return
+        # Excursions have not come to an end: their best points are brought into the set beside the walk.
+        closed, violation = self._set.closed(self.excursion_x)
+        values, _ = self.problem.target.look(self.problem.network.forward(closed).outputs)
+        values = torch.addcmul(values, self._slope, violation, value=-_PENALTY)[:, 0]
+        self._offer(closed, values.masked_fill(torch.isinf(self.excursion_value), -torch.inf))
+
+    def _offer(self, points: Tensor, values: Tensor) -> None:
+        """Offer points (batch, inputs) with their values (batch,) to the incumbents."""
         if self.problem.restarts > 1:
             values, index = self.problem.by_problem(values).max(1)
             points = self.problem.by_problem(points)
@@ -180,7 +227,7 @@ class Ascent:
     def restart_all(self, problems: Tensor) -> None:
         """Restart all walkers of the chosen `problems` (problems,) at random points; incumbents stay."""
         chosen = problems.repeat_interleave(self.problem.restarts)
-        self._restart(chosen, self.problem.sample(self.generator))
+        self._restart(chosen, self._set.sample(self.generator))
         self._step_rule.restarted(chosen, first=True)
 
     def _restart(self, chosen: Tensor, points: Tensor) -> None:

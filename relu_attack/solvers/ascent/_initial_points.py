@@ -106,18 +106,19 @@ def starting_points(
         For an unknown kind, or points that do not fit.
     """
     one_of(kind, STARTS, name="starts")
-    problems, restarts, domain = scaled.problems, scaled.restarts, scaled.domain
-    starts = scaled.by_problem(scaled.sample(generator)).clone()
+    problems, restarts = scaled.problems, scaled.restarts
+    walked = scaled.walked()
+    starts = scaled.by_problem(walked.sample(generator)).clone()
     if scaled.problem.domain.integer:
         starts = _spread(scaled, starts, torch.Generator().manual_seed(seed))
     if kind in ("corners", "mixed"):
         count = restarts if kind == "corners" else restarts // 4
         if count:
-            starts[:, :count] = domain.corners(count, generator=torch.Generator().manual_seed(seed))
+            starts[:, :count] = walked.corners(count, torch.Generator().manual_seed(seed))
     if kind == "center":
-        starts[:] = domain.center()
+        starts[:] = walked.center()
     elif kind == "mixed" and restarts > 1:
-        starts[:, -1:] = domain.center()
+        starts[:, -1:] = walked.center()
     if x0 is not None:
         points = given_points(scaled, x0)
         if points.shape[1] > restarts:
@@ -148,4 +149,4 @@ def _spread(scaled: ScaledProblem, starts: Tensor, generator: torch.Generator) -
     for group in domain.one_hot:
         choice = (shares() * len(group)).long()
         x[..., list(group)] = torch.eye(len(group), dtype=torch.float64)[choice]
-    return scaled.from_user(domain.project(x))
+    return scaled.from_user(x)

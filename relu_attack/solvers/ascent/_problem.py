@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from relu_attack.domains import Domain
+from relu_attack.domains import Domain, WalkedSet
 from relu_attack.network import Network, with_constraint_violations
 from relu_attack.problem import Problem
 from relu_attack.solvers.ascent._target import OUTPUT, Target
@@ -54,16 +54,10 @@ class AscentProblem:
         """Reshape rows (batch, ...) to (problems, restarts, ...)."""
         return rows.view(self.problems, self.restarts, *rows.shape[1:])
 
-    def project(self, rows: Tensor) -> Tensor:
-        """Return the nearest point of its problem's set for each row of (batch, inputs), which may be overwritten."""
-        if self.domain.batch is None:
-            return self.domain.project_(rows)
-        return self.domain.project_(self.by_problem(rows)).view_as(rows)
-
-    def sample(self, generator: torch.Generator) -> Tensor:
-        """Return one random point of its problem's set for each row, shape (batch, inputs)."""
-        count = self.restarts if self.domain.batch is not None else self.batch
-        return self.domain.sample(count, generator=generator).view(self.batch, -1)
+    def walked(self) -> WalkedSet:
+        """Return the set, or the sets, as one ascent meets them."""
+        walkers = self.restarts if self.domain.batch is not None else self.batch
+        return self.domain.walked(walkers, products=2 * self.network.multiply_adds)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,11 +95,10 @@ class ScaledProblem(AscentProblem):
         network, objective = _penalized(problem)
         network, offset = network.substitute(scale, shift).with_objective(objective)
         domain = domain.to(device=device, dtype=dtype)
-        box = domain.bounding_box()
         return ScaledProblem(
             network=network.to(device=device, dtype=dtype),
             domain=domain,
-            widths=box.upper - box.lower,
+            widths=domain.widths(),
             problems=problem.problems,
             restarts=restarts,
             problem=problem,
@@ -123,6 +116,11 @@ class ScaledProblem(AscentProblem):
         domain = self.problem.domain
         x = self.shift + self.scale * points.to("cpu", torch.float64)
         return domain.round(domain.project(x.to(domain.device, domain.dtype)))
+
+    def path(self, points: Tensor) -> Tensor:
+        """Map recorded points (iterations, problems, restarts, inputs) to the user's set, float64 on the CPU."""
+        x = self.shift + self.scale * points.to("cpu", torch.float64)
+        return self.problem.domain.to(device="cpu", dtype=torch.float64).project(x)
 
     def from_user(self, x: Tensor) -> Tensor:
         """Map user points (..., inputs) to the coordinates of the ascent."""

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from relu_attack.domains import WalkedSet
 from relu_attack.solvers.ascent._options import PPGA
 from relu_attack.solvers.ascent._problem import AscentProblem
 
@@ -24,13 +25,13 @@ _CROSSOVER_SHARE = 0.7
 class RestartPolicy(ABC):
     """A policy for the walkers of one ascent, with what it remembers of each of them."""
 
-    def begin(self, problem: AscentProblem, generator: torch.Generator) -> None:
-        """Take charge of the walkers of a problem."""
-        self._problem, self._generator = problem, generator
+    def begin(self, problem: AscentProblem, walked: WalkedSet, generator: torch.Generator) -> None:
+        """Take charge of the walkers of a problem, in a set as they meet it."""
+        self._problem, self._set, self._generator = problem, walked, generator
 
     @abstractmethod
     def next_starts(self, ended: Tensor, excursion_x: Tensor, excursion_value: Tensor) -> Tensor:
-        """Close the excursions that `ended` (batch,) and return the next starts, shape (batch, inputs)."""
+        """Close the excursions that `ended` (batch,) and return the next starts (batch, inputs), near the set."""
 
     def better_of(self, x: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return the better ones of points (batch, inputs) and the best points of all excursions before."""
@@ -47,7 +48,7 @@ class RandomRestart(RestartPolicy):
     """Restart at random points of the set."""
 
     def next_starts(self, ended: Tensor, excursion_x: Tensor, excursion_value: Tensor) -> Tensor:
-        return self._problem.sample(self._generator)
+        return self._set.sample(self._generator)
 
 
 class GaussianPerturbation(RestartPolicy):
@@ -64,8 +65,8 @@ class GaussianPerturbation(RestartPolicy):
     def __init__(self, options: PPGA) -> None:
         self._radius, self._growth = options.radius, options.radius_growth
 
-    def begin(self, problem: AscentProblem, generator: torch.Generator) -> None:
-        super().begin(problem, generator)
+    def begin(self, problem: AscentProblem, walked: WalkedSet, generator: torch.Generator) -> None:
+        super().begin(problem, walked, generator)
         network = problem.network
         self._radii = torch.full((problem.batch, 1), self._radius, dtype=network.dtype, device=network.device)
         self.best_x = self._radii.new_zeros(problem.batch, network.inputs)
@@ -95,7 +96,7 @@ class GaussianPerturbation(RestartPolicy):
         self._radii = torch.where(ended[:, None], radii, self._radii)
         noise = torch.empty_like(self.best_x).normal_(generator=self._generator)
         move = (self._problem.by_problem(noise) * self._problem.widths).view_as(noise)
-        starts = self._problem.project(torch.addcmul(self.best_x, self._radii, move))
+        starts = self._set.brought_in(torch.addcmul(self.best_x, self._radii, move))
         return self._restart_duplicates(ended, starts)
 
     def _restart_duplicates(self, ended: Tensor, starts: Tensor) -> Tensor:
@@ -109,7 +110,7 @@ class GaussianPerturbation(RestartPolicy):
         if not bool(duplicate.any()):
             return starts
         self.forget(duplicate)
-        return torch.where(duplicate[:, None], self._problem.sample(self._generator), starts)
+        return torch.where(duplicate[:, None], self._set.sample(self._generator), starts)
 
 
 class PatternPerturbation(GaussianPerturbation):
@@ -156,7 +157,7 @@ class PatternPerturbation(GaussianPerturbation):
         diagonal = torch.linalg.vector_norm(self._problem.widths, dim=-1).mean()
         # Where the changed pattern has no gradient the walker begins at the point itself.
         length = self._log_uniform(_LENGTH) * torch.where(norm > 0, diagonal / norm, 0.0)
-        return self._problem.project(torch.addcmul(points, length, direction))
+        return self._set.brought_in(torch.addcmul(points, length, direction))
 
     def _uniform(self) -> Tensor:
         return torch.empty_like(self._radii).uniform_(generator=self._generator)
@@ -174,8 +175,8 @@ class Crossover(PatternPerturbation):
     algorithms, 1995).
     """
 
-    def begin(self, problem: AscentProblem, generator: torch.Generator) -> None:
-        super().begin(problem, generator)
+    def begin(self, problem: AscentProblem, walked: WalkedSet, generator: torch.Generator) -> None:
+        super().begin(problem, walked, generator)
         walker = torch.arange(problem.batch, device=self.best_value.device) % problem.restarts
         self._crosses = walker % 2 == 0
 
@@ -185,5 +186,5 @@ class Crossover(PatternPerturbation):
         # A walker without a best point was just sent to a random one; another's may be missing as well.
         known = torch.isfinite(self.best_value) & torch.isfinite(other_value)
         chosen = (self._uniform() < _CROSSOVER_SHARE) & (known & self._crosses)[:, None]
-        between = self._problem.project(torch.lerp(self.best_x, other, self._uniform()))
+        between = self._set.brought_in(torch.lerp(self.best_x, other, self._uniform()))
         return torch.where(chosen, between, starts)

@@ -55,7 +55,7 @@ def search(problem: Problem, settings: Settings, walk: Walk, *, normalized: bool
         outcome = run_ascent(ascent, settings.budget, on_review=record, record_path=settings.record_path)
         recorder.record(outcome.iterations, scaled.user_values(ascent.incumbent_value), last=True)
         candidates = finalists(ascent, scaled)
-        path = None if outcome.path is None else scaled.shift + scaled.scale * outcome.path.to("cpu", torch.float64)
+        path = None if outcome.path is None else scaled.path(outcome.path)
     return Answer(
         candidates=candidates,
         upper=upper,

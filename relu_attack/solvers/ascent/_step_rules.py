@@ -35,8 +35,13 @@ class StepRule(ABC):
         """Write the next points to `out` (batch, inputs), given the evaluation and gradient at the current ones."""
 
     def ended(self, gained: Tensor) -> Tensor:
-        """Return which excursions end, shape (batch,), given which walkers gained over the window."""
-        return ~gained
+        """Return which excursions end, shape (batch,), given which walkers gained over the window.
+
+        By default those that did not; they go back to their best points.
+        """
+        ended = ~gained
+        self.ascent.place(ended, self.ascent.excursion_x)
+        return ended
 
     def restarted(self, chosen: Tensor, *, first: bool = False) -> None:  # noqa: B027 - a rule may remember nothing
         """Begin new excursions of the walkers that are `chosen` (batch,); `first` where nothing is known of them."""

@@ -1,0 +1,180 @@
+"""A polytope as walkers meet it: approximate projections, and points and widths that need no linear program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from relu_attack._deadline import Deadline
+from relu_attack.domains._arrangement import normal
+from relu_attack.domains._walked import WalkedSet
+from relu_attack.domains.polytope import _form as forms
+from relu_attack.domains.polytope._form import Array, PolytopeForm
+from relu_attack.domains.polytope._splitting import Copies, Splitting
+
+# Far points whose nearest points show how wide the set is, their distance in widths of the inputs, and their rounds.
+_FAR_POINTS, _FAR, _FAR_ROUNDS = 64, 4.0, 150
+# Share of the time of a call that the far points may take.
+FAR_SHARE = 0.05
+# Share of a step that rounds may take, and how many at most: more than one where that is cheap. Three follow a step so
+# closely that what walkers gain is what they would gain with exact projections; with one they need more steps.
+_ROUNDS_SHARE, _MOST_ROUNDS = 0.3, 3
+# Multiplications below which a step costs no less.
+_SMALL = 2**16
+# Rounds for a start, and those in which a walker whose excursion ends closes in on the set.
+_START_ROUNDS, _CLOSING_ROUNDS = 5, 25
+
+
+@dataclass(frozen=True, eq=False)
+class WalkedForm:
+    """The reduced form of a polytope in coordinates of walks: its interior point is 0, and its widths are about 1.
+
+    Attributes
+    ----------
+    splitting
+        The rows.
+    ends
+        Nearest points of far ones, on the boundary on all sides, shape (points, inputs).
+    """
+
+    splitting: Splitting
+    ends: Tensor
+
+    @staticmethod
+    def of(form: PolytopeForm, interior: Array, scale: Array, deadline: Deadline) -> WalkedForm:
+        """Return the form over u with ``x = interior + scale u``, in float64 on the CPU."""
+        zero = np.zeros_like(interior)
+        moved = forms.rescale(form, interior, zero, interior, scale)
+        moved, _ = forms.orthonormal_equalities(moved, zero, np.ones_like(scale))
+        parts = (moved.A, moved.b, moved.E, moved.low, moved.high)
+        splitting = Splitting.of(*(torch.as_tensor(part) for part in parts))
+        far = _FAR * normal(_FAR_POINTS, len(scale), generator=torch.Generator().manual_seed(0))
+        # Starts and lengths of steps need no digits.
+        rough = splitting.to("cpu", torch.float32)
+        ends = rough.nearest(far.float(), rounds=_FAR_ROUNDS, deadline=deadline)
+        return WalkedForm(splitting, ends.double())
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> WalkedForm:
+        """Return a rounded copy."""
+        return replace(self, splitting=self.splitting.to(device, dtype), ends=self.ends.to(device, dtype))
+
+    @cached_property
+    def widths(self) -> Tensor:
+        """About how wide the set is along each input, shape (inputs,): a vector as long as the set is wide.
+
+        Twice the standard deviation of the ends: the widths of a box, and less for a set such as a simplex, of which no
+        two points differ by as much as the diagonal of its bounding box. Half of the variance is that of all inputs
+        together, as few ends may have met an input.
+        """
+        variance = self.ends.var(0, correction=0)
+        return 2 * ((variance + variance.mean()) / 2).sqrt()
+
+
+class WalkedPolytope(WalkedSet):
+    """A polytope in coordinates of walks, with rounds of operator splitting for each step.
+
+    Parameters
+    ----------
+    form
+        The form, in the dtype and on the device of the walk.
+    walkers
+        Rows of points.
+    products
+        Multiplications of a step of one walker beside those of the set.
+    """
+
+    def __init__(self, form: WalkedForm, walkers: int, products: int) -> None:
+        self._form, self._splitting, self._walkers = form, form.splitting, walkers
+        affordable = int(_ROUNDS_SHARE * max(products, _SMALL)) // max(form.splitting.products, 1)
+        self._rounds_a_step = min(max(affordable, 1), _MOST_ROUNDS)
+        self._has_equations = len(self._splitting.equations) > 0
+
+    @property
+    def violation(self) -> Tensor | None:
+        return self._violation
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        ends = self._form.ends
+        one, other = (
+            torch.randint(len(ends), (self._walkers,), generator=generator, device=generator.device) for _ in range(2)
+        )
+        along, inward = (
+            torch.rand(self._walkers, 1, generator=generator, device=generator.device).to(ends) for _ in range(2)
+        )
+        one, other = one.to(ends.device), other.to(ends.device)
+        return torch.lerp(ends[one], ends[other], along) * inward.sqrt()
+
+    def corners(self, count: int, generator: torch.Generator) -> Tensor:
+        ends = self._form.ends
+        return ends[torch.randint(len(ends), (count,), generator=generator).to(ends.device)]
+
+    def center(self) -> Tensor:
+        return torch.zeros_like(self._form.ends[0])
+
+    def begin(self, points: Tensor) -> Tensor:
+        products = points @ self._splitting.matrix.T
+        self._copies, self._target = self._splitting.copies(points, products), points.clone()
+        self._violation = self._splitting.violation(points, products)
+        return self._rounds(torch.ones_like(points[:, 0], dtype=torch.bool), points, _START_ROUNDS)
+
+    def tangent(self, gradient: Tensor) -> Tensor:
+        if not self._has_equations:
+            return gradient
+        equations = self._splitting.equations
+        return torch.addmm(gradient, gradient @ equations.T, equations, alpha=-1)
+
+    def project_(self, points: Tensor) -> None:
+        self._target.copy_(points)
+        for _ in range(self._rounds_a_step):
+            _, products = self._splitting.round(self._target, self._copies, out=points)
+        self._violation = self._splitting.violation(points, products)
+
+    def brought_in(self, points: Tensor) -> Tensor:
+        return points
+
+    def restart(self, chosen: Tensor, points: Tensor) -> Tensor:
+        self._stand(chosen, points, forget=True)
+        return self._rounds(chosen, points, _START_ROUNDS)
+
+    def place(self, chosen: Tensor, points: Tensor) -> None:
+        self._stand(chosen, points, forget=False)
+
+    # The target of the last step stays: what a walker closes in on is the nearest point to where that step led.
+    def settle(self, chosen: Tensor, points: Tensor) -> Tensor:
+        return self._rounds(chosen, points, _CLOSING_ROUNDS)
+
+    def closed(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        x = self._splitting.nearest(points, rounds=_CLOSING_ROUNDS)
+        return x, self._splitting.violation(x, x @ self._splitting.matrix.T)
+
+    def _stand(self, chosen: Tensor, points: Tensor, *, forget: bool) -> None:
+        """Put the copies of some walkers where they stand; their multipliers stay, or are forgotten."""
+        index = torch.nonzero(chosen).squeeze(-1)
+        here = points[index]
+        products = here @ self._splitting.matrix.T
+        copies = self._splitting.copies(here, products)
+        if not forget:
+            before = self._copies.at(index)
+            copies.box += before.box - before.box.clamp(self._splitting.low, self._splitting.high)
+            copies.sides += (before.sides - self._splitting.values).clamp_min_(0)  # 0 for an equation
+        self._target.index_copy_(0, index, here)
+        self._note(index, copies, self._splitting.violation(here, products))
+
+    def _rounds(self, chosen: Tensor, points: Tensor, count: int) -> Tensor:
+        """Return the points with those of the chosen walkers moved by rounds toward their nearest points."""
+        index = torch.nonzero(chosen).squeeze(-1)
+        target, copies = self._target[index], self._copies.at(index)
+        x = torch.empty_like(target)
+        for _ in range(count):
+            _, products = self._splitting.round(target, copies, out=x)
+        self._note(index, copies, self._splitting.violation(x, products))
+        return points.index_copy(0, index, x)
+
+    def _note(self, index: Tensor, copies: Copies, violation: Tensor) -> None:
+        self._copies.box.index_copy_(0, index, copies.box)
+        self._copies.sides.index_copy_(0, index, copies.sides)
+        self._violation = self._violation.index_copy(0, index, violation)

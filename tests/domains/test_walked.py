@@ -1,0 +1,159 @@
+"""Sets as walkers meet them: projections that close in on the set, starts and widths without linear programs."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import relu_attack as ra
+from relu_attack.domains.polytope import _form
+from relu_attack.programs import LinearPrograms
+
+
+def random_polytope(inputs: int, rows: int, equations: int, seed: int) -> ra.Polytope:
+    """A polytope around a random point of the unit box."""
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(rows + equations, inputs, generator=generator, dtype=torch.float64)
+    inside = 0.2 + 0.6 * torch.rand(inputs, generator=generator, dtype=torch.float64)
+    room = 0.3 * torch.rand(rows, generator=generator, dtype=torch.float64) * matrix[:rows].norm(dim=1)
+    return ra.Polytope(
+        matrix[:rows], matrix[:rows] @ inside + room, matrix[rows:], matrix[rows:] @ inside, lower=0.0, upper=1.0
+    )
+
+
+def slab(inputs: int = 10, width: float = 1e-5) -> ra.Polytope:
+    """The unit box between two parallel planes."""
+    row = torch.randn(1, inputs, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    middle = row.sum(1) / 2
+    return ra.Polytope(torch.cat([row, -row]), torch.cat([middle + width, width - middle]), lower=0.0, upper=1.0)
+
+
+SHAPES = ((4, 3, 0), (4, 3, 1), (3, 12, 0), (5, 12, 2), (6, 0, 2), (5, 5, 1))
+
+
+def every(points: Tensor) -> Tensor:
+    return torch.ones(len(points), dtype=torch.bool)
+
+
+@given(st.sampled_from(SHAPES), st.integers(0, 100))
+@settings(max_examples=25, deadline=None)
+def test_rounds_lead_to_the_nearest_point(shape: tuple[int, int, int], seed: int) -> None:
+    scaled, _, _ = random_polytope(*shape, seed).normalized()
+    points = 2 * torch.randn(8, shape[0], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    found, exact = scaled._walked.splitting.nearest(points, rounds=3000), scaled.project(points)
+    assert bool(scaled.contains(found, tolerance=1e-2).all())
+    assert torch.allclose((found - points).norm(dim=1), (exact - points).norm(dim=1), rtol=1e-2)
+
+
+@given(st.sampled_from(SHAPES), st.integers(0, 100))
+@settings(max_examples=15, deadline=None)
+def test_a_violation_is_that_of_the_points_and_closes_where_they_stand(shape: tuple[int, int, int], seed: int) -> None:
+    scaled, _, _ = random_polytope(*shape, seed).normalized()
+    walked = scaled.walked(8, products=10**6)
+    generator = torch.Generator().manual_seed(seed)
+    x = walked.begin(walked.sample(generator))
+    for _ in range(30):
+        x = x + 0.3 * walked.tangent(torch.randn(x.shape, generator=generator, dtype=torch.float64))
+        walked.project_(x)
+    form = scaled._walked.splitting
+    beyond = torch.linalg.vector_norm(x - x.clamp(form.low, form.high), dim=1, keepdim=True)
+    rows = (x @ form.rows.T - form.values[: form.count]).clamp_min(0).amax(1, keepdim=True) if form.count else 0.0
+    assert walked.violation is not None
+    assert torch.allclose(walked.violation, beyond + rows, atol=1e-12)
+    for _ in range(20):
+        x = walked.settle(every(x), x)
+    assert walked.violation is not None
+    assert float(walked.violation.max()) < 1e-4
+
+
+def test_steps_stay_on_the_equations() -> None:
+    scaled, _, _ = random_polytope(8, 3, 3, 0).normalized()
+    walked, equations = scaled.walked(5, products=10**6), scaled._walked.splitting.equations
+    generator = torch.Generator().manual_seed(0)
+    x = walked.begin(walked.sample(generator))
+    gradient = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    assert float((walked.tangent(gradient) @ equations.T).abs().max()) < 1e-12
+    x += gradient
+    walked.project_(x)
+    assert float((x @ equations.T).abs().max()) < 1e-12
+
+
+def test_only_the_chosen_walkers_move() -> None:
+    scaled, _, _ = random_polytope(6, 5, 0, 1).normalized()
+    walked = scaled.walked(4, products=10**6)
+    x = walked.begin(walked.sample(torch.Generator().manual_seed(0)))
+    chosen = torch.tensor([True, False, False, True])
+    walked.project_(x + 1.0)
+    for moved in (walked.settle(chosen, x + 1.0), walked.restart(chosen, x + 1.0)):
+        assert torch.equal(moved[~chosen], (x + 1.0)[~chosen])
+        assert not torch.equal(moved[chosen], (x + 1.0)[chosen])
+
+
+def test_starts_and_widths_need_no_linear_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    polytope = random_polytope(12, 30, 1, 2)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a linear program")
+
+    monkeypatch.setattr(_form, "minimize_linear", refuse)
+    monkeypatch.setattr(LinearPrograms, "minimize", refuse)
+    scaled, scale, shift = polytope.normalized()
+    walked = scaled.walked(10, products=10**6)
+    generator = torch.Generator().manual_seed(0)
+    starts = torch.cat([walked.sample(generator), walked.corners(5, generator), walked.center()[None]])
+    assert bool(polytope.contains(shift + scale * starts, tolerance=1e-2).all())
+    box = polytope.outer_box()
+    assert bool((polytope.center() >= box.lower).all() and (polytope.center() <= box.upper).all())
+
+
+def test_widths_are_about_those_of_the_set() -> None:
+    box = ra.Polytope(torch.ones(1, 8), [100.0], lower=-2.0, upper=[2.0] * 4 + [6.0] * 4)
+    widths = torch.tensor([4.0] * 4 + [8.0] * 4, dtype=torch.float64)
+    assert torch.allclose(box.widths(), widths, rtol=0.1)
+    simplex = ra.Polytope(A_eq=torch.ones(1, 100), b_eq=[1.0], lower=0.0)
+    assert 1.0 < float(torch.linalg.vector_norm(simplex.widths())) < 2.5  # two corners are the root of 2 apart
+
+
+def test_a_box_of_single_rows_holds_the_set_and_knows_what_they_limit() -> None:
+    matrix = torch.tensor([[1.0, 2.0, 0.0], [0.0, 1.0, -1.0]], dtype=torch.float64)
+    polytope = ra.Polytope(matrix, [3.0, 0.5], lower=[0.0, 0.0, 0.0], upper=[float("inf"), 10.0, 1.0])
+    box = polytope.outer_box()
+    assert torch.allclose(box.upper, torch.tensor([3.0, 1.5, 1.0], dtype=torch.float64), atol=1e-9)
+    assert bool((box.upper >= torch.tensor([3.0, 1.5, 1.0], dtype=torch.float64)).all())
+
+
+@given(st.sampled_from(SHAPES), st.integers(0, 100))
+@settings(max_examples=15, deadline=None)
+def test_no_vertex_lies_outside_of_an_outer_box(shape: tuple[int, int, int], seed: int) -> None:
+    polytope = random_polytope(*shape, seed)
+    box, smallest = polytope.outer_box(), polytope.bounding_box()
+    assert bool((box.lower <= smallest.lower + 1e-12).all() and (box.upper >= smallest.upper - 1e-12).all())
+
+
+@pytest.mark.parametrize("method", ["gradient_walk", "ppga", "ppga_lr", "auto"])
+@pytest.mark.parametrize("polytope", [random_polytope(12, 40, 1, 4), random_polytope(20, 5, 8, 5), slab()])
+def test_walks_find_the_maximum_of_a_linear_function(method: str, polytope: ra.Polytope) -> None:
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Linear(polytope.inputs, 1, bias=False).double()
+    nn.init.normal_(model.weight, generator=generator)
+    best = model(polytope.maximizer(model.weight.detach())).item()
+    least = model(polytope.maximizer(-model.weight.detach())).item()
+    result = ra.maximize(model, polytope, method=method, restarts=8, iterations=600, time_limit=60.0, seed=0)
+    share = 0.99 if method == "gradient_walk" else 0.999
+    assert result.value >= least + share * (best - least)
+    assert bool(polytope.contains(torch.as_tensor(result.x)).all())
+
+
+def test_a_walk_along_a_thin_slab_is_not_pulled_to_its_interior_point() -> None:
+    polytope = slab(30)
+    generator = torch.Generator().manual_seed(1)
+    model = nn.Sequential(nn.Linear(30, 32), nn.ReLU(), nn.Linear(32, 1))
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3, generator=generator)
+    results = [
+        ra.maximize(model, polytope, method="ppga_lr", restarts=16, iterations=800, seed=0, dtype=dtype).value
+        for dtype in (torch.float32, torch.float64)
+    ]
+    assert np.isclose(*results, rtol=2e-2)
