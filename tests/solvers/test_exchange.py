@@ -12,7 +12,8 @@ from torch import Tensor
 
 from relu_attack import Box, OutputConstraints, Polytope, ReLUOptimizer
 from relu_attack.problem import Problem
-from relu_attack.solvers.auto._exchange import Exchange, Moves
+from relu_attack.solvers.auto._changes import Changes
+from relu_attack.solvers.auto._exchange import Exchange, neighbor_values
 from tests.problems import random_network
 
 # An input of 0 to 5, one that is not whole, and a choice among three.
@@ -37,16 +38,19 @@ def whole_points(held: float) -> Tensor:
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(number=st.integers(0, 5), held=st.floats(-1, 1), choice=st.integers(0, 2))
 def test_neighbours_are_whole_and_differ_by_one_input_or_one_choice(number: int, held: float, choice: int) -> None:
-    moves = Moves.of(problem_of(BOX))
+    changes = Changes.of(BOX.to(dtype=torch.float64))
     x = torch.tensor([[number, held, *(float(choice == j) for j in range(3))]], dtype=torch.float64)
-    neighbours = moves.neighbours(x, torch.arange(len(moves)))[0]
+    moves, _ = changes.moves(x, torch.arange(len(changes))[None, :, None])
+    neighbours = moves.apply(x)
     assert bool((BOX.integrality(neighbours) == 0).all())
+    assert bool(BOX.to(dtype=torch.float64).contains(neighbours).all())
     assert bool((neighbours[:, 1] == x[0, 1]).all())
     different = neighbours != x
     assert not bool((different[:, 0] & different[:, GROUP].any(1)).any())
     # All other choices are among them, and the next numbers.
     assert {tuple(row) for row in neighbours[:, GROUP].tolist()} == {(1, 0, 0), (0, 1, 0), (0, 0, 1)}
-    assert {max(number - 1, 0), min(number + 1, 5)} <= set(neighbours[:, 0].tolist())
+    assert {max(number - 1, 0), min(number + 1, 5)} - {number} <= set(neighbours[:, 0].tolist()) - {number}
+    assert bool(different.any(1).all())
 
 
 @pytest.mark.parametrize("domain", [BOX, ROWS])
@@ -66,22 +70,67 @@ def test_the_best_of_all_choices_is_found(domain: Box | Polytope, seed: int, lim
         assert float(found[broken <= 0].max()) == float(values[allowed].max())
 
 
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), size=st.integers(1, 2))
+def test_values_and_rows_after_moves_are_those_of_the_new_points(seed: int, size: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    problem, exact = problem_of(ROWS, OutputConstraints([0.0, 1.0], 0.0), seed % 5), ROWS.to(dtype=torch.float64)
+    changes, values = Changes.of(exact), neighbor_values(problem)
+    assert changes.rows == 1  # the sum of the group is no row that a change affects
+    every = whole_points(0.25)
+    x = every[exact.contains(every)][torch.randint(12, (3,), generator=generator)]
+    drawn = torch.randint(len(changes) + 1, (3, 40, size), generator=generator)
+    moves, place = changes.moves(x, drawn)
+    points = moves.apply(x)
+    assert bool(exact.contains(points).all())
+    assert bool((exact.integrality(points) == 0).all())
+    torch.testing.assert_close(values.at(x, moves), problem.outputs(points[None])[0])
+    loose, everywhere = changes.moves(x, drawn, within_rows=False)
+    left = exact.contains(loose.apply(x))
+    assert torch.equal(everywhere[left], place)
+    torch.testing.assert_close(
+        changes.effects(loose, 3), (loose.apply(x) - x[loose.point]) @ changes.columns[:-1], atol=1e-12, rtol=0.0
+    )
+
+
+def test_a_sum_that_is_fixed_is_no_obstacle() -> None:
+    # No single change keeps the sum; the optimum is found by pairs.
+    inputs = 6
+    domain = Polytope(A_eq=torch.ones(1, inputs), b_eq=[7.0], lower=0.0, upper=3.0, integer=range(inputs))
+    problem = problem_of(domain, seed=1)
+    every = torch.cartesian_prod(*[torch.arange(4.0)] * inputs).double()
+    every = every[every.sum(1) == 7]
+    exchange = Exchange(problem, every[:1], torch.Generator().manual_seed(0))
+    exchange.search(lambda: math.inf)
+    assert bool(domain.to(dtype=torch.float64).contains(exchange.points).all())
+    assert float(problem.value(exchange.points[None]).max()) == float(problem.value(every[None]).max())
+
+
+def test_continuous_inputs_of_a_row_stay() -> None:
+    exchange = Exchange(problem_of(ROWS), whole_points(-0.5)[:1], torch.Generator().manual_seed(0))
+    exchange.search(lambda: math.inf)
+    assert bool((exchange.points[:, 1] == -0.5).all())
+
+
 def test_a_point_joins_only_where_it_is_better_than_all() -> None:
     problem, all_points = problem_of(BOX), whole_points(0.25)
     order = problem.evaluate(all_points[None])[0][0].argsort()
     exchange = Exchange(problem, all_points[order[[3, 8]]], torch.Generator().manual_seed(0))
-    exchange.join(all_points[order[5]])
-    exchange.search(lambda: 0.0)
-    assert torch.equal(exchange.points, all_points[order[[3, 8]]])
-    exchange.join(all_points[order[-1]])
-    exchange.search(lambda: 0.0)
-    assert torch.equal(exchange.points, all_points[order[[-1, 8]]])
+    best = float(problem.value(exchange.points[None]).max())
+    for number, point in enumerate(all_points[order]):
+        before = exchange.points.clone()
+        exchange.join(point)
+        exchange.search(lambda: 0.0)
+        value = float(problem.value(point[None, None]))
+        joined = bool((exchange.points == point).all(1).any()) and not torch.equal(exchange.points, before)
+        assert joined == (value > best), number
+        best = max(best, value)
 
 
 def test_integer_inputs_that_are_all_fixed_have_no_moves() -> None:
     fixed = Box([2.0, 0.0], [2.0, 1.0], integer=[0])
     problem = problem_of(fixed)
-    assert len(Moves.of(problem)) == 0
+    assert len(Changes.of(fixed.to(dtype=torch.float64))) == 0
     start = torch.tensor([[2.0, 0.5]], dtype=torch.float64)
     exchange = Exchange(problem, start, torch.Generator().manual_seed(0))
     exchange.search(lambda: math.inf)

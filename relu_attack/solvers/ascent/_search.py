@@ -85,8 +85,8 @@ def _at_the_centers(problem: Problem, settings: Settings, upper: Tensor) -> Answ
     )
 
 
-def finalists(ascent: Ascent, scaled: ScaledProblem) -> Tensor:
-    """Return the best points of each problem in the user's set, shape (problems, points, inputs).
+def finalists(ascent: Ascent, scaled: ScaledProblem, *, most: int | None = None) -> Tensor:
+    """Return the best points of each problem, `most` walkers' if given, in the user's set: (problems, points, inputs).
 
     Raises
     ------
@@ -101,7 +101,8 @@ def finalists(ascent: Ascent, scaled: ScaledProblem) -> Tensor:
         )
     values = scaled.by_problem(ascent.excursion_value)
     uncertain = bool(problem.domain.integer) or problem.constraints is not None
-    places = values.topk(values.shape[1] if uncertain else min(_FINALISTS, values.shape[1]), 1).indices
+    count = min(most or (values.shape[1] if uncertain else _FINALISTS), values.shape[1])
+    places = values.topk(count, 1).indices
     points = scaled.by_problem(ascent.excursion_x)
     points = points.gather(1, places[:, :, None].expand(-1, -1, points.shape[2]))
     return scaled.to_user(torch.cat([ascent.incumbent_x[:, None], points], 1))

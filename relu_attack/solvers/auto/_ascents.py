@@ -18,6 +18,9 @@ from relu_attack.solvers.ascent import (
 )
 from relu_attack.solvers.core import Budget, Incumbents, Settings
 
+# Walkers whose best points are rounded where that takes a mixed-integer program each; exchanges start from them.
+_MOST_ROUNDED = 8
+
 
 class Ascents:
     """Populations of walkers, one for each composition of a step rule and a restart policy.
@@ -66,7 +69,9 @@ class Ascents:
     def finalists(self) -> Tensor:
         """Return the best points of the population that had the last turn, (problems, points, inputs)."""
         with torch.inference_mode():
-            return finalists(self._ascent(self.current), self.scaled).clone()
+            domain = self.scaled.problem.domain
+            most = None if domain.is_box or not domain.integer else _MOST_ROUNDED
+            return finalists(self._ascent(self.current), self.scaled, most=most).clone()
 
     def offer(self, incumbents: Incumbents) -> Tensor:
         """Offer these, also to the leading population where another one gained, and return them."""

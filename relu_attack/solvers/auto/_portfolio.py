@@ -17,7 +17,7 @@ from relu_attack.solvers.auto._ascents import Ascents
 from relu_attack.solvers.auto._closing import exact_methods, refine_bounds
 from relu_attack.solvers.auto._exact_methods import EXACT
 from relu_attack.solvers.auto._exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
-from relu_attack.solvers.auto._exchange import Exchange
+from relu_attack.solvers.auto._exchanges import EXCHANGE, Exchanges
 from relu_attack.solvers.auto._options import Auto
 from relu_attack.solvers.auto._programs import MILP_WALK, Climber, LinearPrograms, MixedIntegerPrograms, lp_climber
 from relu_attack.solvers.auto._shares import Share, improved
@@ -30,8 +30,6 @@ _ROUND_STEPS = 200
 _WALK_SHARE, _PATIENCE = 1 / 3, 150
 # Share of the time limit that one mixed-integer program may take.
 _STEP_SHARE = 1 / 8
-# Maximum share of the walks' time for exchanges of integer inputs.
-_EXCHANGE_SHARE = 0.3
 # All walkers restart once more than half of them are within this radius, in diagonals of the set, if this fraction of
 # the budget is left for the new ones to converge.
 _COLLAPSE_RADIUS, _MIN_BUDGET_FRACTION = 0.05, 0.2
@@ -76,7 +74,8 @@ class Portfolio:
     ascents
         The walkers.
     shares
-        Of the time, by name: those of the ascents, and that of mixed-integer programs where they fit.
+        Of the time, by name: those of the ascents, of exchanges where inputs are integer, and of mixed-integer programs
+        where they fit.
     climbs, neighborhoods
         Local searches over linear regions, one entry a problem; none where programs do not fit.
     """
@@ -90,8 +89,7 @@ class Portfolio:
     climbs: list[LinearPrograms] = field(default_factory=list)
     neighborhoods: dict[int, MixedIntegerPrograms] = field(default_factory=dict)
     finalists: Tensor | None = None
-    exchanges: dict[int, Exchange] = field(default_factory=dict)
-    exchanging: dict[int, float] = field(default_factory=dict)
+    exchanges: Exchanges | None = None
     turns: list[Turn] = field(default_factory=list)
     closing: float = 0.0
     gained_at: int = 0
@@ -127,6 +125,11 @@ class Portfolio:
         turn = _ROUND_STEPS if budget.time_limit is None else self._longest()
         leading, *others = self.parts.walks
         self.shares = {leading: Share(), **{name: Share.to_be_earned(turn) for name in others}}
+        if incumbents.problem.domain.integer:
+            self.exchanges = Exchanges(incumbents, budget, self.settings.seed)
+            # A number of iterations counts steps of walks, and each of them is followed by exchanges.
+            if budget.iterations is None:
+                self.shares[EXCHANGE] = Share()
         if self._programs_fit():
             climber = self.parts.climber
             self.climbs = [LinearPrograms(incumbents, index, budget, climber) for index in self.problems]
@@ -158,23 +161,28 @@ class Portfolio:
         return Status.FEASIBLE
 
     def _round(self) -> None:
-        """Run the part with the least time over its weight; beside exact methods the first round is an ascent only."""
-        first, before, began = self.incumbents.steps == 0, self.incumbents.value.clone(), self.settings.budget.elapsed()
-        name = min(self.shares, key=lambda name: self.shares[name].due)
+        """Run the part with the least time over its weight; the first round is an ascent."""
+        first = self.incumbents.steps == 0
+        name = next(iter(self.shares)) if first else min(self.shares, key=lambda name: self.shares[name].due)
+        if name in self.parts.walks:
+            self._walk_on(name)
+            if not first or not self.turns:
+                self._climb()
+            if EXCHANGE not in self.shares:
+                self._exchange()
+            return
+        budget, before, began = self.settings.budget, self.incumbents.value.clone(), self.settings.budget.elapsed()
         if name == MILP_WALK:
             self._search_neighborhood()
-            self.shares[name].record(
-                self.settings.budget.elapsed() - began, gained=improved(before, self.incumbents.value)
-            )
-            return
-        self._walk_on(name)
-        if first and self.turns:
-            return
+        else:
+            self._exchange()
+        self.shares[name].record(budget.elapsed() - began, gained=improved(before, self.incumbents.value))
+
+    def _climb(self) -> None:
+        """Solve linear programs from where the walkers are; converged walkers restart."""
         for index in self.open:
             if self.climbs:
                 self.climbs[index].climb(self.ascents, self._climbing_time(self.climbs[index].share))
-            if not self.incumbents.is_closed(index, OPTIMALITY):
-                self._exchange(index)
         # Without programs, which find the exact top of a linear region, the walkers stay and approach it.
         if self.climbs and self.settings.budget.share_left(self.incumbents.steps) >= _MIN_BUDGET_FRACTION:
             self.ascents.restart_collapsed(_COLLAPSE_RADIUS)
@@ -224,6 +232,11 @@ class Portfolio:
         limit = self.settings.budget.time_limit
         return math.inf if limit is None else limit / self.options.rounds
 
+    def _turn(self) -> float:
+        """Return the seconds of a turn of walks or exchanges; beside exact methods the turns grow."""
+        longest = self._longest()
+        return min(max(self.walked, FIRST_TURN), longest) if self.turns else longest
+
     def _programs_fit(self) -> bool:
         problem, options = self.incumbents.problem, self.options
         small = problem.domain.inputs <= options.program_inputs and problem.network.units <= options.program_units
@@ -236,8 +249,7 @@ class Portfolio:
         if limit is None:
             part = budget.part(iterations=steps)
         else:
-            seconds = self._longest() if not self.turns else min(max(self.walked, FIRST_TURN), self._longest())
-            part = budget.part(seconds=seconds, iterations=budget.iterations and steps)
+            part = budget.part(seconds=self._turn(), iterations=budget.iterations and steps)
         began, before, led = budget.elapsed(), incumbents.value.clone(), self.ascents.leading_values()
         outcome = self.ascents.advance(name, part)
         # A population that has restarted takes several turns to come near the incumbent: what it gains itself counts.
@@ -258,23 +270,7 @@ class Portfolio:
             per_point, deadline = per_step / self.ascents.scaled.batch, self.settings.budget.deadline
             refine_bounds(self.incumbents, seconds=seconds, per_point=per_point, deadline=deadline)
 
-    def _exchange(self, index: int) -> None:
-        """Search over integer inputs from the best walkers; the weakest walker continues from a new incumbent."""
-        incumbents, budget = self.incumbents, self.settings.budget
-        if not incumbents.problem.domain.integer or self.finalists is None:
-            return
-        if index not in self.exchanges:
-            generator = torch.Generator().manual_seed(self.settings.seed)
-            self.exchanges[index] = Exchange(incumbents.single(index), self.finalists[index], generator)
-        began, seconds = budget.elapsed(), math.inf
-        if budget.time_limit is not None:
-            seconds = _EXCHANGE_SHARE * self.walked / max(len(self.open), 1) - self.exchanging.get(index, 0.0)
-        exchange = self.exchanges[index]
-        exchange.join(incumbents.x[index])
-        try:
-            exchange.search(lambda: min(seconds, budget.left()) - (budget.elapsed() - began))
-        finally:
-            gained = incumbents.offer(index, exchange.points, "exchange")
-        if gained:
-            self.ascents.inject(index, incumbents.x[index])
-        self.exchanging[index] = self.exchanging.get(index, 0.0) + budget.elapsed() - began
+    def _exchange(self) -> None:
+        """Search over integer inputs from the best walkers."""
+        if self.exchanges is not None and self.finalists is not None:
+            self.exchanges.search(self.open, self.finalists, self.ascents, seconds=self._turn())
