@@ -4,6 +4,7 @@ from relu_attack.bounds._backward import AffineBound
 from relu_attack.bounds._bounds import Bounds
 from relu_attack.bounds._combinations import Relaxed, RowCombination, bound_combinations, optimize_combination
 from relu_attack.bounds._crown import Range, bound_layers, crown
+from relu_attack.bounds._evaluation_error import evaluation_error
 from relu_attack.bounds._interval import activation_range, affine_range, interval
 from relu_attack.bounds._lp import lp
 from relu_attack.bounds._lp_tightened import lp_tightened
@@ -27,6 +28,7 @@ __all__ = [
     "bound_problem",
     "bound_rows",
     "crown",
+    "evaluation_error",
     "interval",
     "lp",
     "lp_tightened",

@@ -103,7 +103,7 @@ class Changes:
         slots.append([inputs] * width)
         slot, place, step = torch.tensor(found).T
         lower, upper = torch.cat([lower, none]), torch.cat([upper, none])
-        matrix, limit = _rows(domain)
+        matrix, limit = one_sided_rows(domain)
         terms = matrix.abs() @ torch.maximum(lower.abs(), upper.abs())[:-1] + limit.abs()
         columns = torch.cat([matrix.T, matrix.new_zeros(1, len(matrix))])
         changes = Changes(
@@ -180,7 +180,7 @@ class Changes:
         return moves.added(self.columns.new_zeros(points, self.rows), self.columns)
 
 
-def _rows(domain: Domain) -> tuple[Tensor, Tensor]:
+def one_sided_rows(domain: Domain) -> tuple[Tensor, Tensor]:
     """Return the linear rows of a set as ``matrix @ x <= limit``, an equation as two of them."""
     rows = domain.linear_rows()
     if rows is None:

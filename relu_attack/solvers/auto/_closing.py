@@ -10,6 +10,7 @@ from relu_attack._checks import LOGGER
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.bounds import bound_rows, upper_bound
 from relu_attack.problem import Problem
+from relu_attack.solvers.auto._enumeration import ENUMERATION, enumerable
 from relu_attack.solvers.branch_and_bound import MAX_SPLIT_INPUTS, branching_inputs
 from relu_attack.solvers.core import Incumbents
 
@@ -81,9 +82,12 @@ def exact_methods(problem: Problem, *, units: int, dimension: int, deadline: Dea
     -----
     Which method closes the gap shows as they run. A program with few units nearly enumerates their patterns, and its
     bounds use integrality; branch and bound over few inputs is better with many units, on all random networks tried.
+    Where all points can be tried in time, that is the only one.
     """
     if units == 0:
         return ()
+    if enumerable(problem, deadline.left):
+        return (ENUMERATION,)
     domain, unstable = problem.domain, _unstable_units(problem, deadline.share(_COUNTING_SHARE))
     names = []
     inputs = branching_inputs(domain)
