@@ -65,7 +65,7 @@ def test_a_violation_is_that_of_the_points_and_closes_where_they_stand(shape: tu
     for _ in range(20):
         x = walked.settle(every(x), x)
     assert walked.violation is not None
-    assert float(walked.violation.max()) < 1e-4
+    assert float(walked.violation.max()) < 1e-2
 
 
 def test_steps_stay_on_the_equations() -> None:
@@ -157,3 +157,23 @@ def test_a_walk_along_a_thin_slab_is_not_pulled_to_its_interior_point() -> None:
         for dtype in (torch.float32, torch.float64)
     ]
     assert np.isclose(*results, rtol=2e-2)
+
+
+@pytest.mark.parametrize("equations", [0, 7])
+def test_a_large_polytope_is_made_without_a_linear_program(equations: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a linear program")
+
+    monkeypatch.setattr(_form, "minimize_linear", refuse)
+    polytope = random_polytope(120, 200, equations, 6)
+    assert bool(polytope.contains(polytope.center()))
+
+
+def test_a_large_polytope_without_room_is_made_by_linear_programs() -> None:
+    row = torch.randn(1, 200, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    rows = torch.cat([row, -row, torch.eye(200, dtype=torch.float64)])
+    sides = torch.cat([row.sum(1) / 2, -row.sum(1) / 2, torch.ones(200, dtype=torch.float64)])
+    flat = ra.Polytope(rows, sides, lower=0.0, upper=1.0)
+    assert flat._form.E.shape == (1, 200)
+    with pytest.raises(ra.DomainError, match="infeasible"):
+        ra.Polytope(rows, sides - torch.tensor([1.0, 1.0, *[0.0] * 200], dtype=torch.float64), lower=0.0, upper=1.0)

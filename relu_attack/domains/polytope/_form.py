@@ -29,7 +29,7 @@ FLAT = 5e-10
 # With less room than this the widths of the set are looked for by programs, as bounds and single rows are too wide.
 _THIN = 1e-5
 # A point with as much room, in widths of the set, is interior enough: the largest ball takes seconds with many rows.
-_ROOMY = 0.05
+ROOMY = 1e-3
 # Rounds in which rows pass bounds on.
 _ROUNDS = 3
 EPSILON = float(np.finfo(np.float64).eps)
@@ -284,7 +284,7 @@ def reduce_form(form: PolytopeForm, point: Array) -> tuple[PolytopeForm, Array, 
         form = replace(form, e=form.E @ point, b=np.maximum(form.b, form.A @ point))
         near = Scaled.around(form, point, scale)
         ball, has_low, has_high = _with_bounds_as_rows(near)
-        if len(ball.A) == 0 or ball.b.min() >= _ROOMY:
+        if len(ball.A) == 0 or ball.b.min() >= ROOMY:
             break
         column = np.concatenate([np.ones(len(ball.A)), np.zeros(len(ball.E))])[:, None]
         objective = np.concatenate([np.zeros(form.inputs), [-1.0]])
@@ -329,12 +329,12 @@ def _with_bounds_as_rows(near: Scaled) -> tuple[PolytopeForm, NDArray[np.bool_],
 
 def _widths(form: PolytopeForm) -> Array:
     """Return the width of each input over a form by programs; 1 where it is hardly any."""
-    ends = np.zeros((2, form.inputs))
+    ends, programs = np.zeros((2, form.inputs)), linear_programs(form)
     for place in np.flatnonzero(form.high > form.low):
         for side, sign in enumerate((1.0, -1.0)):
             objective = np.zeros(form.inputs)
             objective[place] = sign
-            ends[side, place] = solve_linear_program(form, objective).x[place]
+            ends[side, place] = programs.minimize(objective).x[place]
     width = ends[1] - ends[0]
     return np.where(width > 10 * PRECISION, width, 1.0)
 

@@ -25,6 +25,7 @@ from relu_attack.domains.polytope._checks import Checks
 from relu_attack.domains.polytope._form import Array
 from relu_attack.domains.polytope._integer_points import repair
 from relu_attack.domains.polytope._reduced import ReducedPolytope
+from relu_attack.domains.polytope._roomy import roomy_point
 from relu_attack.domains.polytope._walked import FAR_SHARE, WalkedForm, WalkedPolytope
 from relu_attack.errors import DomainError
 
@@ -34,7 +35,7 @@ SAMPLE_STEPS = 10
 _MOST_PARTS = 256
 # Shares of the time of a call that the programs of its bounding box may take, those for extreme points, and the
 # projections of random points.
-_BOX_SHARE, _MAXIMIZER_SHARE, _SAMPLE_SHARE = 0.2, 0.1, 0.1
+_BOX_SHARE, _MAXIMIZER_SHARE, _SAMPLE_SHARE = 0.05, 0.1, 0.1
 
 
 class Polytope(Domain):
@@ -107,7 +108,9 @@ class Polytope(Domain):
         self.shape, self.batch = (inputs,) if shape is None else tuple(shape), None
         self.integer, self.one_hot = _integrality.read_integrality("Polytope", integer, one_hot, self.shape)
         self._given, form, names = reading.read_polytope(arguments, self.integer, self.one_hot, inputs)
-        point = forms.feasible_point(form, names)
+        point = roomy_point(form)
+        if point is None:
+            point = forms.feasible_point(form, names)
         forms.require_bounded(form)
         self._known: np.ndarray | None = None
         self._settle(form, *forms.reduce_form(form, point))
