@@ -133,16 +133,19 @@ class Projector:
         solved = torch.zeros(len(points), dtype=torch.bool, device=points.device)
         left = torch.arange(len(points), device=points.device)
         for _ in range(steps):
-            if self.deadline.passed:
+            # No more rows than inputs hold with equality at a nearest point: a guess of more is far off, and expensive.
+            hopeful = (multipliers + excess > 0).sum(-1) <= points.shape[-1]
+            left, tolerance, points, multipliers, excess = (
+                part[hopeful] for part in (left, tolerance, points, multipliers, excess)
+            )
+            if len(left) == 0 or self.deadline.passed:
                 break
             multipliers, nearest, excess = self._solve_guess(points, multipliers, excess)
             good = self._optimal(multipliers, excess, tolerance)
             result, solved = result.index_copy(0, left, nearest), solved.index_copy(0, left, good)
-            if bool(good.all()):
-                break
-            keep = torch.nonzero(~good).squeeze(-1)
-            points, multipliers, excess = points[keep], multipliers[keep], excess[keep]
-            left, tolerance = left[keep], tolerance[keep]
+            left, tolerance, points, multipliers, excess = (
+                part[~good] for part in (left, tolerance, points, multipliers, excess)
+            )
         return result, solved
 
     def _solve_guess(self, points: Tensor, multipliers: Tensor, excess: Tensor) -> tuple[Tensor, Tensor, Tensor]:
