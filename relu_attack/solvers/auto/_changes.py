@@ -135,6 +135,12 @@ class Changes:
         """Number of linear rows."""
         return len(self.limit)
 
+    def inputs_of(self, slots: Tensor) -> Tensor:
+        """Return the inputs of some groups and integer inputs, given by their numbers."""
+        members = self.members[slots].flatten()
+        alone = self.index[torch.isin(self.slot, slots) & (self.step != 0)].unique()
+        return torch.cat([members[members < len(self.lower) - 1], alone])
+
     def moves(self, x: Tensor, changes: Tensor, *, within_rows: bool = True) -> tuple[Moves, Tensor]:
         """Return the moves that stay in the bounds, change something and break no row more than before.
 

@@ -253,7 +253,8 @@ class Portfolio:
         began, before, led = budget.elapsed(), incumbents.value.clone(), self.ascents.leading_values()
         outcome = self.ascents.advance(name, part)
         # A population that has restarted takes several turns to come near the incumbent: what it gains itself counts.
-        own = improved(led, self.ascents.leading_values())
+        # Without whole numbers, that is: relaxed points have other values.
+        own = not incumbents.problem.domain.integer and improved(led, self.ascents.leading_values())
         self.finalists = self.ascents.offer(incumbents)
         if incumbents.steps == 0:
             self._refine_bounds((budget.elapsed() - began) / max(outcome.iterations, 1))
