@@ -316,8 +316,12 @@ class ClippedBall(Domain):
         return torch.where(torch.isfinite(bound), bound, 0.0)
 
     def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        return self.project(self.draw(count, generator))
+
+    def draw(self, count: int, generator: torch.Generator | None) -> Tensor:
+        """Return points (..., count, inputs) uniform in the ball, whatever the clip box."""
         offset = self._draw(count, generator).to(self.device) * self.radius.unsqueeze(-1)
-        return self.project((self.center_point.double() + offset).to(self.dtype))
+        return (self.center_point.double() + offset).to(self.dtype)
 
     def maximizer(self, direction: Tensor) -> Tensor:
         center = self.center_point.double()

@@ -14,6 +14,8 @@ from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._root import find_root
 from relu_attack.domains._steepest import L1Move
+from relu_attack.domains._walked import WalkedSet
+from relu_attack.domains._walked_ball import WalkedL1Ball
 from relu_attack.rounding import dot_error, up
 
 
@@ -46,6 +48,9 @@ class L1Ball(ClippedBall):
     """
 
     _move = L1Move
+
+    def walked(self, walkers: int, *, products: int) -> WalkedSet:
+        return WalkedL1Ball.of(self, walkers)
 
     def _norm(self, offset: Tensor) -> Tensor:
         return offset.abs().sum(-1)

@@ -11,6 +11,8 @@ from relu_attack.domains._arrangement import normal, products, uniform
 from relu_attack.domains._ball import ClippedBall
 from relu_attack.domains._root import find_root
 from relu_attack.domains._steepest import L2Move
+from relu_attack.domains._walked import WalkedSet
+from relu_attack.domains._walked_ball import WalkedL2Ball
 from relu_attack.rounding import dot_error, tiny, up
 
 
@@ -43,6 +45,9 @@ class L2Ball(ClippedBall):
     """
 
     _move = L2Move
+
+    def walked(self, walkers: int, *, products: int) -> WalkedSet:
+        return WalkedL2Ball.of(self, walkers)
 
     def _norm(self, offset: Tensor) -> Tensor:
         norm: Tensor = torch.linalg.vector_norm(offset, dim=-1)
