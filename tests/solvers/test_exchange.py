@@ -137,3 +137,23 @@ def test_integer_inputs_that_are_all_fixed_have_no_moves() -> None:
     assert torch.equal(exchange.points, start)
     result = ReLUOptimizer(random_network(2, 12, 12, 2, seed=0), fixed).maximize(iterations=300)
     assert float(result.x[0]) == 2.0
+
+
+def test_its_best_points_differ_and_the_best_comes_first() -> None:
+    problem = problem_of(ROWS)
+    exchange = Exchange(problem, whole_points(0.25)[:2], torch.Generator().manual_seed(0))
+    exchange.search(lambda: math.inf)
+    best = exchange.best(3)
+    values = problem.value(best[None])[0]
+    assert len(torch.unique(best, dim=0)) == len(best) <= 3
+    assert torch.equal(values, values.sort(descending=True).values)
+    assert float(values[0]) == pytest.approx(float(problem.value(exchange.points[None]).max()), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_mixed_optimum_has_its_continuous_inputs_at_the_best_values(seed: int) -> None:
+    problem = problem_of(ROWS, seed=seed)
+    fine = torch.cat([whole_points(float(held)) for held in torch.linspace(-1, 1, 201)])
+    fine = fine[ROWS.to(dtype=torch.float64).contains(fine)]
+    found = ReLUOptimizer(random_network(5, 12, 12, 2, seed=seed), ROWS).maximize(iterations=100, seed=0)
+    assert float(found.value) >= float(problem.value(fine[None]).max()) - 1e-9

@@ -84,6 +84,11 @@ class Exchange:
         around = points[torch.arange(count - len(points)) % len(points)]
         return torch.cat([points, self._far(around)])
 
+    def best(self, count: int) -> Tensor:
+        """Return the best of these points that differ, the best first: (at most `count`, inputs)."""
+        points: Tensor = torch.unique(self._top, dim=0)
+        return points[self._order(points)[:count]]
+
     def search(self, left: Callable[[], float]) -> None:
         """Search while `left` is positive, or for a fixed number of rounds if it is infinite."""
         rounds = _ROUNDS if math.isinf(left()) else 10**9

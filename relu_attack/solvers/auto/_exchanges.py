@@ -33,6 +33,10 @@ class Exchanges:
         self._values = neighbor_values(incumbents.problem)
         self._made: dict[int, Exchange] = {}
 
+    def best(self, index: int, count: int) -> Tensor | None:
+        """Return the best points of as many searches on a problem, the first excluded: (points, inputs), if any."""
+        return self._made[index].best(count + 1)[1:] if index in self._made else None
+
     def search(self, indices: list[int], starts: Tensor, ascents: Ascents, *, seconds: float) -> None:
         """Search on some problems in equal shares of the time; the weakest walker continues from a new incumbent.
 

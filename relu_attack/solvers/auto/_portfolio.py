@@ -30,6 +30,8 @@ _ROUND_STEPS = 200
 _WALK_SHARE, _PATIENCE = 1 / 3, 150
 # Share of the time limit that one mixed-integer program may take.
 _STEP_SHARE = 1 / 8
+# Best points of exchanges, beside the incumbent, from which linear programs start where other inputs are continuous.
+_CLIMBED = 4
 # All walkers restart once more than half of them are within this radius, in diagonals of the set, if this fraction of
 # the budget is left for the new ones to converge.
 _COLLAPSE_RADIUS, _MIN_BUDGET_FRACTION = 0.05, 0.2
@@ -182,10 +184,17 @@ class Portfolio:
         """Solve linear programs from where the walkers are; converged walkers restart."""
         for index in self.open:
             if self.climbs:
-                self.climbs[index].climb(self.ascents, self._climbing_time(self.climbs[index].share))
+                # Exchanges leave continuous inputs where they are.
+                others = self.exchanges.best(index, _CLIMBED) if self.exchanges and self._mixed else None
+                self.climbs[index].climb(self.ascents, self._climbing_time(self.climbs[index].share), others)
         # Without programs, which find the exact top of a linear region, the walkers stay and approach it.
         if self.climbs and self.settings.budget.share_left(self.incumbents.steps) >= _MIN_BUDGET_FRACTION:
             self.ascents.restart_collapsed(_COLLAPSE_RADIUS)
+
+    @property
+    def _mixed(self) -> bool:
+        """Whether there are continuous inputs beside integer ones."""
+        return len(self.incumbents.problem.domain.integer) < self.incumbents.problem.domain.inputs
 
     def _climbing_time(self, share: Share) -> float:
         """Return the seconds for linear programs on one problem: fewer while walks gain and programs do not."""

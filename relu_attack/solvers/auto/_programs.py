@@ -66,8 +66,11 @@ class LinearPrograms:
         self._programs -= 1
         return max(min(self._budget.left(), self._deadline - self._budget.elapsed()), 0.0)
 
-    def climb(self, ascents: Ascents, seconds: float) -> None:
-        """Climb from the incumbent and from where the walkers of the last turn ended, which go on from the tops."""
+    def climb(self, ascents: Ascents, seconds: float, others: Tensor | None = None) -> None:
+        """Climb from the incumbent and from where the walkers of the last turn ended, which go on from the tops.
+
+        Other points (points, inputs) of the set come between these.
+        """
         incumbents, budget, index = self._incumbents, self._budget, self._index
         if seconds <= 0:
             return
@@ -75,14 +78,17 @@ class LinearPrograms:
         self._deadline = began + seconds
         self._programs = _MAX_PROGRAMS if math.isinf(seconds) else 10**9
         tops = list[tuple[int, Tensor]]()
-        for number, (walker, start) in enumerate(_starts(incumbents, ascents, index)):
+        first, *rest = _starts(incumbents, ascents, index)
+        between = () if others is None else ((None, other) for other in others)
+        for number, (walker, start) in enumerate((first, *between, *rest)):
             # The first local search runs even if preparing the starts took the time.
             if (number and budget.elapsed() >= self._deadline) or budget.left() <= 0:
                 break
             if number > _MAX_STARTS and math.isinf(seconds):
                 break
             x = self._climber.climb(start)
-            tops.append((walker, x))
+            if walker is not None:
+                tops.append((walker, x))
             incumbents.offer(index, x[None], "lp_walk")
         ascents.adopt(index, tops)
         self.share.record(budget.elapsed() - began, gained=improved(before, incumbents.value[index]))
