@@ -41,7 +41,15 @@ with ended_by_interrupts(), without_collection():
     from relu_attack.objectives import Linear, Margin, Objective, Output
     from relu_attack.output_constraints import OutputConstraints
     from relu_attack.result import CheckedBounds, Result, Status, Trace, Verdict, Verification
-    from relu_attack.robustness import RobustAccuracy, WorstCase, WorstCaseWithScores, robust_accuracy, worst_case
+    from relu_attack.robustness import (
+        CriticalRadius,
+        RobustAccuracy,
+        WorstCase,
+        WorstCaseWithScores,
+        critical_radius,
+        robust_accuracy,
+        worst_case,
+    )
     from relu_attack.solvers import (
         MILP,
         PPGA,
@@ -68,6 +76,7 @@ __all__ = [
     "Box",
     "BranchAndBound",
     "CheckedBounds",
+    "CriticalRadius",
     "Domain",
     "DomainError",
     "FileFormatError",
@@ -106,6 +115,7 @@ __all__ = [
     "WorstCaseWithScores",
     "__version__",
     "check_bounds",
+    "critical_radius",
     "load_accuracies",
     "load_model",
     "load_result",

@@ -103,6 +103,8 @@ def _numbers(tensor: Tensor) -> memoryview:
     dense = tensor.dequantize() if tensor.is_quantized else tensor
     dense = dense if dense.layout == torch.strided else dense.to_dense()
     flat = dense.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    if flat.stride() != (1,):  # a single number that was expanded counts as contiguous
+        flat = flat.clone(memory_format=torch.contiguous_format)
     return flat.view(torch.uint8).numpy().data
 
 

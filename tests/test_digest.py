@@ -263,3 +263,7 @@ def test_numbers_are_told_apart_by_all_their_digits() -> None:
 )
 def test_every_kind_of_tensor_can_be_read(tensor: Tensor) -> None:
     assert digest(tensor) == digest(tensor.clone())
+
+
+def test_a_single_number_that_was_expanded_has_the_digest_of_the_number() -> None:
+    assert digest(torch.tensor(2).expand(1)) == digest(torch.tensor([2]))

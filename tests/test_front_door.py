@@ -25,6 +25,7 @@ CALLS = (
     ra.output_bounds,
     ra.worst_case,
     ra.robust_accuracy,
+    ra.critical_radius,
     ra.ReLUOptimizer,
 )
 OPTIONS = (ra.Auto, ra.GradientWalk, ra.PPGA, ra.PPGALR, ra.LPWalk, ra.MILPWalk, ra.MILP, ra.BranchAndBound)

@@ -3,7 +3,8 @@
 Nothing of those packages is imported.
 """
 
+from relu_attack.compat._attackbench import minimum_norm_attack
 from relu_attack.compat._foolbox import FoolboxAttack
 from relu_attack.compat._torchattacks import Attack
 
-__all__ = ["Attack", "FoolboxAttack"]
+__all__ = ["Attack", "FoolboxAttack", "minimum_norm_attack"]

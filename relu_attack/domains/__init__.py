@@ -11,13 +11,14 @@ from relu_attack.domains._l1_ball import L1Ball
 from relu_attack.domains._l2_ball import L2Ball
 from relu_attack.domains._linear_constraints import LinearConstraints
 from relu_attack.domains._linf_ball import LInfBall
-from relu_attack.domains._norms import BALLS, Ball, find_ball
+from relu_attack.domains._norms import BALLS, MOVES, Ball, find_ball
 from relu_attack.domains._support import BoxSupport, Support, box_support
 from relu_attack.domains._walked import WalkedSet
 from relu_attack.domains.polytope import Polytope
 
 __all__ = [
     "BALLS",
+    "MOVES",
     "Ball",
     "Box",
     "BoxSupport",

@@ -1,6 +1,7 @@
 """Figures of traces, worst cases, accuracies and linear regions; importing this package does not import matplotlib."""
 
 from relu_attack.plots._accuracy import plot_accuracy
+from relu_attack.plots._critical_radius import plot_critical_radius
 from relu_attack.plots._images import plot_images, plot_worst_case
 from relu_attack.plots._regions import (
     Arrangement,
@@ -25,6 +26,7 @@ __all__ = [
     "draw_directions",
     "draw_scores",
     "plot_accuracy",
+    "plot_critical_radius",
     "plot_images",
     "plot_trace",
     "plot_worst_case",

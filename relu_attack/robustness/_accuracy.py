@@ -22,7 +22,7 @@ from relu_attack.robustness._arguments import AttackArguments
 from relu_attack.robustness._attack import worst_case
 from relu_attack.robustness._cached_model import CachedModel
 from relu_attack.robustness._digests import digests_of, joined, model_digest
-from relu_attack.robustness._record import Margins, Record
+from relu_attack.robustness._record import MARGINS, Margins, Record
 from relu_attack.robustness._samples import Classes, Clip
 
 
@@ -160,7 +160,7 @@ def robust_accuracy(
         "normalize": normalize,
     }
     settings = {**options, "radius": float(radius), "certify": certify}
-    record = Record.open(resume, name, settings)
+    record = Record.open(MARGINS, resume, name, settings)
     done: list[Margins] = []
     parts: list[Digests] = []
     complete = True
@@ -176,14 +176,16 @@ def robust_accuracy(
                     raise ModelError(
                         f"the parameters of the model have changed before batch {number}; keep them as they are"
                     )
-                margins = record.find(number, x, label)
-                if margins is None:
+                known = record.find(number, x, label)
+                if known is not None:
+                    margins = Margins.of(known)
+                else:
                     worst = worst_case(kept, x, label, radius, certify=certify, **options)
                     if worst.status is Status.INTERRUPTED:
                         complete = False
                         break
                     margins = Margins(worst.clean_margin, worst.margin, worst.certified_margin).to_cpu()
-                    record.add(number, x, label, margins)
+                    record.add(number, x, label, margins.entries())
                 done.append(margins)
                 parts.append(digests_of(name, x, label, settings))
                 bar.set_postfix_str(str(summarize(done, complete=True, digests=None)), refresh=False)

@@ -1,10 +1,11 @@
-"""`relu_attack.compat`: called as torchattacks and Foolbox are, it answers what `worst_case` does."""
+"""`relu_attack.compat`: called as torchattacks, Foolbox and AttackBench are, it answers what `worst_case` does."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 import relu_attack as ra
-from relu_attack.compat import Attack, FoolboxAttack
+from relu_attack.compat import Attack, FoolboxAttack, minimum_norm_attack
 
 
 def model() -> nn.Sequential:
@@ -55,3 +56,27 @@ def test_foolbox_attack_returns_raw_clipped_and_is_adv() -> None:
     raws, clips, both = FoolboxAttack(norm="l2")(net, x, labels, epsilons=[0.1, 2.0])
     assert (len(raws), len(clips), both.shape) == (2, 2, (2, 4))
     assert bool((both[1] >= both[0]).all())
+
+
+@pytest.mark.parametrize(("norm", "order"), [("linf", torch.inf), ("l2", 2.0), ("l1", 1.0)])
+def test_a_minimum_norm_attack_is_called_as_those_of_attackbench(norm: str, order: float) -> None:
+    net, x = model(), images()
+    labels = net(x).argmax(1)
+    attack, found = minimum_norm_attack(norm), ra.critical_radius(net, x, labels, norm=norm, progress=False)
+    moved = attack(net, x, labels)
+    assert (moved.shape, moved.dtype) == (x.shape, x.dtype)
+    assert bool((net(moved).argmax(1) != labels).all())
+    assert torch.equal(moved, found.x)
+    targets = (labels + 1) % 5
+    reached = attack(model=net, inputs=x, labels=labels, targets=targets, targeted=True)
+    distance = torch.linalg.vector_norm((reached - x).flatten(1).double(), ord=order, dim=1)
+    hit = net(reached).argmax(1) == targets
+    assert bool(hit.any())
+    assert bool((reached[~hit] == x[~hit]).all())
+    assert bool((distance[hit] >= 0.99 * found.upper[hit]).all())
+
+
+def test_a_targeted_attack_needs_targets() -> None:
+    net, x = model(), images()
+    with pytest.raises(ra.ObjectiveError, match="there are no targets"):
+        minimum_norm_attack()(net, x, net(x).argmax(1), targeted=True)
