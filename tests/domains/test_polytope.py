@@ -21,10 +21,10 @@ NAN, INF = float("nan"), float("inf")
         ({"b_eq": [1.0], "lower": [0.0, 0.0]}, "has b_eq but no A_eq"),
         ({"A": [[1.0, 1.0]], "b": [1.0, 2.0]}, "b has shape .2,., but A has 1 rows"),
         ({"A": [1.0, 1.0], "b": [1.0]}, r"A has shape \(2,\), it must be \(rows, inputs\)"),
-        ({"A": [[[1.0, 1.0]]], "b": [1.0]}, "a batch of polytopes is not supported"),
+        ({"A": [[[1.0, 1.0]]], "b": [1.0]}, "a batch of polytopes has one matrix"),
         ({"A": [[1.0, 1.0]], "b": [1.0], "A_eq": [[1.0]], "b_eq": [1.0]}, "A_eq has shape .1, 1., .* 2 inputs"),
         ({"A": [[1.0, 1.0]], "b": [1.0], "lower": [0.0]}, "lower has shape"),
-        ({"lower": [[0.0, 0.0]], "upper": 1.0}, "a batch of polytopes is not supported"),
+        ({"lower": [[[0.0, 0.0]]], "upper": 1.0}, "must be .inputs,., or .batch, inputs. for a batch"),
         ({"lower": 0.0, "upper": 1.0}, "or shape="),
         ({"lower": [0.0, NAN], "upper": 1.0}, "lower is nan at index 1"),
         ({"lower": [0.0, INF], "upper": 1.0}, "lower is inf at index 1"),
@@ -150,3 +150,17 @@ def test_a_middle_with_room_needs_no_program(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(roomy._interior, torch.full((4,), 0.5, dtype=torch.float64))
     Polytope(A, b - 0.15 * torch.linalg.vector_norm(A, dim=1), lower=0.0, upper=1.0)
     assert len(programs) > 0
+
+
+def test_nearest_points_are_exact_where_many_rows_meet() -> None:
+    for seed in (7, 14, 18, 20):
+        generator = torch.Generator().manual_seed(seed)
+        rows = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+        inside = torch.randn(4, generator=generator, dtype=torch.float64)
+        room = torch.tensor([0.0, 0.1, 1.0]).double()[torch.randint(3, (6,), generator=generator)]
+        width = torch.tensor([0.0, 0.2, 2.0]).double()[torch.randint(3, (2, 4), generator=generator)]
+        cone = Polytope(rows, rows @ inside + room, lower=inside - width[0], upper=inside + width[1])
+        points = 2 * torch.randn(6, 4, generator=generator, dtype=torch.float64)
+        away = points - cone.project(points)
+        # A point is nearest exactly if none of the set is ahead of it.
+        assert float((away * (cone.maximizer(away) - cone.project(points))).sum(-1).max()) <= 1e-8

@@ -9,12 +9,16 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
+from relu_attack.domains.polytope._least_distance import least_distance
 from relu_attack.domains.polytope._splitting import Copies, Splitting
 
 # Rounds of active sets from no multipliers, and from those of operator splitting.
 ACTIVE_SET_STEPS, POLISHING_STEPS = 4, 3
 # Rounds of operator splitting before each of the polishings of the points that are left.
 SPLITTING_ROUNDS = (25, 50, 100, 200, 400, 800, 1600, 3200)
+# Rounds after which points that are left are found one by one at once, where that takes but milliseconds each: how many
+# they are, times the entries of the rows.
+_SPLITTING_ROUNDS_FOR_FEW, _FEW_ENTRIES = 200, 2**13
 REFINEMENTS = 1
 # Largest number of entries of the array (points, rows, inputs) that one round of active sets may make.
 CHUNK_ENTRIES = 2**24
@@ -31,7 +35,7 @@ class Projector:
     answer (Hintermueller, Ito, Kunisch, The primal-dual active set strategy as a semismooth Newton method, 2002). It
     ends, exactly, in a few rounds where the guess is close. From no multipliers that is so with few rows; for the other
     points rounds of operator splitting come closer, more and more of them until the guess that their multipliers give
-    is close enough.
+    is close enough. Where more rows than there are inputs meet, none is: such points are found by `least_distance`.
 
     Attributes
     ----------
@@ -94,7 +98,8 @@ class Projector:
         targets = points[left] - self.interior
         copies = self._splitting.copies(targets, targets @ self._splitting.matrix.T)
         for rounds in SPLITTING_ROUNDS:
-            if len(left) == 0 or self.deadline.passed:
+            soon_done = rounds > _SPLITTING_ROUNDS_FOR_FEW and len(left) * self.rows.numel() <= _FEW_ENTRIES
+            if len(left) == 0 or self.deadline.passed or soon_done:
                 break
             x = self._split(targets, copies, rounds)
             near = torch.clamp(x + self.interior, self.low, self.high)
@@ -103,6 +108,25 @@ class Projector:
             result = result.index_copy(0, left, torch.where(solved.unsqueeze(-1), polished, near))
             keep = torch.nonzero(~solved).squeeze(-1)
             left, targets, copies = left[keep], targets[keep], copies.at(keep)
+        return self._finished(points, result, left)
+
+    def _finished(self, points: Tensor, result: Tensor, left: Tensor) -> Tensor:
+        """Return nearest points, with those that are `left` found one after the other."""
+        splitting = self._splitting
+        for index in left.tolist():
+            if self.deadline.passed:
+                break
+            target = points[index] - self.interior
+            distance = float(torch.linalg.vector_norm(points[index] - result[index]))
+            found = least_distance(splitting, target, distance or 1.0)
+            if found is None:
+                continue
+            x, sides = found
+            bounded = (x > splitting.low) & (x < splitting.high)
+            rest = torch.where(bounded, target - x - sides @ splitting.rows, 0.0)
+            multipliers = torch.cat([rest @ splitting.equations.T, sides])
+            polished, solved = self._active_sets(points[index : index + 1], multipliers[None], steps=POLISHING_STEPS)
+            result[index] = polished[0] if bool(solved) else torch.clamp(x + self.interior, self.low, self.high)
         return result
 
     def _split(self, targets: Tensor, copies: Copies, rounds: int) -> Tensor:
