@@ -42,11 +42,18 @@ def _ball(kind: type) -> Maker:
 def _polytope(rng: np.random.Generator, dtype: torch.dtype, batch: int | None) -> Domain:
     inputs, rows = int(rng.integers(2, 7)), int(rng.integers(0, 6))
     equations = int(rng.integers(0, 3)) if inputs > 2 else 0
-    inside = rng.normal(size=inputs)
+    return Polytope(*_polytope_arguments(rng, inputs, rows, equations, batch)).to(dtype=dtype)
+
+
+def _polytope_arguments(
+    rng: np.random.Generator, inputs: int, rows: int, equations: int, batch: int | None
+) -> tuple[np.ndarray, ...]:
+    leading = () if batch is None else (batch,)
+    inside = rng.normal(size=(*leading, inputs))
     A, A_eq = rng.normal(size=(rows, inputs)), rng.normal(size=(equations, inputs))
-    b = A @ inside + rng.choice([0.0, 0.1, 1.0], size=rows)
-    lower, upper = inside - rng.choice([0, 0.2, 2], size=inputs), inside + rng.choice([0, 0.2, 2], size=inputs)
-    return Polytope(A, b, A_eq, A_eq @ inside, lower, upper).to(dtype=dtype)
+    b = inside @ A.T + rng.choice([0.0, 0.1, 1.0], size=(*leading, rows))
+    low, high = (rng.choice([0, 0.2, 2], size=(*leading, inputs)) for _ in range(2))
+    return A, b, A_eq, inside @ A_eq.T, inside - low, inside + high
 
 
 MAKERS: dict[str, Maker] = {
@@ -60,7 +67,7 @@ few = settings(max_examples=12, deadline=None, derandomize=True)
 
 def _case(name: str, seed: int, dtype: torch.dtype) -> tuple[Domain, np.random.Generator]:
     rng = np.random.default_rng(seed)
-    batch = int(rng.integers(1, 4)) if rng.random() < 0.5 and name != "polytope" else None
+    batch = int(rng.integers(1, 4)) if rng.random() < 0.5 else None
     return MAKERS[name](rng, dtype, batch), rng
 
 
@@ -269,6 +276,31 @@ def test_a_batch_gives_what_its_sets_give_alone(name: str, seed: int) -> None:
         assert torch.allclose(sets.maximizer(direction)[i], alone.maximizer(direction[i]), atol=1e-12)
         inside = sets.project(points)
         assert torch.allclose(sets.max_step(inside, direction)[i], alone.max_step(inside[i], direction[i]), atol=1e-9)
+
+
+@pytest.mark.slow
+@given(seed=seeds)
+@settings(max_examples=5, deadline=None, derandomize=True)
+def test_a_batch_of_polytopes_gives_what_its_sets_give_alone(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    A, b, A_eq, b_eq, lower, upper = _polytope_arguments(rng, 5, 4, int(rng.integers(0, 2)), 3)
+    sets = Polytope(A, b, A_eq, b_eq, lower, upper)
+    points, direction = _points(sets, rng), _points(sets, rng)
+    inside, box = sets.project(points), sets.bounding_box()
+    for i in range(3):
+        alone = Polytope(A, b[i], A_eq, b_eq[i], lower[i], upper[i])
+        assert torch.allclose(inside[i], alone.project(points[i]), rtol=0, atol=1e-11)
+        assert torch.allclose(sets.project(points[0])[i], alone.project(points[0]), rtol=0, atol=1e-11)
+        assert torch.allclose(sets.maximizer(direction)[i], alone.maximizer(direction[i]), rtol=0, atol=1e-11)
+        assert torch.allclose(
+            sets.max_step(inside, direction)[i], alone.max_step(inside[i], direction[i]), rtol=0, atol=1e-11
+        )
+        assert torch.allclose(sets.violation(points)[i], alone.violation(points[i]), rtol=0, atol=1e-11)
+        assert torch.allclose(sets.upper_bound(direction)[i], alone.upper_bound(direction[i]), rtol=0, atol=1e-11)
+        assert torch.allclose(box.lower[i, 0], alone.bounding_box().lower, rtol=0, atol=1e-11)
+        assert torch.allclose(sets.single(i).linear_rows().ub, alone.linear_rows().ub, rtol=0, atol=1e-11)  # type: ignore[union-attr]
+        assert torch.allclose(sets.take(torch.tensor([i])).project(points[i])[0], inside[i], rtol=0, atol=1e-11)
+    assert torch.allclose(sets.take(slice(1, 3)).project(points[1:]), inside[1:], rtol=0, atol=1e-11)
 
 
 def _with_whole_inputs(name: str, rng: np.random.Generator, dtype: torch.dtype) -> Domain:

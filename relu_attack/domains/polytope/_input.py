@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -20,6 +20,7 @@ from relu_attack.errors import DomainError
 Labels: TypeAlias = list[str]
 # A matrix, or constraints: `LinearConstraints`, scipy's ``LinearConstraint`` or ``Bounds``, or a list of these.
 Rows: TypeAlias = "ArrayLike | LinearConstraints | Sequence[Any] | Any | None"
+_SHARED = "; a batch of polytopes has one matrix, and a right side for each set"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,23 +137,76 @@ def form_of(given: LinearConstraints) -> PolytopeForm:
     return PolytopeForm(*(part.numpy() for part in parts))
 
 
+def in_coordinates(given: LinearConstraints, shift: Tensor, scale: Tensor) -> LinearConstraints:
+    """Return rows over u with ``x = shift + scale u``, to rounding."""
+    moved = given.A @ shift
+    return LinearConstraints(
+        given.A * scale, given.lb - moved, given.ub - moved,
+        lower=(given.lower - shift) / scale, upper=(given.upper - shift) / scale,
+    )  # fmt: skip
+
+
 def count_inputs(given: Given, shape: tuple[int, ...] | None) -> int:
     """Return the number of inputs, by whichever argument has it."""
     if shape is not None:
         return math.prod(read_shape(shape, name="Polytope"))
-    for name, dimensions in (("A", 2), ("A_eq", 2), ("lower", 1), ("upper", 1)):
-        value = getattr(given, name)
+    for name in ("A", "A_eq", "lower", "upper"):
+        value, is_matrix = getattr(given, name), name.startswith("A")
         if value is not None:
             tensor = as_tensor(value, name=f"Polytope {name}", error=DomainError)
-            if tensor.dim() == dimensions:
+            if tensor.dim() == 2 or (tensor.dim() == 1 and not is_matrix):
                 return tensor.shape[-1]
-            if dimensions == 2 or tensor.dim() > 1:
-                wanted = "(rows, inputs)" if dimensions == 2 else "(inputs,)"
-                raise DomainError(
-                    f"Polytope {name} has shape {tuple(tensor.shape)}, it must be {wanted}; "
-                    "a Polytope is one set, a batch of polytopes is not supported"
-                )
+            if is_matrix or tensor.dim() > 2:
+                wanted = f"(rows, inputs){_SHARED}" if is_matrix else "(inputs,), or (batch, inputs) for a batch"
+                raise DomainError(f"Polytope {name} has shape {tuple(tensor.shape)}, it must be {wanted}")
     raise DomainError("Polytope needs A, A_eq, bounds with an entry for each input, or shape=(inputs,)")
+
+
+def count_sets(
+    A: Rows, b: Rows, A_eq: ArrayLike | None, b_eq: ArrayLike | None, lower: ArrayLike | None, upper: ArrayLike | None,
+    *, shape: tuple[int, ...] | None,
+) -> int | None:  # fmt: skip
+    """Return how many sets the arguments of a polytope are for; None for one that is no batch."""
+    if all(value is None for value in (A, b, A_eq, b_eq, lower, upper)):
+        return None
+    given = Given.of(A, b, A_eq, b_eq, lower, upper)
+    sides = _sides_of_sets(given, count_inputs(given, shape), shape)
+    if not sides:
+        return None
+    (first, values), *others = sides.items()
+    for name, other in others:
+        if len(other) != len(values):
+            raise DomainError(f"Polytope {first} is for {len(values)} sets, but {name} for {len(other)}")
+    if len(values) == 0:
+        raise DomainError(f"Polytope {first} is for a batch of 0 sets; at least one is needed")
+    return len(values)
+
+
+def each_set(given: Given, sets: int, shape: tuple[int, ...] | None) -> Iterator[Given]:
+    """Yield the arguments of each of some sets, which share what is no batch of sides or bounds."""
+    several = _sides_of_sets(given, count_inputs(given, shape), shape)
+    for index in range(sets):
+        own: dict[str, Any] = {name: values[index] for name, values in several.items()}
+        yield replace(given, **own)
+
+
+def _sides_of_sets(given: Given, inputs: int, shape: tuple[int, ...] | None) -> dict[str, Tensor]:
+    """Return those right sides and bounds that are a batch, by name."""
+    found = {}
+    one_input = {(inputs,), (inputs,) if shape is None else tuple(shape)}
+    for name in ("b", "b_eq", "lower", "upper"):
+        value = getattr(given, name)
+        if value is None:
+            continue
+        tensor = as_tensor(value, name=f"Polytope {name}", error=DomainError)
+        dimensions = tuple(tensor.shape)
+        if name.startswith("b"):
+            batched = len(dimensions) == 2
+        else:
+            batched = dimensions not in one_input and dimensions[1:] in one_input
+        if batched:
+            found[name] = tensor
+    return found
 
 
 def read_rows(
@@ -167,7 +221,7 @@ def read_rows(
     rows = as_tensor(matrix, name=f"Polytope {name}", error=DomainError).to("cpu", torch.float64)
     values = as_tensor(value, name=f"Polytope {value_name}", error=DomainError).to("cpu", torch.float64)
     if rows.dim() != 2 or rows.shape[1] != inputs:
-        batched = "; a Polytope is one set, a batch of polytopes is not supported" if rows.dim() > 2 else ""
+        batched = _SHARED if rows.dim() > 2 else ""
         raise DomainError(
             f"Polytope {name} has shape {tuple(rows.shape)}, it must be (rows, inputs) with {inputs} inputs{batched}"
         )

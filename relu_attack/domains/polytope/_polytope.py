@@ -44,12 +44,13 @@ class Polytope(Domain):
     Parameters
     ----------
     A, b
-        Inequalities: shapes (rows, inputs) and (rows,). Or instead of all rows one of `LinearConstraints`, scipy's
-        ``LinearConstraint`` and ``Bounds``, or a list of these, which bring their sides.
+        Inequalities: shapes (rows, inputs) and (rows,), or (batch, rows) for a batch of polytopes that share A. Or
+        instead of all rows one of `LinearConstraints`, scipy's ``LinearConstraint`` and ``Bounds``, or a list of these,
+        which bring their sides.
     A_eq, b_eq
-        Equations: shapes (equations, inputs) and (equations,).
+        Equations: shapes (equations, inputs) and (equations,), or (batch, equations).
     lower, upper
-        Bounds, numbers or one for each input; infinite where there is none.
+        Bounds, numbers or one for each input, or (batch, \\*shape); infinite where there is none.
     shape
         Shape of one input; (inputs,) by default.
     integer, one_hot
@@ -75,6 +76,9 @@ class Polytope(Domain):
     those nearest in the L1 norm that one has, by a mixed-integer program whose search is cut off after 1000 nodes. The
     other inputs are projected with the whole numbers held.
 
+    A batch has one matrix, and right sides or bounds for each set; what has no batch dimension holds for all sets. Each
+    set is projected on, rounded and bounded as by itself; the walkers of all move in one batch, with one factorization.
+
     Examples
     --------
     >>> import torch
@@ -82,6 +86,9 @@ class Polytope(Domain):
     >>> simplex.project(torch.tensor([[2.0, 0.0, 0.0], [0.5, 0.5, 0.3]])).round(decimals=4)
     tensor([[1.0000, 0.0000, 0.0000],
             [0.4000, 0.4000, 0.2000]], dtype=torch.float64)
+    >>> budgets = Polytope([[1.0, 2.0]], [[1.0], [2.0], [3.0]], lower=0.0)
+    >>> budgets.batch, budgets.maximizer(torch.tensor([1.0, 0.0]))[:, 0, 0].tolist()
+    (3, [1.0, 2.0, 3.0])
     >>> screws = Polytope([[2.0, 3.0]], [7.9], lower=0.0, upper=9.0, integer=[0, 1])
     >>> screws.round(torch.tensor([0.6, 2.2]))
     tensor([0., 2.], dtype=torch.float64)
@@ -89,6 +96,27 @@ class Polytope(Domain):
 
     _identity = ("_given", "shape", "integer", "one_hot")
     _source: Polytope | None = None
+
+    def __new__(
+        cls,
+        A: reading.Rows = None,
+        b: reading.Rows = None,
+        A_eq: ArrayLike | None = None,
+        b_eq: ArrayLike | None = None,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
+        *,
+        shape: tuple[int, ...] | None = None,
+        integer: _integrality.Indices = (),
+        one_hot: _integrality.Groups = (),
+    ) -> Polytope:
+        """Return one polytope, or a batch where sides or bounds are for several."""
+        several = cls is Polytope and reading.count_sets(A, b, A_eq, b_eq, lower, upper, shape=shape) is not None
+        if not several:
+            return object.__new__(cls)
+        from relu_attack.domains.polytope._batch import PolytopeBatch  # a batch consists of polytopes
+
+        return object.__new__(PolytopeBatch)
 
     def __init__(
         self,
@@ -348,23 +376,19 @@ class Polytope(Domain):
     def normalized(self) -> tuple[Polytope, Tensor, Tensor]:
         exact = self._exact
         interior, scale = exact._interior.numpy(), exact._divisor
-        scaled = object.__new__(Polytope)
-        scaled.shape, scaled.batch, scaled._known, scaled._deadline = self.shape, None, None, exact._deadline
-        scaled._given = _over(exact._given, torch.as_tensor(interior), torch.as_tensor(scale))
-        zero = np.zeros_like(interior)
-        rows, reduced = (forms.rescale(part, interior, zero, interior, scale) for part in (exact._rows, exact._form))
-        widths = exact._scale / scale
-        scaled._settle(rows, *forms.orthonormal_equalities(reduced, zero, widths), widths)
+        scaled = exact._in_coordinates(interior, scale)
         scaled._walks, scaled._normal = exact._walked, True
         scaled = scaled.to(device=self.device, dtype=self.dtype)
         factor, offset = (torch.as_tensor(part).to(self.device, self.dtype) for part in (scale, interior))
         return scaled, factor, offset
 
-
-def _over(given: LinearConstraints, shift: Tensor, scale: Tensor) -> LinearConstraints:
-    """Return rows over u with ``x = shift + scale u``, to rounding."""
-    moved = given.A @ shift
-    return LinearConstraints(
-        given.A * scale, given.lb - moved, given.ub - moved,
-        lower=(given.lower - shift) / scale, upper=(given.upper - shift) / scale,
-    )  # fmt: skip
+    def _in_coordinates(self, shift: Array, scale: Array) -> Polytope:
+        """Return the set of all u with ``x = shift + scale u`` in this set, in float64, without whole inputs."""
+        interior = self._interior.numpy()
+        moved, widths = (interior - shift) / scale, self._scale / scale
+        scaled = object.__new__(Polytope)
+        scaled.shape, scaled.batch, scaled._known, scaled._deadline = self.shape, None, None, self._deadline
+        scaled._given = reading.in_coordinates(self._given, torch.as_tensor(shift), torch.as_tensor(scale))
+        rows, reduced = (forms.rescale(part, interior, moved, shift, scale) for part in (self._rows, self._form))
+        scaled._settle(rows, *forms.orthonormal_equalities(reduced, moved, widths), widths)
+        return scaled

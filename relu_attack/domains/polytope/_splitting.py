@@ -14,7 +14,7 @@ from relu_attack._deadline import NEVER, Deadline
 _RELAXATION = 1.6
 # What an operation on each entry costs, in multiplications of a matrix product, times their number in a round.
 _ELEMENTWISE = 100
-# Rounds between two looks at the clock and at what is left of the violation.
+# Rounds between two readings of the clock and of what is left of the violation.
 _ROUNDS_A_LOOK = 25
 
 
@@ -42,7 +42,7 @@ class Copies:
 
 @dataclass(frozen=True, eq=False)
 class Splitting:
-    """The alternating direction method of multipliers for nearest points of a polytope around 0.
+    """The alternating direction method of multipliers for nearest points of a polytope around 0, or one a point.
 
     A round puts a copy of the points and one of their products with the rows into their bounds, and solves the least
     squares problem between the copies within the equations. Rows of norm 1 count as much as an input does. Measured as
@@ -58,11 +58,12 @@ class Splitting:
     matrix
         Inequalities of norm 1, then orthonormal equations, shape (rows + equations, inputs).
     values
-        Right sides, 0 for an equation, shape (rows + equations,).
+        Right sides, 0 for an equation, shape (rows + equations,), or (points, rows + equations): polytopes with one
+        matrix may have sides and bounds of their own.
     count
         How many rows are inequalities.
     low, high
-        Bounds, shape (inputs,); both 0 for a fixed input.
+        Bounds, shape (inputs,) or (points, inputs); both 0 for a fixed input.
     inverse
         Inverse of the system of the least squares problem, over rows and equations or, where these are fewer, inputs.
     """
@@ -77,17 +78,17 @@ class Splitting:
     @staticmethod
     def of(rows: Tensor, values: Tensor, equations: Tensor, low: Tensor, high: Tensor) -> Splitting:
         """Factorize the system, in the dtype of the rows (float64)."""
-        free = (low < high).to(rows)
+        free = (low < high).reshape(-1, rows.shape[1]).any(0).to(rows)
         matrix, count = torch.cat([rows, equations]) * free, len(rows)
-        if len(matrix) <= len(low):
-            diagonal = torch.cat([torch.ones_like(values), values.new_zeros(len(equations))])
+        if len(matrix) <= len(free):
+            diagonal = torch.cat([values.new_ones(count), values.new_zeros(len(equations))])
             inverse = _inverse(matrix @ matrix.T / 2 + diagonal.diag())
         else:
             rows, equations = matrix[:count], matrix[count:]
-            inverse = _inverse(rows.T @ rows + 2 * torch.eye(len(low), dtype=rows.dtype))
+            inverse = _inverse(rows.T @ rows + 2 * torch.eye(len(free), dtype=rows.dtype))
             across = equations @ inverse
             inverse = inverse - across.T @ _inverse(across @ equations.T) @ across
-        values = torch.cat([values, values.new_zeros(len(equations))])
+        values = torch.cat([values, values.new_zeros(*values.shape[:-1], len(equations))], -1)
         return Splitting(matrix, values, count, low, high, inverse)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Splitting:
@@ -95,6 +96,12 @@ class Splitting:
         parts = (self.matrix, self.values, self.low, self.high, self.inverse)
         matrix, values, low, high, inverse = (part.to(device, dtype).contiguous() for part in parts)
         return replace(self, matrix=matrix, values=values, low=low, high=high, inverse=inverse)
+
+    def at(self, index: Tensor) -> Splitting:
+        """Return the method for some points: with their sides and bounds where each has its own."""
+        if self.values.dim() == 1:
+            return self
+        return replace(self, values=self.values[index], low=self.low[index], high=self.high[index])
 
     @property
     def rows(self) -> Tensor:
@@ -109,11 +116,11 @@ class Splitting:
     @cached_property
     def _is_row(self) -> Tensor:
         """1 for an inequality and 0 for an equation."""
-        return (torch.arange(len(self.values), device=self.values.device) < self.count).to(self.values)
+        return (torch.arange(len(self.matrix), device=self.values.device) < self.count).to(self.values)
 
     @cached_property
     def _over_rows(self) -> bool:
-        return len(self.matrix) <= len(self.low)
+        return len(self.matrix) <= self.matrix.shape[1]
 
     @cached_property
     def _half(self) -> Tensor:
@@ -122,7 +129,7 @@ class Splitting:
     @cached_property
     def products(self) -> int:
         """About the multiplications of a round for each point, with what it does elementwise."""
-        return 2 * self.matrix.numel() + self.inverse.numel() + _ELEMENTWISE * (len(self.low) + len(self.values))
+        return 2 * self.matrix.numel() + self.inverse.numel() + _ELEMENTWISE * sum(self.matrix.shape)
 
     def copies(self, points: Tensor, products: Tensor) -> Copies:
         """Return the first copies of points (points, inputs), given their products with the matrix."""

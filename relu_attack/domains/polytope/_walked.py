@@ -17,7 +17,7 @@ from relu_attack.domains.polytope._form import Array, PolytopeForm
 from relu_attack.domains.polytope._splitting import Copies, Splitting
 
 # Far points whose nearest points show how wide the set is, their distance in widths of the inputs, and their rounds.
-_FAR_POINTS, _FAR, _FAR_ROUNDS = 64, 4.0, 150
+FAR_POINTS, _FAR, _FAR_ROUNDS = 64, 4.0, 150
 # Share of the time of a call that the far points may take.
 FAR_SHARE = 0.05
 # Share of a step that rounds may take, and how many at most: more than one where that is cheap. Three follow a step so
@@ -52,11 +52,7 @@ class WalkedForm:
         moved, _ = forms.orthonormal_equalities(moved, zero, np.ones_like(scale))
         parts = (moved.A, moved.b, moved.E, moved.low, moved.high)
         splitting = Splitting.of(*(torch.as_tensor(part) for part in parts))
-        far = _FAR * normal(_FAR_POINTS, len(scale), generator=torch.Generator().manual_seed(0))
-        # Starts and lengths of steps need no digits.
-        rough = splitting.to("cpu", torch.float32)
-        ends = rough.nearest(far.float(), rounds=_FAR_ROUNDS, deadline=deadline)
-        return WalkedForm(splitting, ends.double())
+        return WalkedForm(splitting, nearest_of_far(splitting, FAR_POINTS, deadline))
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> WalkedForm:
         """Return a rounded copy."""
@@ -70,8 +66,21 @@ class WalkedForm:
         two points differ by as much as the diagonal of its bounding box. Half of the variance is that of all inputs
         together, as few ends may have met an input.
         """
-        variance = self.ends.var(0, correction=0)
-        return 2 * ((variance + variance.mean()) / 2).sqrt()
+        return widths_between(self.ends)
+
+
+def widths_between(ends: Tensor) -> Tensor:
+    """Return the widths that ends (..., points, inputs) show, (..., inputs)."""
+    variance = ends.var(-2, correction=0)
+    return 2 * ((variance + variance.mean(-1, keepdim=True)) / 2).sqrt()
+
+
+def nearest_of_far(splitting: Splitting, count: int, deadline: Deadline, *, sets: int = 1) -> Tensor:
+    """Return nearest points of `count` far ones, set by set, (sets * count, inputs); the splitting is for these."""
+    far = _FAR * normal(count, splitting.matrix.shape[1], generator=torch.Generator().manual_seed(0))
+    # Starts and lengths of steps need no digits.
+    rough, far = splitting.to("cpu", torch.float32), far.float().repeat(sets, 1)
+    return rough.nearest(far, rounds=_FAR_ROUNDS, deadline=deadline).double()
 
 
 class WalkedPolytope(WalkedSet):
@@ -154,24 +163,24 @@ class WalkedPolytope(WalkedSet):
     def _stand(self, chosen: Tensor, points: Tensor, *, forget: bool) -> None:
         """Put the copies of some walkers where they stand; their multipliers stay, or are forgotten."""
         index = torch.nonzero(chosen).squeeze(-1)
-        here = points[index]
-        products = here @ self._splitting.matrix.T
-        copies = self._splitting.copies(here, products)
+        here, splitting = points[index], self._splitting.at(index)
+        products = here @ splitting.matrix.T
+        copies = splitting.copies(here, products)
         if not forget:
             before = self._copies.at(index)
-            copies.box += before.box - before.box.clamp(self._splitting.low, self._splitting.high)
-            copies.sides += (before.sides - self._splitting.values).clamp_min_(0)  # 0 for an equation
+            copies.box += before.box - before.box.clamp(splitting.low, splitting.high)
+            copies.sides += (before.sides - splitting.values).clamp_min_(0)  # 0 for an equation
         self._target.index_copy_(0, index, here)
-        self._note(index, copies, self._splitting.violation(here, products))
+        self._note(index, copies, splitting.violation(here, products))
 
     def _rounds(self, chosen: Tensor, points: Tensor, count: int) -> Tensor:
         """Return the points with those of the chosen walkers moved by rounds toward their nearest points."""
         index = torch.nonzero(chosen).squeeze(-1)
-        target, copies = self._target[index], self._copies.at(index)
+        target, copies, splitting = self._target[index], self._copies.at(index), self._splitting.at(index)
         x = torch.empty_like(target)
         for _ in range(count):
-            _, products = self._splitting.round(target, copies, out=x)
-        self._note(index, copies, self._splitting.violation(x, products))
+            _, products = splitting.round(target, copies, out=x)
+        self._note(index, copies, splitting.violation(x, products))
         return points.index_copy(0, index, x)
 
     def _note(self, index: Tensor, copies: Copies, violation: Tensor) -> None:
