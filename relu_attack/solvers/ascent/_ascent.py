@@ -13,7 +13,7 @@ from relu_attack.solvers.ascent._problem import AscentProblem
 from relu_attack.solvers.ascent._restarts import RestartPolicy
 from relu_attack.solvers.ascent._step_rules import StepRule
 
-# Penalty for leaving the set, in slopes: steps that are judged by what they gain must not gain outside. What an
+# Penalty for leaving the set, in slopes: steps that are measured by what they gain must not gain outside. What an
 # excursion has come to is known only when its end has closed in on the set. Of 1, 3 and 10, 3 finds the best points.
 _PENALTY = 3.0
 # Factor on the largest gradient for each step since.

@@ -24,12 +24,12 @@ _MAX_POINTS = 2**20
 _PRODUCTS_PER_SECOND, _PRODUCTS_PER_INPUT = 4e9, 10
 # Share of the remaining time that an enumeration may be expected to take.
 _TIME_SHARE = 0.5
-# Products between two looks at the clock, about a tenth of a second of one core, and the memory at a time, in bytes.
+# Products between two readings of the clock, about a tenth of a second of one core, and the memory at a time, in bytes.
 _MAX_PRODUCTS, _MAX_BYTES = 2**28, 2**25
 
 
 def enumerable(problem: Problem, seconds: float) -> bool:
-    """Return whether all points of every problem can be tried in half of so many seconds."""
+    """Return whether all points of every problem can be tried in half of the seconds that are given."""
     count = _count(problem.domain)
     work = count * problem.problems * _work(problem)
     return count <= _MAX_POINTS and work <= _TIME_SHARE * _PRODUCTS_PER_SECOND * seconds

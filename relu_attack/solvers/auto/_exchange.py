@@ -222,6 +222,6 @@ class Exchange:
 
 def neighbor_values(problem: Problem) -> NeighborValues:
     """Return values of neighbours for a problem, or for all that share its network and integer inputs."""
-    # Constraints are to be met more exactly than float32 can tell.
+    # Constraints are to be met more exactly than float32 can resolve.
     dtype = torch.float32 if problem.constraints is None else torch.float64
     return NeighborValues(problem.network, problem.domain.integer, dtype)

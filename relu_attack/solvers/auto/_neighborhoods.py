@@ -14,7 +14,7 @@ from relu_attack.solvers.auto._neighbor_values import NeighborValues
 
 # Maximum number of entries of all neighbours at a time: 16 MiB in float32.
 _MAX_NEIGHBOR_NUMBERS = 2**22
-# Maximum number of products between two looks at the clock: some tenths of a second of one core.
+# Maximum number of products between two readings of the clock: some tenths of a second of one core.
 MAX_PRODUCTS = 2**32
 # Pairs of changes that are evaluated where single ones do not gain under linear rows.
 _PAIRS = 128
