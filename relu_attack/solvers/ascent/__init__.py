@@ -19,7 +19,7 @@ from relu_attack.solvers.ascent._restarts import (
 from relu_attack.solvers.ascent._search import finalists, search
 from relu_attack.solvers.ascent._step_rules import FixedStep, SteepestStep, StepRule
 from relu_attack.solvers.ascent._target import Target, TargetedMargin
-from relu_attack.solvers.ascent._walk import ANNEALED_ASCENT, Walk, steepest_ascent
+from relu_attack.solvers.ascent._walk import ANNEALED_ASCENT, Walk, closing_ascent, steepest_ascent
 
 __all__ = [
     "ANNEALED_ASCENT",
@@ -45,6 +45,7 @@ __all__ = [
     "TargetedMargin",
     "Walk",
     "affordable",
+    "closing_ascent",
     "finalists",
     "first_point",
     "gradient_walk",

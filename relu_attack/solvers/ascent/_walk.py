@@ -11,6 +11,7 @@ from torch import Tensor
 from relu_attack.solvers.ascent._adaptive_step import AdaptiveStep
 from relu_attack.solvers.ascent._annealed_step import AnnealedStep
 from relu_attack.solvers.ascent._ascent import Ascent
+from relu_attack.solvers.ascent._closing_step import ClosingStep
 from relu_attack.solvers.ascent._options import PPGA, PPGALR, GradientWalk
 from relu_attack.solvers.ascent._problem import AscentProblem
 from relu_attack.solvers.ascent._restarts import Crossover, GaussianPerturbation, RandomRestart, RestartPolicy
@@ -66,3 +67,8 @@ ANNEALED_ASCENT = Walk(step_rule=AnnealedStep, restarts=lambda: Crossover(PPGA()
 def steepest_ascent(steps: int) -> Walk:
     """Return the ascent of attacks: steps along the steepest direction, a number of them known beforehand."""
     return Walk(step_rule=lambda: SteepestStep(steps), window=steps)
+
+
+def closing_ascent(steps: int) -> Walk:
+    """Return the ascent from ends of walkers to the tops next to them, in a number of steps."""
+    return Walk(step_rule=lambda: ClosingStep(steps), window=PPGA.window)

@@ -18,6 +18,7 @@ from relu_attack.solvers.auto._closing import exact_methods, refine_bounds
 from relu_attack.solvers.auto._exact_methods import EXACT
 from relu_attack.solvers.auto._exact_turns import FIRST_TURN, ExactMethod, Turn, make_turns, next_turn
 from relu_attack.solvers.auto._exchanges import EXCHANGE, Exchanges
+from relu_attack.solvers.auto._finish import FINISH, Finish
 from relu_attack.solvers.auto._options import Auto
 from relu_attack.solvers.auto._programs import MILP_WALK, Climber, LinearPrograms, MixedIntegerPrograms, lp_climber
 from relu_attack.solvers.auto._shares import Share, improved
@@ -77,7 +78,7 @@ class Portfolio:
         The walkers.
     shares
         Of the time, by name: those of the ascents, of exchanges where inputs are integer, and of mixed-integer programs
-        where they fit.
+        where they fit, or of closing steps.
     climbs, neighborhoods
         Local searches over linear regions, one entry a problem; none where programs do not fit.
     """
@@ -92,6 +93,7 @@ class Portfolio:
     neighborhoods: dict[int, MixedIntegerPrograms] = field(default_factory=dict)
     finalists: Tensor | None = None
     exchanges: Exchanges | None = None
+    finish: Finish | None = None
     turns: list[Turn] = field(default_factory=list)
     closing: float = 0.0
     gained_at: int = 0
@@ -139,6 +141,9 @@ class Portfolio:
             # take long.
             if budget.time_limit is not None:
                 self.shares[MILP_WALK] = Share.to_be_earned(turn)
+        elif budget.time_limit is not None and budget.iterations is None and self._needs_finish():
+            self.finish = Finish(self.ascents.scaled, incumbents, budget, self.settings.seed)
+            self.shares[FINISH] = Share.to_be_earned(turn)
         if budget.time_limit is not None and self.parts.exact:
             names = exact_methods(
                 incumbents.problem,
@@ -166,6 +171,8 @@ class Portfolio:
         """Run the part with the least time over its weight; the first round is an ascent."""
         first = self.incumbents.steps == 0
         name = next(iter(self.shares)) if first else min(self.shares, key=lambda name: self.shares[name].due)
+        if self.finish is not None and not first and self._is_last():
+            name = FINISH
         if name in self.parts.walks:
             self._walk_on(name)
             if not first or not self.turns:
@@ -176,6 +183,8 @@ class Portfolio:
         budget, before, began = self.settings.budget, self.incumbents.value.clone(), self.settings.budget.elapsed()
         if name == MILP_WALK:
             self._search_neighborhood()
+        elif name == FINISH:
+            self._climb_to_the_end()
         else:
             self._exchange()
         self.shares[name].record(budget.elapsed() - began, gained=improved(before, self.incumbents.value))
@@ -201,8 +210,7 @@ class Portfolio:
         budget = self.settings.budget
         if budget.time_limit is None:
             return math.inf
-        last = budget.left() < 1.5 * self._longest()
-        weight = 1.0 if last else share.relative_to(self.shares[name] for name in self.parts.walks)
+        weight = 1.0 if self._is_last() else share.relative_to(self.shares[name] for name in self.parts.walks)
         return self.options.program_share * weight * self.walked / max(len(self.open), 1) - share.spent
 
     def _search_neighborhood(self) -> None:
@@ -213,6 +221,19 @@ class Portfolio:
             step_time = _STEP_SHARE * (budget.time_limit or 1.0)
             made[index] = MixedIntegerPrograms(self.incumbents, index, budget, step_time=step_time)
         made[index].step(self.ascents)
+
+    def _climb_to_the_end(self) -> None:
+        """Take closing steps from the best points; walkers continue from new incumbents."""
+        if self.finish is None or self.finalists is None:
+            return
+        before = self.incumbents.value.clone()
+        self.finish.search(self.finalists, seconds=min(self._turn(), self.settings.budget.left()))
+        for index in torch.nonzero(self.incumbents.value > before).flatten().tolist():
+            self.ascents.inject(index, self.incumbents.x[index])
+
+    def _is_last(self) -> bool:
+        """Return whether the time that is left is that of the last turn."""
+        return self.settings.budget.left() < 1.5 * self._longest()
 
     @property
     def walked(self) -> float:
@@ -250,6 +271,14 @@ class Portfolio:
         problem, options = self.incumbents.problem, self.options
         small = problem.domain.inputs <= options.program_inputs and problem.network.units <= options.program_units
         return small and options.program_share > 0 and self.incumbents.single(0).domain.is_polyhedral
+
+    def _needs_finish(self) -> bool:
+        """Return whether walkers slide along the boundary of the set as they climb, which takes short steps.
+
+        On boxes closing steps gain less than the walks in the same time.
+        """
+        domain = self.incumbents.problem.domain
+        return not domain.is_box and not domain.integer
 
     def _walk_on(self, name: str) -> None:
         """Advance one population by a round, and offer its best walkers."""
