@@ -148,6 +148,7 @@ def test_a_batch_finds_what_its_sets_find_alone(method: str, make: object) -> No
         assert together.bound[index] >= together.value[index]
 
 
+@pytest.mark.slow
 def test_auto_finds_in_a_batch_what_it_finds_alone() -> None:
     given, model = arguments(), network(6)
     together = ra.maximize(model, ra.Polytope(**given), iterations=100, restarts=16, seed=0)

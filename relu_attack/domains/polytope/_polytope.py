@@ -87,7 +87,7 @@ class Polytope(Domain):
     tensor([[1.0000, 0.0000, 0.0000],
             [0.4000, 0.4000, 0.2000]], dtype=torch.float64)
     >>> budgets = Polytope([[1.0, 2.0]], [[1.0], [2.0], [3.0]], lower=0.0)
-    >>> budgets.batch, budgets.maximizer(torch.tensor([1.0, 0.0]))[:, 0, 0].tolist()
+    >>> budgets.batch, budgets.maximizer(torch.tensor([1.0, 0.0])).round(decimals=4)[:, 0, 0].tolist()
     (3, [1.0, 2.0, 3.0])
     >>> screws = Polytope([[2.0, 3.0]], [7.9], lower=0.0, upper=9.0, integer=[0, 1])
     >>> screws.round(torch.tensor([0.6, 2.2]))
