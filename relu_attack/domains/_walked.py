@@ -30,7 +30,7 @@ class WalkedSet:
 
     @property
     def violation(self) -> Tensor | None:
-        """By how much the current points leave the set, as a length, shape (rows, 1); None where they never do."""
+        """About how far the current points are from the set, shape (rows, 1); None where they never leave it."""
         return None
 
     def sample(self, generator: torch.Generator) -> Tensor:

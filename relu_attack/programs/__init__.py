@@ -6,7 +6,7 @@ from relu_attack._names import renamed_attributes
 from relu_attack.programs._cvxpy import installed_solvers
 from relu_attack.programs._highs import PreparedProgram
 from relu_attack.programs._highs_callbacks import SolverProgress
-from relu_attack.programs._linear import LinearPrograms, LinearSolution, minimize_linear
+from relu_attack.programs._linear import LinearProgramSequence, LinearSolution, minimize_linear
 from relu_attack.programs._program import Program
 from relu_attack.programs._solution import Solution, SolutionStatus
 from relu_attack.programs._solve import solve
@@ -15,7 +15,7 @@ from relu_attack.programs._solver_report import FEASIBILITY, Backend, SolverRepo
 __all__ = [
     "FEASIBILITY",
     "Backend",
-    "LinearPrograms",
+    "LinearProgramSequence",
     "LinearSolution",
     "PreparedProgram",
     "Program",

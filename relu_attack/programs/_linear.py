@@ -76,11 +76,11 @@ def minimize_linear(
     >>> found.x, found.value, found.duals
     (array([3. , 0.5]), -3.5, array([-0.5]))
     """
-    sequence = LinearPrograms(matrix, row_bounds, bounds, tolerance=tolerance)
+    sequence = LinearProgramSequence(matrix, row_bounds, bounds, tolerance=tolerance)
     return sequence.minimize(objective, time_limit=time_limit)
 
 
-class LinearPrograms:
+class LinearProgramSequence:
     """Linear programs over one polyhedron, each of which starts from the optimal basis of the last one.
 
     Parameters

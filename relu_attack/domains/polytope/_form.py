@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.errors import DomainError, SolverError
-from relu_attack.programs import LinearPrograms, LinearSolution, minimize_linear
+from relu_attack.programs import LinearProgramSequence, LinearSolution, minimize_linear
 
 Array: TypeAlias = "NDArray[np.float64]"
 
@@ -168,9 +168,9 @@ def solve_linear_program(
     )
 
 
-def linear_programs(form: PolytopeForm) -> LinearPrograms:
+def linear_programs(form: PolytopeForm) -> LinearProgramSequence:
     """Return linear programs over the form, for one objective after the other."""
-    return LinearPrograms(*_stacked(form), (form.low, form.high), tolerance=PRECISION)
+    return LinearProgramSequence(*_stacked(form), (form.low, form.high), tolerance=PRECISION)
 
 
 def _stacked(form: PolytopeForm) -> tuple[Array, tuple[Array, Array]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
 from relu_attack.domains.polytope._least_distance import least_distance
-from relu_attack.domains.polytope._splitting import Copies, Splitting
+from relu_attack.domains.polytope._splitting import WEIGHT, Copies, Splitting
 
 # Rounds of active sets from no multipliers, and from those of operator splitting.
 ACTIVE_SET_STEPS, POLISHING_STEPS = 4, 3
@@ -124,7 +124,7 @@ class Projector:
             x, sides = found
             bounded = (x > splitting.low) & (x < splitting.high)
             rest = torch.where(bounded, target - x - sides @ splitting.rows, 0.0)
-            multipliers = torch.cat([rest @ splitting.equations.T, sides])
+            multipliers = torch.cat([rest @ splitting.equations.T, WEIGHT * sides])
             polished, solved = self._active_sets(points[index : index + 1], multipliers[None], steps=POLISHING_STEPS)
             result[index] = polished[0] if bool(solved) else torch.clamp(x + self.interior, self.low, self.high)
         return result
@@ -144,7 +144,7 @@ class Projector:
         sides = (copies.sides - splitting.values).clamp_min(0)[:, : splitting.count]
         bounds = copies.box - copies.box.clamp(splitting.low, splitting.high)
         rest = targets - x - bounds - sides @ splitting.rows
-        return torch.cat([rest @ splitting.equations.T, sides], 1)
+        return torch.cat([rest @ splitting.equations.T, WEIGHT * sides], 1)
 
     def _tolerance(self, points: Tensor) -> Tensor:
         return 1e-12 * points.abs().amax(-1, keepdim=True).clamp_min(self.size)

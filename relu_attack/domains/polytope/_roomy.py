@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from relu_attack.domains.polytope._form import ROOMY, Array, PolytopeForm, Scaled, spread
-from relu_attack.domains.polytope._splitting import Splitting
+from relu_attack.domains.polytope._splitting import WEIGHT, Splitting
 
 # Entries of the rows from which on rounds are tried first: a program over 500 rows of 1000 inputs takes 8 s, the rounds
 # half a second. Over small polytopes programs take milliseconds.
@@ -39,7 +39,7 @@ def roomy_point(form: PolytopeForm) -> Array | None:
         inward = np.where(near.scale > 0, room, 0.0)
         inner = replace(
             splitting,
-            values=torch.cat([torch.as_tensor(values - room), splitting.values[count:]]),
+            values=torch.cat([WEIGHT * torch.as_tensor(values - room), splitting.values[count:]]),
             low=torch.as_tensor(lower + inward),
             high=torch.as_tensor(upper - inward),
         )

@@ -12,8 +12,13 @@ from relu_attack._deadline import NEVER, Deadline
 
 # Over-relaxation, as OSQP has it.
 _RELAXATION = 1.6
+# What rows of norm 1 are multiplied by: in squares they then count three times as much as an input. Of 0.3, 1, 3, 10
+# and 30, 3 closes in fastest or nearly so on five kinds of polytopes, on two of them to a tenth of 1 in 50 rounds.
+WEIGHT = 3.0**0.5
 # What an operation on each entry costs, in multiplications of a matrix product, times their number in a round.
 _ELEMENTWISE = 100
+# Largest distance from the set that is estimated, in violations.
+_MOST_REACH = 100.0
 # Rounds between two readings of the clock and of what is left of the violation.
 _ROUNDS_A_LOOK = 25
 
@@ -45,9 +50,9 @@ class Splitting:
     """The alternating direction method of multipliers for nearest points of a polytope around 0, or one a point.
 
     A round puts a copy of the points and one of their products with the rows into their bounds, and solves the least
-    squares problem between the copies within the equations. Rows of norm 1 count as much as an input does. Measured as
-    the step of a walk beside exact projections, projected gradients on the dual and steps that stay inside: one round a
-    step is best or level, as the next steps go on with its multipliers.
+    squares problem between the copies within the equations. Measured as the step of a walk beside exact projections,
+    projected gradients on the dual and steps that stay inside: one round a step is best or level, as the next steps go
+    on with its multipliers.
 
     Source: Boyd, Parikh, Chu, Peleato, Eckstein, Distributed Optimization and Statistical Learning via the Alternating
     Direction Method of Multipliers, 2011; the splitting is that of OSQP (Stellato, Banjac, Goulart, Bemporad, Boyd,
@@ -56,7 +61,7 @@ class Splitting:
     Attributes
     ----------
     matrix
-        Inequalities of norm 1, then orthonormal equations, shape (rows + equations, inputs).
+        Inequalities of norm `WEIGHT`, then orthonormal equations, shape (rows + equations, inputs).
     values
         Right sides, 0 for an equation, shape (rows + equations,), or (points, rows + equations): polytopes with one
         matrix may have sides and bounds of their own.
@@ -77,8 +82,9 @@ class Splitting:
 
     @staticmethod
     def of(rows: Tensor, values: Tensor, equations: Tensor, low: Tensor, high: Tensor) -> Splitting:
-        """Factorize the system, in the dtype of the rows (float64)."""
+        """Factorize the system, given rows of norm 1, in their dtype (float64)."""
         free = (low < high).reshape(-1, rows.shape[1]).any(0).to(rows)
+        rows, values = WEIGHT * rows, WEIGHT * values
         matrix, count = torch.cat([rows, equations]) * free, len(rows)
         if len(matrix) <= len(free):
             diagonal = torch.cat([values.new_ones(count), values.new_zeros(len(equations))])
@@ -169,8 +175,18 @@ class Splitting:
         """
         length: Tensor = torch.linalg.vector_norm(points - points.clamp(self.low, self.high), dim=1, keepdim=True)
         if self.count:
-            length += (products - self.values)[:, : self.count].amax(1, keepdim=True).clamp_min_(0)
+            length += (products - self.values)[:, : self.count].amax(1, keepdim=True).clamp_min_(0) / WEIGHT
         return length
+
+    def reach(self, target: Tensor, x: Tensor, copies: Copies) -> Tensor:
+        """Return about how many violations points may be away from the set, at least 1, shape (points, 1).
+
+        At a nearest point ``target - x`` is a combination of rows: the sum of its multipliers over its length is how
+        much farther the corner of these rows is than the rows are.
+        """
+        multipliers = (copies.sides - self.values).clamp_min_(0)[:, : self.count].sum(1, keepdim=True) * WEIGHT
+        length = torch.linalg.vector_norm(target - x, dim=1, keepdim=True)
+        return torch.nan_to_num(multipliers / length, 1.0, _MOST_REACH, 1.0).clamp_(1.0, _MOST_REACH)
 
     def nearest(self, target: Tensor, *, rounds: int, tolerance: float = 0.0, deadline: Deadline = NEVER) -> Tensor:
         """Return about the nearest points of `target` (points, inputs).

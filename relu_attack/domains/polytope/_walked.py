@@ -25,8 +25,12 @@ FAR_SHARE = 0.05
 _ROUNDS_SHARE, _MOST_ROUNDS = 0.3, 3
 # Multiplications below which a step costs no less.
 _SMALL = 2**16
+# Steps between two estimates of how far a violation is from the set.
+_STEPS_A_REACH = 10
 # Rounds for a start, and those in which a walker whose excursion ends closes in on the set.
-_START_ROUNDS, _CLOSING_ROUNDS = 5, 25
+_START_ROUNDS, _CLOSING_ROUNDS = 5, 100
+# Violation, over the width of the set, from which on a walker has closed in, and rounds between two readings of it.
+_CLOSED, _ROUNDS_A_LOOK = 1e-5, 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +104,12 @@ class WalkedPolytope(WalkedSet):
         self._form, self._splitting, self._walkers = form, form.splitting, walkers
         affordable = int(_ROUNDS_SHARE * max(products, _SMALL)) // max(form.splitting.products, 1)
         self._rounds_a_step = min(max(affordable, 1), _MOST_ROUNDS)
+        self._closed = _CLOSED * float(torch.linalg.vector_norm(widths_between(form.ends), dim=-1).mean())
         self._has_equations = len(self._splitting.equations) > 0
 
     @property
     def violation(self) -> Tensor | None:
-        return self._violation
+        return self._violation * self._reach
 
     def sample(self, generator: torch.Generator) -> Tensor:
         ends = self._form.ends
@@ -128,6 +133,7 @@ class WalkedPolytope(WalkedSet):
         products = points @ self._splitting.matrix.T
         self._copies, self._target = self._splitting.copies(points, products), points.clone()
         self._violation = self._splitting.violation(points, products)
+        self._reach, self._steps = torch.ones_like(self._violation), 0
         return self._rounds(torch.ones_like(points[:, 0], dtype=torch.bool), points, _START_ROUNDS)
 
     def tangent(self, gradient: Tensor) -> Tensor:
@@ -141,6 +147,9 @@ class WalkedPolytope(WalkedSet):
         for _ in range(self._rounds_a_step):
             _, products = self._splitting.round(self._target, self._copies, out=points)
         self._violation = self._splitting.violation(points, products)
+        self._steps += 1
+        if self._steps % _STEPS_A_REACH == 0:
+            self._reach = self._splitting.reach(self._target, points, self._copies)
 
     def brought_in(self, points: Tensor) -> Tensor:
         return points
@@ -157,7 +166,7 @@ class WalkedPolytope(WalkedSet):
         return self._rounds(chosen, points, _CLOSING_ROUNDS)
 
     def closed(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        x = self._splitting.nearest(points, rounds=_CLOSING_ROUNDS)
+        x = self._splitting.nearest(points, rounds=_CLOSING_ROUNDS, tolerance=self._closed)
         return x, self._splitting.violation(x, x @ self._splitting.matrix.T)
 
     def _stand(self, chosen: Tensor, points: Tensor, *, forget: bool) -> None:
@@ -178,8 +187,10 @@ class WalkedPolytope(WalkedSet):
         index = torch.nonzero(chosen).squeeze(-1)
         target, copies, splitting = self._target[index], self._copies.at(index), self._splitting.at(index)
         x = torch.empty_like(target)
-        for _ in range(count):
+        for number in range(1, count + 1):
             _, products = splitting.round(target, copies, out=x)
+            if number % _ROUNDS_A_LOOK == 0 and bool((splitting.violation(x, products) <= self._closed).all()):
+                break
         self._note(index, copies, splitting.violation(x, products))
         return points.index_copy(0, index, x)
 

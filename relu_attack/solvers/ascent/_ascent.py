@@ -13,9 +13,6 @@ from relu_attack.solvers.ascent._problem import AscentProblem
 from relu_attack.solvers.ascent._restarts import RestartPolicy
 from relu_attack.solvers.ascent._step_rules import StepRule
 
-# Penalty for leaving the set, in slopes: steps that are measured by what they gain must not gain outside. What an
-# excursion has come to is known only when its end has closed in on the set. Of 1, 3 and 10, 3 finds the best points.
-_PENALTY = 3.0
 # Factor on the largest gradient for each step since.
 _SLOPE_DECAY = 0.9
 
@@ -122,7 +119,9 @@ class Ascent:
 
     def _penalized(self, values: Tensor) -> Tensor:
         violation = self._set.violation
-        return values if violation is None else torch.addcmul(values, self._slope, violation, value=-_PENALTY)
+        # Less what a point outside may have gained there, as steps are judged by their gain. What an excursion has come
+        # to is known once its end has closed in on the set.
+        return values if violation is None else torch.addcmul(values, self._slope, violation, value=-1.0)
 
     def project_(self, points: Tensor) -> None:
         """Move points (batch, inputs) to which the walkers took a step back to the set, in place."""
@@ -183,7 +182,7 @@ class Ascent:
         # Excursions have not come to an end: their best points are brought into the set beside the walk.
         closed, violation = self._set.closed(self.excursion_x)
         values, _ = self.problem.target.look(self.problem.network.forward(closed).outputs)
-        values = torch.addcmul(values, self._slope, violation, value=-_PENALTY)[:, 0]
+        values = torch.addcmul(values, self._slope, violation, value=-1.0)[:, 0]
         self._offer(closed, values.masked_fill(torch.isinf(self.excursion_value), -torch.inf))
 
     def _offer(self, points: Tensor, values: Tensor) -> None:

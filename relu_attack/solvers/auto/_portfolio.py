@@ -30,7 +30,7 @@ _ROUND_STEPS = 200
 # three excursions of a walker.
 _WALK_SHARE, _PATIENCE = 1 / 3, 150
 # Share of the time limit that one mixed-integer program may take.
-_STEP_SHARE = 1 / 8
+_STEP_SHARE = 1 / 4
 # Best points of exchanges, beside the incumbent, from which linear programs start where other inputs are continuous.
 _CLIMBED = 4
 # All walkers restart once more than half of them are within this radius, in diagonals of the set, if this fraction of
