@@ -6,7 +6,7 @@ from torch import nn
 
 import relu_attack as ra
 from relu_attack.problem import Problem
-from relu_attack.solvers.ascent import ScaledProblem
+from relu_attack.solvers.ascent import PPGALR, AdaptiveStep, Ascent, RandomRestart, ScaledProblem, starting_points
 from relu_attack.solvers.auto import Auto
 from relu_attack.solvers.auto._finish import FINISH, Finish
 from relu_attack.solvers.auto._portfolio import PARTS, Portfolio
@@ -80,3 +80,18 @@ def test_sets_without_linear_programs_have_a_finish_where_time_is_limited(
     assert portfolio is not None
     portfolio.run()
     assert (FINISH in portfolio.shares) == finishes
+
+
+def test_ppga_lr_ends_excursions_on_a_ball_with_shorter_steps_than_on_a_box() -> None:
+    shortest = []
+    for domain in (ra.Box(-1.0, 1.0, shape=(10,)), ra.L2Ball(torch.zeros(10), 1.0)):
+        problem, generator = problem_over(domain), torch.Generator().manual_seed(0)
+        scaled = ScaledProblem.create(
+            problem, restarts=2, device=torch.device("cpu"), dtype=torch.float32, normalized=True
+        )
+        starts = starting_points(scaled, kind="random", x0=None, generator=generator, seed=0)
+        for options in (PPGALR(), PPGALR(shortest_step=1e-3), PPGALR(step=1e-5)):
+            rule = AdaptiveStep(options)
+            Ascent(scaled, starts.clone(), rule, RandomRestart(), generator, window=10)
+            shortest.append(rule._shortest)
+    assert shortest == [2e-3, 1e-3, 1e-5, 5e-5, 1e-3, 1e-5]

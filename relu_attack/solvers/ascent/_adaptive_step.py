@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.network import Evaluation, boundary_times
-from relu_attack.solvers.ascent._options import PPGALR
+from relu_attack.solvers.ascent._options import PPGALR, SHORTEST, SHORTEST_FINE
 from relu_attack.solvers.ascent._step_rules import StepRule
 from relu_attack.solvers.ascent._walkers import Walkers
 
@@ -36,6 +36,8 @@ class AdaptiveStep(StepRule):
 
     def begin(self, ascent: Walkers) -> None:
         super().begin(ascent)
+        usual = min(SHORTEST if ascent.problem.domain.is_box else SHORTEST_FINE, self._options.step)
+        self._shortest = usual if self._options.shortest_step is None else self._options.shortest_step
         self._steps = self._drawn()
         self._age = 0
 
@@ -73,7 +75,7 @@ class AdaptiveStep(StepRule):
         grown = (gained & ascent.improved)[:, None]
         steps = torch.where(trimmed[:, None], self._steps * options.trim, self._steps)
         steps = torch.where(grown, (steps * options.growth).clamp_max(options.longest_step), steps)
-        ended = trimmed & (steps[:, 0] < options.shortest_step)
+        ended = trimmed & (steps[:, 0] < self._shortest)
         self._steps = torch.where(ended[:, None], self._drawn(), steps)
         ascent.place(trimmed, ascent.excursion_x)
         return ended

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from relu_attack.errors import OptionError
 
+# Shortest steps of PPGA_LR on boxes, and on other sets, along whose boundaries walkers slide as they climb: they end
+# 0.4 % higher on L2 balls with 200 inputs and between slabs, and level or higher on two other polytopes.
+SHORTEST, SHORTEST_FINE = 2e-3, 5e-5
+
 
 @dataclass(frozen=True, kw_only=True)
 class GradientWalk:
@@ -71,7 +75,8 @@ class PPGALR(PPGA):
     ----------
     longest_step, shortest_step
         An excursion begins with a step drawn between `step` and `longest_step`, log-uniformly, so that walkers differ,
-        and ends once no step down to `shortest_step` gains. A raw `learning_rate` sets the very first step instead.
+        and ends once no step down to `shortest_step` gains: by default 2e-3 where the set is a box and 5e-5 where it is
+        not. A raw `learning_rate` sets the very first step instead.
     growth, trim
         Factors on the step after a window that was still rising at its end, and after one without gain.
     overshoot
@@ -79,17 +84,18 @@ class PPGALR(PPGA):
     """
 
     longest_step: float = 10.0
-    shortest_step: float = 2e-3
+    shortest_step: float | None = None
     growth: float = 2.0
     trim: float = 0.3
     overshoot: float = 0.02
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.shortest_step <= self.step <= self.longest_step:
+        shortest = min(SHORTEST_FINE, self.step) if self.shortest_step is None else self.shortest_step
+        if not 0 < shortest <= self.step <= self.longest_step:
             raise OptionError(
                 "steps must satisfy 0 < shortest_step <= step <= longest_step, "
-                f"got {self.shortest_step}, {self.step}, {self.longest_step}"
+                f"got {shortest}, {self.step}, {self.longest_step}"
             )
         if not (1 <= self.growth < float("inf") and 0 < self.trim < 1 and 0 <= self.overshoot < float("inf")):
             raise OptionError(
