@@ -2,7 +2,7 @@
 
 Digits: `critical_radius` in the maximum norm for the 1000 test images of the shipped model, in one call with a time
 limit. Bisection asks `verify` for one radius after another, for every 50th of them, until both ends are within 5 % or
-one answer is none. Minimum norm: 200 test images that a convolutional classifier, trained with interval bounds, gets
+one answer is none. Minimum norm: 100 test images that a convolutional classifier, trained with interval bounds, gets
 right. The optimality of an attack is the area above its curve of robust accuracy over the radius, as a share of that of
 the best of all attacks taken together, up to the radius at which no image resists the best (AttackBench, Cina et al.,
 arXiv 2404.19460). Seconds are of the processor, one thread.
@@ -30,7 +30,7 @@ from relu_attack.io import load_model
 
 ROOT = Path(__file__).parent.parent
 DIGITS = ROOT / "models" / "digits" / "model.safetensors"
-SEED, SAMPLES, BISECTED, TOLERANCE, ATTACKED = 0, 1000, 20, 0.05, 200
+SEED, SAMPLES, BISECTED, TOLERANCE, ATTACKED = 0, 1000, 20, 0.05, 100
 # Seconds of one call of `verify`, and the radius at which bisection begins.
 VERIFY_SECONDS, FIRST_RADIUS = 5.0, 0.05
 ORDERS = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}
@@ -70,6 +70,8 @@ def radii(path: Path, seconds: float, record: Path | None) -> None:
             path, question="digits", norm="linf", who=f"{name}: those bisected", samples=len(chosen),
             within=float(own), seconds=float(found.seconds[chosen].sum()),
         )  # fmt: skip
+        if limit:
+            write_radii(path.with_name("critical_radius_digits.csv"), found)
     busy, closed = time.process_time(), 0
     for sample in chosen.tolist():
         closed += bisected(model, x[sample], int(label[sample]))
@@ -78,6 +80,14 @@ def radii(path: Path, seconds: float, record: Path | None) -> None:
         path, question="digits", norm="linf", who=f"bisection with verify, {VERIFY_SECONDS:.0f} s a call",
         samples=len(chosen), within=closed / len(chosen), seconds=busy,
     )  # fmt: skip
+
+
+def write_radii(path: Path, found: ra.CriticalRadius) -> None:
+    """Write the ends of each sample, from which a figure of the documentation is drawn."""
+    path.unlink(missing_ok=True)
+    columns = (found.label.tolist(), found.lower.tolist(), found.upper.tolist(), found.seconds.tolist())
+    for label, lower, upper, seconds in zip(*columns, strict=True):
+        append_row(path, {"label": label, "lower": lower, "upper": upper, "seconds": f"{seconds:.3g}"})
 
 
 def bisected(model: nn.Module, x: Tensor, label: int) -> bool:
@@ -99,12 +109,12 @@ def bisected(model: nn.Module, x: Tensor, label: int) -> bool:
     return True
 
 
-def minimum_norm(path: Path, file: Path) -> None:
+def minimum_norm(path: Path, file: Path, norms: list[str]) -> None:
     model = trained(file, *digits("train"))
     x, label = digits("test")
     right = model(x).argmax(1) == label
     x, label = x[right][:ATTACKED], label[right][:ATTACKED]
-    for norm, order in ORDERS.items():
+    for norm in norms:
         attacks = {
             "ours, 10 walkers, 50 steps": minimum_norm_attack(norm),
             "ours, 40 walkers, 100 steps": minimum_norm_attack(norm, restarts=40, steps=100),
@@ -117,7 +127,7 @@ def minimum_norm(path: Path, file: Path) -> None:
             with torch.enable_grad():
                 moved = attack(model, x, label)
             times[name] = time.process_time() - busy
-            distance = torch.linalg.vector_norm((moved - x).flatten(1).double(), ord=order, dim=1)
+            distance = torch.linalg.vector_norm((moved - x).flatten(1).double(), ord=ORDERS[norm], dim=1)
             distances[name] = torch.where(model(moved).argmax(1) != label, distance, torch.inf)
         best = torch.stack(list(distances.values())).amin(0)
         for name, distance in distances.items():
@@ -135,6 +145,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=900.0, help="time limit for all digits")
     parser.add_argument("--record", type=Path, help="a record from which the digits go on")
     parser.add_argument("--model", type=Path, help="the convolutional classifier")
+    parser.add_argument("--norms", nargs="+", choices=list(ORDERS), default=list(ORDERS), help="of the minimum norm")
     parser.add_argument("--output", type=Path, default=RESULTS / "critical_radius.csv")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -144,7 +155,7 @@ def main() -> None:
         elif options.model is None:
             parser.error("minimum_norm needs --model")
         else:
-            minimum_norm(options.output, options.model)
+            minimum_norm(options.output, options.model, options.norms)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from relu_attack.rounding import gamma, up
 RESTARTS, ITERATIONS = 10, 50
 """Walkers for each sample, and the points that each of them visits: with more the distances of digits fall by 1 %."""
 
-# Walkers of a sample that walk at once; numbers in the points of all that do: few enough to stay near the processor.
-_ROUND, _MAX_NUMBERS = 10, 2**20
+# Walkers of a sample that walk at once; numbers in the points of all that do, few enough to stay near the processor;
+# multiplications of a pass, about half a second of one core.
+_ROUND, _MAX_NUMBERS, _MAX_MULTIPLICATIONS = 10, 2**20, 2**33
 # Halvings of the way from a sample to a broken point: to float32.
 _HALVINGS = 24
 # Margin, in roundings of the largest logit, from which on a point is broken in a batch of another size, too.
@@ -105,13 +106,13 @@ class MinimumNormAttack:
         for number, begun in enumerate(range(0, self.restarts, _ROUND)):
             walkers = range(begun, min(begun + _ROUND, self.restarts))
             offsets = self._offsets(walkers, generator)
-            for part in waiting.split(max(_MAX_NUMBERS // (len(walkers) * self.network.inputs), 1)):
+            for part in waiting.split(self._at_once(len(walkers))):
                 if evaluations and deadline.passed:
                     return evaluations
                 classes = self._classes(walkers, rank[part], nearest[part], number)
                 length = LENGTHS[self.norm][number % len(LENGTHS[self.norm])]
                 evaluations += self._walk(known, part, classes, offsets, length, deadline, nearest)
-        for part in waiting.split(max(_MAX_NUMBERS // self.network.inputs, 1)):
+        for part in waiting.split(self._at_once(1)):
             if deadline.passed:
                 break
             evaluations += self.polish(known, part[torch.isfinite(known.radius[part])], deadline)
@@ -133,7 +134,8 @@ class MinimumNormAttack:
         `points` are (samples of `index`, inputs), and `found`, boolean, those that are to be looked at. At the deadline
         the halving ends where it is.
         """
-        index, points = index[found], points[found].to(self.center)
+        found = found.to(index.device)
+        index, points = index[found], points.to(self.center)[found]
         high = points.new_zeros(len(index), 1)
         for stretch in _STRETCHES if len(index) else ():
             missing = high[:, 0] == 0
@@ -192,10 +194,16 @@ class MinimumNormAttack:
         radius = walk.radius.view(samples, walkers)
         best, place = radius.min(1)
         points = walk.x.view(samples, walkers, -1)[torch.arange(samples, device=place.device), place]
-        self.close(known, part, points, torch.isfinite(best).to(part.device), deadline)
-        own = radius.to(nearest)[:, :, None].masked_fill(~classes.to(nearest.device), torch.inf).amin(1)
+        self.close(known, part, points, torch.isfinite(best), deadline)
+        single = classes & (classes.sum(2, keepdim=True) == 1)
+        own = radius.to(nearest)[:, :, None].masked_fill(~single, torch.inf).amin(1)
         nearest[part] = torch.minimum(nearest[part], own)
         return walk.evaluations
+
+    def _at_once(self, walkers: int) -> int:
+        """Return how many samples walk at once."""
+        rows = min(_MAX_NUMBERS // self.network.inputs, _MAX_MULTIPLICATIONS // max(self.network.multiply_adds, 1))
+        return max(rows // walkers, 1)
 
     def _begin(self, rows: Tensor, goal: Goal, length: float, share: float | None) -> RadiusWalk:
         device, dtype = self.network.device, self.network.dtype

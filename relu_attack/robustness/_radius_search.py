@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -83,7 +83,7 @@ class RadiusSearch:
             self.budget.interruption.happened = True
         finally:
             self.radii.lower = torch.minimum(self.radii.lower, self.radii.upper)
-            self._write_all()
+            self._write(range(len(self._parts)))
 
     def open(self) -> Tensor:
         """Return which samples are not closed to the tolerance, boolean, shape (samples,)."""
@@ -105,7 +105,7 @@ class RadiusSearch:
                 self._bound(part, within)
             self.radii.searched[part] = not within.passed
             self.radii.seconds[part] += (time.perf_counter() - began) / len(part)
-            self._write(number)
+            self._write([number])
             self.report(self.radii)
 
     def _bound(self, part: Tensor, deadline: Deadline) -> None:
@@ -134,7 +134,7 @@ class RadiusSearch:
         """Prove radii of open samples one by one, the closest first, in turns, until the time is up."""
         waiting = self.open() & torch.isfinite(self.radii.upper)
         seconds = max(_FIRST_SECONDS, _FIRST_SHARE * self.budget.left() / max(int(waiting.sum()), 1))
-        halfway, written = False, time.perf_counter()
+        halfway, written, changed = False, time.perf_counter(), set[int]()
         while bool(waiting.any()):
             order = (self.radii.lower / self.radii.upper).nan_to_num(0.0).argsort(descending=True)
             for sample in order[waiting[order]].tolist():
@@ -143,9 +143,10 @@ class RadiusSearch:
                 began = time.perf_counter()
                 self._prove(sample, self.budget.part(seconds=min(seconds, self.budget.left())), halfway=halfway)
                 self.radii.seconds[sample] += time.perf_counter() - began
+                changed.add(sample // _PART)
                 if time.perf_counter() - written > _RECORD_SECONDS:
-                    self._write_all()
-                    written = time.perf_counter()
+                    self._write(changed)
+                    changed, written = set(), time.perf_counter()
                 self.report(self.radii)
             waiting, seconds, halfway = waiting & self.open(), 2 * seconds, not halfway
 
@@ -170,10 +171,9 @@ class RadiusSearch:
             if not float(radii.upper[sample]) < before:
                 return
 
-    def _write_all(self) -> None:
-        for number in range(len(self._parts)):
-            self._write(number)
-
-    def _write(self, number: int) -> None:
-        part = self._parts[number]
-        self.record.add(number, self.attack.center[part], self.attack.label[part], self.radii.entries(part))
+    def _write(self, numbers: Iterable[int]) -> None:
+        """Write some parts down, in one go."""
+        for number in sorted(numbers):
+            part = self._parts[number]
+            self.record.put(number, self.attack.center[part], self.attack.label[part], self.radii.entries(part))
+        self.record.write()

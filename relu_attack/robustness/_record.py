@@ -111,17 +111,22 @@ class Record:
         return batch
 
     def add(self, number: int, x: Tensor, label: Tensor, entries: Mapping[str, Any]) -> None:
-        """Write a batch down, a new one or in place of what was known of it."""
+        """Write a batch down, the next one or in place of what was known of it."""
+        self.put(number, x, label, entries)
+        self.write()
+
+    def put(self, number: int, x: Tensor, label: Tensor, entries: Mapping[str, Any]) -> None:
+        """Take a batch, which the next `write` writes down."""
+        if self._path is not None:
+            self._batches[number : number + 1] = [{"samples": digest(x, label), **entries}]
+
+    def write(self) -> None:
+        """Write the file, which is whole at any moment. Where it cannot be written, warn once and go on."""
         if self._path is None:
             return
-        self._batches[number : number + 1] = [{"samples": digest(x, label), **entries}]
-        self._write(self._path)
-
-    def _write(self, path: Path) -> None:
-        """Write the file, which is whole at any moment. Where it cannot be written, warn once and go on."""
         content = {"format": self._kind.format, "question": self._question, "batches": self._batches}
         try:
-            write_files({path: json.dumps(content, allow_nan=False)})
+            write_files({self._path: json.dumps(content, allow_nan=False)})
         except FileFormatError as reason:  # such as a full disk; the next batch is tried again
             if not self._warned:
                 warn(f"{reason}; the run goes on, but what is done now is lost if it is interrupted")
