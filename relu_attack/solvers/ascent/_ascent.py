@@ -119,7 +119,7 @@ class Ascent:
 
     def _penalized(self, values: Tensor) -> Tensor:
         violation = self._set.violation
-        # Less what a point outside may have gained there, as steps are judged by their gain. What an excursion has come
+        # Less what a point outside may have gained there, as the gain decides on steps. What an excursion has come
         # to is known once its end has closed in on the set.
         return values if violation is None else torch.addcmul(values, self._slope, violation, value=-1.0)
 
