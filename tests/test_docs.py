@@ -11,7 +11,8 @@ PAGES = {page.stem: re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(name for name, blocks in PAGES.items() if blocks))
-def test_blocks_of_a_page_run_in_order(page: str) -> None:
+def test_blocks_of_a_page_run_in_order(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # some of them write files
     names: dict[str, object] = {}
     for number, block in enumerate(PAGES[page], start=1):
         exec(compile(block, f"docs/{page}.md, block {number}", "exec"), names)
