@@ -130,7 +130,7 @@ class RadiusWalk:
         x = self._balls.center if starts is None else starts
         radius, began = self.radius, time.perf_counter()
         for step in range(self._steps):
-            # The first step tells how long the next one takes.
+            # The next step takes about as long as the first one.
             if step and deadline.left < (time.perf_counter() - began) / step:
                 return
             broken, value, gradient = self._look(x)
