@@ -12,7 +12,7 @@ from relu_attack.output_constraints import TOLERANCE
 from relu_attack.problem import Problem
 from relu_attack.solvers.auto._changes import Changes
 from relu_attack.solvers.auto._neighbor_values import NeighborValues
-from relu_attack.solvers.auto._neighborhoods import MAX_PRODUCTS, Neighborhoods, Score, is_better
+from relu_attack.solvers.auto._neighborhoods import MAX_PRODUCTS, IntegerNeighborhoods, Score, is_better
 
 # Neighbours of all searches at a time that are worthwhile: fewer do not use the machine, more only delay the others.
 _NEIGHBORS = 2048
@@ -59,7 +59,9 @@ class Exchange:
         self._problem, self._generator = problem, generator
         self._domain = problem.domain.to(device="cpu", dtype=torch.float64)
         self._changes = Changes.of(self._domain)
-        self._neighborhoods = Neighborhoods(problem, self._changes, values or neighbor_values(problem), generator)
+        self._neighborhoods = IntegerNeighborhoods(
+            problem, self._changes, values or neighbor_values(problem), generator
+        )
         self._x = self._initial(points.to("cpu", torch.float64))
         self._score = self._rate(self._x)
         self._home, self._home_score = self._x.clone(), (self._score[0].clone(), self._score[1].clone())

@@ -25,7 +25,7 @@ Score = tuple[Tensor, Tensor]
 """Violation and value of points, shape (points,) each."""
 
 
-class Neighborhoods:
+class IntegerNeighborhoods:
     """Best neighbours of points of one problem.
 
     Parameters
