@@ -80,6 +80,12 @@ def radii(path: Path, seconds: float, record: Path | None) -> None:
         path, question="digits", norm="linf", who=f"bisection with verify, {VERIFY_SECONDS:.0f} s a call",
         samples=len(chosen), within=closed / len(chosen), seconds=busy,
     )  # fmt: skip
+    began = time.process_time()
+    found = ra.critical_radius(model, x[chosen], label[chosen], time_limit=busy, progress=False)
+    write(
+        path, question="digits", norm="linf", who="critical_radius, those bisected, the time of bisection",
+        samples=len(chosen), within=found.fraction_within(TOLERANCE), seconds=time.process_time() - began,
+    )  # fmt: skip
 
 
 def write_radii(path: Path, found: ra.CriticalRadius) -> None:
@@ -116,7 +122,7 @@ def minimum_norm(path: Path, file: Path, norms: list[str]) -> None:
     x, label = x[right][:ATTACKED], label[right][:ATTACKED]
     for norm in norms:
         attacks = {
-            "ours, 10 walkers, 50 steps": minimum_norm_attack(norm),
+            "ours, 20 walkers, 50 steps": minimum_norm_attack(norm),
             "ours, 40 walkers, 100 steps": minimum_norm_attack(norm, restarts=40, steps=100),
             **available(norm),
         }

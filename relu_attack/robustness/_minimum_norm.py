@@ -16,7 +16,7 @@ from relu_attack.robustness._incumbents import class_margins
 from relu_attack.robustness._radius_walk import LENGTHS, Goal, Neighborhoods, RadiusWalk, goal_margin, vector_norm
 from relu_attack.rounding import gamma, up
 
-RESTARTS, ITERATIONS = 10, 50
+RESTARTS, ITERATIONS = 20, 50
 """Walkers for each sample, and the points that each of them visits: with more the distances of digits fall by 1 %."""
 
 # Walkers of a sample that walk at once; numbers in the points of all that do, few enough to stay near the processor;
