@@ -26,8 +26,9 @@ _ROUND, _MAX_NUMBERS, _MAX_MULTIPLICATIONS = 10, 2**20, 2**33
 _HALVINGS = 24
 # Margin, in roundings of the largest logit, from which on a point is broken in a batch of another size, too.
 _ROUNDINGS = 32
-# How much farther than the walker a point of the chain may lie that the model, which rounds otherwise, confirms.
-_STRETCHES = (1.0, 1 + 1e-5, 1 + 1e-3)
+# How much farther than the walker a point may lie at which the model is broken beyond rounding: much farther where the
+# sample itself is nearly broken.
+_STRETCHES = (1.0, 1.001, 1.03, 2.0, 16.0, 256.0)
 # The last walk of each sample, from its nearest broken point: first step and share.
 _POLISH_LENGTH, _POLISH_SHARE = 0.2, 0.02
 
@@ -137,11 +138,16 @@ class MinimumNormAttack:
         found = found.to(index.device)
         index, points = index[found], points.to(self.center)[found]
         high = points.new_zeros(len(index), 1)
-        for stretch in _STRETCHES if len(index) else ():
+        if len(index) == 0:
+            return
+        for stretch in _STRETCHES:
             missing = high[:, 0] == 0
+            if not bool(missing.any()):
+                break
             reached = self._is_broken(self.center[index] + stretch * (points - self.center[index]), index) & missing
             high[reached] = stretch
         reached = high[:, 0] > 0
+        self.offer(known, index[~reached], self._placed(points[~reached], index[~reached]))
         index, points, high = index[reached], points[reached], high[reached]
         if len(index) == 0:
             return
@@ -157,6 +163,8 @@ class MinimumNormAttack:
 
     def offer(self, known: NearestBreaks, index: Tensor, points: Tensor) -> None:
         """Offer points (samples of `index`, inputs) at which the model itself is broken; others do not count."""
+        if len(index) == 0:
+            return
         broken = self.margin(self.classifier.logits(points), index) > 0
         known.offer(index[broken], points[broken], self.distance(points[broken], index[broken]))
 

@@ -139,6 +139,18 @@ def test_without_a_clip_box_the_radius_of_an_affine_model_is_that_of_the_formula
 
 
 @pytest.mark.parametrize("norm", NORMS)
+def test_a_sample_that_is_broken_within_the_rounding_of_float32_has_an_upper_end(norm: str) -> None:
+    net = nn.Sequential(nn.Linear(4, 2)).requires_grad_(False)
+    net[0].weight.copy_(torch.tensor([[1.0, 2.0, 0.0, 1.0], [0.0, 1.0, 1.0, -1.0]]))
+    net[0].bias.copy_(torch.tensor([100.0, 101.5]))
+    x = torch.full((1, 4), 0.5) + torch.tensor([[1e-5, 0.0, 0.0, 0.0]])
+    assert 0 < float(net(x)[0, 0] - net(x)[0, 1]) < 3e-5
+    found = ra.critical_radius(net, x, 0, norm=norm, progress=False)
+    assert float(found.upper) < 1e-2
+    assert int(net(found.x).argmax()) == 1
+
+
+@pytest.mark.parametrize("norm", NORMS)
 def test_a_batch_has_the_radii_of_its_samples_alone(norm: str) -> None:
     (x, labels), together = samples(3), search(norm, count=3)
     alone = [ra.critical_radius(model(), x[i : i + 1], labels[i], norm=norm, progress=False) for i in range(len(x))]
