@@ -222,7 +222,7 @@ class MinimumNormAttack:
 
     def _offsets(self, walkers: range, generator: torch.Generator) -> Tensor:
         """Return where walkers begin, in the ball of radius 1; the first one at the sample itself."""
-        draws = 2 * torch.rand(len(walkers), self.center.shape[1], generator=generator) - 1
+        draws = 2 * torch.rand(len(walkers), self.center.shape[1], generator=generator, dtype=torch.float32) - 1
         draws = draws / vector_norm(draws, self.norm)[:, None] / 2
         if walkers.start == 0:
             draws[0] = 0.0

@@ -106,7 +106,7 @@ def test_starts_and_widths_need_no_linear_program(monkeypatch: pytest.MonkeyPatc
     walked = scaled.walked(10, products=10**6)
     generator = torch.Generator().manual_seed(0)
     starts = torch.cat([walked.sample(generator), walked.corners(5, generator), walked.center()[None]])
-    assert bool(polytope.contains(shift + scale * starts, tolerance=1e-2).all())
+    assert bool(polytope.contains(shift + scale * starts, tolerance=5e-2).all())
     box = polytope.outer_box()
     assert bool((polytope.center() >= box.lower).all() and (polytope.center() <= box.upper).all())
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import Deadline
-from relu_attack.domains._arrangement import normal
+from relu_attack.domains._arrangement import normal, uniform
 from relu_attack.domains._walked import WalkedSet
 from relu_attack.domains.polytope import _form as forms
 from relu_attack.domains.polytope._form import Array, PolytopeForm
@@ -116,9 +116,7 @@ class WalkedPolytope(WalkedSet):
         one, other = (
             torch.randint(len(ends), (self._walkers,), generator=generator, device=generator.device) for _ in range(2)
         )
-        along, inward = (
-            torch.rand(self._walkers, 1, generator=generator, device=generator.device).to(ends) for _ in range(2)
-        )
+        along, inward = (uniform(self._walkers, 1, generator=generator).to(ends) for _ in range(2))
         one, other = one.to(ends.device), other.to(ends.device)
         return torch.lerp(ends[one], ends[other], along) * inward.sqrt()
 

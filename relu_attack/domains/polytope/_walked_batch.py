@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import Deadline
+from relu_attack.domains._arrangement import uniform
 from relu_attack.domains.polytope import _form as forms
 from relu_attack.domains.polytope._form import Array, PolytopeForm
 from relu_attack.domains.polytope._splitting import Splitting
@@ -121,7 +122,7 @@ class WalkedPolytopes(WalkedPolytope):
             for _ in range(2)
         ]
         one, other = (ends.gather(1, place[:, :, None].expand(*size, ends.shape[2])) for place in places)
-        along, inward = (torch.rand(*size, 1, generator=generator, device=generator.device).to(ends) for _ in range(2))
+        along, inward = (uniform(*size, 1, generator=generator).to(ends) for _ in range(2))
         return (torch.lerp(one, other, along) * inward.sqrt()).flatten(0, 1) + self._origins
 
     def corners(self, count: int, generator: torch.Generator) -> Tensor:
