@@ -19,6 +19,9 @@ _ROUNDS = 3
 # Between changes of the clamped inputs an L2 ball has a quadratic: one root is as good as four.
 _QUADRATIC_ROUNDS = 1
 
+# Ratio of the values at two thresholds below which a Newton step went past the root and hardly came closer to it.
+_TO_AND_FRO = -0.5
+
 # Distance in radii up to which a center is in the clip box but for roundings to float32.
 _ROUNDING = 1e-4
 
@@ -136,12 +139,15 @@ class WalkedL1Ball(WalkedBall):
         if not self._is_clipped:  # all but the largest size may be zero
             threshold = torch.maximum(threshold, highest - self._radius)
         threshold = torch.minimum(threshold, highest)
+        last: tuple[Tensor, Tensor] | None = None
         for _ in range(_ROUNDS):
             torch.sub(size, threshold, out=lowered)
             torch.clamp(lowered, self._zero, most, out=left)
-            excess_left, free = self._total(left).sub_(self._radius), self._total(lowered.eq_(left)).clamp_min_(1)
-            threshold = torch.addcdiv(threshold, excess_left, free)
-            threshold = torch.minimum(threshold.clamp_min_(0), highest)
+            beyond, free = self._total(left).sub_(self._radius), self._total(lowered.eq_(left)).clamp_min_(1)
+            root = torch.addcdiv(threshold, beyond, free)
+            if last is not None and self._is_clipped:
+                root = _without_cycle(root, (threshold, beyond), last)
+            last, threshold = (threshold, beyond), torch.minimum(root.clamp_min_(0), highest)
         torch.clamp(torch.sub(size, threshold, out=lowered), self._zero, most, out=left)
         known = (excess > 0) & (threshold > 0)
         self._moving = torch.where(known, excess / threshold.clamp_min(self._tiny), self._moving)
@@ -156,6 +162,15 @@ class WalkedL1Ball(WalkedBall):
     @staticmethod
     def _total(rows: Tensor) -> Tensor:
         return rows.sum(-1, keepdim=True)
+
+
+def _without_cycle(root: Tensor, now: tuple[Tensor, Tensor], last: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the root of a Newton step, or that of the line through this threshold and the last one, with their values.
+
+    With clip bounds the norm over the threshold is not convex, and Newton steps may go to and fro for ever.
+    """
+    ratio = now[1] / last[1]
+    return torch.where(ratio < _TO_AND_FRO, torch.lerp(now[0], last[0], ratio / (ratio - 1)), root)
 
 
 def _moved(ball: ClippedBall) -> Tensor:
