@@ -25,10 +25,12 @@ def as_tensor(value: ArrayLike, *, name: str, error: type[ReLUAttackError]) -> T
     """Turn numbers, sequences and arrays into a floating tensor of their own precision.
 
     A tensor or an array keeps float32 or float64; half precisions become float32 and integers float64. Numbers and
-    nested sequences become float64, whatever the default dtype of torch is. An `error` that calls the value `name` is
-    raised when it is no array of real numbers.
+    nested sequences become float64, whatever the default dtype of torch is. Sparse matrices of scipy become dense. An
+    `error` that calls the value `name` is raised when it is no array of real numbers.
     """
     try:
+        if hasattr(value, "toarray"):
+            value = value.toarray()
         if hasattr(value, "__array__") and not isinstance(value, Tensor | np.ndarray):
             value = np.array(value)  # such as a DataFrame of pandas
         if isinstance(value, np.ndarray) and (0 in value.strides or not value.flags.writeable):

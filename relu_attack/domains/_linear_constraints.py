@@ -144,8 +144,7 @@ class LinearConstraints:
 
 
 def _read(name: str, value: ArrayLike | Any) -> Tensor:
-    dense = value.toarray() if hasattr(value, "toarray") else value
-    return as_tensor(dense, name=f"LinearConstraints {name}", error=DomainError).to("cpu", torch.float64)
+    return as_tensor(value, name=f"LinearConstraints {name}", error=DomainError).to("cpu", torch.float64)
 
 
 def _read_pair(low: tuple[str, Any], high: tuple[str, Any], count: int, what: str) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,14 @@ from relu_attack._repr import one_line
 from relu_attack.errors import OptionError
 from relu_attack.result import Status
 
+# Radii are closed to a tolerance of their own, not to that of the gap that a `Status` speaks of.
+_MESSAGES = {
+    Status.OPTIMAL: "the ends of all samples are as close as was asked for",
+    Status.FEASIBLE: "the ends of some samples are farther apart than was asked for",
+    Status.TIME_LIMIT: "stopped at the time limit; the ends of some samples may come closer",
+    Status.INTERRUPTED: "interrupted; the ends so far",
+}
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class CriticalRadius:
@@ -66,6 +74,11 @@ class CriticalRadius:
     runtime: float
     digests: Digests | None = None
 
+    @property
+    def message(self) -> str:
+        """Why the search ended, in a sentence."""
+        return _MESSAGES[self.status]
+
     def __repr__(self) -> str:
         return one_line(
             self,
@@ -79,7 +92,7 @@ class CriticalRadius:
     def __str__(self) -> str:
         return (
             f"median radius between {_median(self.lower):.4g} and {_median(self.upper):.4g} ({self.norm}) of "
-            f"{len(self.upper)} samples; both ends within 5 % for {self.fraction_within(0.05):.1%}; {self.status.value}"
+            f"{len(self.upper)} samples; both ends within 5 % for {self.fraction_within(0.05):.1%}; {self.message}"
         )
 
     def closed(self, tolerance: float) -> Tensor:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import sparse
 
 from relu_attack.domains import Polytope
 from relu_attack.domains.polytope import _form as forms
@@ -47,6 +48,15 @@ def test_a_malformed_empty_or_unbounded_polytope_is_refused(arguments: dict[str,
 def test_points_of_a_wrong_shape_are_refused() -> None:
     with pytest.raises(DomainError, match="2 inputs, but the points have shape"):
         Polytope(lower=[0.0, 0.0], upper=1.0).project(torch.zeros(5, 3))
+
+
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
+def test_sparse_rows_of_scipy_are_taken_as_the_dense_ones(form: Any) -> None:
+    dense = {"A": [[1.0, 0.0, 2.0]], "A_eq": [[0.0, 1.0, -1.0]]}
+    sides = {"b": [1.5], "b_eq": [0.25], "lower": 0.0, "upper": 1.0}
+    points = torch.linspace(-1, 2, 12, dtype=torch.float64).view(4, 3)
+    thin = Polytope(**{name: form(rows) for name, rows in dense.items()}, **sides)  # type: ignore[arg-type]
+    assert torch.equal(thin.project(points), Polytope(**dense, **sides).project(points))  # type: ignore[arg-type]
 
 
 def test_rows_alone_may_bound_the_set() -> None:

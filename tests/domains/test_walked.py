@@ -43,8 +43,8 @@ def test_rounds_lead_to_the_nearest_point(shape: tuple[int, int, int], seed: int
     scaled, _, _ = random_polytope(*shape, seed).normalized()
     points = 2 * torch.randn(8, shape[0], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     found, exact = scaled._walked.splitting.nearest(points, rounds=1000), scaled.project(points)
-    assert bool(scaled.contains(found, tolerance=1e-2).all())
-    assert torch.allclose((found - points).norm(dim=1), (exact - points).norm(dim=1), rtol=1e-2)
+    assert bool(scaled.contains(found, tolerance=2e-3).all())
+    assert torch.allclose((found - points).norm(dim=1), (exact - points).norm(dim=1), rtol=2e-3)
 
 
 @given(st.sampled_from(SHAPES), st.integers(0, 100))
@@ -68,7 +68,7 @@ def test_a_violation_is_that_of_the_points_and_closes_where_they_stand(shape: tu
     for _ in range(5):
         x = walked.settle(every(x), x)
     assert walked.violation is not None
-    assert float(walked.violation.max()) < 1e-2
+    assert float(walked.violation.max()) < 1e-4
 
 
 def test_steps_stay_on_the_equations() -> None:
@@ -106,7 +106,7 @@ def test_starts_and_widths_need_no_linear_program(monkeypatch: pytest.MonkeyPatc
     walked = scaled.walked(10, products=10**6)
     generator = torch.Generator().manual_seed(0)
     starts = torch.cat([walked.sample(generator), walked.corners(5, generator), walked.center()[None]])
-    assert bool(polytope.contains(shift + scale * starts, tolerance=5e-2).all())
+    assert bool(polytope.contains(shift + scale * starts, tolerance=3e-2).all())
     box = polytope.outer_box()
     assert bool((polytope.center() >= box.lower).all() and (polytope.center() <= box.upper).all())
 

@@ -257,10 +257,21 @@ def test_without_certificates_nothing_is_proven_and_a_cached_model_gives_the_sam
     assert torch.equal(found.upper, search().upper)
 
 
+def test_a_message_is_about_the_ends_not_about_a_gap() -> None:
+    assert search(tolerance=0.9).message == "the ends of all samples are as close as was asked for"
+    apart = search(certify=False)
+    assert (apart.status, apart.message.split(";")[0]) == (
+        ra.Status.FEASIBLE,
+        "the ends of some samples are farther apart than was asked for",
+    )
+    assert "time limit" in search(time_limit=1e-6).message
+
+
 def test_it_has_one_line_of_what_it_knows() -> None:
     found = search()
     assert repr(found).startswith("CriticalRadius(samples=6, norm='linf', upper=")
     assert "both ends within 5 % for" in str(found)
+    assert str(found).endswith(found.message)
     assert len(found.seconds) == 6
     assert found.digests is not None
     with pytest.raises(ra.OptionError, match="tolerance"):

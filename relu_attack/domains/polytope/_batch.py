@@ -34,30 +34,22 @@ class PolytopeBatch(Polytope):
     _exact: PolytopeBatch
     _source: PolytopeBatch | None = None
 
-    def __init__(
+    def _read(
         self,
-        A: reading.Rows = None,
-        b: reading.Rows = None,
-        A_eq: ArrayLike | None = None,
-        b_eq: ArrayLike | None = None,
-        lower: ArrayLike | None = None,
-        upper: ArrayLike | None = None,
-        *,
-        shape: tuple[int, ...] | None = None,
-        integer: _integrality.Indices = (),
-        one_hot: _integrality.Groups = (),
+        given: reading.Given,
+        shape: tuple[int, ...] | None,
+        integer: _integrality.Indices,
+        one_hot: _integrality.Groups,
     ) -> None:
-        arguments = reading.Given.of(A, b, A_eq, b_eq, lower, upper)
-        count = reading.count_sets(A, b, A_eq, b_eq, lower, upper, shape=shape)
+        count = reading.count_sets(given, shape)
         if count is None:
             raise DomainError("PolytopeBatch needs a right side or a bound for each set; make a Polytope")
         made = (
             Polytope(
-                one.A, one.b, one.A_eq, one.b_eq, one.lower, one.upper,
-                shape=shape, integer=integer, one_hot=one_hot,
+                one.A, one.b, one.A_eq, one.b_eq, one.lower, one.upper, shape=shape, integer=integer, one_hot=one_hot
             )
-            for one in reading.each_set(arguments, count, shape)
-        )  # fmt: skip
+            for one in reading.each_set(given, count, shape)
+        )
         sets = list(named(made))
         self.shape, self.integer, self.one_hot = sets[0].shape, sets[0].integer, sets[0].one_hot
         self._normal = False

@@ -55,6 +55,11 @@ class Given:
             )
         return _taken_apart(constraints, lower, upper)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no argument is given."""
+        return all(part is None for part in (self.A, self.b, self.A_eq, self.b_eq, self.lower, self.upper))
+
 
 def _constraints(value: object) -> list[LinearConstraints]:
     """Return the constraints that an argument consists of, none where it is an array."""
@@ -162,14 +167,8 @@ def count_inputs(given: Given, shape: tuple[int, ...] | None) -> int:
     raise DomainError("Polytope needs A, A_eq, bounds with an entry for each input, or shape=(inputs,)")
 
 
-def count_sets(
-    A: Rows, b: Rows, A_eq: ArrayLike | None, b_eq: ArrayLike | None, lower: ArrayLike | None, upper: ArrayLike | None,
-    *, shape: tuple[int, ...] | None,
-) -> int | None:  # fmt: skip
+def count_sets(given: Given, shape: tuple[int, ...] | None) -> int | None:
     """Return how many sets the arguments of a polytope are for; None for one that is no batch."""
-    if all(value is None for value in (A, b, A_eq, b_eq, lower, upper)):
-        return None
-    given = Given.of(A, b, A_eq, b_eq, lower, upper)
     sides = _sides_of_sets(given, count_inputs(given, shape), shape)
     if not sides:
         return None

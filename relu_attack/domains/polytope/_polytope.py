@@ -46,7 +46,7 @@ class Polytope(Domain):
     A, b
         Inequalities: shapes (rows, inputs) and (rows,), or (batch, rows) for a batch of polytopes that share A. Or
         instead of all rows one of `LinearConstraints`, scipy's ``LinearConstraint`` and ``Bounds``, or a list of these,
-        which bring their sides.
+        which bring their sides. Rows may be a sparse matrix of scipy, also those of A_eq.
     A_eq, b_eq
         Equations: shapes (equations, inputs) and (equations,), or (batch, equations).
     lower, upper
@@ -111,8 +111,8 @@ class Polytope(Domain):
         one_hot: _integrality.Groups = (),
     ) -> Polytope:
         """Return one polytope, or a batch where sides or bounds are for several."""
-        several = cls is Polytope and reading.count_sets(A, b, A_eq, b_eq, lower, upper, shape=shape) is not None
-        if not several:
+        given = reading.Given.of(A, b, A_eq, b_eq, lower, upper)
+        if cls is not Polytope or given.is_empty or reading.count_sets(given, shape) is None:
             return object.__new__(cls)
         from relu_attack.domains.polytope._batch import PolytopeBatch  # a batch consists of polytopes
 
@@ -131,11 +131,20 @@ class Polytope(Domain):
         integer: _integrality.Indices = (),
         one_hot: _integrality.Groups = (),
     ) -> None:
-        arguments = reading.Given.of(A, b, A_eq, b_eq, lower, upper)
-        inputs = reading.count_inputs(arguments, shape)
+        self._read(reading.Given.of(A, b, A_eq, b_eq, lower, upper), shape, integer, one_hot)
+
+    def _read(
+        self,
+        given: reading.Given,
+        shape: tuple[int, ...] | None,
+        integer: _integrality.Indices,
+        one_hot: _integrality.Groups,
+    ) -> None:
+        """Make the set from its arguments."""
+        inputs = reading.count_inputs(given, shape)
         self.shape, self.batch = (inputs,) if shape is None else tuple(shape), None
         self.integer, self.one_hot = _integrality.read_integrality("Polytope", integer, one_hot, self.shape)
-        self._given, form, names = reading.read_polytope(arguments, self.integer, self.one_hot, inputs)
+        self._given, form, names = reading.read_polytope(given, self.integer, self.one_hot, inputs)
         point = roomy_point(form)
         if point is None:
             point = forms.feasible_point(form, names)
