@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import relu_attack as ra
-from relu_attack.domains.polytope import _form
+from relu_attack.domains.polytope import _form, _splitting
 from relu_attack.programs import LinearProgramSequence
 
 
@@ -21,6 +21,16 @@ def random_polytope(inputs: int, rows: int, equations: int, seed: int) -> ra.Pol
     return ra.Polytope(
         matrix[:rows], matrix[:rows] @ inside + room, matrix[rows:], matrix[rows:] @ inside, lower=0.0, upper=1.0
     )
+
+
+def sparse_polytope(inputs: int, rows: int, equations: int) -> ra.Polytope:
+    """A polytope with one in twenty entries of its rows filled."""
+    generator = torch.Generator().manual_seed(inputs + rows)
+    matrix = torch.randn(rows + equations, inputs, generator=generator, dtype=torch.float64)
+    matrix[:rows] *= torch.rand(rows, inputs, generator=generator) < 0.05
+    matrix[:rows, 0] = 1.0
+    sides = matrix.sum(1) / 2
+    return ra.Polytope(matrix[:rows], sides[:rows] + 0.2, matrix[rows:], sides[rows:], lower=0.0, upper=1.0)
 
 
 def slab(inputs: int = 10, width: float = 1e-5) -> ra.Polytope:
@@ -92,6 +102,70 @@ def test_only_the_chosen_walkers_move() -> None:
     for moved in (walked.settle(chosen, x + 1.0), walked.restart(chosen, x + 1.0)):
         assert torch.equal(moved[~chosen], (x + 1.0)[~chosen])
         assert not torch.equal(moved[chosen], (x + 1.0)[chosen])
+
+
+@pytest.mark.parametrize("inputs", [6, 150])
+def test_a_single_walker_that_is_not_chosen_stays(inputs: int) -> None:
+    scaled, _, _ = sparse_polytope(inputs, 160, 0).normalized()
+    walked = scaled.walked(1, products=10**6)
+    x = walked.begin(walked.sample(torch.Generator().manual_seed(0)))
+    walked.project_(x)
+    before, violation = x + 1.0, walked.violation
+    none = torch.tensor([False])
+    for moved in (walked.settle(none, before), walked.restart(none, before)):
+        assert torch.equal(moved, before)
+        assert torch.equal(walked.violation, violation)
+    assert not torch.equal(walked.settle(~none, before), before)
+
+
+def some_steps(polytope: ra.Polytope, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Points and violations of six walkers after each of some steps, of which some are taken back or begun anew."""
+    scaled = polytope.normalized()[0].to(dtype=dtype)
+    walked = scaled.walked(6, products=10**6)
+    generator = torch.Generator().manual_seed(0)
+    x = walked.begin(walked.sample(generator))
+    points, violations = [], []
+    for number in range(12):
+        x = x + 0.2 * walked.tangent(torch.randn(x.shape, generator=generator, dtype=dtype))
+        walked.project_(x)
+        if number % 3 == 0:
+            chosen = torch.arange(6) % 3 == number % 4
+            walked.place(chosen, x)
+            x = walked.restart(~chosen, walked.settle(~chosen, x))
+        violation = walked.violation
+        assert violation is not None
+        points.append(x.clone())
+        violations.append(violation)
+    return torch.stack(points), torch.stack(violations)
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="compressed rows need MKL")
+@pytest.mark.parametrize(("inputs", "rows", "equations"), [(140, 160, 0), (150, 180, 3), (200, 130, 0), (200, 130, 4)])
+def test_steps_with_compressed_rows_are_those_with_dense_ones(
+    inputs: int, rows: int, equations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polytope = sparse_polytope(inputs, rows, equations)
+    scaled = polytope.normalized()[0]
+    assert scaled._walked.splitting._sparse
+    for dtype, error in ((torch.float64, 1e-9), (torch.float32, 1e-3)):
+        compressed = some_steps(polytope, dtype)
+        with monkeypatch.context() as patch:
+            patch.setattr(_splitting, "_SPARSE_FILL", 0.0)
+            dense = some_steps(polytope, dtype)
+        for one, other in zip(compressed, dense, strict=True):
+            assert torch.allclose(one, other, rtol=error, atol=error)
+
+
+@given(st.sampled_from(SHAPES), st.integers(0, 100))
+@settings(max_examples=10, deadline=None)
+def test_one_product_does_what_those_of_a_round_do(shape: tuple[int, int, int], seed: int) -> None:
+    polytope = random_polytope(*shape, seed)
+    together = some_steps(polytope, torch.float64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_splitting, "_FEW", -1)
+        apart = some_steps(polytope, torch.float64)
+    for one, other in zip(together, apart, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
 def test_starts_and_widths_need_no_linear_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,19 +95,17 @@ class Projector:
             points, points.new_zeros(len(points), len(self.rows)), steps=ACTIVE_SET_STEPS
         )
         left = torch.nonzero(~solved).squeeze(-1)
-        targets = points[left] - self.interior
-        copies = self._splitting.copies(targets, targets @ self._splitting.matrix.T)
+        copies = self._splitting.copies(points[left] - self.interior)
         for rounds in SPLITTING_ROUNDS:
             soon_done = rounds > _SPLITTING_ROUNDS_FOR_FEW and len(left) * self.rows.numel() <= _FEW_ENTRIES
             if len(left) == 0 or self.deadline.passed or soon_done:
                 break
-            x = self._split(targets, copies, rounds)
-            near = torch.clamp(x + self.interior, self.low, self.high)
-            multipliers = self._multipliers(targets, x, copies)
-            polished, solved = self._active_sets(points[left], multipliers, steps=POLISHING_STEPS)
+            self._split(copies, rounds)
+            near = torch.clamp(copies.x.T + self.interior, self.low, self.high)
+            polished, solved = self._active_sets(points[left], self._multipliers(copies), steps=POLISHING_STEPS)
             result = result.index_copy(0, left, torch.where(solved.unsqueeze(-1), polished, near))
             keep = torch.nonzero(~solved).squeeze(-1)
-            left, targets, copies = left[keep], targets[keep], copies.at(keep)
+            left, copies = left[keep], copies.at(keep)
         return self._finished(points, result, left)
 
     def _finished(self, points: Tensor, result: Tensor, left: Tensor) -> Tensor:
@@ -129,21 +127,18 @@ class Projector:
             result[index] = polished[0] if bool(solved) else torch.clamp(x + self.interior, self.low, self.high)
         return result
 
-    def _split(self, targets: Tensor, copies: Copies, rounds: int) -> Tensor:
-        """Do rounds toward the nearest points of offsets from the interior point; return where they are."""
-        x = targets
+    def _split(self, copies: Copies, rounds: int) -> None:
+        """Do rounds toward the nearest points of offsets from the interior point."""
         for _ in range(rounds):
-            x, _ = self._splitting.round(targets, copies)
+            self._splitting.round(copies)
             if self.deadline.passed:
                 break
-        return x
 
-    def _multipliers(self, targets: Tensor, x: Tensor, copies: Copies) -> Tensor:
+    def _multipliers(self, copies: Copies) -> Tensor:
         """Return what operator splitting has for multipliers of the rows, equations first, (points, rows)."""
-        splitting = self._splitting
-        sides = (copies.sides - splitting.values).clamp_min(0)[:, : splitting.count]
-        bounds = copies.box - copies.box.clamp(splitting.low, splitting.high)
-        rest = targets - x - bounds - sides @ splitting.rows
+        splitting, multipliers = self._splitting, copies.excess.T
+        bounds, sides = multipliers[:, : copies.inputs], multipliers[:, copies.inputs :][:, : splitting.count]
+        rest = (copies.target - copies.x).T - bounds - sides @ splitting.rows
         return torch.cat([rest @ splitting.equations.T, WEIGHT * sides], 1)
 
     def _tolerance(self, points: Tensor) -> Tensor:

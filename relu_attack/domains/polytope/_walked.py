@@ -30,7 +30,7 @@ _STEPS_A_REACH = 10
 # Rounds for a start, and those in which a walker whose excursion ends closes in on the set.
 _START_ROUNDS, _CLOSING_ROUNDS = 5, 100
 # Violation, over the width of the set, from which on a walker has closed in, and rounds between two readings of it.
-_CLOSED, _ROUNDS_A_LOOK = 1e-5, 25
+_CLOSED, _ROUNDS_A_LOOK = 1e-5, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +128,12 @@ class WalkedPolytope(WalkedSet):
         return torch.zeros_like(self._form.ends[0])
 
     def begin(self, points: Tensor) -> Tensor:
-        products = points @ self._splitting.matrix.T
-        self._copies, self._target = self._splitting.copies(points, products), points.clone()
-        self._violation = self._splitting.violation(points, products)
+        self._copies = self._splitting.copies(points)
+        for _ in range(_START_ROUNDS):
+            self._splitting.round(self._copies)
+        self._violation = self._copies.violation
         self._reach, self._steps = torch.ones_like(self._violation), 0
-        return self._rounds(torch.ones_like(points[:, 0], dtype=torch.bool), points, _START_ROUNDS)
+        return self._copies.x.T.contiguous()
 
     def tangent(self, gradient: Tensor) -> Tensor:
         if not self._has_equations:
@@ -141,58 +142,51 @@ class WalkedPolytope(WalkedSet):
         return torch.addmm(gradient, gradient @ equations.T, equations, alpha=-1)
 
     def project_(self, points: Tensor) -> None:
-        self._target.copy_(points)
+        self._copies.target.copy_(points.T)
         for _ in range(self._rounds_a_step):
-            _, products = self._splitting.round(self._target, self._copies, out=points)
-        self._violation = self._splitting.violation(points, products)
+            self._splitting.round(self._copies)
+        points.copy_(self._copies.x.T)
+        self._violation = self._copies.violation
         self._steps += 1
         if self._steps % _STEPS_A_REACH == 0:
-            self._reach = self._splitting.reach(self._target, points, self._copies)
+            self._reach = self._copies.reach
 
     def brought_in(self, points: Tensor) -> Tensor:
         return points
 
     def restart(self, chosen: Tensor, points: Tensor) -> Tensor:
-        self._stand(chosen, points, forget=True)
-        return self._rounds(chosen, points, _START_ROUNDS)
+        index = torch.nonzero(chosen).squeeze(-1)
+        copies = self._copies.at(index)
+        self._splitting.put(copies, points[index])
+        return self._rounds(index, copies, points, _START_ROUNDS)
 
     def place(self, chosen: Tensor, points: Tensor) -> None:
-        self._stand(chosen, points, forget=False)
+        index = torch.nonzero(chosen).squeeze(-1)
+        copies = self._copies.at(index)
+        multipliers = copies.excess
+        self._splitting.put(copies, points[index])
+        copies.state += multipliers
+        self._note(index, copies)
 
     # The target of the last step stays: what a walker closes in on is the nearest point to where that step led.
     def settle(self, chosen: Tensor, points: Tensor) -> Tensor:
-        return self._rounds(chosen, points, _CLOSING_ROUNDS)
+        index = torch.nonzero(chosen).squeeze(-1)
+        return self._rounds(index, self._copies.at(index), points, _CLOSING_ROUNDS)
 
     def closed(self, points: Tensor) -> tuple[Tensor, Tensor]:
         x = self._splitting.nearest(points, rounds=_CLOSING_ROUNDS, tolerance=self._closed)
-        return x, self._splitting.violation(x, x @ self._splitting.matrix.T)
+        return x, self._splitting.copies(x).violation
 
-    def _stand(self, chosen: Tensor, points: Tensor, *, forget: bool) -> None:
-        """Put the copies of some walkers where they stand; their multipliers stay, or are forgotten."""
-        index = torch.nonzero(chosen).squeeze(-1)
-        here, splitting = points[index], self._splitting.at(index)
-        products = here @ splitting.matrix.T
-        copies = splitting.copies(here, products)
-        if not forget:
-            before = self._copies.at(index)
-            copies.box += before.box - before.box.clamp(splitting.low, splitting.high)
-            copies.sides += (before.sides - splitting.values).clamp_min_(0)  # 0 for an equation
-        self._target.index_copy_(0, index, here)
-        self._note(index, copies, splitting.violation(here, products))
-
-    def _rounds(self, chosen: Tensor, points: Tensor, count: int) -> Tensor:
-        """Return the points with those of the chosen walkers moved by rounds toward their nearest points."""
-        index = torch.nonzero(chosen).squeeze(-1)
-        target, copies, splitting = self._target[index], self._copies.at(index), self._splitting.at(index)
-        x = torch.empty_like(target)
+    def _rounds(self, index: Tensor, copies: Copies, points: Tensor, count: int) -> Tensor:
+        """Return the points with those of some walkers moved by rounds toward their nearest points."""
         for number in range(1, count + 1):
-            _, products = splitting.round(target, copies, out=x)
-            if number % _ROUNDS_A_LOOK == 0 and bool((splitting.violation(x, products) <= self._closed).all()):
+            self._splitting.round(copies)
+            if number % _ROUNDS_A_LOOK == 0 and bool((copies.violation <= self._closed).all()):
                 break
-        self._note(index, copies, splitting.violation(x, products))
-        return points.index_copy(0, index, x)
+        self._note(index, copies)
+        return points.index_copy(0, index, copies.x.T)
 
-    def _note(self, index: Tensor, copies: Copies, violation: Tensor) -> None:
-        self._copies.box.index_copy_(0, index, copies.box)
-        self._copies.sides.index_copy_(0, index, copies.sides)
-        self._violation = self._violation.index_copy(0, index, violation)
+    def _note(self, index: Tensor, copies: Copies) -> None:
+        self._copies.target.index_copy_(1, index, copies.target)
+        self._copies.state.index_copy_(1, index, copies.state)
+        self._violation = self._violation.index_copy(0, index, copies.violation)

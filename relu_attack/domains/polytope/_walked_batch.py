@@ -88,8 +88,8 @@ def forms_alike(reduced: Sequence[PolytopeForm], given: Sequence[PolytopeForm]) 
 
 def repeated(splitting: Splitting, count: int) -> Splitting:
     """Return a splitting with sides and bounds of each set for `count` points of each, set by set."""
-    sets = torch.arange(len(splitting.values), device=splitting.values.device)
-    return splitting.at(sets.repeat_interleave(count))
+    values, low, high = (part.repeat_interleave(count, 0) for part in (splitting.values, splitting.low, splitting.high))
+    return replace(splitting, values=values, low=low, high=high)
 
 
 class WalkedPolytopes(WalkedPolytope):

@@ -70,6 +70,7 @@ class Ascent:
         self._iterates = Iterates(starts, window)
         # Largest norm of a gradient lately: the rate at which a point outside may gain.
         self._slope = torch.zeros_like(starts[:, :1])
+        self._norm: Tensor | None = None  # of the gradient at the current points, once it is known
         nothing = torch.full((problem.batch,), -torch.inf, dtype=starts.dtype, device=starts.device)
         self.excursion_x, self.excursion_value = starts.clone(), nothing.clone()
         self._window_value = nothing.clone()
@@ -112,16 +113,18 @@ class Ascent:
 
     def _record(self, values: Tensor, gradient: Tensor | None = None) -> None:
         """Record values (batch, 1) of the current points, less the penalty where these leave the set."""
-        if gradient is not None and self._set.violation is not None:
-            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
-            self._slope = torch.maximum(norm, _SLOPE_DECAY * self._slope)
-        self._iterates.record(self._penalized(values))
+        violation, self._norm = self._set.violation, None
+        if violation is not None:
+            if gradient is not None:
+                self._norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+                torch.maximum(self._slope.mul_(_SLOPE_DECAY), self._norm, out=self._slope)
+            values = self._penalized(values, violation)
+        self._iterates.record(values)
 
-    def _penalized(self, values: Tensor) -> Tensor:
-        violation = self._set.violation
+    def _penalized(self, values: Tensor, violation: Tensor) -> Tensor:
         # Less what a point outside may have gained there, as the gain decides on steps. What an excursion has come
         # to is known once its end has closed in on the set.
-        return values if violation is None else torch.addcmul(values, self._slope, violation, value=-1.0)
+        return torch.addcmul(values, self._slope, violation, value=-1.0)
 
     def project_(self, points: Tensor) -> None:
         """Move points (batch, inputs) to which the walkers took a step back to the set, in place."""
@@ -129,10 +132,12 @@ class Ascent:
 
     def factor_to_diagonal(self, gradient: Tensor) -> Tensor:
         """Return the factor (batch, 1) that makes each gradient as long as the diagonal of the set."""
-        norm: Tensor = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        norm = self._norm
+        if norm is None:
+            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
         # A gradient of zero must not become 0 * infinity, whatever the diagonal and the step.
         least = 1e6 * torch.finfo(gradient.dtype).tiny * max(self.diagonal, 1.0)
-        return norm.clamp_min_(least).reciprocal_().mul_(self.diagonal)
+        return norm.clamp_min(least).reciprocal_().mul_(self.diagonal)
 
     def review(self) -> None:
         """Update the incumbents and restart the walkers whose excursion has ended."""
@@ -163,7 +168,9 @@ class Ascent:
     def _settle(self, ended: Tensor) -> None:
         """Let the walkers whose excursion has ended close in on the set; their points there are what it has come to."""
         self.x.copy_(self._set.settle(ended, self.x))
-        values = self._penalized(self._evaluate()[1])[:, 0]
+        violation = self._set.violation
+        assert violation is not None
+        values = self._penalized(self._evaluate()[1], violation)[:, 0]
         self.excursion_x = torch.where(ended[:, None], self.x, self.excursion_x)
         self.excursion_value = torch.where(ended, values, self.excursion_value)
         self._offer(self.excursion_x, self.excursion_value.masked_fill(~ended, -torch.inf))
@@ -182,7 +189,7 @@ class Ascent:
         # Excursions have not come to an end: their best points are brought into the set beside the walk.
         closed, violation = self._set.closed(self.excursion_x)
         values, _ = self.problem.target.look(self.problem.network.forward(closed).outputs)
-        values = torch.addcmul(values, self._slope, violation, value=-1.0)[:, 0]
+        values = self._penalized(values, violation)[:, 0]
         self._offer(closed, values.masked_fill(torch.isinf(self.excursion_value), -torch.inf))
 
     def _offer(self, points: Tensor, values: Tensor) -> None:
