@@ -191,7 +191,7 @@ class Box(Hyperrectangle):
         if self.batch is not None:
             return None
         box, groups = self.to(device="cpu", dtype=torch.float64).bounding_box(), self.groups
-        return LinearConstraints(groups.A, groups.lb, groups.ub, lower=box.lower, upper=box.upper)
+        return LinearConstraints.trusted(groups.A, (groups.lb, groups.ub), (box.lower, box.upper))
 
     def upper_bound(self, coefficients: Tensor) -> Tensor:
         if self.one_hot:

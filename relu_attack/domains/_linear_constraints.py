@@ -177,4 +177,5 @@ def sum_to_one(groups: tuple[tuple[int, ...], ...], inputs: int) -> LinearConstr
     rows = torch.zeros(len(groups), inputs, dtype=torch.float64)
     for row, group in zip(rows, groups, strict=True):
         row[list(group)] = 1.0
-    return LinearConstraints(rows, 1.0, 1.0)
+    one, none = torch.ones(len(groups), dtype=torch.float64), torch.full((inputs,), torch.inf, dtype=torch.float64)
+    return LinearConstraints.trusted(rows, (one, one), (-none, none))

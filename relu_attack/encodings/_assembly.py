@@ -78,6 +78,8 @@ class Assembly:
 
 def stack(blocks: list[Block], shape: tuple[int, int]) -> Any:
     """Return the CSR array of this shape with the entries of all blocks."""
+    if not any(len(values) for _, _, values in blocks):
+        return scipy.sparse.csr_array(shape)
     empty = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
     rows, columns, values = (np.concatenate(parts) for parts in zip(empty, *blocks, strict=True))
     matrix = scipy.sparse.csr_array(scipy.sparse.coo_array((values, (rows, columns)), shape=shape))

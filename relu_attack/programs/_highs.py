@@ -71,15 +71,31 @@ class PreparedProgram:
     3.0
     """
 
+    _scale: Array
+    _unit: float
+
     def __init__(self, program: Program, *, options: Mapping[str, Any] = NO_OPTIONS) -> None:
         self._highs = quiet_highs()
-        self.program = program
-        self._scale, self._unit = _row_scale(program), _unit(program)
+        self._program, self._added = program, list[Program]()
         self._threads = "threads" in options
         self._absolute_gap = float({**_DEFAULTS, **options}["mip_abs_gap"])
         for name, value in {**_DEFAULTS, **options}.items():
             self._set_option(name, value)
         self._load()
+
+    @property
+    def program(self) -> Program:
+        """The current program, with all rows that were added."""
+        if self._added:
+            parts = (self._program, *self._added)
+            self._program = replace(
+                self._program,
+                matrix=scipy.sparse.csr_array(scipy.sparse.vstack([part.matrix for part in parts], format="csr")),
+                row_lower=np.concatenate([part.row_lower for part in parts]),
+                row_upper=np.concatenate([part.row_upper for part in parts]),
+            )
+            self._added.clear()
+        return self._program
 
     def change(self, **fields: Any) -> None:
         """Replace fields of the program: `objective`, `constant`, `lower`, `upper`, `row_lower`, `row_upper`, `matrix`.
@@ -94,14 +110,14 @@ class PreparedProgram:
         unknown = set(fields) - {"objective", "constant", "lower", "upper", "row_lower", "row_upper", "matrix"}
         if unknown:
             raise OptionError(f"a prepared program cannot change {', '.join(sorted(unknown))}")
-        before, self.program = self.program, replace(self.program, **fields)
-        if self.program.matrix is not before.matrix or self._refused:
-            basis, same = self._highs.getBasis(), self.program.matrix.shape == before.matrix.shape
+        before = self.program
+        program = self._program = replace(before, **fields)
+        if program.matrix is not before.matrix or self._refused:
+            basis, same = self._highs.getBasis(), program.matrix.shape == before.matrix.shape
             self._load()
             if same and basis.valid:
                 self._highs.setBasis(basis)
             return
-        program = self.program
         if len(_changed(before, program, "objective")):
             self._unit = _unit(program)
             self._set_costs(-program.objective / self._unit)
@@ -122,20 +138,22 @@ class PreparedProgram:
         OptionError
             For rows that a `Program` rejects.
         """
-        before, added = self.program, scipy.sparse.csr_array(np.atleast_2d(np.asarray(matrix, dtype=np.float64)))
-        sides = np.broadcast_arrays(np.asarray(row_lower, dtype=float), np.asarray(row_upper, dtype=float))
-        low, high = (np.broadcast_to(side, (added.shape[0],)) for side in sides)
-        self.program = replace(
-            before,
-            matrix=scipy.sparse.csr_array(scipy.sparse.vstack([before.matrix, added], format="csr")),
-            row_lower=np.concatenate([before.row_lower, low]),
-            row_upper=np.concatenate([before.row_upper, high]),
+        # Most rows are read by nobody but HiGHS, so that `program` joins them when it is asked for.
+        added = Program(
+            objective=self._program.objective,
+            matrix=np.atleast_2d(np.asarray(matrix, dtype=np.float64)),
+            row_lower=np.asarray(row_lower, dtype=np.float64),
+            row_upper=np.asarray(row_upper, dtype=np.float64),
+            lower=np.asarray(-np.inf),
+            upper=np.asarray(np.inf),
         )
-        scale = _row_scale(self.program)[before.rows :]
+        self._added.append(added)
+        scale, entries = _row_scale(added), added.matrix
         self._scale = np.concatenate([self._scale, scale])
-        data = added.data * np.repeat(scale, np.diff(added.indptr))
-        start, index = added.indptr[:-1].astype(np.int32), added.indices.astype(np.int32)
-        self._check(self._highs.addRows(added.shape[0], scale * low, scale * high, added.nnz, start, index, data))
+        data = entries.data * np.repeat(scale, np.diff(entries.indptr))
+        start, index = entries.indptr[:-1].astype(np.int32), entries.indices.astype(np.int32)
+        low, high = scale * added.row_lower, scale * added.row_upper
+        self._check(self._highs.addRows(added.rows, low, high, entries.nnz, start, index, data))
 
     def solve(
         self,
@@ -163,16 +181,18 @@ class PreparedProgram:
         stop: StopCallback | None = None,
     ) -> SolverReport:
         """Return the unverified result of HiGHS."""
-        if self.program.columns == 0:
+        if self._program.columns == 0:
             raise OptionError("the program has no columns; there is nothing to solve")
         if self._refused:
             return SolverReport(status=SolutionStatus.NUMERICAL)
         # The gap is verified on the cleaned point.
         self._set_option("mip_rel_gap", gap / 2)
         self._set_option("mip_abs_gap", self._absolute_gap / self._unit)
-        if warm_start is not None and self.program.is_mixed_integer and warm_start.shape == (self.program.columns,):
-            self._highs.setSolution(self.program.columns, np.arange(self.program.columns, dtype=np.int32), warm_start)
-        watch = SolverCallbacks(self.program, on_progress, stop, unit=self._unit)
+        if warm_start is not None and self._program.is_mixed_integer and warm_start.shape == (self._program.columns,):
+            self._highs.setSolution(self._program.columns, np.arange(self._program.columns, dtype=np.int32), warm_start)
+        # Only incumbents of mixed-integer programs are compared with the rows.
+        program = self.program if self._program.is_mixed_integer else self._program
+        watch = SolverCallbacks(program, on_progress, stop, unit=self._unit)
         watch.attach(self._highs)
         try:
             report = self._report(time_limit, watch)
@@ -195,14 +215,14 @@ class PreparedProgram:
         return self._read(status)
 
     def _is_short_of_its_bound(self, report: SolverReport, gap: float) -> bool:
-        if report.status is not SolutionStatus.OPTIMAL or not self.program.is_mixed_integer or report.x is None:
+        if report.status is not SolutionStatus.OPTIMAL or not self._program.is_mixed_integer or report.x is None:
             return False
         value = self.program.value(report.x)
         return report.bound - value > gap * value_scale(self.program, value)
 
     def _run(self, time_limit: float | None, watch: SolverCallbacks) -> str:
         # HiGHS accumulates the run time of a linear program over solves and restarts it for a mixed-integer one.
-        spent = 0.0 if self.program.is_mixed_integer else self._highs.getRunTime()
+        spent = 0.0 if self._program.is_mixed_integer else self._highs.getRunTime()
         self._set_option("time_limit", math.inf if time_limit is None else spent + max(time_limit, 0.0))
         if self._threads:
             # HiGHS has one thread pool for all programs and rejects a solve with another number of threads.
@@ -222,21 +242,21 @@ class PreparedProgram:
         stopped = status in ("kTimeLimit", "kIterationLimit", "kSolutionLimit", "kInterrupt", "kHighsInterrupt")
         optimal = status in ("kOptimal", "kModelEmpty")
         outcome = SolutionStatus.OPTIMAL if optimal else SolutionStatus.TIME_LIMIT
-        if not self.program.is_mixed_integer:
+        if not self._program.is_mixed_integer:
             bound = math.inf
         else:
             # HiGHS minimizes -objective without the constant, so its bound is the negative.
-            bound, duals = -float(info.mip_dual_bound) * self._unit + self.program.constant, None
+            bound, duals = -float(info.mip_dual_bound) * self._unit + self._program.constant, None
         return SolverReport(
             status=outcome if optimal or stopped else SolutionStatus.NUMERICAL, x=x, duals=duals, bound=bound
         )
 
     def _tell_apart(self, time_limit: float | None, watch: SolverCallbacks) -> SolverReport:
         """Solve with a zero objective, which is never unbounded."""
-        self._set_costs(np.zeros(self.program.columns))
+        self._set_costs(np.zeros(self._program.columns))
         status = self._run(time_limit, watch)
         report = self._read(status)
-        self._set_costs(-self.program.objective / self._unit)
+        self._set_costs(-self._program.objective / self._unit)
         return SolverReport(status=SolutionStatus.UNBOUNDED) if status == "kOptimal" else report
 
     def _set_costs(self, costs: Array) -> None:

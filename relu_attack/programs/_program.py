@@ -102,7 +102,11 @@ class Program:
     @cached_property
     def row_norms(self) -> Array:
         """Euclidean norm of each row, shape (rows,)."""
-        return np.sqrt((self.matrix * self.matrix).sum(axis=1))  # type: ignore[no-any-return]
+        start, norms = self.matrix.indptr, np.zeros(self.rows)
+        filled = np.diff(start) > 0
+        if filled.any():
+            norms[filled] = np.sqrt(np.add.reduceat(self.matrix.data**2, start[:-1][filled]))
+        return norms
 
     def value(self, x: ArrayLike) -> float:
         """Return the objective at `x`, shape (columns,)."""

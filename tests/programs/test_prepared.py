@@ -131,3 +131,17 @@ def test_coefficients_that_highs_refuses_are_numerical_trouble_with_a_bound_that
     assert prepared.solve().value == pytest.approx(2.0)
     prepared.add_rows([[1e16, 0.0]], -np.inf, 1.0)
     assert prepared.solve().status is SolutionStatus.NUMERICAL
+
+
+def test_rows_that_are_added_stay_when_the_program_changes() -> None:
+    """Added before and between changes, the rows are those of the program that is solved and shown."""
+    whole = dense_program(rows=90)
+    first = replace(whole, matrix=whole.matrix[:30], row_lower=whole.row_lower[:30], row_upper=whole.row_upper[:30])
+    prepared = PreparedProgram(first)
+    for part in (slice(30, 60), slice(60, 90)):
+        prepared.add_rows(whole.matrix[part].toarray(), whole.row_lower[part], whole.row_upper[part])
+        prepared.change(objective=-prepared.program.objective)
+        prepared.solve()
+    assert prepared.program.rows == 90
+    assert (prepared.program.matrix != whole.matrix).nnz == 0
+    assert prepared.solve().value == pytest.approx(solve(whole).value, rel=1e-9)

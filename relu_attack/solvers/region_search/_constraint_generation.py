@@ -52,12 +52,12 @@ def solve_neighborhood(
     """
     deadline = time.perf_counter() + time_limit
     program = hood.program
-    relaxed = replace(program, integral=np.zeros(program.columns, dtype=bool))
     guess = sorted({*known, *hood.nearest(_INITIAL_FACETS).tolist()})
     facets = _Facets(hood, np.array(guess, dtype=np.int64))
-    answer = _generate(facets, relaxed, solver, deadline)
-    if answer is None or not program.is_mixed_integer:
-        return answer
+    if program.is_mixed_integer:
+        relaxed = replace(program, integral=np.zeros(program.columns, dtype=bool))
+        if _generate(facets, relaxed, solver, deadline) is None:
+            return None
     return _generate(facets, program, solver, deadline)
 
 
@@ -122,11 +122,11 @@ class _Current:
     def solve(self, time_limit: float | None) -> SolverReport | None:
         """Return the report of a solve that is optimal or, for a mixed-integer program, has a point; else None."""
         if self._prepared is not None:
-            start = self._start if self._prepared.program.is_mixed_integer else None
+            start = self._start if self._program.is_mixed_integer else None
             report = self._prepared.report(time_limit=time_limit, warm_start=start, gap=FEASIBILITY)
             if report.interrupted:
                 raise KeyboardInterrupt
-            usable = report.status is SolutionStatus.OPTIMAL or self._prepared.program.is_mixed_integer
+            usable = report.status is SolutionStatus.OPTIMAL or self._program.is_mixed_integer
             return report if usable else None
         solution = solve(self._program, self._solver, time_limit=time_limit, warm_start=self._start)
         if solution.x is None:
