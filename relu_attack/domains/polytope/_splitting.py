@@ -77,10 +77,10 @@ class Copies:
         The distance from the bounds and that from the halfspace of the worst row, added.
         """
         within = torch.clamp(self.moved, self.lower, self.upper, out=self.inside)
-        excess = torch.sub(self.moved, within, out=self.mirrored)
-        length = _lengths(excess[: self.inputs])
-        if len(self.products):
-            length.add_(excess[self.inputs :].amax(0, keepdim=True), alpha=1 / WEIGHT)
+        torch.sub(self.moved, within, out=self.mirrored)
+        length = _lengths(self.point)
+        if len(self.product):
+            length.add_(self.product.amax(0, keepdim=True), alpha=1 / WEIGHT)
         return length.T
 
     @property
@@ -177,6 +177,12 @@ class Splitting:
         return matrix.T.contiguous().T, matrix.contiguous().T
 
     @cached_property
+    def _to_multipliers(self) -> Tensor:
+        """What dense products over rows begin with, shape (rows + equations, entries)."""
+        identity = torch.eye(len(self.matrix), dtype=self.matrix.dtype, device=self.matrix.device)
+        return (torch.cat([self.matrix.T / -2, identity]) @ self.inverse).T
+
+    @cached_property
     def _sparse(self) -> bool:
         """Whether products are with compressed rows, and the entries of the copies of all points side by side."""
         if self.matrix.device.type != "cpu" or not torch.backends.mkl.is_available():
@@ -247,8 +253,11 @@ class Splitting:
         matrix, transpose = self._factors
         point, product, count = copies.point, copies.product, self.count
         if self._over_rows:
-            right = torch.addmm(product, matrix, point, alpha=-0.5, out=copies.right)
-            multipliers = torch.mm(self.inverse, right, out=copies.multipliers)
+            if self._sparse:
+                right = torch.addmm(product, matrix, point, alpha=-0.5, out=copies.right)
+                multipliers = torch.mm(self.inverse, right, out=copies.multipliers)
+            else:
+                multipliers = torch.mm(self._to_multipliers, copies.mirrored, out=copies.multipliers)
             torch.addmm(point, transpose, multipliers, beta=0.5, alpha=0.5, out=copies.x)
             torch.sub(product[:count], multipliers[:count], out=copies.products[:count])
         else:
