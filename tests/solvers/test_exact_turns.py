@@ -2,8 +2,10 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count, pairwise
 
 import pytest
 
@@ -45,8 +47,15 @@ def _made(method: Spending, *_: object) -> Spending:
     return method
 
 
+def halving() -> Callable[[], float]:
+    """A gap that halves each time that it is read."""
+    gaps = (2.0**-number for number in count())
+    return lambda: next(gaps)
+
+
 def turn_of(method: Spending, *, resumes: bool, index: int = 0, first: float = 0.25) -> Turn:
-    return Turn(ExactMethod(make=partial(_made, method), resumes=resumes, first=first), index, partial(_made, method))
+    made = partial(_made, method)
+    return Turn(ExactMethod(make=made, resumes=resumes, first=first), index, made, halving())
 
 
 def test_what_begins_again_gets_four_times_as_much_and_all_of_its_share_at_the_end(clock: Clock) -> None:
@@ -107,3 +116,23 @@ def test_a_turn_that_cannot_be_cut_waits_until_its_share_covers_it(clock: Clock)
     turn = turn_of(Spending(clock), resumes=False, first=1.0)
     assert next_turn([turn], walked=0.9, walk_share=0.5) is None
     assert next_turn([turn], walked=1.1, walk_share=0.5) is not None
+
+
+def test_a_method_that_resumes_and_closes_little_leaves_its_time_to_the_walks(clock: Clock) -> None:
+    budget, turn = Budget(time_limit=1000.0, began=0.0), turn_of(Spending(clock), resumes=True)
+    weights = []
+    for before, after in pairwise((16.0, 15.0, 14.0, 13.0, 12.0, 8.0)):
+        turn.gap = partial(next, iter((before, after)))
+        turn.take(budget, share=1.0, longest=1.0)
+        weights.append(turn.weight)
+    assert weights == [0.5, 0.25, 0.125, 0.125, 1.0]
+    turn.weight = 0.125
+    following = next_turn([turn], walked=math.inf, walk_share=0.2)
+    assert following is not None
+    assert following[1] == pytest.approx(0.1)
+
+
+def test_a_method_that_restarts_keeps_its_weight(clock: Clock) -> None:
+    turn = turn_of(Spending(clock), resumes=False)
+    turn.take(Budget(time_limit=1000.0, began=0.0), share=1.0, longest=1.0)
+    assert turn.weight == 1.0

@@ -19,12 +19,13 @@ from relu_attack.solvers.ascent._restarts import (
 from relu_attack.solvers.ascent._search import finalists, search
 from relu_attack.solvers.ascent._step_rules import FixedStep, SteepestStep, StepRule
 from relu_attack.solvers.ascent._target import Target, TargetedMargin
-from relu_attack.solvers.ascent._walk import ANNEALED_ASCENT, Walk, closing_ascent, steepest_ascent
+from relu_attack.solvers.ascent._walk import ANNEALED_ASCENT, RESTARTED_ASCENT, Walk, closing_ascent, steepest_ascent
 
 __all__ = [
     "ANNEALED_ASCENT",
     "PPGA",
     "PPGALR",
+    "RESTARTED_ASCENT",
     "STARTS",
     "AdaptiveStep",
     "AnnealedStep",

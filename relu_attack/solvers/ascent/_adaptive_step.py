@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.network import Evaluation, boundary_times
-from relu_attack.solvers.ascent._options import PPGALR, SHORTEST, SHORTEST_FINE
+from relu_attack.solvers.ascent._options import PPGALR, SHORTEST, SHORTEST_FINE, TRIM, TRIM_FINE
 from relu_attack.solvers.ascent._step_rules import StepRule
 from relu_attack.solvers.ascent._walkers import Walkers
 
@@ -19,7 +19,8 @@ class AdaptiveStep(StepRule):
     1. Valve: f is affine on a linear region, so a direction cannot go stale inside it. On the last step of each
        window, a step that would end inside its region is lengthened to the region's boundary and a little beyond, and
        the walker retains that length: from any learning rate the small steps are skipped at once.
-    2. Trim: a walker without gain over a window goes back to its best point with a shorter step.
+    2. Trim: a walker without gain over a window takes shorter steps. Where the set is a box it goes back to its best
+       point first; elsewhere walkers slide along the boundary, and go on from where they are.
     3. Growth: a walker that was still rising at the end of a window doubles its step.
     4. Once no step gains, the excursion ends, and a new step is drawn.
 
@@ -36,8 +37,11 @@ class AdaptiveStep(StepRule):
 
     def begin(self, ascent: Walkers) -> None:
         super().begin(ascent)
-        usual = min(SHORTEST if ascent.problem.domain.is_box else SHORTEST_FINE, self._options.step)
-        self._shortest = usual if self._options.shortest_step is None else self._options.shortest_step
+        self._is_box = ascent.problem.domain.is_box
+        shortest, trim = (SHORTEST, TRIM) if self._is_box else (SHORTEST_FINE, TRIM_FINE)
+        options = self._options
+        self._shortest = min(shortest, options.step) if options.shortest_step is None else options.shortest_step
+        self._trim = trim if options.trim is None else options.trim
         self._steps = self._drawn()
         self._age = 0
 
@@ -73,11 +77,12 @@ class AdaptiveStep(StepRule):
         ascent, options = self.ascent, self._options
         trimmed = ~(gained | ascent.improved)
         grown = (gained & ascent.improved)[:, None]
-        steps = torch.where(trimmed[:, None], self._steps * options.trim, self._steps)
+        steps = torch.where(trimmed[:, None], self._steps * self._trim, self._steps)
         steps = torch.where(grown, (steps * options.growth).clamp_max(options.longest_step), steps)
         ended = trimmed & (steps[:, 0] < self._shortest)
         self._steps = torch.where(ended[:, None], self._drawn(), steps)
-        ascent.place(trimmed, ascent.excursion_x)
+        if self._is_box:
+            ascent.place(trimmed, ascent.excursion_x)
         return ended
 
     def restarted(self, chosen: Tensor, *, first: bool = False) -> None:

@@ -15,10 +15,11 @@ _FIRST, _LATER, _LAST = 3.0, (0.1, 1.0), 3e-3
 # Steps of the first excursion, so that a walk of few steps has ends as well, and of the longest; each has twice as many
 # as the one before.
 _SHORTEST, _LONGEST = 20, 100
-# The last length and the longest excursion where the set is no box. Walkers slide along its faces, or around a ball, as
-# they climb, and get to the end of that with short steps only: on an L2 ball with 200 inputs they end 0.5 % higher, on
-# polytopes by 0.01 to 1 %. Over boxes local search over linear regions gets there sooner.
-_FINE_LAST, _FINE_LONGEST = 3e-4, 400
+# The range of the first length, the last length and the longest excursion where the set is no box. Walkers slide along
+# its faces, or around a ball, as they climb, and get to the end of that with short steps only: on an L2 ball with 200
+# inputs they end 0.5 % higher, on polytopes by 0.01 to 1 %; over a simplex, whose corners are far from most of it, by
+# 2 %. Over boxes local search over linear regions gets there sooner.
+_FINE_LATER, _FINE_LAST, _FINE_LONGEST = (0.02, 1.0), 3e-4, 400
 # Over how wide a range around their breakpoint units count in part, in root mean squares of the layer's preactivations,
 # for a step of one diagonal: the longer the step, the more units change their side on the way.
 _WIDTH = 0.6
@@ -44,7 +45,9 @@ class AnnealedStep(StepRule):
     def begin(self, ascent: Walkers) -> None:
         super().begin(ascent)
         is_box = ascent.problem.domain.is_box
-        self._last, self._longest = (_LAST, _LONGEST) if is_box else (_FINE_LAST, _FINE_LONGEST)
+        self._later, self._last, self._longest = (
+            (_LATER, _LAST, _LONGEST) if is_box else (_FINE_LATER, _FINE_LAST, _FINE_LONGEST)
+        )
         self._steps = torch.empty_like(ascent.x[:, :1])
         self._lengths, self._factors, self._bends = (torch.empty_like(self._steps) for _ in range(3))
         self._begin_first(torch.ones_like(self._steps, dtype=torch.bool))
@@ -63,7 +66,7 @@ class AnnealedStep(StepRule):
 
     def _begin(self, chosen: Tensor) -> None:
         """Draw the first steps of the excursions that begin, of the walkers that are `chosen` (batch, 1)."""
-        low, high = _LATER
+        low, high = self._later
         share = torch.empty_like(self._steps).uniform_(generator=self.ascent.generator)
         self._plan(chosen, low * (high / low) ** share, (2 * self._lengths).clamp_max(self._longest))
 

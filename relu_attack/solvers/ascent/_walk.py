@@ -63,6 +63,9 @@ class Walk:
 ANNEALED_ASCENT = Walk(step_rule=AnnealedStep, restarts=lambda: Crossover(PPGA()), window=PPGA.window)
 """Annealed steps with crossover, strong on deep networks."""
 
+RESTARTED_ASCENT = Walk(step_rule=AnnealedStep, window=PPGA.window)
+"""Annealed steps from random starts, strong where the best top has a narrow basin that no other leads to."""
+
 
 def steepest_ascent(steps: int) -> Walk:
     """Return the ascent of attacks: steps along the steepest direction, a number of them known beforehand."""

@@ -29,7 +29,7 @@ class Auto:
 
     rounds: int = 20
     program_share: float = 0.2
-    exact_units: int = 250
+    exact_units: int = 120
     exact_dimension: int = 30
     bound_share: float = 0.05
     program_inputs: int = 5000

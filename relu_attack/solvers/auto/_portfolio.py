@@ -12,7 +12,7 @@ from torch import Tensor
 from relu_attack._checks import LOGGER
 from relu_attack.problem import Problem
 from relu_attack.result import OPTIMALITY, Status
-from relu_attack.solvers.ascent import ANNEALED_ASCENT, PPGALR, ScaledProblem, Walk, affordable
+from relu_attack.solvers.ascent import ANNEALED_ASCENT, PPGALR, RESTARTED_ASCENT, ScaledProblem, Walk, affordable
 from relu_attack.solvers.auto._ascents import Ascents
 from relu_attack.solvers.auto._closing import exact_methods, refine_bounds
 from relu_attack.solvers.auto._exact_methods import EXACT
@@ -54,7 +54,11 @@ class Parts:
 
     # Plain gradients with steps by gain lead higher than smoothed ones on networks that are effectively shallow.
     walks: Mapping[str, Walk] = field(
-        default_factory=lambda: {"annealing": ANNEALED_ASCENT, "ppga_lr": Walk.of(PPGALR())}
+        default_factory=lambda: {
+            "annealing": ANNEALED_ASCENT,
+            "restarting": RESTARTED_ASCENT,
+            "ppga_lr": Walk.of(PPGALR()),
+        }
     )
     climber: Callable[[Problem, Callable[[], float]], Climber] = lp_climber
     exact: Mapping[str, ExactMethod] = field(default_factory=lambda: EXACT)
@@ -127,8 +131,10 @@ class Portfolio:
         """Alternate rounds and exact methods until the budget is spent or all problems are solved."""
         budget, incumbents, options = self.settings.budget, self.incumbents, self.options
         turn = _ROUND_STEPS if budget.time_limit is None else self._longest()
-        leading, *others = self.parts.walks
-        self.shares = {leading: Share(), **{name: Share.to_be_earned(turn) for name in others}}
+        # Over a box the tops that walkers found lead to better ones; over other sets two walks begin side by side.
+        early = 1 if incumbents.problem.domain.is_box else 2
+        for number, name in enumerate(self.parts.walks):
+            self.shares[name] = Share(due=number * turn) if number < early else Share.to_be_earned(turn)
         if incumbents.problem.domain.integer:
             self.exchanges = Exchanges(incumbents, budget, self.settings.seed)
             # A number of iterations counts steps of walks, and each of them is followed by exchanges.
@@ -246,7 +252,9 @@ class Portfolio:
             return None
         still = set(self.open)
         turns = [turn for turn in self.turns if turn.index in still]
-        vain = self.incumbents.steps / (self.gained_at + _PATIENCE)
+        # What walks that gain nothing lose of their share is for methods that close the gap.
+        hope = max((turn.weight for turn in turns if not turn.ended), default=0.0)
+        vain = hope * self.incumbents.steps / (self.gained_at + _PATIENCE)
         return next_turn(turns, walked=self.walked, walk_share=_WALK_SHARE / max(vain, 1.0))
 
     def _close(self, turn: Turn, share: float) -> None:

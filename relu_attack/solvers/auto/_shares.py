@@ -49,12 +49,17 @@ class Share:
 
     def record(self, cost: float, *, gained: bool) -> None:
         """Record a turn."""
-        self.weight = 1.0 if gained else max(self.weight / 2, _LEAST)
+        self.weight = weight_after(self.weight, gained=gained)
         self.spent, self.due, self.last = self.spent + cost, self.due + cost / self.weight, cost
 
     def relative_to(self, others: Iterable[Share]) -> float:
         """Return the weight over the largest one of this part and others."""
         return self.weight / max(self.weight, *(other.weight for other in others))
+
+
+def weight_after(weight: float, *, gained: bool) -> float:
+    """Return the weight of a part after a turn: half of it, but at least 1/8, or 1 where the turn gained."""
+    return 1.0 if gained else max(weight / 2, _LEAST)
 
 
 def improved(before: Tensor, after: Tensor) -> bool:
