@@ -18,9 +18,9 @@ from relu_attack.solvers.core import Answer, Budget, Incumbents, Settings
 # Growth of the time slices of a method that restarts. All slices but the last are lost: together a third of the last
 # one with 4, all of it with 2.
 _GROWTH = 4
-# Share of the gap that a slice may leave for its method to count as one that closes it. On 30 small networks all but two
-# slices of methods that proved the optimum in 10 s left less; on trained ones with 30 inputs and 200 units, which no
-# method proves in minutes, 0.8 to all of it.
+# Share of the gap that a slice may leave for its method to count as one that closes it. Of 32 networks with up to 120
+# units, 24 were proven in 10 s, mostly by slices that left less; on trained ones of 192 units, far from a proof after
+# minutes, slices leave 0.9 and more.
 _CLOSING = 3 / 4
 # Seconds of the first time slice of the walks; small problems are solved in less than that.
 FIRST_TURN = 0.02
