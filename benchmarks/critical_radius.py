@@ -9,6 +9,7 @@ arXiv 2404.19460). Seconds are of the processor, one thread.
 
     python benchmarks/critical_radius.py digits --seconds 900
     python benchmarks/critical_radius.py minimum_norm --model FOLDER/cnn.safetensors   # trained if it is not there
+    python benchmarks/critical_radius.py minimum_norm --model FOLDER/cnn.safetensors --first 100   # other images
 """
 
 from __future__ import annotations
@@ -115,11 +116,13 @@ def bisected(model: nn.Module, x: Tensor, label: int) -> bool:
     return True
 
 
-def minimum_norm(path: Path, file: Path, norms: list[str]) -> None:
+def minimum_norm(path: Path, file: Path, norms: list[str], first: int) -> None:
     model = trained(file, *digits("train"))
     x, label = digits("test")
     right = model(x).argmax(1) == label
-    x, label = x[right][:ATTACKED], label[right][:ATTACKED]
+    chosen = slice(first, first + ATTACKED)
+    x, label = x[right][chosen], label[right][chosen]
+    question = "minimum norm" if first == 0 else f"minimum norm, images from {first} on"
     for norm in norms:
         attacks = {
             "ours, 20 walkers, 50 steps": minimum_norm_attack(norm),
@@ -139,7 +142,7 @@ def minimum_norm(path: Path, file: Path, norms: list[str]) -> None:
         for name, distance in distances.items():
             above = (best.max() - distance).clamp_min(0).sum() / (best.max() - best).sum()
             write(
-                path, question="minimum norm", norm=norm, who=name, samples=len(x),
+                path, question=question, norm=norm, who=name, samples=len(x),
                 failed=int(distance.isinf().sum()), median=float(distance.median()), optimality=float(above),
                 seconds=times[name],
             )  # fmt: skip
@@ -152,6 +155,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="a record from which the digits go on")
     parser.add_argument("--model", type=Path, help="the convolutional classifier")
     parser.add_argument("--norms", nargs="+", choices=list(ORDERS), default=list(ORDERS), help="of the minimum norm")
+    parser.add_argument("--first", type=int, default=0, help="image of the minimum norm, among those that are right")
     parser.add_argument("--output", type=Path, default=RESULTS / "critical_radius.csv")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -161,7 +165,7 @@ def main() -> None:
         elif options.model is None:
             parser.error("minimum_norm needs --model")
         else:
-            minimum_norm(options.output, options.model, options.norms)
+            minimum_norm(options.output, options.model, options.norms, options.first)
 
 
 if __name__ == "__main__":
