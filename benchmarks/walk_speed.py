@@ -2,7 +2,7 @@
 
 Four things are timed in turn, round after round in one process: the matrix products of one forward and one backward
 pass and nothing else, the gradient walk's step written with ``torch.autograd.grad``, our step, and the step of
-``ppga_lr`` with its reviews. Ratios are taken within a round; the table shows their medians.
+``ppga_lr`` with its reviews; on a GPU also the latter with windows of steps as CUDA graphs. Ratios are taken within a round; the table shows their medians.
 
     python benchmarks/walk_speed.py                    # 2 threads, then 1
     python benchmarks/walk_speed.py --device cuda --batch 4096
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 import relu_attack as ra
 from relu_attack.solvers import make_options
-from relu_attack.solvers.ascent import ScaledProblem, Walk
+from relu_attack.solvers.ascent import Ascent, CUDAGraph, ScaledProblem, Walk
 
 SIZES = {
     "784-500x2-10": (784, 500, 2, 10, 256),
@@ -73,12 +73,16 @@ def autograd_walk(model: nn.Sequential, x: Tensor) -> Callable[[], None]:
     return step
 
 
-def our_walk(model: nn.Sequential, x: Tensor, method: str, *, reviews: bool) -> Callable[[], None]:
-    """Return the step of one of our walks, with its reviews if wanted."""
+def begin(model: nn.Sequential, x: Tensor, method: str) -> Ascent:
+    """Begin one of our walks at points (batch, inputs)."""
     optimizer = ra.ReLUOptimizer(model, ra.Box(0.0, 1.0, shape=(x.shape[1],)))
     prepared = ScaledProblem.create(optimizer.problem, restarts=len(x), device=x.device, dtype=x.dtype, normalized=True)
-    walk = Walk.of(make_options(method, {})).begin(prepared, x.clone(), torch.Generator(x.device))
-    steps = 0
+    return Walk.of(make_options(method, {})).begin(prepared, x.clone(), torch.Generator(x.device))
+
+
+def our_walk(model: nn.Sequential, x: Tensor, method: str, *, reviews: bool) -> Callable[[], None]:
+    """Return the step of one of our walks, with its reviews if wanted."""
+    walk, steps = begin(model, x, method), 0
 
     def step() -> None:
         nonlocal steps
@@ -86,6 +90,23 @@ def our_walk(model: nn.Sequential, x: Tensor, method: str, *, reviews: bool) -> 
         steps += 1
         if reviews and steps % walk.window == 0:
             walk.review()
+
+    return torch.inference_mode()(step)
+
+
+def captured_walk(model: nn.Sequential, x: Tensor) -> Callable[[], None]:
+    """Return a function that takes a window of steps of `ppga_lr` at each tenth call, in one launch, with its review."""
+    walk, calls = begin(model, x, "ppga_lr"), 0
+    window = walk.capture(CUDAGraph())
+    if window is None:
+        raise RuntimeError("the windows of the walk differ")
+
+    def step() -> None:
+        nonlocal calls
+        if calls % walk.window == 0:
+            window.run()
+            walk.review()
+        calls += 1
 
     return torch.inference_mode()(step)
 
@@ -114,6 +135,8 @@ def measure(size: str, threads: int, device: torch.device, batch: int | None) ->
         "gradient_walk": our_walk(model, x, "gradient_walk", reviews=False),
         "ppga_lr": our_walk(model, x, "ppga_lr", reviews=True),
     }
+    if device.type == "cuda":
+        entries["captured"] = captured_walk(model, x)
     repeats = max(10, math.ceil(SECONDS_PER_ENTRY / seconds_a_step(entries["autograd"], 20, device)))
     rounds = [
         {name: seconds_a_step(step, repeats, device) for name, step in entries.items()} for _ in range(ROUNDS + 1)
@@ -128,6 +151,8 @@ def measure(size: str, threads: int, device: torch.device, batch: int | None) ->
     row["autograd/products"] = round(ratio("autograd", "products"), 3)
     row["autograd/gradient_walk"] = round(ratio("autograd", "gradient_walk"), 3)
     row["ppga_lr/products"] = round(ratio("ppga_lr", "products"), 3)
+    if "captured" in entries:
+        row["captured/products"] = round(ratio("captured", "products"), 3)
     return row
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,14 @@ class WalkedSet:
 
     def __init__(self, domain: Domain, walkers: int) -> None:
         self._domain, self._walkers = domain, walkers
+
+    period: ClassVar[int] = 1
+    """Steps after which it does the same again."""
+
+    @property
+    def memory(self) -> tuple[object, ...]:
+        """The objects whose tensors and counters a step changes."""
+        return (self,)
 
     @property
     def violation(self) -> Tensor | None:

@@ -174,6 +174,8 @@ def make_options(name: str, options: Mapping[str, Any]) -> Any:
             if not isinstance(value, str):
                 raise OptionError(f"{key} must be a word, got {value!r}")
             continue
+        if isinstance(known[key], bool):  # the options themselves check it
+            continue
         left_out = value is None and known[key] is None
         if not left_out and not is_number(value):
             raise OptionError(f"{key} must be a number, got {value!r}")

@@ -107,6 +107,12 @@ class WalkedPolytope(WalkedSet):
         self._closed = _CLOSED * float(torch.linalg.vector_norm(widths_between(form.ends), dim=-1).mean())
         self._has_equations = len(self._splitting.equations) > 0
 
+    period = _STEPS_A_REACH
+
+    @property
+    def memory(self) -> tuple[object, ...]:
+        return self, self._copies
+
     @property
     def violation(self) -> Tensor | None:
         return self._violation * self._reach

@@ -4,6 +4,7 @@ from relu_attack.solvers.ascent._adaptive_step import AdaptiveStep
 from relu_attack.solvers.ascent._affordable import affordable
 from relu_attack.solvers.ascent._annealed_step import AnnealedStep
 from relu_attack.solvers.ascent._ascent import Ascent
+from relu_attack.solvers.ascent._capture import CUDAGraph
 from relu_attack.solvers.ascent._driver import Outcome, run_ascent
 from relu_attack.solvers.ascent._initial_points import STARTS, settings_for_each, starting_points
 from relu_attack.solvers.ascent._methods import first_point, gradient_walk, ppga, ppga_lr
@@ -31,6 +32,7 @@ __all__ = [
     "AnnealedStep",
     "Ascent",
     "AscentProblem",
+    "CUDAGraph",
     "Crossover",
     "FixedStep",
     "GaussianPerturbation",

@@ -26,6 +26,8 @@ class ClosingStep(StepRule):
         How many steps there will be; later ones are as long as the last.
     """
 
+    is_periodic = False
+
     def __init__(self, steps: int) -> None:
         self._length, self._factor = _FIRST, (_LAST / _FIRST) ** (1 / steps)
 

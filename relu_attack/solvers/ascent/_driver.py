@@ -10,6 +10,7 @@ from torch import Tensor
 
 from relu_attack.result import Status
 from relu_attack.solvers.ascent._ascent import Ascent
+from relu_attack.solvers.ascent._capture import CapturedWindow
 from relu_attack.solvers.core import Budget
 
 
@@ -36,6 +37,7 @@ def run_ascent(
     ascent: Ascent,
     budget: Budget,
     *,
+    captured: CapturedWindow | None = None,
     on_review: Callable[[int], object] | None = None,
     record_path: bool = False,
 ) -> Outcome:
@@ -47,6 +49,8 @@ def run_ascent(
         The walkers; their incumbents are left in it.
     budget
         Steps and seconds that may be spent; one step is done in any case.
+    captured
+        The steps between two reviews as one launch; the time is then read at reviews only.
     on_review
         Called after each review with the number of steps done.
     record_path
@@ -63,9 +67,13 @@ def run_ascent(
         while status is None:
             if record_path:
                 path.append(ascent.problem.by_problem(ascent.x).clone())
-            # From the last point no walker moves on.
-            (ascent.look if iterations + 1 == budget.iterations else ascent.step)()
-            iterations += 1
+            if captured is not None and _fits_window(ascent, budget, iterations) and not record_path:
+                captured.run()
+                iterations += ascent.window
+            else:
+                # From the last point no walker moves on.
+                (ascent.look if iterations + 1 == budget.iterations else ascent.step)()
+                iterations += 1
             status = budget.spent(iterations)
             if status is None and iterations % ascent.window == 0:
                 ascent.review()
@@ -78,3 +86,9 @@ def run_ascent(
             iterations = 1
     ascent.update_incumbents()
     return Outcome(status, iterations, torch.stack(path) if path else None)
+
+
+def _fits_window(ascent: Ascent, budget: Budget, iterations: int) -> bool:
+    """Return whether a window begins after so many steps and ends before the last one."""
+    ends = budget.iterations is None or iterations + ascent.window < budget.iterations
+    return iterations % ascent.window == 0 and ends

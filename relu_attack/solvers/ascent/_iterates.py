@@ -37,6 +37,11 @@ class Iterates:
         self._slot = self._first_unread = self._unread = 0
 
     @property
+    def period(self) -> int:
+        """Steps after which the same buffers come again."""
+        return self._slots
+
+    @property
     def current(self) -> Tensor:
         """The current iterate, shape (batch, inputs)."""
         return self._rows[self._slot]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from relu_attack.errors import OptionError
 from relu_attack.problem import Problem
 from relu_attack.result import Status
+from relu_attack.solvers.ascent._capture import CUDAGraph
 from relu_attack.solvers.ascent._options import PPGA, PPGALR, GradientWalk
 from relu_attack.solvers.ascent._search import search
 from relu_attack.solvers.ascent._walk import Walk
@@ -36,7 +38,10 @@ def ppga_lr(problem: Problem, options: PPGALR, settings: Settings) -> Answer:
 
 
 def _search(problem: Problem, options: GradientWalk, settings: Settings) -> Answer:
-    return search(problem, settings, Walk.of(options), normalized=options.learning_rate is None)
+    if options.capture and settings.device.type != "cuda":
+        raise OptionError(f"capture records a CUDA graph, but the device is {settings.device}; give device='cuda'")
+    graph = CUDAGraph() if options.capture else None
+    return search(problem, settings, Walk.of(options), normalized=options.learning_rate is None, graph=graph)
 
 
 def first_point(problem: Problem, settings: Settings) -> Tensor:

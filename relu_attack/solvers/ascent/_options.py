@@ -29,12 +29,16 @@ class GradientWalk:
         Steps between two checks for stalled walkers.
     tolerance
         Relative gain over a window below which a walker counts as stalled.
+    capture
+        Whether the steps of a window are recorded once as a CUDA graph and launched together, on a device with CUDA:
+        for small networks, where launching kernels takes longer than running them. The time is then read once a window.
     """
 
     learning_rate: float | None = None
     step: float = 0.1
     window: int = 10
     tolerance: float = 1e-4
+    capture: bool = False
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "step", "window"):
@@ -43,6 +47,8 @@ class GradientWalk:
                 raise OptionError(f"{name} must be a positive number, got {value}")
         if not isinstance(self.window, int):
             raise OptionError(f"window must be a whole number of steps, got {self.window}")
+        if not isinstance(self.capture, bool):
+            raise OptionError(f"capture must be True or False, got {self.capture!r}")
         if not self.tolerance >= 0:
             raise OptionError(f"tolerance must not be negative, got {self.tolerance}")
 

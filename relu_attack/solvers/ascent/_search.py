@@ -10,6 +10,7 @@ from relu_attack.problem import Problem
 from relu_attack.result import Status
 from relu_attack.solvers.ascent._affordable import affordable
 from relu_attack.solvers.ascent._ascent import Ascent
+from relu_attack.solvers.ascent._capture import Graph
 from relu_attack.solvers.ascent._driver import run_ascent
 from relu_attack.solvers.ascent._initial_points import starting_points
 from relu_attack.solvers.ascent._problem import ScaledProblem
@@ -21,7 +22,9 @@ from relu_attack.solvers.core import Answer, Recorder, Settings
 _FINALISTS = 4
 
 
-def search(problem: Problem, settings: Settings, walk: Walk, *, normalized: bool = True) -> Answer:
+def search(
+    problem: Problem, settings: Settings, walk: Walk, *, normalized: bool = True, graph: Graph | None = None
+) -> Answer:
     """Ascend within a budget, from the starts of the settings.
 
     Parameters
@@ -34,6 +37,8 @@ def search(problem: Problem, settings: Settings, walk: Walk, *, normalized: bool
         Step rule and restart policy.
     normalized
         Whether to scale the set to widths of about 1.
+    graph
+        Records the steps of a window.
     """
     with torch.inference_mode():
         upper = settings.upper_bound(problem)
@@ -52,7 +57,10 @@ def search(problem: Problem, settings: Settings, walk: Walk, *, normalized: bool
             if recorder.due:
                 recorder.record(iterations, scaled.user_values(ascent.incumbent_value))
 
-        outcome = run_ascent(ascent, settings.budget, on_review=record, record_path=settings.record_path)
+        captured = None if graph is None else ascent.capture(graph)
+        outcome = run_ascent(
+            ascent, settings.budget, captured=captured, on_review=record, record_path=settings.record_path
+        )
         recorder.record(outcome.iterations, scaled.user_values(ascent.incumbent_value), last=True)
         candidates = finalists(ascent, scaled)
         path = None if outcome.path is None else scaled.path(outcome.path)

@@ -19,6 +19,9 @@ class StepRule(ABC):
     needs_preactivations: ClassVar[bool] = False
     """Whether the rule reads preactivations, not only their signs."""
 
+    is_periodic: ClassVar[bool] = True
+    """Whether a step depends on tensors of the rule and on its number in the window alone."""
+
     ascent: Walkers
     """The walkers that it moves."""
 
@@ -80,6 +83,8 @@ class SteepestStep(StepRule):
     steps
         How many steps there will be.
     """
+
+    is_periodic = False
 
     shortest = 0.05
     """Length of the last step, in radii."""
