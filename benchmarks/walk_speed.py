@@ -95,7 +95,7 @@ def our_walk(model: nn.Sequential, x: Tensor, method: str, *, reviews: bool) -> 
 
 
 def captured_walk(model: nn.Sequential, x: Tensor) -> Callable[[], None]:
-    """Return a function that takes a window of steps of `ppga_lr` at each tenth call, in one launch, with its review."""
+    """Return a step of `ppga_lr` in captured windows: a whole window, with its review, at each tenth call."""
     walk, calls = begin(model, x, "ppga_lr"), 0
     window = walk.capture(CUDAGraph())
     if window is None:
