@@ -2,7 +2,8 @@
 
 Four things are timed in turn, round after round in one process: the matrix products of one forward and one backward
 pass and nothing else, the gradient walk's step written with ``torch.autograd.grad``, our step, and the step of
-``ppga_lr`` with its reviews; on a GPU also the latter with windows of steps as CUDA graphs. Ratios are taken within a round; the table shows their medians.
+``ppga_lr`` with its reviews; on a GPU also the latter with windows of steps as CUDA graphs. Ratios are taken within a
+round; the table shows their medians.
 
     python benchmarks/walk_speed.py                    # 2 threads, then 1
     python benchmarks/walk_speed.py --device cuda --batch 4096
