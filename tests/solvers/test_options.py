@@ -66,7 +66,7 @@ def optimizer() -> ReLUOptimizer:
         ({"iteration": 10}, "maximize has no argument 'iteration'; did you mean 'iterations'?"),
         ({"method": "ppga", "trim": 0.5}, "ppga has no option 'trim'; ppga_lr has it"),
         ({"growht": 3.0}, "maximize has no argument 'growht'; did you mean 'growth'?"),
-        ({"colour": 3.0}, "ppga_lr has no option 'colour'; it has growth, learning_rate,"),
+        ({"colour": 3.0}, "ppga_lr has no option 'colour'; it has capture, growth, learning_rate,"),
         ({"method": PPGALR(), "step": 0.5}, r"step is given beside the options .*; give it within PPGALR"),
         ({"method": PPGALR}, r"method is the class PPGALR; give PPGALR\(\)"),
     ],
