@@ -1,6 +1,6 @@
 """The steps between two reviews as one launch: a CUDA graph, recorded once and replayed.
 
-On small networks a step is some thirty kernels of a few microseconds, and launching them takes longer than running
+On small networks a step is some thirty kernels of a few microseconds each, and launching them takes longer than running
 them. A graph launches all of them together. What it reads and writes are fixed addresses, so that whatever steps or
 reviews put elsewhere is copied to where the graph expects it.
 """

@@ -89,6 +89,6 @@ def run_ascent(
 
 
 def _fits_window(ascent: Ascent, budget: Budget, iterations: int) -> bool:
-    """Return whether a window begins after so many steps and ends before the last one."""
+    """Return whether a window begins after a number of iterations and ends before the last one."""
     ends = budget.iterations is None or iterations + ascent.window < budget.iterations
     return iterations % ascent.window == 0 and ends
