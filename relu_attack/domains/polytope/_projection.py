@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from relu_attack._deadline import NEVER, Deadline
+from relu_attack.domains.polytope._copies import WEIGHT, Copies
 from relu_attack.domains.polytope._least_distance import least_distance
-from relu_attack.domains.polytope._splitting import WEIGHT, Copies, Splitting
+from relu_attack.domains.polytope._splitting import Splitting
 
 # Rounds of active sets from no multipliers, and from those of operator splitting.
 ACTIVE_SET_STEPS, POLISHING_STEPS = 4, 3

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from relu_attack.domains.polytope._copies import WEIGHT
 from relu_attack.domains.polytope._form import ROOMY, Array, PolytopeForm, Scaled, spread
-from relu_attack.domains.polytope._splitting import WEIGHT, Splitting
+from relu_attack.domains.polytope._splitting import Splitting
 
 # Entries of the rows from which on rounds are tried first: a program over 500 rows of 1000 inputs takes 8 s, the rounds
 # half a second. Over small polytopes programs take milliseconds.

@@ -13,8 +13,9 @@ from relu_attack._deadline import Deadline
 from relu_attack.domains._arrangement import normal, uniform
 from relu_attack.domains._walked import WalkedSet
 from relu_attack.domains.polytope import _form as forms
+from relu_attack.domains.polytope._copies import Copies
 from relu_attack.domains.polytope._form import Array, PolytopeForm
-from relu_attack.domains.polytope._splitting import Copies, Splitting
+from relu_attack.domains.polytope._splitting import Splitting
 
 # Far points whose nearest points show how wide the set is, their distance in widths of the inputs, and their rounds.
 FAR_POINTS, _FAR, _FAR_ROUNDS = 64, 4.0, 150
