@@ -18,6 +18,9 @@ from relu_attack.domains._walked import WalkedSet
 from relu_attack.domains._walked_ball import WalkedL1Ball
 from relu_attack.rounding import dot_error, up
 
+# Largest coefficients among which the radius is spent, mostly: to find them takes a third of the time that sorting all
+# 784 takes.
+_FEW = 64
 
 class L1Ball(ClippedBall):
     """The inputs whose absolute differences from a center sum to at most a radius, within a box.
@@ -119,10 +122,7 @@ class L1Ball(ClippedBall):
         radius, ends = self.radius.reshape(-1, 1), self._bends
         distance, size = (ends - self.center_point).abs(), ends.abs().amax(0)
         left = radius - distance[1].sum(-1).reshape(-1, 1)
-        room = torch.where(rows > 0, ends[2] - ends[1], ends[1] - ends[0])
-        sizes, order = rows.abs().sort(dim=-1, descending=True)
-        spent = room.gather(-1, order).cumsum(-1)
-        price = torch.where(spent >= left.unsqueeze(-1), sizes, 0.0).amax(-1)
+        price = self._price(rows, left)
         # What is concave in an input is largest at an end or at the bend.
         parts = (rows * end - price.unsqueeze(-1) * far for end, far in zip(ends, distance, strict=True))
         value = functools.reduce(torch.maximum, parts).sum(-1)
@@ -132,6 +132,17 @@ class L1Ball(ClippedBall):
         operands = operands + distance.sum(0).sum(-1).reshape(-1, 1) + radius
         bound: Tensor = value + price * radius + dot_error(magnitude, self.inputs + 8, operands)
         return bound
+
+    def _price(self, rows: Tensor, left: Tensor) -> Tensor:
+        """Return the size of the last coefficient of each row that what is left of the radius is spent on, or 0."""
+        below, center, above = self._bends
+        room = torch.where(rows > 0, above - center, center - below)
+        for count in sorted({min(_FEW, self.inputs), self.inputs}):
+            sizes, order = rows.abs().topk(count, dim=-1)
+            spent = room.gather(-1, order).cumsum(-1)
+            if bool((spent[..., -1] >= left).all()):
+                break
+        return torch.where(spent >= left.unsqueeze(-1), sizes, 0.0).amax(-1)
 
     @cached_property
     def _bends(self) -> Tensor:

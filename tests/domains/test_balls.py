@@ -102,3 +102,15 @@ def test_an_l1_ball_has_rows_over_the_inputs_and_their_sizes() -> None:
     assert -answer.fun == pytest.approx(float(direction @ ball.maximizer(direction)))
     with pytest.raises(DomainError, match="a batch of 2 sets"):
         L1Ball(torch.zeros(2, 3), 1.0).require_linear_rows()
+
+
+@pytest.mark.parametrize("radius", [0.5, 20.0, 1000.0])
+def test_a_bound_over_an_l1_ball_is_the_value_at_its_maximizer(radius: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    center, rows = (torch.rand(size, generator=generator, dtype=torch.float64) for size in ((150,), (20, 150)))
+    rows = rows - 0.5
+    ball = L1Ball(center, radius, clip=(0.0, 1.0))
+    reached = (ball.maximizer(rows) * rows).sum(-1)
+    bound = ball.upper_bound(rows)
+    assert bool((bound >= reached).all())
+    assert torch.allclose(bound, reached, rtol=1e-9)
