@@ -22,6 +22,7 @@ from relu_attack.rounding import dot_error, up
 # 784 takes.
 _FEW = 64
 
+
 class L1Ball(ClippedBall):
     """The inputs whose absolute differences from a center sum to at most a radius, within a box.
 
