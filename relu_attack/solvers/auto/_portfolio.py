@@ -131,8 +131,10 @@ class Portfolio:
         """Alternate rounds and exact methods until the budget is spent or all problems are solved."""
         budget, incumbents, options = self.settings.budget, self.incumbents, self.options
         turn = _ROUND_STEPS if budget.time_limit is None else self._longest()
-        # Over a box the tops that walkers found lead to better ones; over other sets two walks begin side by side.
-        early = 1 if incumbents.problem.domain.is_box else 2
+        # Over a box the tops that walkers found lead to better ones, and exchanges restart by themselves; elsewhere
+        # two walks begin side by side.
+        domain = incumbents.problem.domain
+        early = 1 if domain.is_box or domain.integer else 2
         for number, name in enumerate(self.parts.walks):
             self.shares[name] = Share(due=number * turn) if number < early else Share.to_be_earned(turn)
         if incumbents.problem.domain.integer:
