@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relu_attack.network import Evaluation, Workspace
-from relu_attack.solvers.ascent._capture import CapturedWindow, Graph
+from relu_attack.solvers.ascent._capture import CapturedWindow, KernelGraph
 from relu_attack.solvers.ascent._iterates import Iterates
 from relu_attack.solvers.ascent._problem import AscentProblem
 from relu_attack.solvers.ascent._restarts import RestartPolicy
@@ -86,7 +86,7 @@ class Ascent:
         """The objects whose tensors and counters a step changes."""
         return self, self._iterates, self._step_rule, *self._set.memory
 
-    def capture(self, graph: Graph) -> CapturedWindow | None:
+    def capture(self, graph: KernelGraph) -> CapturedWindow | None:
         """Return the steps between two reviews as one launch; None where not every window is the same."""
         periods = self._iterates.period, self._set.period
         same = self._step_rule.is_periodic and all(self.window % period == 0 for period in periods)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 
-class Graph(Protocol):
+class KernelGraph(Protocol):
     """A recording of kernels."""
 
     def recording(self) -> AbstractContextManager[object]:
@@ -64,7 +64,7 @@ class CapturedWindow:
         Receives the recording.
     """
 
-    def __init__(self, steps: Steps, graph: Graph) -> None:
+    def __init__(self, steps: Steps, graph: KernelGraph) -> None:
         self._steps, self._graph = steps, graph
         self._is_first = True
         self._tensors: list[tuple[object, str, Tensor]] = []

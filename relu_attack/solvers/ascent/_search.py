@@ -10,7 +10,7 @@ from relu_attack.problem import Problem
 from relu_attack.result import Status
 from relu_attack.solvers.ascent._affordable import affordable
 from relu_attack.solvers.ascent._ascent import Ascent
-from relu_attack.solvers.ascent._capture import Graph
+from relu_attack.solvers.ascent._capture import KernelGraph
 from relu_attack.solvers.ascent._driver import run_ascent
 from relu_attack.solvers.ascent._initial_points import starting_points
 from relu_attack.solvers.ascent._problem import ScaledProblem
@@ -23,7 +23,7 @@ _FINALISTS = 4
 
 
 def search(
-    problem: Problem, settings: Settings, walk: Walk, *, normalized: bool = True, graph: Graph | None = None
+    problem: Problem, settings: Settings, walk: Walk, *, normalized: bool = True, graph: KernelGraph | None = None
 ) -> Answer:
     """Ascend within a budget, from the starts of the settings.
 
