@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from problems.flat_networks import worst_logits
 from relu_attack.io import load_model, save_model
 
 # Radius of the bounds at the end, weight of their loss, and the shares of the steps over which both grow.
@@ -42,26 +43,9 @@ def _train(model: nn.Sequential, images: Tensor, labels: Tensor, generator: torc
             x, label, weight = images[batch], labels[batch], BOUND_WEIGHT * grown
             total = (1 - weight) * loss(model(x), label)
             if grown > 0:
-                total = total + weight * loss(_worst_logits(model, x, label, RADIUS * grown), label)
+                total = total + weight * loss(worst_logits(model, x, label, RADIUS * grown)[1], label)
             optimizer.zero_grad()
             total.backward()
             nn.utils.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT)
             optimizer.step()
             step += 1
-
-
-def _worst_logits(model: nn.Sequential, x: Tensor, label: Tensor, radius: float) -> Tensor:
-    """Return the lower end of the label's logit and the upper ends of the others."""
-    low, high = (x - radius).clamp(0, 1), (x + radius).clamp(0, 1)
-    for layer in model:
-        middle, half = (low + high) / 2, (high - low) / 2
-        if isinstance(layer, nn.Conv2d):
-            middle = layer(middle)
-            half = nn.functional.conv2d(half, layer.weight.abs(), stride=layer.stride, padding=layer.padding)
-        elif isinstance(layer, nn.Linear):
-            middle, half = layer(middle), nn.functional.linear(half, layer.weight.abs())
-        else:
-            low, high = layer(low), layer(high)
-            continue
-        low, high = middle - half, middle + half
-    return torch.where(nn.functional.one_hot(label, low.shape[1]).bool(), low, high)

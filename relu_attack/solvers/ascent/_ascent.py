@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from relu_attack.errors import OptionError
 from relu_attack.network import Evaluation, Workspace
 from relu_attack.solvers.ascent._capture import CapturedWindow, KernelGraph
 from relu_attack.solvers.ascent._iterates import Iterates
@@ -86,11 +88,18 @@ class Ascent:
         """The objects whose tensors and counters a step changes."""
         return self, self._iterates, self._step_rule, *self._set.memory
 
-    def capture(self, graph: KernelGraph) -> CapturedWindow | None:
-        """Return the steps between two reviews as one launch; None where not every window is the same."""
-        periods = self._iterates.period, self._set.period
-        same = self._step_rule.is_periodic and all(self.window % period == 0 for period in periods)
-        return CapturedWindow(self, graph) if same else None
+    def capture(self, graph: KernelGraph) -> CapturedWindow:
+        """Return the steps between two reviews as one launch.
+
+        Raises
+        ------
+        OptionError
+            Where not every window is the same.
+        """
+        period = math.lcm(self._iterates.period, self._set.period)
+        if not self._step_rule.is_periodic or self.window % period:
+            raise OptionError(f"capture needs windows that are alike: window must be a multiple of {period} here")
+        return CapturedWindow(self, graph)
 
     @property
     def x(self) -> Tensor:

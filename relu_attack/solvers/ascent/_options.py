@@ -31,7 +31,8 @@ class GradientWalk:
         Relative gain over a window below which a walker counts as stalled.
     capture
         Whether the steps of a window are recorded once as a CUDA graph and launched together, on a device with CUDA:
-        for small networks, where launching kernels takes longer than running them. The time is then read once a window.
+        for small networks, where launching kernels takes longer than running them. The time is then read once a
+        window. A recorded path needs every step, and is walked step by step.
     """
 
     learning_rate: float | None = None
